@@ -5,9 +5,11 @@ Standard library only: the Airflow side imports this module too, to learn the ad
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +85,16 @@ class Settings:
         return self.cloud_dir / "postgres"
 
     @property
+    def source_cache(self) -> Path:
+        """Where the source server keeps the synthetic months it generated."""
+        return self.cloud_dir / "source"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the running components are recorded."""
+        return self.cloud_dir / "run"
+
+    @property
     def gcs_url(self) -> str:
         return f"http://{HOST}:{self.gcs_port}"
 
@@ -98,21 +110,78 @@ class Settings:
         """The password of the Postgres superuser ``postgres``, generated on first use and kept."""
         return secret(self.state_dir, "postgres_password")
 
+    @property
+    def postgres_password_file(self) -> Path:
+        """The file that holds that password."""
+        self.postgres_password()
+        return secret_path(self.state_dir, "postgres_password")
+
     def postgres_url(self, database: str) -> str:
         """A libpq URL to ``database``."""
         return f"postgresql://postgres:{self.postgres_password()}@{HOST}:{self.postgres_port}/{database}"
 
 
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read the ``KEY=VALUE`` lines of ``path``; a file that does not exist reads as empty.
+
+    Blank lines, lines that start with ``#`` and ``export`` before a key are skipped. A value may stand in single or
+    double quotes; outside quotes, a ``#`` after a space starts a comment. Nothing is expanded.
+
+    Raises:
+        ValueError: a line is none of these; the message names the file and the line.
+    """
+    if not path.is_file():
+        return {}
+    variables = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ValueError(f"{path}, line {number}: expected KEY=VALUE, got {line!r}")
+        variables[key.strip()] = _env_value(value.strip(), f"{path}, line {number}")
+    return variables
+
+
+def load_env_file(path: Path = REPOSITORY / ".env", env: MutableMapping[str, str] | None = None) -> None:
+    """Add the variables of the file ``path`` to ``env`` (``os.environ``); what is set there already wins.
+
+    Raises:
+        ValueError: see :func:`read_env_file`.
+    """
+    env = os.environ if env is None else env
+    for key, value in read_env_file(path).items():
+        env.setdefault(key, value)
+
+
+def secret_path(state_dir: Path, name: str) -> Path:
+    """Where the secret ``name`` is kept."""
+    return state_dir / "secrets" / name
+
+
 def secret(state_dir: Path, name: str) -> str:
     """Return the generated secret ``name`` (URL-safe, 256 bits), creating it, mode 0600, on first use."""
-    path = state_dir / "secrets" / name
+    path = secret_path(state_dir, name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_name(f"{name}.{os.getpid()}")
         temporary.touch(mode=0o600)
         temporary.write_text(secrets.token_urlsafe(32))
-        temporary.rename(path)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # unlike a rename, never replaces a secret that another process just made
+        temporary.unlink()
     return path.read_text()
+
+
+def _env_value(text: str, where: str) -> str:
+    """The value that ``text``, the right side of a line of an env file, stands for."""
+    if text[:1] in ("'", '"'):
+        value, quote, rest = text[1:].partition(text[0])
+        if not quote or not (rest.strip() == "" or rest.strip().startswith("#")):
+            raise ValueError(f"{where}: the quotes around {text} do not match")
+        return value
+    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].rstrip()
 
 
 def _number(env: Mapping[str, str], name: str) -> int | None:

@@ -1,0 +1,59 @@
+"""``python -m localcloud.source``: run the source server, or write one synthetic month.
+
+python -m localcloud.source --port 8090 --folder DIR
+python -m localcloud.source --port 8090 --synthetic CACHE_DIR --rows 100000
+python -m localcloud.source generate yellow 2021-01 OUT.csv.gz --rows 1440000
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from localcloud.source.datasets import DATASETS
+from localcloud.source.months import Month
+from localcloud.source.synthetic import write_month
+
+DEFAULT_ROWS = 100_000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that ``arguments`` (of this process) name."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["generate"]:
+        _generate(words[1:])
+    else:
+        _serve(words)
+
+
+def _generate(words: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m localcloud.source generate", description="Write a synthetic month."
+    )
+    parser.add_argument("dataset", choices=list(DATASETS))
+    parser.add_argument("month", type=Month.parse, help="YYYY-MM")
+    parser.add_argument("path", type=Path, help="the csv.gz file to write")
+    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS)
+    options = parser.parse_args(words)
+    write_month(options.dataset, options.month, options.path, rows=options.rows)
+
+
+def _serve(words: Sequence[str]) -> None:
+    from localcloud.source.server import Folder, Synthetic, serve  # here: writing a month needs no server
+
+    parser = argparse.ArgumentParser(prog="python -m localcloud.source", description="Serve trip data on 127.0.0.1.")
+    parser.add_argument("--port", type=int, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--folder", type=Path, help="serve this folder in the mirror's layout")
+    what.add_argument("--synthetic", type=Path, metavar="CACHE_DIR", help="generate months, and keep them here")
+    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="of a synthetic month")
+    options = parser.parse_args(words)
+    serve(
+        Folder(options.folder) if options.folder else Synthetic(options.synthetic, rows=options.rows), port=options.port
+    )
+
+
+if __name__ == "__main__":
+    main()
