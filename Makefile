@@ -1,0 +1,83 @@
+# What each command does: make help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+DATASET ?= green
+MONTH ?= 2021-01
+ifdef SOURCE
+export SOURCE
+endif
+
+UV_VERSION := 0.13.9
+# uv from PATH, or else one of the project's own, so that nothing is installed outside this folder.
+UV := $(or $(shell command -v uv 2>/dev/null),.local/uv/bin/uv)
+export UV_PYTHON_DOWNLOADS := never
+# Compiled once here instead of in the first import of every process.
+export UV_COMPILE_BYTECODE := 1
+# Everything here runs from the repository's root, where the packages localairflow and localcloud are found.
+export PYTHONPATH := $(CURDIR)
+
+RUN := .venv/bin/python -m localairflow
+
+.PHONY: help install up down status demo test lint format lock
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/.installed localcloud/.venv/.installed ## Install what is missing, as locked
+	@mkdir -p .local
+
+.local/uv/bin/uv:
+	@echo "installing uv $(UV_VERSION) into .local/uv"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target .local/uv uv==$(UV_VERSION)
+
+.venv/.installed: pyproject.toml uv.lock | $(UV)
+	@echo "installing Airflow and the pipeline into .venv"
+	@VIRTUAL_ENV= $(UV) sync --quiet --locked --python $(PYTHON)
+	@touch $@
+
+localcloud/.venv/.installed: localcloud/pyproject.toml localcloud/uv.lock | $(UV)
+	@echo "installing the embedded cloud into localcloud/.venv"
+	@cd localcloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+	@touch $@
+
+up: install ## Start the embedded cloud and Airflow, and keep them running
+	@$(RUN) up
+
+down: install ## Stop both
+	@$(RUN) down
+
+status: install ## Tell how both are, with the UI's address and password
+	@$(RUN) status
+
+demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOURCE=synthetic
+	@$(RUN) demo '$(DATASET)' '$(MONTH)'
+
+test: install ## Run every test that needs no Docker and no cloud account
+	@.venv/bin/python -m pytest
+
+lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, compose file
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/sqlfluff lint --nofail-on-warnings include/sql/bigquery --dialect bigquery
+	.venv/bin/sqlfluff lint --nofail-on-warnings include/sql/postgres --dialect postgres
+	$(UV) lock --check --python $(PYTHON)
+	cd localcloud && $(abspath $(UV)) lock --check --python $(PYTHON)
+	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
+		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
+	.venv/bin/hadolint Dockerfile
+	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+
+format: install ## Format the code
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
+	$(UV) lock --python $(PYTHON)
+	cd localcloud && $(abspath $(UV)) lock --python $(PYTHON)
+	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

@@ -1,0 +1,42 @@
+"""From the web to the lake: one month of trips as one Parquet object in GCS.
+
+- **Owner** data-platform
+- **Schedule** monthly, for the month two months back; past months by backfill
+- **Input** the month's file at the connection `taxi_source`
+- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset `lake_<dataset>`
+- **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file that
+  does not follow the contract, fails without retries; the lake keeps what it had.
+- **Rerun** clear the run, or start one with the same `month`. The object is replaced whole.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
+from airflow.sdk import DAG
+from nyc_taxi.dag_defaults import MONTHLY, announce_month, dag_args, lake_asset, month_params
+from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet
+
+for dataset in TRIP_DATASETS:
+    with DAG(
+        dag_id=f"{dataset.name}_web_to_gcs",
+        description=f"{dataset.title}: one month from the web to the lake",
+        doc_md=__doc__,
+        schedule=MONTHLY,
+        params=month_params(),
+        tags=["nyc-taxi", "lake", dataset.name],
+        **dag_args(dataset),
+    ):
+        to_parquet, remove_files = fetch_parquet()
+
+        local_to_gcs = LocalFilesystemToGCSOperator(
+            task_id="local_to_gcs",
+            src=LOCAL_PARQUET,
+            bucket="{{ var.value.lake_bucket }}",
+            dst="{{ file().lake_object }}",
+            mime_type="application/vnd.apache.parquet",
+            outlets=[lake_asset(dataset)],
+            post_execute=announce_month(lake_asset(dataset)),
+        )
+
+        to_parquet >> local_to_gcs >> remove_files

@@ -1,0 +1,11 @@
+-- Safe to repeat and to overlap: IF NOT EXISTS alone is not, when two sessions create the same name at once.
+SELECT pg_advisory_xact_lock(hashtext('create ny_taxi'));
+
+CREATE SCHEMA IF NOT EXISTS staging;
+
+CREATE TABLE IF NOT EXISTS public.{{ dataset.postgres_table }} (
+{%- for column in dataset.columns %}
+    "{{ column.name }}" {{ postgres_type(column) }}
+    {{- " NOT NULL" if column.name in ("source_month", "source_file") }}{{ "," if not loop.last }}
+{%- endfor %}
+) PARTITION BY LIST (source_month);

@@ -1,0 +1,1 @@
+CREATE TABLE staging.{{ staging_table() }}_{{ ti.try_number }} (LIKE public.{{ dataset.postgres_table }});

@@ -1,0 +1,21 @@
+-- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
+-- A try that was killed after its commit finds its own mark and has nothing left to do.
+{%- set staging = ti.xcom_pull("load_staging") %}
+{%- set partition = file().postgres_table %}
+DO $publish$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
+    IF to_regclass('{{ staging }}') IS NULL THEN
+        IF obj_description(to_regclass('public.{{ partition }}')) = 'published from {{ staging }}' THEN
+            RETURN;
+        END IF;
+        RAISE EXCEPTION 'there is no staging table {{ staging }}: clear the whole run to load the month again';
+    END IF;
+    DROP TABLE IF EXISTS public.{{ partition }};
+    ALTER TABLE {{ staging }} SET SCHEMA public;
+    ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
+    ALTER TABLE public.{{ dataset.postgres_table }}
+        ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
+    COMMENT ON TABLE public.{{ partition }} IS 'published from {{ staging }}';
+END
+$publish$;

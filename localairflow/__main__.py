@@ -1,0 +1,77 @@
+"""``python -m localairflow up | down | status | demo DATASET MONTH | run ...``: what the Makefile and bin/airflow call."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from localcloud.processes import ProcessError
+from localcloud.settings import REPOSITORY
+
+# The DAGs' package lies in Airflow's plugins folder.
+sys.path.insert(0, str(REPOSITORY / "plugins"))
+
+from localairflow import stack  # noqa: E402
+from localairflow.environment import AirflowSettings  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m localairflow", description="Airflow on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the embedded cloud and Airflow")
+    commands.add_parser("down", help="stop both")
+    commands.add_parser("status", help="tell how both are; exit 0 only if all is healthy")
+    demo = commands.add_parser("demo", help="one month through all DAGs")
+    demo.add_argument("dataset")
+    demo.add_argument("month")
+    run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
+    run.add_argument("arguments", nargs=argparse.REMAINDER)
+    options = parser.parse_args()
+    try:
+        return _run(options, AirflowSettings.from_env())
+    except (ProcessError, ValueError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
+    if options.command == "up":
+        stack.up(settings)
+        print(f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}")
+    elif options.command == "down":
+        stack.down(settings)
+    elif options.command == "status":
+        return _status(settings)
+    elif options.command == "demo":
+        from localairflow.demo import demo
+
+        return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
+    else:
+        _exec_airflow(settings, options.arguments)
+    return 0
+
+
+def _status(settings: AirflowSettings) -> int:
+    code = stack.cloud("status", check=False)
+    for component in stack.airflow_status(settings):
+        pid = f"pid {component.pid}" if component.pid else ""
+        print(f"{component.name:<14} {component.address:<28} {component.state:<10} {pid}")
+        if component.state != "running":
+            code = 1
+    if code == 0:
+        print(f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}")
+    return code
+
+
+def _exec_airflow(settings: AirflowSettings, arguments: list[str]) -> None:
+    """Become the Airflow CLI. The embedded cloud must be up, because Airflow's metadata are in its Postgres."""
+    stack.migrate(settings)
+    os.execve(str(stack.AIRFLOW), ["airflow", *arguments], {**os.environ, **settings.environment()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""The few calls of Airflow's REST API that the demo and the tests need."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from localairflow.environment import AirflowSettings
+
+
+class AirflowApi:
+    """A client of one Airflow API server, logged in as ``admin``.
+
+    Args:
+        settings: where the server listens.
+    """
+
+    def __init__(self, settings: AirflowSettings) -> None:
+        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False)
+        answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
+        answer.raise_for_status()
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def __enter__(self) -> AirflowApi:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def dag(self, dag_id: str) -> dict[str, Any] | None:
+        """The DAG, or None while Airflow does not know it."""
+        answer = self._http.get(f"/api/v2/dags/{dag_id}")
+        return None if answer.status_code == 404 else self._json(answer)
+
+    def import_errors(self) -> list[dict[str, Any]]:
+        """The DAG files that cannot be imported, with the reason."""
+        return self._json(self._http.get("/api/v2/importErrors"))["import_errors"]
+
+    def set_paused(self, dag_id: str, paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        self._json(self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
+        """Start a run by hand; returns its id."""
+        body = {"logical_date": None, "conf": conf}
+        return self._json(self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"]
+
+    def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
+
+    def runs(self, dag_id: str) -> list[dict[str, Any]]:
+        """The DAG's newest runs, newest first."""
+        answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-id", "limit": 50})
+        return self._json(answer)["dag_runs"]
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """The task instances of one run."""
+        return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"))["task_instances"]
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+        """The lines of a task's log, without Airflow's own grouping marks."""
+        answer = self._http.get(
+            f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
+            headers={"Accept": "application/x-ndjson"},
+        )
+        return answer.text.splitlines()
+
+    def await_parsed(self, dag_ids: list[str], *, since: str, timeout: float = 120.0) -> None:
+        """Wait until Airflow has parsed the DAGs after ``since`` (ISO time).
+
+        Raises:
+            TimeoutError: they did not appear; the message holds the import errors.
+        """
+        deadline = time.monotonic() + timeout
+        while not all((dag := self.dag(dag_id)) and dag["last_parsed_time"] > since for dag_id in dag_ids):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Airflow did not parse {', '.join(dag_ids)}: {self.import_errors()}")
+            time.sleep(0.1)
+
+    def _json(self, answer: httpx.Response) -> Any:
+        if answer.is_error:
+            raise httpx.HTTPStatusError(
+                f"{answer.request.method} {answer.request.url.path}: HTTP {answer.status_code} {answer.text}",
+                request=answer.request,
+                response=answer,
+            )
+        return answer.json() if answer.content else None

@@ -1,0 +1,155 @@
+"""One month through all three DAGs by the real scheduler, and the proof that no row was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
+from nyc_taxi.months import Month
+
+from localairflow import reconcile, stack
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+
+RUN_TIMEOUT = 20 * 60.0
+LOG_LINES = 25
+
+# An unpaused DAG starts the newest month at once. The demo is for one month, so its own scheduler makes no runs from
+# the clock; runs started by hand and by assets are not touched by this.
+NO_CLOCK_RUNS = {"AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0"}
+
+
+class DemoError(RuntimeError):
+    """A run of the demo failed; what is wrong has been printed."""
+
+
+def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
+    """Run one month from the web to the lake, BigQuery and Postgres, and print the reconciliation line.
+
+    Starts what is not running, and stops it at the end; a stack that was up stays up.
+
+    Returns:
+        Whether all counts agree.
+
+    Raises:
+        ContractError, MonthError: there is no such dataset or month.
+        ProcessError: something does not start.
+        DemoError: a task failed.
+    """
+    file = _trip_dataset(dataset).file(Month.parse(month))
+    begin = time.monotonic()
+    with _running(settings):
+        _run_all(settings, file)
+        counts = reconcile.count(settings, file)
+    print(f"done in {time.monotonic() - begin:.1f} s", flush=True)
+    print(counts.line(dataset, month), flush=True)
+    return counts.agree
+
+
+def _trip_dataset(name: str) -> TripDataset:
+    for dataset in TRIP_DATASETS:
+        if dataset.name == name:
+            return dataset
+    raise ContractError(f"unknown dataset {name!r}; there are {', '.join(d.name for d in TRIP_DATASETS)}")
+
+
+@contextmanager
+def _running(settings: AirflowSettings) -> Iterator[None]:
+    if stack.is_up(settings):
+        stack.up(settings)
+        yield
+        return
+    try:
+        stack.up(settings, overrides=NO_CLOCK_RUNS)
+        yield
+    finally:
+        stack.down(settings)
+
+
+def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
+    name = file.dataset.name
+    to_gcs, to_bigquery, to_postgres = (
+        f"{name}_web_to_gcs",
+        f"{name}_gcs_to_bigquery",
+        f"{name}_web_to_postgres",
+    )
+    begin = datetime.now(UTC)
+    with AirflowApi(settings) as api:
+        api.await_parsed([to_gcs, to_bigquery, to_postgres], since=begin.isoformat())
+        with _unpaused(api, [to_gcs, to_bigquery, to_postgres]):
+            conf = {"month": str(file.month)}
+            started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
+            _Follower(api, started, downstream=to_bigquery, partition_key=str(file.month), since=begin).follow()
+
+
+@contextmanager
+def _unpaused(api: AirflowApi, dag_ids: list[str]) -> Iterator[None]:
+    """Unpause the DAGs for the time of the block."""
+    paused = [dag_id for dag_id in dag_ids if (dag := api.dag(dag_id)) and dag["is_paused"]]
+    for dag_id in paused:
+        api.set_paused(dag_id, False)
+    try:
+        yield
+    finally:
+        for dag_id in paused:
+            api.set_paused(dag_id, True)
+
+
+class _Follower:
+    """Prints each task as it ends, until all runs have ended."""
+
+    def __init__(
+        self, api: AirflowApi, runs: dict[str, str], *, downstream: str, partition_key: str, since: datetime
+    ) -> None:
+        self._api = api
+        self._runs = dict(runs)
+        self._downstream = downstream
+        self._partition_key = partition_key
+        self._since = since.isoformat()
+        self._seen: set[tuple[str, str, int, str]] = set()
+
+    def follow(self) -> None:
+        deadline = time.monotonic() + RUN_TIMEOUT
+        while True:
+            self._find_downstream()
+            states = {dag_id: self._api.run(dag_id, run_id)["state"] for dag_id, run_id in self._runs.items()}
+            for dag_id in self._runs:
+                self._print_tasks(dag_id)
+            failed = [dag_id for dag_id, state in states.items() if state == "failed"]
+            if failed:
+                raise DemoError(f"{', '.join(failed)} failed")
+            if self._downstream in states and all(state == "success" for state in states.values()):
+                return
+            if time.monotonic() > deadline:
+                raise DemoError(f"the runs did not end within {RUN_TIMEOUT:.0f} s: {states}")
+            time.sleep(0.2)
+
+    def _find_downstream(self) -> None:
+        """The run that the scheduler starts when the month has arrived in the lake."""
+        if self._downstream in self._runs:
+            return
+        for run in self._api.runs(self._downstream):
+            if run["partition_key"] == self._partition_key and run["queued_at"] > self._since:
+                self._runs[self._downstream] = run["dag_run_id"]
+                return
+
+    def _print_tasks(self, dag_id: str) -> None:
+        tasks = self._api.tasks(dag_id, self._runs[dag_id])
+        for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
+            mark = (dag_id, task["task_id"], task["try_number"], task["state"] or "")
+            if task["state"] not in ("success", "failed", "up_for_retry", "skipped") or mark in self._seen:
+                continue
+            self._seen.add(mark)
+            seconds = f"{task['duration']:6.1f} s" if task["duration"] is not None else ""
+            print(f"  {dag_id + '.' + task['task_id']:<48} {task['state']:<12} {seconds}", flush=True)
+            if task["state"] in ("failed", "up_for_retry"):
+                self._print_log(dag_id, task)
+
+    def _print_log(self, dag_id: str, task: dict[str, Any]) -> None:
+        print(f"    the end of the log of {dag_id}.{task['task_id']}, try {task['try_number']}:", flush=True)
+        for line in self._api.log(dag_id, self._runs[dag_id], task["task_id"], task["try_number"])[-LOG_LINES:]:
+            print(f"    | {line}", flush=True)

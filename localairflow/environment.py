@@ -1,0 +1,139 @@
+"""The environment in which every Airflow process of this repository runs, built in one place.
+
+Whatever the user sets, in ``.env`` or in the shell, wins over what is built here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, secret
+
+# Sources that are not on this machine, in the mirror's layout below the base URL.
+REMOTE_SOURCES = {"dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowSettings:
+    """Where the local Airflow keeps its state, and on which port its UI and API listen."""
+
+    cloud: Settings
+    port: int = 8080
+
+    @classmethod
+    def from_env(cls) -> AirflowSettings:
+        """Read the settings from the environment and ``.env``.
+
+        Raises:
+            ValueError: a variable has a value that it cannot have; the message names it.
+        """
+        load_env_file()
+        cloud = Settings.from_env()
+        port = os.environ.get("AIRFLOW_PORT") or "8080"
+        if not port.isdecimal():
+            raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
+        return cls(cloud=cloud, port=int(port))
+
+    @property
+    def home(self) -> Path:
+        """``AIRFLOW_HOME``: logs, process ids, the UI's password."""
+        return self.cloud.state_dir / "airflow"
+
+    @property
+    def work_dir(self) -> Path:
+        """Where tasks put the files that they hand on within a run."""
+        return self.cloud.state_dir / "work"
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and the API."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def source_base_url(self) -> str:
+        """Base URL of the source that ``SOURCE`` names.
+
+        Raises:
+            ValueError: ``SOURCE`` is ``tlc``.
+        """
+        source = self.cloud.source
+        if source in REMOTE_SOURCES:
+            return REMOTE_SOURCES[source]
+        if source.startswith(("http://", "https://")):
+            return source.rstrip("/")
+        return self.cloud.source_url
+
+    def password(self) -> str:
+        """The password of the UI's user ``admin``, generated on first use and kept."""
+        return secret(self.cloud.state_dir, "admin_password")
+
+    def environment(self) -> dict[str, str]:
+        """The variables that an Airflow process needs beside those of the calling process."""
+        built = {
+            **read_env_file(REPOSITORY / "config" / "airflow.env"),
+            **self._paths(),
+            **self._services(),
+            **self._connections(),
+        }
+        return {name: os.environ.get(name) or value for name, value in built.items()}
+
+    def _paths(self) -> dict[str, str]:
+        return {
+            "AIRFLOW_HOME": str(self.home),
+            # Where Airflow finds airflow_local_settings.
+            "PYTHONPATH": str(REPOSITORY / "config"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+        }
+
+    def _services(self) -> dict[str, str]:
+        database = self.cloud.postgres_url("airflow").replace("postgresql://", "postgresql+psycopg2://")
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": secret(self.cloud.state_dir, "fernet_key") + "=",
+            "AIRFLOW__API__SECRET_KEY": secret(self.cloud.state_dir, "api_secret_key"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secret(self.cloud.state_dir, "jwt_secret") * 2,
+        }
+
+    def _connections(self) -> dict[str, str]:
+        postgres = {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": self.cloud.postgres_port,
+            "login": "postgres",
+            "password": self.cloud.postgres_password(),
+            "schema": "ny_taxi",
+        }
+        google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": self.cloud.project}}
+        connections = {
+            "AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": self.source_base_url}),
+            "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
+            "AIRFLOW_VAR_LAKE_BUCKET": self.cloud.lake_bucket,
+            "AIRFLOW_VAR_WORK_DIR": str(self.work_dir),
+        }
+        if not self.uses_real_google_cloud:
+            connections |= {
+                "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(google),
+                "STORAGE_EMULATOR_HOST": self.cloud.gcs_url,
+                "BIGQUERY_EMULATOR_HOST": self.cloud.bigquery_url,
+            }
+        return connections
+
+    @property
+    def uses_real_google_cloud(self) -> bool:
+        """Whether the user's own connection replaces the emulators."""
+        return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The ``KEY=VALUE`` lines of a file; blank lines and comments are passed over."""
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

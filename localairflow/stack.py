@@ -1,0 +1,171 @@
+"""Starts and stops Airflow's processes on this machine, on top of the embedded cloud."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from urllib.request import urlopen
+
+from airflow.version import version as airflow_version
+from localcloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
+from localcloud.settings import REPOSITORY
+
+from localairflow.environment import AirflowSettings
+
+CLOUD_PYTHON = REPOSITORY / "localcloud" / ".venv" / "bin" / "python"
+AIRFLOW = Path(sys.executable).with_name("airflow")
+
+# The components that send heartbeats, with their arguments. The UI reads logs from disk, so that the log servers, which
+# listen on all interfaces, are not needed.
+COMPONENTS = {"scheduler": ["--skip-serve-logs"], "dag-processor": [], "triggerer": ["--skip-serve-logs"]}
+
+
+def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None) -> None:
+    """Bring the embedded cloud and Airflow up; what runs already is left alone.
+
+    Args:
+        overrides: Airflow settings for this start alone.
+
+    Raises:
+        ProcessError: something does not start; the message says what, and why.
+    """
+    cloud("up")
+    migrate(settings)
+    processes = _processes(settings, overrides or {}, since=time.time())
+    start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
+
+
+def down(settings: AirflowSettings) -> None:
+    """Stop Airflow, then the embedded cloud; nothing of either is left running. Repeating it does no harm."""
+    for stopped in stop(run_dir=_run_dir(settings)):
+        print(f"{stopped.name:<14} stopped", flush=True)
+    cloud("down")
+
+
+def is_up(settings: AirflowSettings) -> bool:
+    """Whether any of Airflow's processes runs."""
+    return any(component.state != "stopped" for component in airflow_status(settings))
+
+
+def airflow_status(settings: AirflowSettings) -> list[Status]:
+    """How Airflow's processes are."""
+    return status(_processes(settings, {}, since=0.0), run_dir=_run_dir(settings))
+
+
+def cloud(command: str, *, check: bool = True) -> int:
+    """Run ``python -m localcloud <command>`` in its own environment.
+
+    Raises:
+        ProcessError: its environment is missing, or (with ``check``) the command fails, which has said why itself.
+    """
+    if not CLOUD_PYTHON.exists():
+        raise ProcessError("the embedded cloud is not installed; run make install")
+    code = subprocess.run([str(CLOUD_PYTHON), "-m", "localcloud", command], cwd=REPOSITORY, check=False).returncode
+    if check and code != 0:
+        raise ProcessError(f"the embedded cloud's {command} failed")
+    return code
+
+
+def migrate(settings: AirflowSettings) -> None:
+    """Create or upgrade Airflow's metadata database, once for each Airflow version; and the UI's password file.
+
+    Raises:
+        ProcessError: the migration fails; the message holds what Airflow printed.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    _write_password_file(settings)
+    done = settings.home / f"migrated-{airflow_version}"
+    if done.exists():
+        return
+    begin = time.monotonic()
+    result = run_airflow(settings, "db", "migrate", capture_output=True)
+    if result.returncode != 0:
+        raise ProcessError(f"airflow db migrate failed:\n{result.stdout[-4000:]}{result.stderr[-4000:]}")
+    done.touch()
+    print(f"{'database':<14} migrated in {time.monotonic() - begin:.1f} s", flush=True)
+
+
+def run_airflow(
+    settings: AirflowSettings, *arguments: str, capture_output: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the Airflow CLI in the project's environment and wait for it."""
+    return subprocess.run(
+        [str(AIRFLOW), *arguments],
+        env={**os.environ, **settings.environment()},
+        capture_output=capture_output,
+        text=True,
+        check=False,
+    )
+
+
+def _write_password_file(settings: AirflowSettings) -> None:
+    path = settings.home / "passwords.json"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"admin": settings.password()}))
+
+
+def _run_dir(settings: AirflowSettings) -> Path:
+    return settings.home / "run"
+
+
+def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, since: float) -> list[Process]:
+    """Airflow's components; healthy is one whose last heartbeat is younger than ``since`` (seconds of the epoch)."""
+    environment = {**settings.environment(), **overrides}
+    logs = settings.home / "process-logs"
+
+    def process(name: str, *arguments: str, healthy: Callable[[], bool], **options: object) -> Process:
+        return Process(
+            name=name,
+            command=[str(AIRFLOW), name, *arguments],
+            log=logs / f"{name}.log",
+            env=environment,
+            cwd=settings.home,
+            healthy=healthy,
+            startup_timeout=180,
+            stop_timeout=20,
+            **options,  # type: ignore[arg-type]
+        )
+
+    health_url = f"{settings.url}/api/v2/monitor/health"
+    return [
+        process(
+            "api-server",
+            # The execution API builds itself in its first answer, for seconds; a task should not wait for that.
+            healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(health_url),
+            port=settings.port,
+            port_setting="AIRFLOW_PORT",
+            url=settings.url,
+        ),
+        *(
+            process(name, *arguments, healthy=partial(_beats, health_url, name.replace("-", "_"), since))
+            for name, arguments in COMPONENTS.items()
+        ),
+    ]
+
+
+def _beats(health_url: str, component: str, since: float) -> bool:
+    """Whether the API's health report has the component healthy, by a heartbeat after ``since``."""
+    with urlopen(health_url, timeout=2) as response:
+        report = json.load(response)[component]
+    heartbeat = report[f"latest_{component}_heartbeat"]
+    return (
+        report["status"] == "healthy"
+        and heartbeat is not None
+        and datetime.fromisoformat(heartbeat).timestamp() > since
+    )
+
+
+def _print_started(started: Started) -> None:
+    print(
+        f"{started.process.name:<14} {started.process.address:<28} {started.outcome} in {started.seconds:.1f} s",
+        flush=True,
+    )

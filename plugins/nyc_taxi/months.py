@@ -1,0 +1,74 @@
+"""Months: the type, and the one place that decides which month a run is for."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+
+
+class MonthError(ValueError):
+    """A run has no month, or something that is not one; trying again cannot help."""
+
+
+class Month(NamedTuple):
+    """A calendar month. Its text form, ``2021-01``, is the partition key of everything that belongs to it."""
+
+    year: int
+    month: int
+
+    @classmethod
+    def parse(cls, text: str) -> Month:
+        """Read ``YYYY-MM``.
+
+        Raises:
+            MonthError: ``text`` is anything else, such as ``2021-13`` or ``../x``.
+        """
+        # fullmatch: "$" alone would accept a trailing newline.
+        if not isinstance(text, str) or not re.fullmatch(MONTH_PATTERN, text):
+            raise MonthError(f"{text!r} is not a month; write YYYY-MM, for example 2021-01")
+        year, month = text.split("-")
+        return cls(int(year), int(month))
+
+    @property
+    def first_day(self) -> datetime.date:
+        """The first day of the month: the value of ``source_month``."""
+        return datetime.date(self.year, self.month, 1)
+
+    @property
+    def partition_id(self) -> str:
+        """The month as BigQuery's partition decorator wants it: ``202101``."""
+        return f"{self.year:04d}{self.month:02d}"
+
+    @property
+    def slug(self) -> str:
+        """The month as part of an SQL identifier: ``2021_01``."""
+        return f"{self.year:04d}_{self.month:02d}"
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+def resolve_month(context: Mapping[str, Any]) -> Month:
+    """Return the month that a run is for.
+
+    A scheduled, backfilled or asset-triggered run carries it as its partition key. A run started by hand names it with
+    the parameter ``month``, or else is for the calendar month of its logical date.
+
+    Args:
+        context: the task's template context (``dag_run``, ``params``).
+
+    Raises:
+        MonthError: none of the three is there, or the first one found is not a month.
+    """
+    dag_run = context["dag_run"]
+    if partition_key := getattr(dag_run, "partition_key", None):
+        return Month.parse(partition_key)
+    if month := context["params"].get("month"):
+        return Month.parse(month)
+    if logical_date := dag_run.logical_date:
+        return Month(logical_date.year, logical_date.month)
+    raise MonthError("the run has no month: start it with the parameter month, for example 2021-01")

@@ -1,0 +1,43 @@
+"""Loads Parquet into Postgres with binary COPY."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pgpq
+import psycopg
+import pyarrow.parquet as pq
+from psycopg import sql
+
+BATCH_ROWS = 1 << 15
+
+
+def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identifier) -> int:
+    """Append the rows of a Parquet file to a table, in memory bounded by one batch.
+
+    Columns are bound by name; their types must agree, as both derive from the registry. Nothing is committed: the rows
+    are there when the caller's transaction commits, all or none.
+
+    Args:
+        connection: an open connection; its current transaction is used.
+        source: the Parquet file.
+        table: the table.
+
+    Returns:
+        The number of rows copied.
+
+    Raises:
+        psycopg.Error: a column is not there, or a constraint refuses a row.
+    """
+    file = pq.ParquetFile(source)
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary)").format(
+        table, sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))
+    )
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.write(encoder.write_header())
+            for batch in file.iter_batches(BATCH_ROWS):
+                copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+        return cursor.rowcount
