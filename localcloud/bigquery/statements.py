@@ -1,0 +1,213 @@
+"""What is checked of every SQL statement before bqemulator translates it, and the translation itself."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlglot
+from bqemulator.jobs.error_mapper import translate_runtime_error
+from bqemulator.row_access.identity import CallerIdentity
+from bqemulator.sql.inner_query import rewrite_and_translate_statement
+from bqemulator.sql.parameters import bind_parameters
+from bqemulator.sql.table_rewriter import rewrite_table_refs
+from bqemulator.sql.translator import SQLTranslator
+from sqlglot import exp
+
+from localcloud.bigquery import external_tables
+from localcloud.bigquery.limits import invalid, limit, not_found
+from localcloud.bigquery.partition_filter import check_partition_filter
+from localcloud.bigquery.partitions import TableRef
+from localcloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
+from localcloud.bigquery.store import Store, StoredTable
+
+ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
+_translator = SQLTranslator()
+_PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
+_MAX_VIEW_DEPTH = 16
+
+
+def parse(sql: str) -> exp.Expression | None:
+    """The statement's syntax tree, or None where sqlglot does not know the syntax."""
+    try:
+        tree = sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return None
+    return None if isinstance(tree, exp.Command) else tree
+
+
+def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, TableRef]]:
+    """The dataset-qualified tables that a statement names, in whatever way it quotes them."""
+    for node in tree.find_all(exp.Table):
+        if isinstance(node.this, exp.Func) or not node.name:
+            continue
+        parts = [part for part in (node.catalog, node.db, node.name) if part]
+        parts = ".".join(parts).split(".")
+        if len(parts) == 2:
+            parts = [project, *parts]
+        if len(parts) == 3:
+            yield node, TableRef.parse(*parts)
+
+
+def check_statement(store: Store, sql: str, project: str) -> None:
+    """Refuse what would be silently wrong, and bind the external tables that the statement reads.
+
+    Raises:
+        DomainError: naming what BigQuery refuses, or what is not implemented.
+    """
+    tree = parse(sql)
+    if tree is None:
+        return
+    _check_create(tree)
+    for column in tree.find_all(exp.Column):
+        if column.name.lower() in _PSEUDO_COLUMNS:
+            raise limit(f"have the pseudo column {column.name}; use the partitioning column")
+    target = _write_target(tree)
+    for node, ref in referenced(tree, project):
+        if ref.partition is not None:
+            raise invalid(f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the partitioning column")
+        table = store.catalog.get_table(*ref.key)
+        if table is None:
+            _check_case(store, ref)
+            continue
+        if node is target:
+            _check_target(tree, table, ref)
+        _bind(store, table, project, depth=0)
+        columns = _filter_columns(table)
+        if columns and _reads(tree, node, target):
+            check_partition_filter(node, ref, columns)
+
+
+def _check_create(tree: exp.Expression) -> None:
+    if isinstance(tree, exp.Create) and tree.kind == "TABLE" and not tree.args.get("clone"):
+        properties = tree.args.get("properties")
+        if not (properties and properties.find(exp.TemporaryProperty)):
+            raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a statement of its own")
+
+
+def _write_target(tree: exp.Expression) -> exp.Expression | None:
+    """The node of the table that a DML or DROP statement changes."""
+    if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Drop | exp.Alter):
+        target = tree.this
+        return target.this if isinstance(target, exp.Schema) else target
+    if isinstance(tree, exp.TruncateTable):
+        return tree.expressions[0]
+    return None
+
+
+def _check_target(tree: exp.Expression, table: StoredTable, ref: TableRef) -> None:
+    if isinstance(tree, exp.Drop):
+        if tree.kind in ("TABLE", "VIEW") and not tree.args.get("materialized") and tree.kind != table.table_type:
+            raise invalid(f"Cannot drop {ref} which has type {table.table_type}. A {tree.kind} was expected")
+    elif table.table_type == "EXTERNAL":
+        raise invalid(f"{ref} is not allowed for this operation because it is currently a {table.table_type}.")
+
+
+def _reads(tree: exp.Expression, node: exp.Table, target: exp.Expression | None) -> bool:
+    """INSERT, TRUNCATE and DDL do not read their target; UPDATE, DELETE and MERGE do."""
+    if isinstance(tree, exp.Create):
+        return False  # a view is checked when it is read
+    return node is not target or isinstance(tree, exp.Update | exp.Delete | exp.Merge)
+
+
+def _filter_columns(table: StoredTable) -> list[str]:
+    if table.table_type == "EXTERNAL":
+        return external_tables.filter_columns(table)
+    partitioning = table.time_partitioning
+    return [partitioning.field] if partitioning and partitioning.require_partition_filter and partitioning.field else []
+
+
+def _bind(store: Store, table: StoredTable, project: str, *, depth: int) -> None:
+    """Bind an external table, and those under a view."""
+    if table.table_type == "EXTERNAL":
+        external_tables.bind(store, table)
+    elif table.view_query and depth < _MAX_VIEW_DEPTH:
+        body = parse(table.view_query)
+        for node, ref in referenced(body, project) if body else ():
+            inner = store.catalog.get_table(*ref.key)
+            if inner is not None:
+                _bind(store, inner, project, depth=depth + 1)
+                columns = _filter_columns(inner)
+                if columns:
+                    check_partition_filter(node, ref, columns)
+
+
+def _check_case(store: Store, ref: TableRef) -> None:
+    """DuckDB finds a name in another case, BigQuery does not."""
+    key = tuple(part.lower() for part in ref.key)
+    for dataset in store.catalog.list_datasets(ref.project):
+        for table in store.catalog.list_tables(ref.project, dataset.dataset_id):
+            if (table.project_id.lower(), table.dataset_id.lower(), table.table_id.lower()) == key:
+                raise not_found("Table", str(ref))
+
+
+def with_named_columns(sql: str) -> str:
+    """Name the columns of a query's result that have no name, as BigQuery does: ``f0_``, ``f1_``, ..."""
+    tree = parse(sql)
+    query = tree
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if tree is None or not isinstance(query, exp.Select):
+        return sql
+    named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
+    unnamed = [item for item in query.expressions if not isinstance(item, named)]
+    for number, item in enumerate(unnamed):
+        item.replace(exp.alias_(item.copy(), f"f{number}_"))
+    return tree.sql(dialect="bigquery") if unnamed else sql
+
+
+async def translate(store: Store, sql: str, project: str) -> str:
+    """DuckDB SQL for one checked BigQuery statement."""
+    check_statement(store, sql, project)
+    translated = await rewrite_and_translate_statement(
+        with_named_columns(sql), project_id=project, ctx=store.context, caller=ANONYMOUS, translator=_translator
+    )
+    return rewrite_table_refs(translated, project)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """The rows of a query, in a temporary table of the current session."""
+
+    select: str
+    fields: list[Field]
+    table: str
+
+
+async def stage_query(
+    store: Store,
+    sql: str,
+    project: str,
+    *,
+    query_parameters: list[dict[str, Any]] | None = None,
+    script_values: Sequence[Any] = (),
+) -> Staged:
+    """Run a BigQuery query once, keeping its rows and its BigQuery schema.
+
+    Args:
+        store: the store.
+        sql: a SELECT.
+        project: the project of names without one.
+        query_parameters: the job's query parameters.
+        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+
+    Raises:
+        DomainError: the query is wrong, or its result cannot be a table.
+    """
+    tree = parse(sql)
+    if tree is not None and isinstance(tree, exp.Query):
+        names = [name.lower() for name in tree.named_selects if name and name != "*"]
+        for name in names:
+            if names.count(name) > 1:
+                raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
+    duckdb_sql, values = bind_parameters(await translate(store, sql, project), query_parameters)
+    table = quoted(f"staged_{secrets.token_hex(8)}")
+    try:
+        store.execute(f"CREATE TEMP TABLE {table} AS {duckdb_sql}", [*script_values, *(values or ())] or None)
+    except Exception as error:
+        raise translate_runtime_error(error, duckdb_sql=duckdb_sql) from error
+    rows = store.execute(f"DESCRIBE {table}").fetchall()
+    fields = normalized(field_of_duckdb(row[0], row[1]) for row in rows)
+    return Staged(select=f"SELECT * FROM {table}", fields=fields, table=table)
