@@ -20,6 +20,7 @@ from airflow.providers.google.cloud.operators.bigquery import (
 )
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.sdk import DAG
+
 from nyc_taxi.dag_defaults import (
     announce_month,
     dag_args,

@@ -3,9 +3,10 @@
 - **Owner** data-platform
 - **Schedule** monthly, for the month two months back; past months by backfill
 - **Input** the month's file at the connection `taxi_source`
-- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset `lake_<dataset>`
-- **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file that
-  does not follow the contract, fails without retries; the lake keeps what it had.
+- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset
+  `lake_<dataset>`
+- **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file
+  that does not follow the contract, fails without retries; the lake keeps what it had.
 - **Rerun** clear the run, or start one with the same `month`. The object is replaced whole.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG
+
 from nyc_taxi.dag_defaults import MONTHLY, announce_month, dag_args, lake_asset, month_params
 from nyc_taxi.datasets import TRIP_DATASETS
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet

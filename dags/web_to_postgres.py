@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator, SQLTableCheckOperator
 from airflow.sdk import DAG
+
 from nyc_taxi.dag_defaults import MONTHLY, announce_month, dag_args, month_params, postgres_asset
 from nyc_taxi.datasets import TRIP_DATASETS
 from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator

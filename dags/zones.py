@@ -21,6 +21,7 @@ from airflow.providers.google.cloud.operators.bigquery import (
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG, CronTriggerTimetable
+
 from nyc_taxi.dag_defaults import dag_args, lake_asset, postgres_asset, warehouse_asset
 from nyc_taxi.datasets import ZONES
 from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator

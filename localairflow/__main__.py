@@ -1,4 +1,4 @@
-"""``python -m localairflow up | down | status | demo DATASET MONTH | run ...``: what the Makefile and bin/airflow call."""
+"""``python -m localairflow up | down | status | demo DATASET MONTH | run ...``: for the Makefile and bin/airflow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from localcloud.settings import REPOSITORY
 # The DAGs' package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from localairflow import stack  # noqa: E402
-from localairflow.environment import AirflowSettings  # noqa: E402
+from localairflow import stack
+from localairflow.environment import AirflowSettings
 
 
 def main() -> int:

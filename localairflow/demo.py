@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
-from nyc_taxi.months import Month
-
 from localairflow import reconcile, stack
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
+from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
+from nyc_taxi.months import Month
 
 RUN_TIMEOUT = 20 * 60.0
 LOG_LINES = 25

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import tempfile
 from dataclasses import asdict, dataclass
 
@@ -14,11 +15,11 @@ import httpx
 import psycopg
 import pyarrow.parquet as pq
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, storage
-from nyc_taxi.datasets import PublishedFile
+from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
 from psycopg import sql
 
 from localairflow.environment import AirflowSettings
+from nyc_taxi.datasets import PublishedFile
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def count_source(url: str) -> int:
             for chunk in answer.iter_raw():
                 spool.write(chunk)
         spool.seek(0)
-        opened = gzip.open(spool, "rt", newline="") if url.endswith(".gz") else open(spool.fileno(), newline="", closefd=False)
-        with opened as text:
+        file = gzip.GzipFile(fileobj=spool) if url.endswith(".gz") else spool
+        with io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text:
             return sum(1 for _ in csv.reader(text)) - 1
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from airflow.version import version as airflow_version
-from localcloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
-from localcloud.settings import REPOSITORY
 
 from localairflow.environment import AirflowSettings
+from localcloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
+from localcloud.settings import REPOSITORY
 
 CLOUD_PYTHON = REPOSITORY / "localcloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")

@@ -106,7 +106,8 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     def put(item: pa.RecordBatch | BaseException | None) -> None:
         while not stopped.is_set():
             try:
-                return waiting.put(item, timeout=0.1)
+                waiting.put(item, timeout=0.1)
+                break
             except queue.Full:
                 continue
 

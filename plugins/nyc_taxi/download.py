@@ -20,9 +20,7 @@ class SourceError(RuntimeError):
     """The source cannot be reached, answers with an error, or breaks off; trying again may help."""
 
 
-def download(
-    session: requests.Session, url: str, target: Path, *, timeout: tuple[float, float] = (10.0, 60.0)
-) -> int:
+def download(session: requests.Session, url: str, target: Path, *, timeout: tuple[float, float] = (10.0, 60.0)) -> int:
     """Download ``url`` to ``target``, in memory bounded by one chunk.
 
     Args:

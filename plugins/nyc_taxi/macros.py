@@ -20,7 +20,7 @@ from nyc_taxi.months import resolve_month
 def file(context: Context) -> PublishedFile:
     """``{{ file() }}``: the published file that the run is for, with the names of what becomes of it."""
     dataset = context["dataset"]
-    return dataset.file(resolve_month(context)) if isinstance(dataset, TripDataset) else dataset.file()
+    return dataset.file(resolve_month(context.get_all())) if isinstance(dataset, TripDataset) else dataset.file()
 
 
 @jinja2.pass_context

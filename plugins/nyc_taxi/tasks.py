@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from airflow.sdk import BaseOperator, task
+from airflow.sdk import BaseOperator, XComArg, task
 
 from nyc_taxi.operators.csv_to_parquet import CsvToParquetOperator
 from nyc_taxi.operators.http_to_local import HttpToLocalFilesystemOperator
@@ -18,7 +18,7 @@ def remove_files(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_parquet() -> tuple[BaseOperator, BaseOperator]:
+def fetch_parquet() -> tuple[BaseOperator, XComArg]:
     """Declare download and conversion to ``LOCAL_PARQUET``, and the removal of their files at the end of the run.
 
     Both are setups and the removal is their teardown: the files are gone however the run ends, and clearing a task that
@@ -39,5 +39,6 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator]:
         dataset="{{ dataset.name }}",
         month="{{ file().month or '' }}",
     ).as_setup()
-    removed = remove_files("{{ run_dir() }}").as_teardown(setups=[download, to_parquet])
-    return to_parquet, removed.operator
+    removed = remove_files("{{ run_dir() }}")
+    removed.as_teardown(setups=[download, to_parquet])
+    return to_parquet, removed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator
@@ -37,7 +37,7 @@ class ParquetToPostgresOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("src", "table", "create_sql", "postgres_conn_id")
     template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers = {"create_sql": "sql"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {"create_sql": "sql"}
     ui_color = "#fce4d6"
 
     def __init__(

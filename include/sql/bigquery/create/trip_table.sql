@@ -1,10 +1,10 @@
 {% include "bigquery/create/datasets.sql" %}
 
 CREATE TABLE IF NOT EXISTS trips.{{ dataset.name }} (
-{%- for column in dataset.columns %}
+    {%- for column in dataset.columns %}
     `{{ column.name }}` {{ bigquery_type(column) }} OPTIONS (description = '{{ column.description }}')
     {{- "," if not loop.last }}
-{%- endfor %}
+    {%- endfor %}
 )
 PARTITION BY DATE_TRUNC(source_month, MONTH)
 CLUSTER BY `{{ dataset.pickup_column }}`, `{{ dataset.pickup_zone_column }}`

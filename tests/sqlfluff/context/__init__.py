@@ -1,0 +1,27 @@
+"""What the SQL templates find in Airflow's context, for sqlfluff: a run of the green month 2021-01.
+
+sqlfluff makes the names of this module known to Jinja; ``pyproject.toml`` names the folder.
+"""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "plugins"))
+
+from nyc_taxi.datasets import GREEN as dataset
+from nyc_taxi.datasets import PublishedFile
+from nyc_taxi.months import Month
+from nyc_taxi.schema import bigquery_type, postgres_type
+
+__all__ = ["bigquery_type", "dataset", "file", "postgres_type", "staging_table", "ti"]
+
+ti = SimpleNamespace(try_number=1, xcom_pull=lambda task_id: f"staging.{staging_table()}_1")
+
+
+def file() -> PublishedFile:
+    return dataset.file(Month(2021, 1))
+
+
+def staging_table() -> str:
+    return "green_2021_01_0123456789"
