@@ -1,5 +1,7 @@
 """``python -m localcloud up|down|status``: the embedded cloud's own command.
 
+``up`` and ``down`` take the names of components, and mean all of them if there are none.
+
 Reads ``.env`` in the repository's root; what is set in the environment wins.
 """
 
@@ -9,7 +11,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import FrameType
 
 from localcloud import gcs, postgres, source
@@ -17,6 +19,7 @@ from localcloud.processes import Process, ProcessError, Started, answers, start,
 from localcloud.settings import REPOSITORY, Settings, load_env_file
 
 GROUP = "localcloud"
+NAMES = ("gcs", "bigquery", "postgres", source.NAME)
 
 
 def components(settings: Settings) -> list[Process]:
@@ -29,18 +32,19 @@ def components(settings: Settings) -> list[Process]:
     return [gcs.process(settings), _bigquery(settings), postgres.process(settings), *([served] if served else [])]
 
 
-def up(settings: Settings) -> None:
-    """Start what does not run, and print a line for each component as it becomes ready.
+def up(settings: Settings, *, names: Collection[str] = NAMES) -> None:
+    """Start what does not run of the components ``names``, and print a line for each as it becomes ready.
 
     A source server that is not wanted any more, because SOURCE names one elsewhere now, is stopped.
 
     Raises:
         ProcessError: something cannot be started; whatever this call started is stopped again.
     """
-    wanted = components(settings)
     begin = time.monotonic()
-    if source.NAME not in {process.name for process in wanted}:
+    everything = components(settings)
+    if source.NAME not in {process.name for process in everything}:
         stop(run_dir=settings.run_dir, names=[source.NAME])
+    wanted = [process for process in everything if process.name in names]
     started = start(wanted, run_dir=settings.run_dir, on_ready=_print_started)
     if all(one.outcome == "running" for one in started):
         print("everything is up already")
@@ -48,13 +52,13 @@ def up(settings: Settings) -> None:
         print(f"up in {time.monotonic() - begin:.1f} s; state in {settings.state_dir}, logs in {settings.log_dir}")
 
 
-def down(settings: Settings) -> None:
-    """Stop every component that runs; the data stays.
+def down(settings: Settings, *, names: Collection[str] = NAMES) -> None:
+    """Stop those of the components ``names`` that run; the data stays.
 
     Raises:
         ProcessError: a process cannot be ended.
     """
-    stopped = stop(run_dir=settings.run_dir, group=GROUP)
+    stopped = stop(run_dir=settings.run_dir, names=names)
     for one in stopped:
         note = "had died before" if one.was_dead else "killed, it did not stop in time" if one.killed else "stopped"
         print(f"{one.name:<10}{note}")
@@ -112,18 +116,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 if it failed, or if ``status`` finds anything not healthy."""
     parser = argparse.ArgumentParser(prog="python -m localcloud", description="The embedded cloud.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start everything that does not run")
-    commands.add_parser("down", help="stop everything; the data stays")
-    commands.add_parser("status", help="tell what runs; exit 0 only if everything is healthy")
-    command = parser.parse_args(arguments).command
+    for name, text in (
+        ("up", "start everything that does not run"),
+        ("down", "stop everything; the data stays"),
+        ("status", "tell what runs; exit 0 only if everything is healthy"),
+    ):
+        parsed = commands.add_parser(name, help=text, description=text)
+        if name != "status":
+            parsed.add_argument("names", nargs="*", metavar="NAME", help=f"only these of {', '.join(NAMES)}")
+    options = parser.parse_args(arguments)
+    unknown = set(vars(options).get("names", ())) - set(NAMES)
+    if unknown:
+        parser.error(f"unknown component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit_on_signal)
     try:
         load_env_file(REPOSITORY / ".env")
         settings = Settings.from_env()
-        if command == "status":
+        if options.command == "status":
             return 0 if report(settings) else 1
-        (up if command == "up" else down)(settings)
+        (up if options.command == "up" else down)(settings, names=options.names or NAMES)
     except (ProcessError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -168,20 +168,13 @@ def start(
         ProcessError: a port is taken, or a component dies, does not become healthy in time, or cannot be run.
     """
     with _locked(run_dir):
+        plan = [(process, *_keep_or_clear(process, run_dir)) for process in processes]
+        for process, record, _ in plan:
+            if record is None:
+                _require_free_port(process)
         launched: list[_Record] = []
         try:
-            plan = [(process, *_keep_or_clear(process, run_dir)) for process in processes]
-            for process, record, _ in plan:
-                if record is None:
-                    _require_free_port(process)
-            waits = []
-            for process, record, outcome in plan:
-                offset = _prepare_log(process) if record is None else _size(process.log)
-                if record is None:
-                    record = _launch(process, run_dir)
-                    launched.append(record)
-                waits.append((process, record, outcome, offset))
-            return _await_all(waits, on_ready)
+            return _bring_up(plan, launched, run_dir, on_ready)
         except BaseException:
             _stop_records(launched, run_dir)
             raise
@@ -315,22 +308,34 @@ def _launch(process: Process, run_dir: Path) -> _Record:
     return record
 
 
-def _await_all(
-    waits: Sequence[tuple[Process, _Record, Outcome, int]],
+def _bring_up(
+    plan: Sequence[tuple[Process, _Record | None, Outcome]],
+    launched: list[_Record],
+    run_dir: Path,
     on_ready: Callable[[Started], object],
 ) -> list[Started]:
-    if not waits:
+    """Launch what has no record yet, adding it to ``launched``, and wait until all are ready or one has failed."""
+    if not plan:
         return []
     abort = threading.Event()
     begin = time.monotonic()
 
-    def ready(process: Process, record: _Record, outcome: Outcome, offset: int) -> Started:
+    # Launching, too, is done in a thread: an interrupt comes in the main thread, and must not come between the birth of
+    # a process and its record.
+    def ready(process: Process, record: _Record | None, outcome: Outcome) -> Started:
+        offset = _size(process.log)
+        if record is None:
+            if abort.is_set():
+                raise _given_up(process)
+            offset = _prepare_log(process)
+            record = _launch(process, run_dir)
+            launched.append(record)
         _await_healthy(process, record, offset, abort)
         process.prepare()
         return Started(process, record.pid, outcome, time.monotonic() - begin)
 
-    with ThreadPoolExecutor(len(waits)) as pool:
-        futures = [pool.submit(ready, *wait) for wait in waits]
+    with ThreadPoolExecutor(len(plan)) as pool:
+        futures = [pool.submit(ready, *item) for item in plan]
         try:
             for future in as_completed(futures):
                 on_ready(future.result())
@@ -355,7 +360,11 @@ def _await_healthy(process: Process, record: _Record, offset: int, abort: thread
                 f"{_tail(process.log, offset)}"
             )
         if abort.wait(POLL_SECONDS):
-            raise ProcessError(f"the start of {process.name} was given up, because another component failed")
+            raise _given_up(process)
+
+
+def _given_up(process: Process) -> ProcessError:
+    return ProcessError(f"the start of {process.name} was given up, because another component failed")
 
 
 def _is_healthy(process: Process) -> bool:

@@ -5,6 +5,7 @@ Standard library only. Linux is read from ``/proc``; elsewhere ``ps`` and ``lsof
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -138,9 +139,8 @@ def _listening_inodes(port: int) -> list[str]:
 
 def _open_files(pid: int) -> list[str]:
     links = []
-    try:
-        for descriptor in os.scandir(_PROC / str(pid) / "fd"):
+    # OSError: the process of another user, or one that just ended
+    with contextlib.suppress(OSError), os.scandir(_PROC / str(pid) / "fd") as descriptors:
+        for descriptor in descriptors:
             links.append(os.readlink(descriptor.path))
-    except OSError:
-        pass  # the process of another user, or one that just ended
     return links

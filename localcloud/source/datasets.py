@@ -319,6 +319,7 @@ def _green(part: Part) -> Columns:
     tax = np.where((rate == 5) | draws.chance(4_000, size), 0, 50)
     improvement = np.where(draws.chance(5_000, size), 0, 30)
     surcharge = np.where(draws.chance(223_000, size), 275, 0)
+    surcharge[refunds - 1] = 0  # it is never negative in the green files
     into_extra = np.where((vendor == 1) & (surcharge > 0), surcharge, 0)
     due = fare + extra + tax + improvement + surcharge
     tolls = _tolls(distance, month, draws, per_million=25_000)
