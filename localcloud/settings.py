@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,12 +166,12 @@ def secret(state_dir: Path, name: str) -> str:
     path = secret_path(state_dir, name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_name(f"{name}.{os.getpid()}")
-        temporary.touch(mode=0o600)
-        temporary.write_text(secrets.token_urlsafe(32))
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)  # mode 0600
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)  # unlike a rename, never replaces a secret that another process just made
-        temporary.unlink()
+        os.unlink(temporary)
     return path.read_text()
 
 

@@ -138,7 +138,7 @@ def _seconds(distance: Ints, draws: Draws) -> Ints:
 
 def _metered_fare(distance: Ints, seconds: Ints) -> Ints:
     """2.50, and 0.50 for each fifth of a mile and each minute of waiting."""
-    waiting = np.minimum(seconds, 7200) // 60 * 55 // 100
+    waiting: Ints = np.minimum(seconds, 7200) // 60 * 55 // 100
     return 250 + 50 * (np.minimum(distance, 10_000) // 20 + waiting)
 
 
