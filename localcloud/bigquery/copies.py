@@ -72,7 +72,7 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
                 **layout,
             ),
         )
-    return {"copy": {"copiedRows": str(rows), "copiedLogicalBytes": "0"}}
+    return {"copy": {"copiedRows": str(rows)}}
 
 
 def _sources(project: str, config: Mapping[str, Any]) -> list[TableRef]:

@@ -25,7 +25,7 @@ from localcloud.bigquery.schemas import (
     table_fields,
     table_schema,
 )
-from localcloud.bigquery.statements import parse, stage_query, translate
+from localcloud.bigquery.statements import parse, prepare_query, translate
 from localcloud.bigquery.store import Store, touched
 from localcloud.bigquery.writes import create_table, new_table, require_dataset, require_table
 
@@ -160,17 +160,18 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
     declared = _declared_fields(tree.this)
     partition_by, cluster_by = _layout(tree)
     with store.transaction():
-        fields, rows = declared, None
+        fields, rows, values = declared, None, ()
         if query:
-            staged = await stage_query(
+            given = await prepare_query(
                 store,
                 query.sql(dialect="bigquery"),
                 statement.project,
+                destination=ref,
                 query_parameters=statement.query_parameters,
                 script_values=statement.script_values,
             )
-            fields = declared or staged.fields
-            rows = _renamed(staged.select, staged.fields, fields)
+            fields, values = declared or given.fields, given.values
+            rows = _renamed(given.select, given.fields, fields)
         if partition_by:
             days = options.get("partition_expiration_days")
             partition_by = {**partition_by, "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None}
@@ -196,7 +197,7 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
         create_table(store, table)
         if rows:
             columns = ", ".join(quoted(f["name"]) for f in fields)
-            store.execute(f"INSERT INTO {ref.sql} ({columns}) {rows}")
+            store.execute(f"INSERT INTO {ref.sql} ({columns}) {rows}", list(values) or None)
     return Outcome(statement_type=kind, operation="REPLACE" if existing else "CREATE", target=ref)
 
 
@@ -209,9 +210,12 @@ def drop_table(store: Store, ref: TableRef) -> None:
 def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> str:
     """``select`` with its columns, by position, named and typed as ``wanted``."""
     if len(given) != len(wanted):
-        raise invalid(f"The number of columns in the column definition list ({len(wanted)}) does not match the number of columns produced by the query ({len(given)})")
+        raise invalid(
+            f"The number of columns in the column definition list ({len(wanted)}) does not match the number of columns produced by the query ({len(given)})"
+        )
     columns = ", ".join(
-        f"CAST({quoted(g['name'])} AS {duckdb_type(w)}) AS {quoted(w['name'])}" for g, w in zip(given, wanted, strict=True)
+        f"CAST({quoted(g['name'])} AS {duckdb_type(w)}) AS {quoted(w['name'])}"
+        for g, w in zip(given, wanted, strict=True)
     )
     return f"SELECT {columns} FROM ({select})"
 
@@ -273,9 +277,7 @@ def _layout(tree: exp.Create) -> tuple[dict[str, Any] | None, list[str]]:
             partition_by = _partition_by(item.this)
         elif isinstance(item, exp.ClusterProperty):
             cluster_by = [column.name for column in item.expressions]
-        elif not isinstance(item, exp.Property):
-            raise limit(f"implement {item.sql(dialect='bigquery')} in CREATE TABLE")
-        elif type(item) is not exp.Property:
+        elif not isinstance(item, exp.Property) or type(item) is not exp.Property:
             raise limit(f"implement {item.sql(dialect='bigquery')} in CREATE TABLE")
     return partition_by, cluster_by
 
@@ -496,7 +498,9 @@ async def _set_options(statement: Statement, table: TableMeta, actions: Sequence
             days = options["partition_expiration_days"]
             partitioning["expiration_ms"] = int(float(days) * _MILLISECONDS_A_DAY) if days else None
         if partitioning and table.time_partitioning is None:
-            raise invalid(f"require_partition_filter and partition_expiration_days need a partitioned table: {table.table_id}")
+            raise invalid(
+                f"require_partition_filter and partition_expiration_days need a partitioned table: {table.table_id}"
+            )
         if partitioning and table.time_partitioning:
             changes["time_partitioning"] = table.time_partitioning.model_copy(update=partitioning)
     with store.transaction():
@@ -585,7 +589,9 @@ def _delete_expired(store: Store, ref: TableRef, table: TableMeta, now: datetime
     if partitioning is None or partitioning.field is None or not partitioning.expiration_ms:
         return
     limit_time = now - timedelta(milliseconds=partitioning.expiration_ms)
-    expired = f"date_trunc('{partitioning.type}', {quoted(partitioning.field)}) <= TIMESTAMP '{limit_time:%Y-%m-%d %H:%M:%S}'"
+    expired = (
+        f"date_trunc('{partitioning.type}', {quoted(partitioning.field)}) <= TIMESTAMP '{limit_time:%Y-%m-%d %H:%M:%S}'"
+    )
     if store.execute(f"SELECT 1 FROM {ref.sql} WHERE {expired} LIMIT 1").fetchone():
         with store.transaction():
             store.execute(f"DELETE FROM {ref.sql} WHERE {expired}")

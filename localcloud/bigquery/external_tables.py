@@ -34,7 +34,15 @@ from localcloud.bigquery.schemas import (
 )
 from localcloud.bigquery.store import Store, StoredTable
 
-_OPTIONS = {"sourceFormat", "sourceUris", "autodetect", "schema", "hivePartitioningOptions", "parquetOptions", "compression"}
+_OPTIONS = {
+    "sourceFormat",
+    "sourceUris",
+    "autodetect",
+    "schema",
+    "hivePartitioningOptions",
+    "parquetOptions",
+    "compression",
+}
 # Clients send these for every format; a Parquet file has nothing that they change.
 _OTHER_FORMATS = {"csvOptions", "googleSheetsOptions", "avroOptions", "bigtableOptions", "ignoreUnknownValues"}
 _HIVE_OPTIONS = {"mode", "sourceUriPrefix", "requirePartitionFilter", "fields"}
@@ -176,7 +184,9 @@ def _view_sql(ref: TableRef, external: External) -> str:
     types = ", ".join(f"{quoted(f['name'])}: {duckdb_type(f)}" for f in external.hive_fields)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if types else "hive_partitioning = false"
     nulls = ", ".join(f"NULL::{duckdb_type(f)} AS {quoted(f['name'])}" for f in external.fields)
-    columns = ", ".join(f"CAST({quoted(f['name'])} AS {duckdb_type(f)}) AS {quoted(f['name'])}" for f in external.fields)
+    columns = ", ".join(
+        f"CAST({quoted(f['name'])} AS {duckdb_type(f)}) AS {quoted(f['name'])}" for f in external.fields
+    )
     return (
         f"CREATE VIEW {ref.sql} AS SELECT {columns} FROM (SELECT * FROM (SELECT {nulls}) WHERE false UNION ALL BY NAME "
         f"SELECT * FROM read_parquet(getvariable({literal(_variable(ref))}), union_by_name = true, {hive}))"
@@ -234,7 +244,9 @@ def _hive(config: Mapping[str, Any]) -> Hive | None:
     prefix = str(options.get("sourceUriPrefix") or "")
     declared = tuple(normalized({"name": m["name"], "type": m["type"]} for m in _KEY_TEMPLATE.finditer(prefix)))
     if (mode == "CUSTOM") != bool(declared):
-        raise invalid(f"hivePartitioningOptions.sourceUriPrefix {prefix!r} must name partition columns, as in /{{year:INTEGER}}/{{month:INTEGER}}, exactly when mode is CUSTOM; it is {mode}")
+        raise invalid(
+            f"hivePartitioningOptions.sourceUriPrefix {prefix!r} must name partition columns, as in /{{year:INTEGER}}/{{month:INTEGER}}, exactly when mode is CUSTOM; it is {mode}"
+        )
     plain = _KEY_TEMPLATE.sub("", prefix).rstrip("/") + "/"
     for uri in config.get("sourceUris") or ():
         if not uri.startswith(plain):
@@ -246,7 +258,9 @@ def _hive_columns(hive: Hive, objects: Sequence[StoredObject], declared: Mapping
     if hive.declared:
         return list(hive.declared)
     if not objects:
-        raise invalid(f"Cannot detect Hive partition columns: no object under {hive.prefix}; upload one first, or use mode CUSTOM")
+        raise invalid(
+            f"Cannot detect Hive partition columns: no object under {hive.prefix}; upload one first, or use mode CUSTOM"
+        )
     names = list(_partition_values(hive, objects[0], None))
     rows = [_partition_values(hive, stored, {name.lower() for name in names}) for stored in objects]
     columns = []
@@ -263,10 +277,14 @@ def _partition_values(hive: Hive, stored: StoredObject, expected: set[str] | Non
     for folder in folders:
         key, equals, value = folder.partition("=")
         if not equals:
-            raise invalid(f"Incompatible partition schema: {stored.uri} has the folder {folder!r}, which is not key=value, under {hive.prefix}")
+            raise invalid(
+                f"Incompatible partition schema: {stored.uri} has the folder {folder!r}, which is not key=value, under {hive.prefix}"
+            )
         values[key] = None if value == _HIVE_NULL else unquote(value)
     if expected is not None and {key.lower() for key in values} != expected:
-        raise invalid(f"Incompatible partition schema: {stored.uri} has the keys {sorted(values)}, expected {sorted(expected)}")
+        raise invalid(
+            f"Incompatible partition schema: {stored.uri} has the keys {sorted(values)}, expected {sorted(expected)}"
+        )
     return values
 
 

@@ -147,7 +147,9 @@ def _read_parquet(
                 fields.append(added)
                 known[key] = added
                 continue
-            raise invalid(f"Provided Schema does not match the file. Cannot add fields (field: {name}). File: {stored.uri}")
+            raise invalid(
+                f"Provided Schema does not match the file. Cannot add fields (field: {name}). File: {stored.uri}"
+            )
     return parquet_select(objects, fields), fields
 
 

@@ -61,13 +61,17 @@ def _filters(condition: exp.Expression, columns: Collection[str], alias: str) ->
         return _filters(condition.left, columns, alias) and _filters(condition.right, columns, alias)
     if not isinstance(condition, _COMPARISONS):
         return False
-    tested = [condition.this] if isinstance(condition, exp.Between | exp.In | exp.Is) else [condition.left, condition.right]
+    tested = (
+        [condition.this] if isinstance(condition, exp.Between | exp.In | exp.Is) else [condition.left, condition.right]
+    )
     return any(_is_column(side, columns, alias) for side in tested)
 
 
 def _is_column(side: exp.Expression, columns: Collection[str], alias: str) -> bool:
     """True for the column itself, or a cast or truncation of it, through which BigQuery still prunes."""
     side = side.unnest()
-    while isinstance(side, exp.Cast | exp.Date | exp.DateTrunc | exp.TimestampTrunc | exp.DatetimeTrunc | exp.TsOrDsToDate):
+    while isinstance(
+        side, exp.Cast | exp.Date | exp.DateTrunc | exp.TimestampTrunc | exp.DatetimeTrunc | exp.TsOrDsToDate
+    ):
         side = side.this.unnest()
     return isinstance(side, exp.Column) and side.name.lower() in columns and side.table.lower() in ("", alias)

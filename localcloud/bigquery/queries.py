@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from localcloud.bigquery.limits import invalid, limit, refuse_other_options
 from localcloud.bigquery.partitions import TableRef
 from localcloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
 from localcloud.bigquery.scripts import parse_assert
-from localcloud.bigquery.statements import ANONYMOUS, parse, referenced, stage_query, translate
+from localcloud.bigquery.statements import ANONYMOUS, parse, prepare_query, referenced, translate
 from localcloud.bigquery.store import Store
 from localcloud.bigquery.writes import Write, check_dispositions, write_table
 
@@ -81,7 +80,9 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         sql = _apply_default_dataset(sql, config, request_project_id=project)
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
-    return Query(job_id=job_id, project=project, sql=sql, config=config, statements=len(statements), is_script=is_script)
+    return Query(
+        job_id=job_id, project=project, sql=sql, config=config, statements=len(statements), is_script=is_script
+    )
 
 
 async def run_query(store: Store, query: Query) -> dict[str, Any]:
@@ -106,9 +107,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     if classify_statement_type(query.sql) == "SELECT" and not store.catalog.list_all_materialized_views():
         return await _execute(store, query)
     with store.transaction():
-        statement = ddl.Statement(
-            store=store, sql=query.sql, project=query.project, query_parameters=query.parameters
-        )
+        statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
         outcome = await ddl.run_ddl(statement)
         return _ddl_statistics(outcome) if outcome else await _execute(store, query)
 
@@ -216,13 +215,15 @@ async def _run_into_destination(store: Store, query: Query) -> dict[str, Any]:
     config = query.config
     write_disposition, create_disposition = check_dispositions(dict(config), write_default="WRITE_EMPTY")
     with store.transaction():
-        staged = await stage_query(store, query.sql, query.project, query_parameters=query.parameters)
+        ref = TableRef.from_rest(config["destinationTable"], query.project)
+        given = await prepare_query(store, query.sql, query.project, destination=ref, query_parameters=query.parameters)
         rows = write_table(
             store,
             Write(
-                destination=TableRef.from_rest(config["destinationTable"], query.project),
-                select=staged.select,
-                fields=staged.fields,
+                destination=ref,
+                select=given.select,
+                values=given.values,
+                fields=given.fields,
                 write_disposition=write_disposition,
                 create_disposition=create_disposition,
                 time_partitioning=config.get("timePartitioning"),
@@ -233,16 +234,20 @@ async def _run_into_destination(store: Store, query: Query) -> dict[str, Any]:
     estimate = str(_bytes_or_zero(store, query))
     return {
         "totalBytesProcessed": estimate,
-        "query": {"statementType": "SELECT", "totalBytesProcessed": estimate, "cacheHit": False, "totalRows": str(rows)},
+        "query": {
+            "statementType": "SELECT",
+            "totalBytesProcessed": estimate,
+            "cacheHit": False,
+            "totalRows": str(rows),
+        },
     }
 
 
 async def _run_assert(store: Store, query: Query, asserted: tuple[str, str]) -> dict[str, Any]:
     condition, message = asserted
-    staged = await stage_query(
-        store, f"SELECT ({condition}) AS holds", query.project, query_parameters=query.parameters
-    )
-    row = store.execute(staged.select).fetchone()
+    select = f"SELECT ({condition}) AS holds"
+    given = await prepare_query(store, select, query.project, query_parameters=query.parameters)
+    row = store.execute(given.select, list(given.values) or None).fetchone()
     if not row or row[0] is not True:
         raise invalid(message)
     return {"query": {"statementType": "ASSERT", "totalBytesProcessed": "0", "cacheHit": False}}
@@ -269,7 +274,6 @@ def forget_old_results(keep: int) -> None:
     for job_id in list(JOB_RESULTS)[:-keep]:
         JOB_RESULTS.pop(job_id, None)
         JOB_SCHEMAS.pop(job_id, None)
-
 
 
 def selected_fields(fields: Sequence[Field], selected: str | None) -> list[Field]:

@@ -162,7 +162,9 @@ def _parquet_columns(uri: str, path: str, _size: int, _modified_ns: int) -> dict
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise invalid(f"Error while reading data, error message: Input file is not in Parquet format: {error}. File: {uri}") from error
+        raise invalid(
+            f"Error while reading data, error message: Input file is not in Parquet format: {error}. File: {uri}"
+        ) from error
     columns: dict[str, tuple[str, str]] = {}
     for column in schema:
         if column.name.lower() in columns:
@@ -189,7 +191,9 @@ def _parquet_type(column: pa.Field, uri: str) -> str:
     )
     for test, name in tests:
         if test(kind):
-            if name == "NUMERIC" and (kind.scale > _NUMERIC_SCALE or kind.precision - kind.scale > _NUMERIC_INTEGER_DIGITS):
+            if name == "NUMERIC" and (
+                kind.scale > _NUMERIC_SCALE or kind.precision - kind.scale > _NUMERIC_INTEGER_DIGITS
+            ):
                 raise limit(f"read Parquet column {column.name!r} of type {kind} (BIGNUMERIC). File: {uri}")
             return name
     raise limit(f"read Parquet column {column.name!r} of type {kind} (nested and repeated columns). File: {uri}")
@@ -213,10 +217,12 @@ def check_parquet(stored: StoredObject, fields: Sequence[Field]) -> None:
         name, wanted = field["name"], field["type"]
         if name.lower() not in columns:
             if field["mode"] == "REQUIRED":
-                raise invalid(f"Error while reading data, error message: Required column '{name}' is missing. File: {stored.uri}")
+                raise invalid(
+                    f"Error while reading data, error message: Required column '{name}' is missing. File: {stored.uri}"
+                )
             continue
         kind = columns[name.lower()][1]
-        if kind not in (wanted, _ANY) and wanted not in _READABLE_AS.get(kind, ()) or field["mode"] == "REPEATED":
+        if (kind not in (wanted, _ANY) and wanted not in _READABLE_AS.get(kind, ())) or field["mode"] == "REPEATED":
             raise invalid(
                 f"Error while reading data, error message: Parquet column '{name}' has type "
                 f"{_PHYSICAL[kind]} which does not match the target type {wanted}. File: {stored.uri}"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _rewrite_vars_to_params
-from bqemulator.domain.errors import InvalidQueryError
 
 from localcloud.bigquery.ddl import Statement, run_ddl
 from localcloud.bigquery.limits import invalid
@@ -20,7 +20,9 @@ from localcloud.bigquery.statements import check_statement, with_named_columns
 from localcloud.bigquery.store import Store
 
 _ASSERT = re.compile(r"\s*ASSERT\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_DESCRIPTION = re.compile(r"""(?P<condition>.*)\bAS\s+(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*;?\s*""", re.I | re.S)
+_DESCRIPTION = re.compile(
+    r"""(?P<condition>.*)\bAS\s+(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*;?\s*""", re.I | re.S
+)
 
 
 def parse_assert(sql: str) -> tuple[str, str] | None:
@@ -73,7 +75,9 @@ class _Interpreter(ScriptInterpreter):
             return
         rewritten, values = _rewrite_vars_to_params(self._rewrite_temp_calls(sql), self._frames)
         statement = Statement(store=self._store, sql=rewritten, project=self._project_id, script_values=values)
-        if self._mark is not None and re.match(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", sql, re.IGNORECASE):
+        if self._mark is not None and re.match(
+            r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", sql, re.IGNORECASE
+        ):
             raise invalid("Only DML and DDL on temporary tables are supported inside a transaction")
         if await run_ddl(statement):
             self._final_table = None

@@ -79,7 +79,16 @@ async def serve(*, port: int, data_dir: Path, gcs_root: Path, project: str) -> N
     jobs = Jobs(store)
     dispatcher = Dispatcher(store, build_app(store, jobs))
     # The event loop of the standard library: the server's loop only passes requests on.
-    config = uvicorn.Config(dispatcher, host=HOST, port=port, log_config=None, access_log=False, lifespan="off", loop="asyncio", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        dispatcher,
+        host=HOST,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="asyncio",
+        timeout_graceful_shutdown=1,
+    )
     server = _Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

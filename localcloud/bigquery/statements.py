@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
 import sqlglot
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.row_access.identity import CallerIdentity
@@ -67,7 +68,9 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     target = _write_target(tree)
     for node, ref in referenced(tree, project):
         if ref.partition is not None:
-            raise invalid(f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the partitioning column")
+            raise invalid(
+                f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the partitioning column"
+            )
         table = store.catalog.get_table(*ref.key)
         if table is None:
             _check_case(store, ref)
@@ -168,28 +171,31 @@ async def translate(store: Store, sql: str, project: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged:
-    """The rows of a query, in a temporary table of the current session."""
+class Rows:
+    """The rows of a query: DuckDB SQL, the values of its parameters, and the BigQuery columns it yields."""
 
     select: str
+    values: Sequence[Any]
     fields: list[Field]
-    table: str
 
 
-async def stage_query(
+async def prepare_query(
     store: Store,
     sql: str,
     project: str,
     *,
+    destination: TableRef | None = None,
     query_parameters: list[dict[str, Any]] | None = None,
     script_values: Sequence[Any] = (),
-) -> Staged:
-    """Run a BigQuery query once, keeping its rows and its BigQuery schema.
+) -> Rows:
+    """Translate a BigQuery query whose rows are to be written.
 
     Args:
         store: the store.
         sql: a SELECT.
         project: the project of names without one.
+        destination: the table that is written to. A query that may read it is run now, its rows kept in a temporary
+            table, so that it sees the table as it was.
         query_parameters: the job's query parameters.
         script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
 
@@ -202,12 +208,23 @@ async def stage_query(
         for name in names:
             if names.count(name) > 1:
                 raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
-    duckdb_sql, values = bind_parameters(await translate(store, sql, project), query_parameters)
-    table = quoted(f"staged_{secrets.token_hex(8)}")
+    select, bound = bind_parameters(await translate(store, sql, project), query_parameters)
+    values: Sequence[Any] = [*script_values, *(bound or ())]
     try:
-        store.execute(f"CREATE TEMP TABLE {table} AS {duckdb_sql}", [*script_values, *(values or ())] or None)
-    except Exception as error:
-        raise translate_runtime_error(error, duckdb_sql=duckdb_sql) from error
-    rows = store.execute(f"DESCRIBE {table}").fetchall()
-    fields = normalized(field_of_duckdb(row[0], row[1]) for row in rows)
-    return Staged(select=f"SELECT * FROM {table}", fields=fields, table=table)
+        if tree is None or (destination and _may_read(store, tree, project, destination)):
+            staged = quoted(f"staged_{secrets.token_hex(8)}")
+            store.execute(f"CREATE TEMP TABLE {staged} AS {select}", list(values) or None)
+            select, values = f"SELECT * FROM {staged}", ()
+        rows = store.execute(f"DESCRIBE {select}", list(values) or None).fetchall()
+    except duckdb.Error as error:
+        raise translate_runtime_error(error, duckdb_sql=select) from error
+    return Rows(select=select, values=values, fields=normalized(field_of_duckdb(row[0], row[1]) for row in rows))
+
+
+def _may_read(store: Store, tree: exp.Expression, project: str, destination: TableRef) -> bool:
+    """True unless the query names native and external tables only, none of them the destination."""
+    for _, ref in referenced(tree, project):
+        table = store.catalog.get_table(*ref.key)
+        if ref.key == destination.key or table is None or table.table_type not in ("TABLE", "EXTERNAL"):
+            return True
+    return False

@@ -58,7 +58,10 @@ def resource(store: Store, table: TableMeta, ref: TableRef) -> dict[str, Any]:
     for name in ("numBytes", "numActiveLogicalBytes", "numTotalLogicalBytes"):
         body[name] = str(size)
     if ref.partition is not None:
-        body["id"], body["tableReference"] = str(ref), {**body["tableReference"], "tableId": f"{ref.table}${ref.partition}"}
+        body["id"], body["tableReference"] = (
+            str(ref),
+            {**body["tableReference"], "tableId": f"{ref.table}${ref.partition}"},
+        )
         for name in ("numBytes", "numActiveLogicalBytes", "numTotalLogicalBytes"):
             del body[name]
     return body

@@ -43,6 +43,7 @@ class Write:
     """One write: rows (``select``, DuckDB SQL yielding ``fields`` by name), a destination, and how.
 
     Attributes:
+        values: the values of the parameters in ``select``.
         properties: ``description``, ``labels`` and ``friendlyName`` of a table that the write creates.
     """
 
@@ -50,6 +51,7 @@ class Write:
     select: str
     fields: Sequence[Field]
     write_disposition: str
+    values: Sequence[Any] = ()
     create_disposition: str = "CREATE_IF_NEEDED"
     time_partitioning: dict[str, Any] | None = None
     clustering: dict[str, Any] | None = None
@@ -79,7 +81,11 @@ def check_dispositions(config: dict[str, Any], *, write_default: str) -> tuple[s
         if option not in _UPDATE_OPTIONS:
             raise invalid(f"Invalid schemaUpdateOptions value {option!r}; one of {', '.join(_UPDATE_OPTIONS)}")
     partition = "$" in str((config.get("destinationTable") or {}).get("tableId", ""))
-    if options and write not in ("WRITE_APPEND", "WRITE_TRUNCATE_DATA") and not (write == "WRITE_TRUNCATE" and partition):
+    if (
+        options
+        and write not in ("WRITE_APPEND", "WRITE_TRUNCATE_DATA")
+        and not (write == "WRITE_TRUNCATE" and partition)
+    ):
         raise invalid(
             "Schema update options should only be specified with WRITE_APPEND disposition, or with WRITE_TRUNCATE "
             "disposition on a table partition."
@@ -109,10 +115,8 @@ def write_table(store: Store, write: Write) -> int:
             check_same_partitioning(table, write.time_partitioning, ref)
             table = _prepare_destination(store, write, table)
         partition = partition_of(table, ref) if ref.partition is not None else None
-        if partition:
-            _check_rows_in_partition(store, write, partition)
         _clear(store, write, partition)
-        rows = _insert(store, write, table)
+        rows = _insert_into_partition(store, write, table, partition) if partition else _insert(store, write, table)
         store.catalog.update_table(touched(table, store.context.clock.now(), num_rows=count_rows(store, ref)))
     return rows
 
@@ -208,14 +212,18 @@ def _create_destination(store: Store, write: Write) -> TableMeta:
     if write.create_disposition == "CREATE_NEVER":
         raise not_found("Table", f"{ref.project}:{ref.dataset}.{ref.table}")
     if ref.partition is not None and not write.time_partitioning:
-        raise invalid(f"Table {ref.project}:{ref.dataset}.{ref.table} does not exist; to create it, a job into ${ref.partition} must give timePartitioning")
+        raise invalid(
+            f"Table {ref.project}:{ref.dataset}.{ref.table} does not exist; to create it, a job into ${ref.partition} must give timePartitioning"
+        )
     return create_table(
         store,
         new_table(
             store,
             ref,
             write.fields,
-            time_partitioning=parse_time_partitioning(write.time_partitioning, write.fields) if write.time_partitioning else None,
+            time_partitioning=parse_time_partitioning(write.time_partitioning, write.fields)
+            if write.time_partitioning
+            else None,
             clustering=parse_clustering(write.clustering or {}, write.fields),
             description=write.properties.get("description"),
             labels=write.properties.get("labels"),
@@ -245,7 +253,10 @@ def _replace_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
     if clustering:
         parse_clustering({"fields": list(clustering.fields)}, fields)
     descriptions = {f.name.lower(): f.description for f in table.schema_.fields if f.description}
-    fields = [{"description": descriptions[f["name"].lower()], **f} if f["name"].lower() in descriptions else f for f in fields]
+    fields = [
+        {"description": descriptions[f["name"].lower()], **f} if f["name"].lower() in descriptions else f
+        for f in fields
+    ]
     store.execute(f"DROP TABLE {write.destination.sql}")
     store.execute(f"CREATE TABLE {write.destination.sql} ({column_definitions(fields)})")
     changes = {"schema_": table_schema(fields), "time_partitioning": partitioning, "clustering": clustering}
@@ -260,9 +271,13 @@ def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
     for key, column in gets.items():
         if key not in has:
             if "ALLOW_FIELD_ADDITION" not in write.update_options:
-                raise invalid(f"Provided Schema does not match Table {name}. Cannot add fields (field: {column['name']})")
+                raise invalid(
+                    f"Provided Schema does not match Table {name}. Cannot add fields (field: {column['name']})"
+                )
             if column["mode"] == "REQUIRED":
-                raise invalid(f"Provided Schema does not match Table {name}. Cannot add required fields (field: {column['name']})")
+                raise invalid(
+                    f"Provided Schema does not match Table {name}. Cannot add required fields (field: {column['name']})"
+                )
             changed[key] = column
             store.execute(f"ALTER TABLE {ref.sql} ADD COLUMN {quoted(column['name'])} {duckdb_type(column)}")
         elif duckdb_type(column) != duckdb_type(has[key]):
@@ -281,17 +296,23 @@ def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
     return store.catalog.update_table(touched(table, store.context.clock.now(), schema_=schema))
 
 
-def _check_rows_in_partition(store: Store, write: Write, partition: Partition) -> None:
+def _insert_into_partition(store: Store, write: Write, table: TableMeta, partition: Partition) -> int:
+    """Insert, and refuse afterwards if the rows outside of the partition have become more.
+
+    Counting is far cheaper than keeping the rows of a query somewhere to look at them first.
+    """
+    ref = write.destination
     if partition.field.lower() not in by_name(write.fields):
-        raise invalid(f"The rows have no column {partition.field}, by which {write.destination.table} is partitioned")
-    outside = store.execute(
-        f"SELECT {quoted(partition.field)}::VARCHAR FROM ({write.select}) WHERE ({partition.predicate}) IS NOT TRUE LIMIT 1"
-    ).fetchone()
+        raise invalid(f"The rows have no column {partition.field}, by which {ref.table} is partitioned")
+    before = count_rows(store, ref) - count_rows(store, ref, partition.predicate)
+    rows = _insert(store, write, table)
+    outside = count_rows(store, ref) - count_rows(store, ref, partition.predicate) - before
     if outside:
         raise invalid(
-            f"Some rows belong to different partitions rather than destination partition {write.destination}: "
-            f"{partition.field} is {outside[0]}"
+            f"Some rows belong to different partitions rather than destination partition {ref}: {outside} of {rows} "
+            f"rows, by {partition.field}"
         )
+    return rows
 
 
 def _clear(store: Store, write: Write, partition: Partition | None) -> None:
@@ -306,7 +327,8 @@ def _clear(store: Store, write: Write, partition: Partition | None) -> None:
 def _insert(store: Store, write: Write, table: TableMeta) -> int:
     columns = ", ".join(quoted(f["name"]) for f in write.fields)
     try:
-        row = store.execute(f"INSERT INTO {write.destination.sql} ({columns}) SELECT {columns} FROM ({write.select})").fetchone()
+        sql = f"INSERT INTO {write.destination.sql} ({columns}) SELECT {columns} FROM ({write.select})"
+        row = store.execute(sql, list(write.values) or None).fetchone()
     except duckdb.ConstraintException as error:
         if "NOT NULL" in str(error):
             required = [f.name for f in table.schema_.fields if f.mode == "REQUIRED"]

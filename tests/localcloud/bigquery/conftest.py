@@ -20,10 +20,10 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from tests.localcloud.bigquery.support import BUCKET, PROJECT
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 PYTHON = REPOSITORY / "localcloud/.venv/bin/python"
-PROJECT = "nyc-taxi-test"
-BUCKET = "lake-bucket"
 _START_SECONDS = 20
 _numbers = itertools.count(1)
 
@@ -50,11 +50,24 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        arguments = ["--port", str(self.port), "--data-dir", self.folder / "data", "--gcs-root", self.gcs_root, "--project", PROJECT]
+        arguments = [
+            "--port",
+            str(self.port),
+            "--data-dir",
+            self.folder / "data",
+            "--gcs-root",
+            self.gcs_root,
+            "--project",
+            PROJECT,
+        ]
         environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [PYTHON, "-m", "localcloud.bigquery", *arguments], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
+                [PYTHON, "-m", "localcloud.bigquery", *arguments],
+                cwd=REPOSITORY,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
