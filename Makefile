@@ -17,9 +17,8 @@ UV := $(or $(shell command -v uv 2>/dev/null),.local/uv/bin/uv)
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once here instead of in the first import of every process.
 export UV_COMPILE_BYTECODE := 1
-# Everything here runs from the repository's root, where the packages localairflow and localcloud are found.
-export PYTHONPATH := $(CURDIR)
 
+# From the repository's root, where Python finds the packages localairflow and localcloud.
 RUN := .venv/bin/python -m localairflow
 
 .PHONY: help install up down status demo test lint format lock

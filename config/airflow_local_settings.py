@@ -20,7 +20,7 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import pandas
     import pgpq
     import pyarrow.csv
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet
 
 if "BIGQUERY_EMULATOR_HOST" in os.environ:
     # BigQuery's client reads results through the Storage API where it can, and through REST where that is missing. The

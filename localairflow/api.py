@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -61,12 +62,12 @@ class AirflowApi:
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"))["task_instances"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
-        """The lines of a task's log, without Airflow's own grouping marks."""
+        """The messages of a task's log, one a line, with the errors that it names; without Airflow's grouping marks."""
         answer = self._http.get(
             f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
             headers={"Accept": "application/x-ndjson"},
         )
-        return answer.text.splitlines()
+        return [line for record in answer.text.splitlines() for line in _messages(json.loads(record))]
 
     def await_parsed(self, dag_ids: list[str], *, since: str, timeout: float = 120.0) -> None:
         """Wait until Airflow has parsed the DAGs after ``since`` (ISO time).
@@ -88,3 +89,12 @@ class AirflowApi:
                 response=answer,
             )
         return answer.json() if answer.content else None
+
+
+def _messages(record: dict[str, Any]) -> list[str]:
+    event = record.get("event", "")
+    if record.get("timestamp") is None or event.startswith("::") or record.get("level") == "debug":
+        return []
+    # The first error of the chain is the one that was raised, those behind it are its causes.
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in record.get("error_detail") or []]
+    return [line for text in (event, *errors) for line in text.splitlines()]

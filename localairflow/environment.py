@@ -78,13 +78,13 @@ class AirflowSettings:
             **self._services(),
             **self._connections(),
         }
-        return {name: os.environ.get(name) or value for name, value in built.items()}
+        environment = {name: os.environ.get(name) or value for name, value in built.items()}
+        # Where Airflow finds airflow_local_settings; what led Python to this package is of no use to Airflow.
+        return environment | {"PYTHONPATH": str(REPOSITORY / "config")}
 
     def _paths(self) -> dict[str, str]:
         return {
             "AIRFLOW_HOME": str(self.home),
-            # Where Airflow finds airflow_local_settings.
-            "PYTHONPATH": str(REPOSITORY / "config"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
