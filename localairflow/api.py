@@ -76,7 +76,9 @@ class AirflowApi:
             TimeoutError: they did not appear; the message holds the import errors.
         """
         deadline = time.monotonic() + timeout
-        while not all((dag := self.dag(dag_id)) and dag["last_parsed_time"] > since for dag_id in dag_ids):
+        while not all(
+            (dag := self.dag(dag_id)) and not dag["is_stale"] and dag["last_parsed_time"] > since for dag_id in dag_ids
+        ):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Airflow did not parse {', '.join(dag_ids)}: {self.import_errors()}")
             time.sleep(0.1)

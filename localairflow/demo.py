@@ -11,6 +11,7 @@ from typing import Any
 from localairflow import reconcile, stack
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
+from localcloud.settings import REPOSITORY
 from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
 from nyc_taxi.months import Month
 
@@ -78,11 +79,17 @@ def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
     )
     begin = datetime.now(UTC)
     with AirflowApi(settings) as api:
-        api.await_parsed([to_gcs, to_bigquery, to_postgres], since=begin.isoformat())
+        api.await_parsed([to_gcs, to_bigquery, to_postgres], since=_last_change().isoformat())
         with _unpaused(api, [to_gcs, to_bigquery, to_postgres]):
             conf = {"month": str(file.month)}
             started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
             _Follower(api, started, downstream=to_bigquery, partition_key=str(file.month), since=begin).follow()
+
+
+def _last_change() -> datetime:
+    """When the DAGs, or what they import, were last changed: a parse before that does not count."""
+    files = [path for folder in ("dags", "plugins") for path in (REPOSITORY / folder).rglob("*.py")]
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC)
 
 
 @contextmanager

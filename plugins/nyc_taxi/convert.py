@@ -6,6 +6,7 @@ file that does not agree is refused whole, with the file, the column and the row
 
 from __future__ import annotations
 
+import csv
 import queue
 import re
 import threading
@@ -45,6 +46,7 @@ def csv_to_parquet(source: Path, target: Path, *, dataset: Dataset, month: Month
     Raises:
         ContractError: the file is no CSV of this dataset: empty, cut short, a column missing or unknown, a row with
             too few fields, a value of another type.
+        OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
     """
     _check_header(source, dataset)
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
@@ -52,6 +54,8 @@ def csv_to_parquet(source: Path, target: Path, *, dataset: Dataset, month: Month
         with whole_file(target) as temporary:
             return _write(_read_ahead(_batches(source, dataset)), temporary, dataset, lineage)
     except (pa.ArrowInvalid, OSError) as error:
+        if _is_the_systems(error):
+            raise
         raise ContractError(_explain(source, dataset, error)) from error
 
 
@@ -61,10 +65,12 @@ def _check_header(source: Path, dataset: Dataset) -> None:
         with pa.input_stream(source, compression="detect") as stream:
             first_line = stream.read(1 << 16).split(b"\n", 1)[0]
     except OSError as error:
+        if _is_the_systems(error):
+            raise
         raise ContractError(f"{source.name} cannot be read: {error}") from error
     if not first_line.strip():
         raise ContractError(f"{source.name} is empty: it has no header")
-    names = [name.strip().strip('"') for name in first_line.decode("utf-8", "replace").rstrip("\r").split(",")]
+    names = next(csv.reader([first_line.decode("utf-8", "replace").rstrip("\r")]))
     expected = [column.name for column in dataset.source_columns]
     if names != expected:
         missing = ", ".join(name for name in expected if name not in names)
@@ -77,6 +83,11 @@ def _check_header(source: Path, dataset: Dataset) -> None:
         ]
         if problems:
             raise ContractError(f"{source.name} does not have the columns of {dataset.name}; {'; '.join(problems)}")
+
+
+def _is_the_systems(error: Exception) -> bool:
+    """Whether the operating system failed, and not the file's content: Arrow's own errors carry no number."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _open(source: Path, dataset: Dataset, *, use_threads: bool = True) -> pc.CSVStreamingReader:
