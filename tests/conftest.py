@@ -1,0 +1,72 @@
+"""What all tests share: an Airflow that touches nothing outside the session's own folder, and the real TLC months.
+
+Airflow reads ``AIRFLOW_HOME`` once, when it is first imported. So the folder is made and Airflow's configuration is
+imported here, before any test module is; afterwards the variable is gone again, so that processes that tests start find
+an environment in which nothing of this is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+_CONFIGURATION = f"""
+[core]
+dags_folder = {REPOSITORY / "dags"}
+plugins_folder = {REPOSITORY / "plugins"}
+load_examples = False
+executor = LocalExecutor
+default_timezone = utc
+
+[usage_data_collection]
+enabled = False
+"""
+
+
+def _isolate_airflow() -> Path:
+    """Import Airflow's configuration with a home of its own and without the caller's settings; return that home."""
+    for name in list(os.environ):
+        if re.match(r"AIRFLOW_(HOME|CONFIG)$|AIRFLOW__|AIRFLOW_CONN_|AIRFLOW_VAR_", name):
+            del os.environ[name]
+    home = Path(tempfile.mkdtemp(prefix="airflow-home-"))
+    (home / "airflow.cfg").write_text(_CONFIGURATION)
+    os.environ["AIRFLOW_HOME"] = str(home)
+    try:
+        import airflow.configuration
+        import airflow.sdk.configuration
+
+        # The SDK reads the file when it is first asked for a value.
+        assert airflow.sdk.configuration.conf.get("core", "dags_folder") == str(REPOSITORY / "dags")
+        assert str(home) == airflow.configuration.AIRFLOW_HOME
+    finally:
+        del os.environ["AIRFLOW_HOME"]
+    return home
+
+
+_AIRFLOW_HOME = _isolate_airflow()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def airflow_home() -> Path:
+    """The home of the Airflow that the tests import."""
+    return _AIRFLOW_HOME
+
+
+@pytest.fixture(scope="session")
+def tlc_data() -> Path:
+    """Real TLC months, in the mirror's layout, from the folder that ``NYC_TLC_DATA_DIR`` names."""
+    folder = os.environ.get("NYC_TLC_DATA_DIR")
+    if not folder:
+        pytest.skip("NYC_TLC_DATA_DIR is not set: real TLC months are not tested")
+    return Path(folder)
