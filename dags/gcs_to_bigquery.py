@@ -81,6 +81,7 @@ for dataset in TRIP_DATASETS:
 
         check_staging = BigQueryTableCheckOperator(
             task_id="check_staging",
+            retry_on_failure=False,
             table="trips_staging.{{ staging_table() }}",
             use_legacy_sql=False,
             checks={

@@ -47,6 +47,7 @@ for dataset in TRIP_DATASETS:
 
         check_staging = SQLTableCheckOperator(
             task_id="check_staging",
+            retry_on_failure=False,
             conn_id="ny_taxi",
             table="{{ ti.xcom_pull('load_staging') }}",
             checks={

@@ -76,6 +76,7 @@ with DAG(
 
     check_staging = BigQueryTableCheckOperator(
         task_id="check_staging",
+        retry_on_failure=False,
         table="trips_staging.{{ staging_table() }}",
         use_legacy_sql=False,
         checks={
@@ -135,6 +136,7 @@ with DAG(
 
     check_staging = SQLTableCheckOperator(
         task_id="check_staging",
+        retry_on_failure=False,
         conn_id="ny_taxi",
         table="{{ ti.xcom_pull('load_staging') }}",
         checks={

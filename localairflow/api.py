@@ -95,7 +95,9 @@ class AirflowApi:
 
 def _messages(record: dict[str, Any]) -> list[str]:
     event = record.get("event", "")
-    if record.get("timestamp") is None or event.startswith("::") or record.get("level") == "debug":
+    # Records without a time and "::" marks are the log viewer's own; the loggers named tell of the start of any task.
+    is_noise = record.get("timestamp") is None or event.startswith("::")
+    if is_noise or record.get("logger", "").startswith(("py.warnings", "airflow.dag_processing")):
         return []
     # The first error of the chain is the one that was raised, those behind it are its causes.
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in record.get("error_detail") or []]

@@ -211,7 +211,8 @@ def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> st
     """``select`` with its columns, by position, named and typed as ``wanted``."""
     if len(given) != len(wanted):
         raise invalid(
-            f"The number of columns in the column definition list ({len(wanted)}) does not match the number of columns produced by the query ({len(given)})"
+            f"The number of columns in the column definition list ({len(wanted)}) does not match the number of columns "
+            f"produced by the query ({len(given)})"
         )
     columns = ", ".join(
         f"CAST({quoted(g['name'])} AS {duckdb_type(w)}) AS {quoted(w['name'])}"

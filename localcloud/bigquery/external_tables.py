@@ -1,7 +1,7 @@
 """External tables over Parquet objects, with Hive partitioning.
 
-An external table is a DuckDB view over the files in the session variable ``<view's variable>``. Before a statement runs,
-:func:`bind` lists the objects that match now and sets the variable, so new and deleted objects show at once, and checks
+An external table is a DuckDB view over the files that a session variable names. Before a statement runs, :func:`bind`
+lists the objects that match now and sets the variable, so new and deleted objects show at once, and checks
 every file's columns against the table's schema, so that a type that does not fit is an error, as in BigQuery, and
 not a silent cast.
 """

@@ -29,6 +29,10 @@ _OPTIONS = {
     *("createDisposition", "writeDisposition", "timePartitioning", "clustering", "schemaUpdateOptions"),
     *("priority", "useQueryCache", "allowLargeResults", "flattenResults", "maximumBytesBilled"),
 }
+_PARAMETER_TYPES = {
+    *("INT64", "INTEGER", "FLOAT64", "FLOAT", "NUMERIC", "BOOL", "BOOLEAN", "STRING"),
+    *("DATE", "DATETIME", "TIMESTAMP", "TIME"),
+}
 _WORD_SIZES = {"BOOLEAN": 1, "NUMERIC": 16, "INTERVAL": 16}
 
 
@@ -53,6 +57,15 @@ class Query:
         return self.config.get("queryParameters")
 
 
+def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
+    """bqemulator binds values of other types as the text that stands for them."""
+    for parameter in parameters:
+        given = parameter.get("parameterType") or {}
+        kind = str((given.get("arrayType") or given).get("type", "")).upper()
+        if kind not in _PARAMETER_TYPES:
+            raise limit(f"bind query parameters of type {kind} ({parameter.get('name') or 'positional'})")
+
+
 def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     """Check a query job's configuration before the job exists.
 
@@ -70,6 +83,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
     if is_script and config.get("queryParameters"):
         raise limit("bind query parameters in scripts; DECLARE the values")
+    _check_parameters(config.get("queryParameters") or ())
     if config.get("destinationTable"):
         if is_script:
             raise invalid("configuration.query.destinationTable cannot be set for scripts")

@@ -106,10 +106,12 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
 
 def _add_job_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
     @router.post("/jobs")
-    async def insert_job(project: str, request: Request) -> dict[str, Any]:
+    async def insert_job(project: str, request: Request) -> Any:
         body = await request.json()
         job = jobs.submit(project, body)
         await asyncio.to_thread(job.done.wait, _INSERT_WAIT_SECONDS)
+        if job.meta and job.meta.error_result and job.config.get("dryRun"):
+            return _failed(job.meta)  # nobody waits for the end of a dry run
         return job_resource(job.meta or job, (body.get("jobReference") or {}).get("location"))
 
     @router.get("/jobs/{job_id}")

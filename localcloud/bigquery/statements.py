@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,15 +29,24 @@ ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authe
 _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 _MAX_VIEW_DEPTH = 16
+_PLAIN_NAME = re.compile(r"\w+")
+_STATEMENTS = (
+    *(exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable),
+    *(exp.Create, exp.Drop, exp.Alter),
+)
 
 
 def parse(sql: str) -> exp.Expression | None:
     """The statement's syntax tree, or None where sqlglot does not know the syntax."""
-    try:
-        tree = sqlglot.parse_one(sql, read="bigquery")
-    except sqlglot.errors.SqlglotError:
-        return None
+    tree = _parse(sql)
     return None if isinstance(tree, exp.Command) else tree
+
+
+def _parse(sql: str) -> exp.Expression | None:
+    try:
+        return sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return None  # bqemulator words the syntax error
 
 
 def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, TableRef]]:
@@ -58,10 +68,14 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     Raises:
         DomainError: naming what BigQuery refuses, or what is not implemented.
     """
-    tree = parse(sql)
+    tree = _parse(sql)
     if tree is None:
         return
+    if not isinstance(tree, _STATEMENTS):
+        words = " ".join(sql.split()[:2]).upper()
+        raise limit(f"run this statement ({words} ...); transactions are for scripts of several statements")
     _check_create(tree)
+    _check_table_functions(tree)
     for column in tree.find_all(exp.Column):
         if column.name.lower() in _PSEUDO_COLUMNS:
             raise limit(f"have the pseudo column {column.name}; use the partitioning column")
@@ -71,6 +85,9 @@ def check_statement(store: Store, sql: str, project: str) -> None:
             raise invalid(
                 f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the partitioning column"
             )
+        if ref.table.endswith("*"):
+            _check_wildcard(store, ref)
+            continue
         table = store.catalog.get_table(*ref.key)
         if table is None:
             _check_case(store, ref)
@@ -81,6 +98,26 @@ def check_statement(store: Store, sql: str, project: str) -> None:
         columns = _filter_columns(table)
         if columns and _reads(tree, node, target):
             check_partition_filter(node, ref, columns)
+
+
+def _check_table_functions(tree: exp.Expression) -> None:
+    """DuckDB's own table functions, such as read_csv, and file names as tables are not BigQuery's."""
+    for node in tree.find_all(exp.Table):
+        if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name):
+            raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
+        function = node.this
+        if isinstance(function, exp.Func) and not node.db and not isinstance(function, exp.Unnest):
+            raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
+
+
+def _check_wildcard(store: Store, ref: TableRef) -> None:
+    for table in store.catalog.list_tables(ref.project, ref.dataset):
+        if not table.table_id.startswith(ref.table[:-1]):
+            continue
+        if table.table_type != "TABLE":
+            raise limit(f"read the {table.table_type} {table.table_id} through the wildcard table {ref}")
+        if _filter_columns(table):
+            raise limit(f"read {table.table_id}, which requires a partition filter, through the wildcard table {ref}")
 
 
 def _check_create(tree: exp.Expression) -> None:

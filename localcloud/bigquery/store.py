@@ -101,7 +101,12 @@ class Engine(DuckDBEngine):
 
     def _apply_session_pragmas(self) -> None:
         """Global settings: UTC, as BigQuery; never reach for an extension on the network."""
-        for setting in ("TimeZone = 'UTC'", "autoinstall_known_extensions = false"):
+        for setting in (
+            "TimeZone = 'UTC'",
+            "autoinstall_known_extensions = false",
+            # DuckDB would take a table name that it does not know for one of Python's variables.
+            "python_enable_replacements = false",
+        ):
             self.connection.execute(f"SET GLOBAL {setting}")
 
     def _load_spatial(self) -> None:

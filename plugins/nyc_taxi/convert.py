@@ -44,15 +44,18 @@ def csv_to_parquet(source: Path, target: Path, *, dataset: Dataset, month: Month
         The number of rows.
 
     Raises:
-        ContractError: the file is no CSV of this dataset: empty, cut short, a column missing or unknown, a row with
-            too few fields, a value of another type.
+        ContractError: the file is no CSV of this dataset: empty, without rows, cut short, a column missing or
+            unknown, a row with too few fields, a value of another type.
         OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
     """
     _check_header(source, dataset)
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
     try:
         with whole_file(target) as temporary:
-            return _write(_read_ahead(_batches(source, dataset)), temporary, dataset, lineage)
+            rows = _write(_read_ahead(_batches(source, dataset)), temporary, dataset, lineage)
+            if rows == 0:
+                raise ContractError(f"{source.name} has a header and no rows")
+            return rows
     except (pa.ArrowInvalid, OSError) as error:
         if _is_the_systems(error):
             raise

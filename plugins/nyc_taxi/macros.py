@@ -26,20 +26,20 @@ def file(context: Context) -> PublishedFile:
 @jinja2.pass_context
 def run_dir(context: Context) -> str:
     """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes there."""
-    return "/".join(
-        (
-            str(context["var"]["value"].work_dir).rstrip("/"),
-            context["dag"].dag_id,
-            re.sub(r"[^\w.-]+", "_", context["run_id"]),
-        )
-    )
+    # The hash keeps apart what the readable part does not, and makes a folder of a run called "..".
+    run = re.sub(r"[^\w.-]+", "_", context["run_id"])[:100]
+    work_dir = str(context["var"]["value"].work_dir).rstrip("/")
+    return f"{work_dir}/{context['dag'].dag_id}/{run}-{_run_hash(context)}"
 
 
 @jinja2.pass_context
 def staging_table(context: Context) -> str:
     """``{{ staging_table() }}``: a table name that no other run uses, such as ``green_2021_01_3f2a90c1d4``."""
-    run = hashlib.sha256(f"{context['dag'].dag_id}/{context['run_id']}".encode()).hexdigest()[:10]
-    return f"{file(context).slug}_{run}"
+    return f"{file(context).slug}_{_run_hash(context)}"
+
+
+def _run_hash(context: Context) -> str:
+    return hashlib.sha256(f"{context['dag'].dag_id}/{context['run_id']}".encode()).hexdigest()[:10]
 
 
 MACROS = {

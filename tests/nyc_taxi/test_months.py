@@ -30,8 +30,8 @@ from nyc_taxi.months import Month, MonthError, resolve_month
         "2021-01\n",
         "2021-01\r\n",
         "-2021-01",
-        "٢٠٢١-٠١",  # digits, but not ASCII ones
-        "２０２１-０１",
+        "\u0662\u0660\u0662\u0661-\u0660\u0661",  # digits, but not ASCII ones
+        "\uff12\uff10\uff12\uff11-\uff10\uff11",
         "2021\N{EN DASH}01",
         None,
         202101,

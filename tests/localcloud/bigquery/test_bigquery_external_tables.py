@@ -21,7 +21,9 @@ def folder(server: Server, dataset: str) -> str:
     return dataset
 
 
-def resource(dataset: str, folder: str, *, table: str = "external", pattern: str = "*.parquet", **more: Any) -> dict[str, Any]:
+def resource(
+    dataset: str, folder: str, *, table: str = "external", pattern: str = "*.parquet", **more: Any
+) -> dict[str, Any]:
     """A table resource as BigQueryCreateTableOperator passes it on."""
     configuration = {
         "sourceFormat": "PARQUET",
@@ -73,7 +75,9 @@ def test_it_is_reported_as_external(client: bigquery.Client, dataset: str, folde
     assert query(client, sql) == [("external", "EXTERNAL")]
 
 
-def test_new_and_deleted_objects_show_at_once(client: bigquery.Client, server: Server, dataset: str, folder: str) -> None:
+def test_new_and_deleted_objects_show_at_once(
+    client: bigquery.Client, server: Server, dataset: str, folder: str
+) -> None:
     create(client, resource(dataset, folder))
     count = f"SELECT COUNT(*) FROM {dataset}.external"
     server.put(f"{folder}/year=2021/month=03/trips.parquet", trips(3, 10))
@@ -84,7 +88,9 @@ def test_new_and_deleted_objects_show_at_once(client: bigquery.Client, server: S
     assert query(client, count) == [(5,)]
 
 
-def test_an_object_that_is_being_uploaded_is_not_read(client: bigquery.Client, server: Server, dataset: str, folder: str) -> None:
+def test_an_object_that_is_being_uploaded_is_not_read(
+    client: bigquery.Client, server: Server, dataset: str, folder: str
+) -> None:
     create(client, resource(dataset, folder, pattern="*"))
     partial = server.gcs_root / BUCKET / folder / "year=2021/month=02/.trips.parquet2426075269"
     partial.write_bytes(b"PAR1 half of it")
@@ -95,12 +101,22 @@ def test_columns_bind_by_name_and_missing_ones_are_null(client: bigquery.Client,
     server.put(f"{dataset}/a.parquet", pa.table({"n": pa.array([1], pa.int32()), "s": ["x"]}))
     server.put(f"{dataset}/b.parquet", pa.table({"t": ["new"], "s": ["y"], "N": pa.array([2], pa.int64())}))
     body = resource(dataset, dataset, hivePartitioningOptions=None)
-    body["schema"] = {"fields": [{"name": name, "type": kind} for name, kind in (("n", "INTEGER"), ("s", "STRING"), ("t", "STRING"), ("u", "FLOAT"))]}
+    body["schema"] = {
+        "fields": [
+            {"name": name, "type": kind}
+            for name, kind in (("n", "INTEGER"), ("s", "STRING"), ("t", "STRING"), ("u", "FLOAT"))
+        ]
+    }
     create(client, body)
-    assert query(client, f"SELECT * FROM {dataset}.external ORDER BY n") == [(1, "x", None, None), (2, "y", "new", None)]
+    assert query(client, f"SELECT * FROM {dataset}.external ORDER BY n") == [
+        (1, "x", None, None),
+        (2, "y", "new", None),
+    ]
 
 
-def test_a_type_that_does_not_fit_is_an_error_naming_the_column(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_a_type_that_does_not_fit_is_an_error_naming_the_column(
+    client: bigquery.Client, server: Server, dataset: str
+) -> None:
     server.put(f"{dataset}/a.parquet", pa.table({"passenger_count": [1]}))
     create(client, resource(dataset, dataset, hivePartitioningOptions=None))
     server.put(f"{dataset}/b.parquet", pa.table({"passenger_count": [1.0]}))
@@ -122,7 +138,10 @@ def test_declared_partition_columns_and_strings(client: bigquery.Client, dataset
     prefix = f"gs://{BUCKET}/{folder}"
     custom = {"mode": "CUSTOM", "sourceUriPrefix": prefix + "/{year:INTEGER}/{month:STRING}"}
     create(client, resource(dataset, folder, table="custom", hivePartitioningOptions=custom))
-    assert query(client, f"SELECT DISTINCT year, month FROM {dataset}.custom ORDER BY 2") == [(2021, "01"), (2021, "02")]
+    assert query(client, f"SELECT DISTINCT year, month FROM {dataset}.custom ORDER BY 2") == [
+        (2021, "01"),
+        (2021, "02"),
+    ]
     strings = {"mode": "STRINGS", "sourceUriPrefix": prefix}
     create(client, resource(dataset, folder, table="strings", hivePartitioningOptions=strings))
     assert query(client, f"SELECT DISTINCT year FROM {dataset}.strings") == [("2021",)]
@@ -159,8 +178,12 @@ def test_update_and_delete(client: bigquery.Client, dataset: str, folder: str) -
 
 
 def test_ddl(client: bigquery.Client, dataset: str, folder: str) -> None:
-    options = f"format = 'PARQUET', uris = ['gs://{BUCKET}/{folder}/*'], hive_partition_uri_prefix = 'gs://{BUCKET}/{folder}'"
-    create_sql = f"EXTERNAL TABLE {{}} {dataset}.external WITH PARTITION COLUMNS {{}} OPTIONS ({options}, description = 'x')"
+    options = (
+        f"format = 'PARQUET', uris = ['gs://{BUCKET}/{folder}/*'], hive_partition_uri_prefix = 'gs://{BUCKET}/{folder}'"
+    )
+    create_sql = (
+        f"EXTERNAL TABLE {{}} {dataset}.external WITH PARTITION COLUMNS {{}} OPTIONS ({options}, description = 'x')"
+    )
     query(client, "CREATE " + create_sql.format("", ""))
     with pytest.raises(Exception, match="Already Exists"):
         query(client, "CREATE " + create_sql.format("", ""))
@@ -204,6 +227,8 @@ def test_writing_is_refused(client: bigquery.Client, dataset: str, folder: str) 
         ({"hivePartitioningOptions": {"mode": "AUTO", "sourceUriPrefix": "gs://other/x"}}, "does not start with"),
     ],
 )
-def test_refused_configurations(client: bigquery.Client, dataset: str, folder: str, change: dict[str, Any], message: str) -> None:
+def test_refused_configurations(
+    client: bigquery.Client, dataset: str, folder: str, change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadRequest, match=message):
         create(client, resource(dataset, folder, **{"hivePartitioningOptions": None, **change}))

@@ -14,7 +14,11 @@ from google.cloud import bigquery
 from tests.localcloud.bigquery.conftest import Server
 from tests.localcloud.bigquery.support import BUCKET, PROJECT, TRIP_FIELDS, create_trips, load, query, trips
 
-FIELDS = [bigquery.SchemaField("Name", "STRING"), bigquery.SchemaField("n", "INTEGER"), bigquery.SchemaField("f", "FLOAT")]
+FIELDS = [
+    bigquery.SchemaField("Name", "STRING"),
+    bigquery.SchemaField("n", "INTEGER"),
+    bigquery.SchemaField("f", "FLOAT"),
+]
 
 
 def put_text(server: Server, name: str, text: str) -> str:
@@ -51,11 +55,15 @@ def test_output_rows_are_those_of_the_job(client: bigquery.Client, server: Serve
     assert load(client, first, f"{dataset}.t").output_rows == 4
     assert load(client, [first, second], f"{dataset}.t", write_disposition="WRITE_APPEND").output_rows == 7
     assert client.get_table(f"{dataset}.t").num_rows == 11
-    assert load(client, f"gs://{BUCKET}/{dataset}/*", f"{dataset}.t", write_disposition="WRITE_TRUNCATE").output_rows == 7
+    assert (
+        load(client, f"gs://{BUCKET}/{dataset}/*", f"{dataset}.t", write_disposition="WRITE_TRUNCATE").output_rows == 7
+    )
     assert client.get_table(f"{dataset}.t").num_rows == 7
 
 
-def test_missing_columns_are_null_and_unknown_ones_refused(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_missing_columns_are_null_and_unknown_ones_refused(
+    client: bigquery.Client, server: Server, dataset: str
+) -> None:
     missing = server.put(f"{dataset}/missing.parquet", pa.table({"n": [1]}))
     load(client, missing, f"{dataset}.t", schema=FIELDS)
     assert query(client, f"SELECT * FROM {dataset}.t") == [(None, 1, None)]
@@ -123,7 +131,9 @@ def test_write_empty_and_create_never(client: bigquery.Client, server: Server, d
         load(client, uri, "nowhere.t")
 
 
-def test_truncate_replaces_the_schema_and_keeps_the_partitioning(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_truncate_replaces_the_schema_and_keeps_the_partitioning(
+    client: bigquery.Client, server: Server, dataset: str
+) -> None:
     create_trips(client, f"{dataset}.t")
     uri = server.put(f"{dataset}/1.parquet", trips(1, 2).append_column("more", pa.array([1, 2])))
     load(client, uri, f"{dataset}.t", write_disposition="WRITE_TRUNCATE")
@@ -136,7 +146,11 @@ def test_uploads(client: bigquery.Client, dataset: str) -> None:
     at = pa.array([datetime(2021, 1, 1, 3)] * 2, pa.timestamp("us"))
     parquet = io.BytesIO()
     pq.write_table(pa.table({"at": at, "n": [1, 2], "s": ["x", None]}), parquet)
-    schema = [bigquery.SchemaField("n", "INTEGER"), bigquery.SchemaField("s", "STRING"), bigquery.SchemaField("at", "DATETIME")]
+    schema = [
+        bigquery.SchemaField("n", "INTEGER"),
+        bigquery.SchemaField("s", "STRING"),
+        bigquery.SchemaField("at", "DATETIME"),
+    ]
     config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema)
     job = client.load_table_from_file(parquet, f"{PROJECT}.{dataset}.t", rewind=True, job_config=config)
     job.result()
@@ -144,7 +158,9 @@ def test_uploads(client: bigquery.Client, dataset: str) -> None:
     expected = [(1, "x", datetime(2021, 1, 1, 3)), (2, None, datetime(2021, 1, 1, 3))]
     assert query(client, f"SELECT * FROM {dataset}.t ORDER BY n") == expected
     config = bigquery.LoadJobConfig(source_format="CSV", skip_leading_rows=1)
-    client.load_table_from_file(io.BytesIO(b"n,s,at\r\n3,z,2022-02-02 00:00:00\r\n"), f"{PROJECT}.{dataset}.t", job_config=config).result()
+    client.load_table_from_file(
+        io.BytesIO(b"n,s,at\r\n3,z,2022-02-02 00:00:00\r\n"), f"{PROJECT}.{dataset}.t", job_config=config
+    ).result()
     assert query(client, f"SELECT * FROM {dataset}.t WHERE n = 3") == [(3, "z", datetime(2022, 2, 2))]
 
 

@@ -10,7 +10,17 @@ from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
 from tests.localcloud.bigquery.conftest import Server
-from tests.localcloud.bigquery.support import BUCKET, MONTHLY, PROJECT, create_trips, load, months, query, reference, trips
+from tests.localcloud.bigquery.support import (
+    BUCKET,
+    MONTHLY,
+    PROJECT,
+    create_trips,
+    load,
+    months,
+    query,
+    reference,
+    trips,
+)
 
 
 @pytest.fixture
@@ -34,10 +44,14 @@ def publish(client: bigquery.Client, sql: str, table: str, **options: Any) -> bi
 
 def test_a_query_job_replaces_its_partition(client: bigquery.Client, dataset: str, table: str) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01' LIMIT 1"
-    rows = publish(client, sql, f"{table}$202101", write_disposition="WRITE_TRUNCATE", time_partitioning=MONTHLY).result()
+    rows = publish(
+        client, sql, f"{table}$202101", write_disposition="WRITE_TRUNCATE", time_partitioning=MONTHLY
+    ).result()
     assert rows.total_rows == 1
     assert months(client, table) == {"202101": 1, "202102": 2}
-    publish(client, f"SELECT * FROM {dataset}.staging WHERE false", f"{table}$202101", write_disposition="WRITE_TRUNCATE")
+    publish(
+        client, f"SELECT * FROM {dataset}.staging WHERE false", f"{table}$202101", write_disposition="WRITE_TRUNCATE"
+    )
     assert months(client, table) == {"202102": 2}
 
 
@@ -90,7 +104,9 @@ def test_copy_jobs(client: bigquery.Client, dataset: str, table: str) -> None:
     create_trips(client, f"{dataset}.copy")
     truncate = bigquery.CopyJobConfig(write_disposition="WRITE_TRUNCATE")
     for _ in range(2):
-        client.copy_table(reference(f"{table}$202102"), reference(f"{dataset}.copy$202102"), job_config=truncate).result()
+        client.copy_table(
+            reference(f"{table}$202102"), reference(f"{dataset}.copy$202102"), job_config=truncate
+        ).result()
     assert months(client, f"{dataset}.copy") == {"202102": 2}
     with pytest.raises(BadRequest, match="different partitions"):
         client.copy_table(reference(table), reference(f"{dataset}.copy$202102"), job_config=truncate).result()
@@ -110,7 +126,9 @@ def test_a_query_that_reads_its_own_destination(client: bigquery.Client, table: 
     assert months(client, table) == {"202101": 1, "202102": 2}
 
 
-def test_the_destination_is_created_if_its_partitioning_is_given(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_the_destination_is_created_if_its_partitioning_is_given(
+    client: bigquery.Client, dataset: str, table: str
+) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01'"
     with pytest.raises(BadRequest, match="must give timePartitioning"):
         publish(client, sql, f"{dataset}.new$202101", write_disposition="WRITE_TRUNCATE")
@@ -165,9 +183,16 @@ def test_reading_a_partition_through_the_api(client: bigquery.Client, table: str
 
 
 def test_counts_stay_right(client: bigquery.Client, dataset: str, table: str) -> None:
-    publish(client, f"SELECT * FROM {dataset}.staging WHERE VendorID = 100", f"{table}$202101", write_disposition="WRITE_TRUNCATE")
+    publish(
+        client,
+        f"SELECT * FROM {dataset}.staging WHERE VendorID = 100",
+        f"{table}$202101",
+        write_disposition="WRITE_TRUNCATE",
+    )
     assert client.get_table(table).num_rows == 3
-    partitions = f"SELECT partition_id, total_rows FROM {dataset}.INFORMATION_SCHEMA.PARTITIONS WHERE table_name = 'trips'"
+    partitions = (
+        f"SELECT partition_id, total_rows FROM {dataset}.INFORMATION_SCHEMA.PARTITIONS WHERE table_name = 'trips'"
+    )
     assert query(client, f"{partitions} ORDER BY 1") == [("202101", 1), ("202102", 2)]
     query(client, f"DELETE FROM {table} WHERE source_month = '2021-02-01'")
     assert client.get_table(table).num_rows == 1
