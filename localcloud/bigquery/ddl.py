@@ -32,7 +32,8 @@ from localcloud.bigquery.writes import create_table, new_table, require_dataset,
 _MILLISECONDS_A_DAY = 24 * 60 * 60 * 1000
 _EXTERNAL = re.compile(r"\s*(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+(TABLE)\b", re.IGNORECASE)
 _REFUSED = re.compile(
-    r"\s*(LOAD\s+DATA|EXPORT\s+DATA|CREATE\s+(OR\s+REPLACE\s+)?(SNAPSHOT|VECTOR|SEARCH)|ALTER\s+SCHEMA|GRANT|REVOKE|UNDROP)\b",
+    r"\s*(LOAD\s+DATA|EXPORT\s+DATA|CREATE\s+(OR\s+REPLACE\s+)?(SNAPSHOT|VECTOR|SEARCH)"
+    r"|ALTER\s+SCHEMA|GRANT|REVOKE|UNDROP)\b",
     re.IGNORECASE,
 )
 _TABLE_OPTIONS = {
@@ -160,7 +161,9 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
     declared = _declared_fields(tree.this)
     partition_by, cluster_by = _layout(tree)
     with store.transaction():
-        fields, rows, values = declared, None, ()
+        fields = declared
+        rows: str | None = None
+        values: Sequence[Any] = ()
         if query:
             given = await prepare_query(
                 store,
@@ -222,7 +225,7 @@ def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> st
 
 
 def _table_ref(statement: Statement, node: exp.Expression) -> TableRef:
-    table = node.this if isinstance(node, exp.Schema) else node
+    table: Any = node.this if isinstance(node, exp.Schema) else node
     parts = ".".join(part for part in (table.catalog, table.db, table.name) if part).split(".")
     if len(parts) == 1:
         raise invalid(f'Table "{parts[0]}" must be qualified with a dataset (e.g. dataset.table)')

@@ -1,4 +1,4 @@
-"""From the event loop to worker threads: each request has a thread, a DuckDB cursor and, to change things, a transaction.
+"""From the event loop to worker threads: a thread, a DuckDB cursor and, to change things, a transaction a request.
 
 bqemulator's handlers block whatever event loop they run on. The server's own loop therefore only reads requests,
 answers health checks and writes responses; bqemulator's application runs on event loops of worker threads.

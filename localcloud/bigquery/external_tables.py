@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from bqemulator.catalog.models import TableMeta
+
 from localcloud.bigquery.limits import invalid, limit, refuse_other_options
 from localcloud.bigquery.objects import StoredObject, list_objects
 from localcloud.bigquery.partitions import TableRef
@@ -75,8 +77,9 @@ class External:
     hive_columns: Collection[str]
 
     @classmethod
-    def of(cls, table: StoredTable) -> External:
+    def of(cls, table: TableMeta) -> External:
         """The definition of an existing external table."""
+        assert isinstance(table, StoredTable)
         return cls(config=table.external or {}, fields=table_fields(table), hive_columns=table.hive_columns)
 
     @property
@@ -149,7 +152,7 @@ def drop_view(store: Store, ref: TableRef) -> None:
     store.execute(f"DROP VIEW IF EXISTS {ref.sql}")
 
 
-def bind(store: Store, table: StoredTable) -> None:
+def bind(store: Store, table: TableMeta) -> None:
     """Point the table's view, for this session, at the objects that match now.
 
     Raises:
@@ -165,14 +168,16 @@ def bind(store: Store, table: StoredTable) -> None:
     _set_variable(store, ref, [stored.duckdb_path for stored in objects])
 
 
-def filter_columns(table: StoredTable) -> list[str]:
+def filter_columns(table: TableMeta) -> list[str]:
     """The Hive columns by which every query must filter, if the table requires that."""
+    assert isinstance(table, StoredTable)
     options = (table.external or {}).get("hivePartitioningOptions") or {}
     return list(table.hive_columns) if options.get("requirePartitionFilter") else []
 
 
-def reported_configuration(table: StoredTable) -> dict[str, Any]:
+def reported_configuration(table: TableMeta) -> dict[str, Any]:
     """The configuration as ``tables.get`` reports it: with the Hive columns that were found."""
+    assert isinstance(table, StoredTable)
     config = dict(table.external or {})
     if config.get("hivePartitioningOptions"):
         config["hivePartitioningOptions"] = {**config["hivePartitioningOptions"], "fields": list(table.hive_columns)}
@@ -245,7 +250,8 @@ def _hive(config: Mapping[str, Any]) -> Hive | None:
     declared = tuple(normalized({"name": m["name"], "type": m["type"]} for m in _KEY_TEMPLATE.finditer(prefix)))
     if (mode == "CUSTOM") != bool(declared):
         raise invalid(
-            f"hivePartitioningOptions.sourceUriPrefix {prefix!r} must name partition columns, as in /{{year:INTEGER}}/{{month:INTEGER}}, exactly when mode is CUSTOM; it is {mode}"
+            f"hivePartitioningOptions.sourceUriPrefix {prefix!r} must name partition columns, as in "
+            f"/{{year:INTEGER}}/{{month:INTEGER}}, exactly when mode is CUSTOM; it is {mode}"
         )
     plain = _KEY_TEMPLATE.sub("", prefix).rstrip("/") + "/"
     for uri in config.get("sourceUris") or ():
@@ -278,7 +284,8 @@ def _partition_values(hive: Hive, stored: StoredObject, expected: set[str] | Non
         key, equals, value = folder.partition("=")
         if not equals:
             raise invalid(
-                f"Incompatible partition schema: {stored.uri} has the folder {folder!r}, which is not key=value, under {hive.prefix}"
+                f"Incompatible partition schema: {stored.uri} has the folder {folder!r}, which is not key=value, "
+                f"under {hive.prefix}"
             )
         values[key] = None if value == _HIVE_NULL else unquote(value)
     if expected is not None and {key.lower() for key in values} != expected:

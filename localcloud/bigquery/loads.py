@@ -206,9 +206,9 @@ def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) 
             value = f"coalesce({value}, '')"
         columns.append(f"CAST({value} AS {duckdb_type(column)}) AS {quoted(column['name'])}")
     return (
-        f"SELECT {', '.join(columns)} FROM read_csv({paths}, columns = {{{names}}}, auto_detect = false, header = false, "
-        f"skip = {skip}, delim = {literal(delimiter)}, quote = {literal(quote)}, escape = {literal(quote)}, "
-        f"nullstr = '\x01', strict_mode = true{padding})"
+        f"SELECT {', '.join(columns)} FROM read_csv({paths}, columns = {{{names}}}, auto_detect = false, "
+        f"header = false, skip = {skip}, delim = {literal(delimiter)}, quote = {literal(quote)}, "
+        f"escape = {literal(quote)}, nullstr = '\x01', strict_mode = true{padding})"
     )
 
 

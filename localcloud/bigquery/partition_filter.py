@@ -32,9 +32,9 @@ def check_partition_filter(node: exp.Table, ref: TableRef, columns: Collection[s
     if not any(_filters(condition, wanted, alias) for condition in _conditions(node)):
         names = ", ".join(f"'{column}'" for column in columns)
         raise invalid(
-            f"Cannot query over table '{ref.project}.{ref.dataset}.{ref.table}' without a filter over column(s) {names} "
-            "that can be used for partition elimination (the filter must stand in the WHERE or ON of the SELECT that "
-            "names the table)"
+            f"Cannot query over table '{ref.project}.{ref.dataset}.{ref.table}' without a filter over column(s) "
+            f"{names} that can be used for partition elimination (the filter must stand in the WHERE or ON of the "
+            "SELECT that names the table)"
         )
 
 

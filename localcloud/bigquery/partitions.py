@@ -87,7 +87,8 @@ def partition_of(table: TableMeta, ref: TableRef) -> Partition:
     partitioning = table.time_partitioning
     if partitioning is None or partitioning.field is None:
         raise invalid(
-            f"Cannot use partition decorator ${ref.partition}: table {ref.project}:{ref.dataset}.{ref.table} is not partitioned"
+            f"Cannot use partition decorator ${ref.partition}: table {ref.project}:{ref.dataset}.{ref.table} is not "
+            "partitioned"
         )
     column = by_name({"name": f.name, "type": f.type} for f in table.schema_.fields)[partitioning.field.lower()]
     start = _parse_id(ref, partitioning.type)
@@ -112,7 +113,8 @@ def _parse_id(ref: TableRef, granularity: str) -> datetime:
     if text.startswith("__"):
         raise limit(f"address the partition ${text}; use ids such as $202101")
     raise invalid(
-        f"Invalid partition id ${text} for {ref}: the table is partitioned by {granularity}, which takes {_ID_LENGTHS[granularity]} digits"
+        f"Invalid partition id ${text} for {ref}: the table is partitioned by {granularity}, which takes "
+        f"{_ID_LENGTHS[granularity]} digits"
     )
 
 
@@ -140,15 +142,14 @@ def parse_time_partitioning(
     if granularity not in _FORMATS:
         raise invalid(f"Invalid time partitioning type {granularity!r}; one of {', '.join(_FORMATS)}")
     if not raw.get("field"):
-        raise limit(
-            "support ingestion-time partitioning (_PARTITIONTIME); name the partitioning column in timePartitioning.field"
-        )
+        raise limit("support ingestion-time partitioning (_PARTITIONTIME); name the column in timePartitioning.field")
     column = by_name(fields).get(str(raw["field"]).lower())
     if column is None:
         raise invalid(f"The field specified for partitioning cannot be found in the schema: {raw['field']}")
     if column["type"] not in _LITERALS or column["mode"] == "REPEATED":
         raise invalid(
-            f"The field specified for partitioning must be of type DATE, DATETIME or TIMESTAMP: {column['name']} is {column['type']}"
+            f"The field specified for partitioning must be of type DATE, DATETIME or TIMESTAMP: {column['name']} is "
+            f"{column['type']}"
         )
     if granularity == "HOUR" and column["type"] == "DATE":
         raise invalid(f"Cannot partition by HOUR on the DATE column {column['name']}")

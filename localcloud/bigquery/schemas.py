@@ -244,9 +244,10 @@ def parquet_select(objects: Sequence[StoredObject], fields: Sequence[Field]) -> 
 
 
 def _parquet_group_select(names: frozenset[str], group: list[StoredObject], fields: Sequence[Field]) -> str:
+    values = [quoted(field["name"]) if field["name"].lower() in names else "NULL" for field in fields]
     columns = ", ".join(
-        f"CAST({quoted(f['name']) if f['name'].lower() in names else 'NULL'} AS {duckdb_type(f)}) AS {quoted(f['name'])}"
-        for f in fields
+        f"CAST({value} AS {duckdb_type(field)}) AS {quoted(field['name'])}"
+        for value, field in zip(values, fields, strict=True)
     )
     paths = ", ".join(literal(stored.duckdb_path) for stored in group)
     return f"SELECT {columns} FROM read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"

@@ -41,9 +41,9 @@ def install(store: Store) -> None:
 
     translate = executor.rewrite_and_translate_statement
 
-    async def checked(sql: str, *, project_id: str, **kwargs: Any) -> str:
-        check_statement(store, sql, project_id)
-        return await translate(with_named_columns(sql), project_id=project_id, **kwargs)
+    async def checked(bq_sql: str, *, project_id: str, **kwargs: Any) -> str:
+        check_statement(store, bq_sql, project_id)
+        return await translate(with_named_columns(bq_sql), project_id=project_id, **kwargs)
 
     class Interpreter(_Interpreter):
         _store = store

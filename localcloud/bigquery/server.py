@@ -181,7 +181,7 @@ class _Server(uvicorn.Server):
 
 
 def _stop(server: uvicorn.Server, jobs: Jobs) -> None:
-    """Stop soon: interrupt jobs, and end the process even if one does not react; DuckDB's log keeps what is committed."""
+    """Stop soon: interrupt jobs, and end even if one does not react; DuckDB's log keeps what is committed."""
     server.should_exit = True
     for job in jobs.running():
         jobs.cancel(job.project, job.job_id)

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import sqlglot
+from bqemulator.catalog.models import TableMeta
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.row_access.identity import CallerIdentity
 from bqemulator.sql.inner_query import rewrite_and_translate_statement
@@ -23,7 +24,7 @@ from localcloud.bigquery.limits import invalid, limit, not_found
 from localcloud.bigquery.partition_filter import check_partition_filter
 from localcloud.bigquery.partitions import TableRef
 from localcloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
-from localcloud.bigquery.store import Store, StoredTable
+from localcloud.bigquery.store import Store
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
 _translator = SQLTranslator()
@@ -83,7 +84,8 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     for node, ref in referenced(tree, project):
         if ref.partition is not None:
             raise invalid(
-                f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the partitioning column"
+                f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the "
+                "partitioning column"
             )
         if ref.table.endswith("*"):
             _check_wildcard(store, ref)
@@ -137,7 +139,7 @@ def _write_target(tree: exp.Expression) -> exp.Expression | None:
     return None
 
 
-def _check_target(tree: exp.Expression, table: StoredTable, ref: TableRef) -> None:
+def _check_target(tree: exp.Expression, table: TableMeta, ref: TableRef) -> None:
     if isinstance(tree, exp.Drop):
         if tree.kind in ("TABLE", "VIEW") and not tree.args.get("materialized") and tree.kind != table.table_type:
             raise invalid(f"Cannot drop {ref} which has type {table.table_type}. A {tree.kind} was expected")
@@ -152,14 +154,14 @@ def _reads(tree: exp.Expression, node: exp.Table, target: exp.Expression | None)
     return node is not target or isinstance(tree, exp.Update | exp.Delete | exp.Merge)
 
 
-def _filter_columns(table: StoredTable) -> list[str]:
+def _filter_columns(table: TableMeta) -> list[str]:
     if table.table_type == "EXTERNAL":
         return external_tables.filter_columns(table)
     partitioning = table.time_partitioning
     return [partitioning.field] if partitioning and partitioning.require_partition_filter and partitioning.field else []
 
 
-def _bind(store: Store, table: StoredTable, project: str, *, depth: int) -> None:
+def _bind(store: Store, table: TableMeta, project: str, *, depth: int) -> None:
     """Bind an external table, and those under a view."""
     if table.table_type == "EXTERNAL":
         external_tables.bind(store, table)

@@ -1,4 +1,4 @@
-"""The DuckDB database under the emulator: one cursor a request, one writer at a time, transactions that include the catalog.
+"""The DuckDB database under the emulator: a cursor for each request, one writer at a time, whole transactions.
 
 bqemulator runs everything on one DuckDB connection, and one event loop, so a long query stops the server and
 a failed write leaves its first half behind. Here each request and each job has a cursor of its own, in a thread of its

@@ -164,10 +164,10 @@ def create_table(store: Store, table: TableMeta) -> TableMeta:
     if dataset and dataset.default_table_expiration_ms and table.expiration_time is None:
         lifetime = timedelta(milliseconds=dataset.default_table_expiration_ms)
         table = table.model_copy(update={"expiration_time": table.creation_time + lifetime})
-    if dataset and dataset.default_partition_expiration_ms and table.time_partitioning:
-        if table.time_partitioning.expiration_ms is None:
-            update = {"expiration_ms": dataset.default_partition_expiration_ms}
-            table = table.model_copy(update={"time_partitioning": table.time_partitioning.model_copy(update=update)})
+    partitioning = table.time_partitioning
+    if dataset and dataset.default_partition_expiration_ms and partitioning and partitioning.expiration_ms is None:
+        partitioning = partitioning.model_copy(update={"expiration_ms": dataset.default_partition_expiration_ms})
+        table = table.model_copy(update={"time_partitioning": partitioning})
     try:
         store.execute(f"CREATE TABLE {ref.sql} ({column_definitions(fields)})")
     except duckdb.CatalogException as error:
@@ -213,7 +213,8 @@ def _create_destination(store: Store, write: Write) -> TableMeta:
         raise not_found("Table", f"{ref.project}:{ref.dataset}.{ref.table}")
     if ref.partition is not None and not write.time_partitioning:
         raise invalid(
-            f"Table {ref.project}:{ref.dataset}.{ref.table} does not exist; to create it, a job into ${ref.partition} must give timePartitioning"
+            f"Table {ref.project}:{ref.dataset}.{ref.table} does not exist; to create it, a job into ${ref.partition} "
+            "must give timePartitioning"
         )
     return create_table(
         store,
@@ -285,9 +286,9 @@ def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
                 f"Provided Schema does not match Table {name}. Field {has[key]['name']} has changed type from "
                 f"{has[key]['type']} to {column['type']}"
             )
-    for key, column in has.items():
-        if column["mode"] == "REQUIRED" and "ALLOW_FIELD_RELAXATION" in write.update_options:
-            if key not in gets or gets[key]["mode"] == "NULLABLE":
+    if "ALLOW_FIELD_RELAXATION" in write.update_options:
+        for key, column in has.items():
+            if column["mode"] == "REQUIRED" and (key not in gets or gets[key]["mode"] == "NULLABLE"):
                 changed[key] = {**column, "mode": "NULLABLE"}
                 store.execute(f"ALTER TABLE {ref.sql} ALTER COLUMN {quoted(column['name'])} DROP NOT NULL")
     if changed == has:

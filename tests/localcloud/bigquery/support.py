@@ -32,6 +32,10 @@ TRIP_FIELDS = [
     bigquery.SchemaField("source_month", "DATE"),
     bigquery.SchemaField("source_file", "STRING"),
 ]
+# Runs for minutes, on a join that no index or hash helps.
+LONG_QUERY = (
+    "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS a JOIN UNNEST(GENERATE_ARRAY(1, 300000)) AS b ON a < b"
+)
 MONTHLY = bigquery.TimePartitioning(type_="MONTH", field="source_month")
 
 

@@ -120,7 +120,7 @@ def test_a_type_that_does_not_fit_is_an_error_naming_the_column(
     server.put(f"{dataset}/a.parquet", pa.table({"passenger_count": [1]}))
     create(client, resource(dataset, dataset, hivePartitioningOptions=None))
     server.put(f"{dataset}/b.parquet", pa.table({"passenger_count": [1.0]}))
-    with pytest.raises(BadRequest, match="Parquet column 'passenger_count' has type DOUBLE.* INTEGER.*b.parquet"):
+    with pytest.raises(BadRequest, match=r"Parquet column 'passenger_count' has type DOUBLE.* INTEGER.*b.parquet"):
         query(client, f"SELECT COUNT(*) FROM {dataset}.external")
 
 

@@ -79,7 +79,7 @@ def test_missing_columns_are_null_and_unknown_ones_refused(
 def test_required_columns(client: bigquery.Client, server: Server, dataset: str) -> None:
     schema = [bigquery.SchemaField("n", "INTEGER", "REQUIRED"), bigquery.SchemaField("s", "STRING")]
     empty = server.put(f"{dataset}/null.parquet", pa.table({"n": pa.array([1, None], pa.int64()), "s": ["x", "y"]}))
-    with pytest.raises(BadRequest, match="Required fields cannot be null.* n"):
+    with pytest.raises(BadRequest, match=r"Required fields cannot be null.* n"):
         load(client, empty, f"{dataset}.t", schema=schema)
     absent = server.put(f"{dataset}/absent.parquet", pa.table({"s": ["x"]}))
     with pytest.raises(BadRequest, match="Required column 'n' is missing"):
@@ -111,7 +111,7 @@ def test_a_truncated_file_is_an_error(client: bigquery.Client, server: Server, d
     uri = server.put(f"{dataset}/1.parquet", trips(1, 4))
     path = server.gcs_root / BUCKET / dataset / "1.parquet"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(BadRequest, match="not in Parquet format"):
+    with pytest.raises(BadRequest, match=r"not in Parquet format"):
         load(client, uri, f"{dataset}.t")
 
 

@@ -226,7 +226,8 @@ def test_months_at_once(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
 
     def run(month: int) -> None:
-        sql = f"SELECT DATE '2021-{month:02d}-01' AS source_month, n AS VendorID FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS n"
+        numbers = "UNNEST(GENERATE_ARRAY(1, 1000)) AS n"
+        sql = f"SELECT DATE '2021-{month:02d}-01' AS source_month, n AS VendorID FROM {numbers}"
         for _ in range(2):
             publish(client, sql, f"{dataset}.trips$2021{month:02d}", write_disposition="WRITE_TRUNCATE")
 
