@@ -1,0 +1,90 @@
+"""What every task would do for one month, compared with files that a person has read.
+
+After a wanted change: ``python -m tests.dags.regenerate_golden``, then read the difference.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from nyc_taxi.datasets import ContractError
+from nyc_taxi.months import MonthError
+from tests.dags.rendering import DEPLOYMENT, GOLDEN, golden_text, render, run_kinds
+from tests.dags.test_integrity import DAG_IDS
+
+TRIP_DAG_IDS = [dag_id for dag_id in DAG_IDS if not dag_id.startswith("zones_")]
+
+
+def test_there_is_one_golden_file_for_each_dag() -> None:
+    assert sorted(path.name for path in GOLDEN.iterdir()) == sorted(f"{dag_id}.json" for dag_id in DAG_IDS)
+
+
+@pytest.mark.parametrize("kind", run_kinds("2021-01"))
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_each_way_to_start_a_run_renders_the_golden_text(bag, dag_id: str, kind: str) -> None:
+    text = golden_text(render(bag.dags[dag_id], **run_kinds("2021-01")[kind]))
+    assert text == (GOLDEN / f"{dag_id}.json").read_text()
+
+
+@pytest.mark.parametrize("month", ["2019-12", "2020-02"])
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_another_month_differs_in_the_month_alone(bag, dag_id: str, month: str) -> None:
+    year, number = month.split("-")
+    expected = (GOLDEN / f"{dag_id}.json").read_text()
+    for golden, other in (
+        ("year=2021/month=01", f"year={year}/month={number}"),
+        ("year = 2021 AND month = 1 ", f"year = {year} AND month = {int(number)} "),
+        ("year = 2021 AND month = 1)", f"year = {year} AND month = {int(number)})"),
+        ("2021-01", month),
+        ("2021_01", f"{year}_{number}"),
+        ("$202101", f"${year}{number}"),
+    ):
+        expected = expected.replace(golden, other)
+    assert golden_text(render(bag.dags[dag_id], partition_key=month)) == expected
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_nothing_is_left_to_render(bag, dag_id: str) -> None:
+    text = golden_text(render(bag.dags[dag_id], partition_key="2021-01"))
+    assert not re.search(r"\{\{|\}\}|\{%|%\}|\.sql\b|<[A-Za-z_.]+ object|XComArg|Undefined", text)
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_another_run_of_the_month_uses_other_names_in_staging_and_in_the_work_dir(bag, dag_id: str) -> None:
+    names = [
+        set(re.findall(r"(?:staging\.|/golden/work/)\w[^\s\"'`]+", golden_text(render(bag.dags[dag_id], **run))))
+        for run in (
+            {"partition_key": "2021-01", "run_id": "one"},
+            {"partition_key": "2021-01", "run_id": "two"},
+        )
+    ]
+    assert names[0]
+    assert not names[0] & names[1]
+
+
+@pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
+def test_a_run_without_a_month_says_so(bag, dag_id: str) -> None:
+    with pytest.raises(MonthError, match=r"^the run has no month: start it with the parameter month"):
+        render(bag.dags[dag_id])
+
+
+@pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
+@pytest.mark.parametrize("key", ["2021-13", "../x", "2021-01\n"])
+def test_a_partition_key_that_is_no_month_is_refused(bag, dag_id: str, key: str) -> None:
+    with pytest.raises(MonthError, match="is not a month"):
+        render(bag.dags[dag_id], partition_key=key)
+
+
+@pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
+def test_a_month_before_the_data_begin_is_refused(bag, dag_id: str) -> None:
+    with pytest.raises(ContractError, match=r"begins with 2019-01; there is no 2018-12$"):
+        render(bag.dags[dag_id], partition_key="2018-12")
+
+
+def test_a_deployment_without_a_lake_says_so(bag, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(DEPLOYMENT, "AIRFLOW_VAR_LAKE_BUCKET")
+    with pytest.raises(AirflowRuntimeError, match="lake_bucket"):
+        render(bag.dags["green_web_to_gcs"], partition_key="2021-01")
