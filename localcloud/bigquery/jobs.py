@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 _KINDS = ("query", "load", "copy", "extract")
 _JOB_OPTIONS = {*_KINDS, "jobType", "dryRun", "labels", "jobTimeoutMs"}
 _CONCURRENT_JOBS = 8
-_KEPT_RESULTS = 200
+_ALL = 1_000_000
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
@@ -95,6 +95,12 @@ class Jobs:
         with self._lock:
             return self._running.get((project, job_id)) or self._store.catalog.get_job(project, job_id)
 
+    def known(self, project: str) -> list[Job | JobMeta]:
+        """All jobs that are known, the newest first."""
+        done = self._store.catalog.list_jobs(project, max_results=_ALL)
+        newest = sorted(done, key=lambda meta: meta.creation_time, reverse=True)
+        return [*reversed(self.running()), *newest]
+
     def running(self) -> list[Job]:
         """The jobs that are not done."""
         with self._lock:
@@ -149,6 +155,11 @@ class Jobs:
     def _run(self, job: Job, run: Callable[[], dict[str, Any]]) -> None:
         statistics: dict[str, Any] = {}
         job.started = self._store.context.clock.now()
+        timeout = int(job.config.get("jobTimeoutMs") or 0) / 1000
+        timer = threading.Timer(timeout, self.cancel, (job.project, job.job_id)) if timeout else None
+        if timer:
+            timer.daemon = True
+            timer.start()
         try:
             with self._store.engine.session() as cursor:
                 job.cursor = cursor
@@ -160,6 +171,9 @@ class Jobs:
                     job.cursor = None
         except BaseException as error:  # whatever it is, the job has to end with it
             job.error = _as_domain_error(error)
+        finally:
+            if timer:
+                timer.cancel()
         self._finish(job, statistics)
 
     def _finish(self, job: Job, statistics: dict[str, Any]) -> None:
@@ -168,7 +182,10 @@ class Jobs:
         if error and error.location:
             result = {**result, "location": error.location}  # type: ignore[dict-item]
         if job.cancelled and (error or not statistics):
-            result = {"reason": "stopped", "message": "Job execution was cancelled: User requested cancellation"}
+            result = {
+                "reason": "stopped",
+                "message": "Job execution was cancelled: User requested cancellation, or the job timed out",
+            }
         if error and job.kind == "query" and not statistics:
             statistics = {"query": {"totalBytesProcessed": "0"}}
         meta = JobMeta(
@@ -187,7 +204,7 @@ class Jobs:
         try:
             with self._store.engine.session():
                 self._store.catalog.upsert_job(meta)
-                queries.forget_old_results(_KEPT_RESULTS)
+                queries.forget_old_results()
         except duckdb.Error:
             _log.exception("could not record job %s", job.job_id)
         finally:

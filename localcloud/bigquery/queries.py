@@ -33,6 +33,8 @@ _PARAMETER_TYPES = {
     *("INT64", "INTEGER", "FLOAT64", "FLOAT", "NUMERIC", "BOOL", "BOOLEAN", "STRING"),
     *("DATE", "DATETIME", "TIMESTAMP", "TIME"),
 }
+_KEPT_RESULTS = 200
+_KEPT_RESULT_BYTES = 512 * 1024 * 1024
 _WORD_SIZES = {"BOOLEAN": 1, "NUMERIC": 16, "INTERVAL": 16}
 
 
@@ -283,11 +285,15 @@ def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
 # --- Results ---------------------------------------------------------------------------------------------------------
 
 
-def forget_old_results(keep: int) -> None:
+def forget_old_results() -> None:
     """Drop the oldest kept results: bqemulator keeps every query's rows in memory for ever."""
-    for job_id in list(JOB_RESULTS)[:-keep]:
-        JOB_RESULTS.pop(job_id, None)
-        JOB_SCHEMAS.pop(job_id, None)
+    size = 0
+    for age, job_id in enumerate(reversed(list(JOB_RESULTS))):
+        arrow = JOB_RESULTS.get(job_id)
+        size += arrow.nbytes if arrow is not None else 0
+        if age and (age >= _KEPT_RESULTS or size > _KEPT_RESULT_BYTES):
+            JOB_RESULTS.pop(job_id, None)
+            JOB_SCHEMAS.pop(job_id, None)
 
 
 def selected_fields(fields: Sequence[Field], selected: str | None) -> list[Field]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from bqemulator.api.routes import datasets
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import NotFoundError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS
@@ -27,7 +28,17 @@ _DEFAULT_QUERY_WAIT_MS = 10_000
 _MAX_QUERY_WAIT_MS = 30_000
 _PAGE_ROWS = 10_000
 _PAGE_TABLES = 1_000
+_PAGE_JOBS = 1_000
+# Lists of resources name it so, rows "pageToken".
+_LIST_TOKEN = "nextPageToken"
 _MAX_PAGE_ROWS = 100_000
+_FOR_EVER_MS = 2**63
+_DATASET_OPTIONS = {
+    *("datasetReference", "friendlyName", "description", "labels", "location", "access"),
+    *("defaultTableExpirationMs", "defaultPartitionExpirationMs"),
+    # What a client sends back from an earlier answer; it cannot be set.
+    *("kind", "id", "etag", "selfLink", "type", "creationTime", "lastModifiedTime", "maxTimeTravelHours"),
+}
 _JOB_STATE_DONE = "DONE"
 # Where bqemulator offers the results of queries without a destination.
 _ANONYMOUS_DATASET = "_bqemu_anonymous"
@@ -36,9 +47,37 @@ _ANONYMOUS_DATASET = "_bqemu_anonymous"
 def build_router(store: Store, jobs: Jobs) -> APIRouter:
     """The routes; each handler runs in a worker thread, see :mod:`dispatch`."""
     router = APIRouter(prefix="/bigquery/v2/projects/{project}")
+    _add_dataset_routes(router, store)
     _add_table_routes(router, store)
     _add_job_routes(router, store, jobs)
     return router
+
+
+def _add_dataset_routes(router: APIRouter, store: Store) -> None:
+    @router.get("/datasets")
+    async def list_datasets(project: str, request: Request) -> dict[str, Any]:
+        found = sorted(store.catalog.list_datasets(project), key=lambda dataset: dataset.dataset_id)
+        start, end, token = _page(request, len(found), default=_PAGE_TABLES, token=_LIST_TOKEN)
+        body: dict[str, Any] = {"kind": "bigquery#datasetList"}
+        if found[start:end]:
+            body["datasets"] = [datasets._dataset_to_rest(dataset) for dataset in found[start:end]]
+        return body | token
+
+    @router.post("/datasets")
+    async def insert_dataset(project: str, request: Request) -> dict[str, Any]:
+        refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
+        return await datasets.insert_dataset(project, request, store.context)
+
+    @router.patch("/datasets/{dataset}")
+    @router.put("/datasets/{dataset}")
+    async def update_dataset(project: str, dataset: str, request: Request) -> dict[str, Any]:
+        refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
+        return await datasets.patch_dataset(project, dataset, request, store.context)
+
+    @router.delete("/datasets/{dataset}")
+    async def delete_dataset(project: str, dataset: str, request: Request) -> Response:
+        tables.delete_dataset(store, project, dataset, contents=request.query_params.get("deleteContents") == "true")
+        return Response(status_code=204)
 
 
 def _add_table_routes(router: APIRouter, store: Store) -> None:
@@ -49,7 +88,7 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
         require_dataset(store, TableRef(project, dataset, ""))
         ddl.expire(store)
         found = sorted(store.catalog.list_tables(project, dataset), key=lambda table: table.table_id)
-        start, end, token = _page(request, len(found), default=_PAGE_TABLES)
+        start, end, token = _page(request, len(found), default=_PAGE_TABLES, token=_LIST_TOKEN)
         body: dict[str, Any] = {"kind": "bigquery#tableList", "totalItems": len(found)}
         if found[start:end]:
             body["tables"] = [tables.list_item(table) for table in found[start:end]]
@@ -59,11 +98,6 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
     async def insert_table(project: str, dataset: str, request: Request) -> dict[str, Any]:
         table = await tables.insert(store, project, dataset, await request.json())
         return tables.resource(store, table, TableRef(project, dataset, table.table_id))
-
-    @router.delete("/datasets/{dataset}")
-    async def delete_dataset(project: str, dataset: str, request: Request) -> Response:
-        tables.delete_dataset(store, project, dataset, contents=request.query_params.get("deleteContents") == "true")
-        return Response(status_code=204)
 
     @router.get(path + "/{name}")
     async def get_table(project: str, dataset: str, name: str) -> dict[str, Any]:
@@ -113,6 +147,15 @@ def _add_job_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
         if job.meta and job.meta.error_result and job.config.get("dryRun"):
             return _failed(job.meta)  # nobody waits for the end of a dry run
         return job_resource(job.meta or job, (body.get("jobReference") or {}).get("location"))
+
+    @router.get("/jobs")
+    async def list_jobs(project: str, request: Request) -> dict[str, Any]:
+        found = [] if request.query_params.get("parentJobId") else _filtered(jobs.known(project), request)
+        start, end, token = _page(request, len(found), default=_PAGE_JOBS, token=_LIST_TOKEN)
+        body: dict[str, Any] = {"kind": "bigquery#jobList"}
+        if found[start:end]:
+            body["jobs"] = [item | {"state": item["status"]["state"]} for item in found[start:end]]
+        return body | token
 
     @router.get("/jobs/{job_id}")
     async def get_job(project: str, job_id: str, request: Request) -> dict[str, Any]:
@@ -177,6 +220,20 @@ def job_resource(job: Job | JobMeta, location: str | None) -> dict[str, Any]:
     }
 
 
+def _filtered(jobs: list[Job | JobMeta], request: Request) -> list[dict[str, Any]]:
+    """The jobs, as resources, that a ``jobs.list`` request asks for."""
+    params = request.query_params
+    states = {state.upper() for state in params.getlist("stateFilter")}
+    first, last = int(params.get("minCreationTime") or 0), int(params.get("maxCreationTime") or _FOR_EVER_MS)
+    items = [job_resource(job, None) for job in jobs]
+    return [
+        item
+        for item in items
+        if (not states or item["status"]["state"] in states)
+        and first <= int(item["statistics"]["creationTime"]) <= last
+    ]
+
+
 _QUERY_OPTIONS = {
     *("query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset", "dryRun", "maximumBytesBilled"),
     *("useQueryCache", "labels", "jobTimeoutMs", "createSession"),
@@ -195,7 +252,9 @@ def _job_of_query(body: dict[str, Any]) -> dict[str, Any]:
 # --- Rows ------------------------------------------------------------------------------------------------------------
 
 
-def _page(request: Request, total: int, *, default: int, given: Any = None) -> tuple[int, int, dict[str, str]]:
+def _page(
+    request: Request, total: int, *, default: int, given: Any = None, token: str = "pageToken"
+) -> tuple[int, int, dict[str, str]]:
     """The page that a request asks for: first index, last index, and the token of the next page.
 
     The Python client asks for the end of a query with maxResults=0, and unless the answer has all rows, reads them
@@ -211,7 +270,7 @@ def _page(request: Request, total: int, *, default: int, given: Any = None) -> t
     if size == 0 and total <= _PAGE_ROWS:
         size = _PAGE_ROWS
     end = start + size
-    return start, end, {"pageToken": str(end)} if size and end < total else {}
+    return start, end, {token: str(end)} if size and end < total else {}
 
 
 def _read_rows(

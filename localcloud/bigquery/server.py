@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -103,6 +104,7 @@ async def serve(*, port: int, data_dir: Path, gcs_root: Path, project: str) -> N
 
 async def open_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
     """Open or create the database and build what bqemulator's application needs, without its gRPC server."""
+    shutil.rmtree(data_dir / "uploads", ignore_errors=True)  # what a killed server left
     settings = Settings(
         rest_host=HOST,
         persistence_mode=PersistenceMode.PERSISTENT,

@@ -48,6 +48,26 @@ def test_the_same_id_at_once(client: bigquery.Client, dataset: str) -> None:
     assert client.get_table(f"{dataset}.t").num_rows == 1
 
 
+def test_lists_have_pages(client: bigquery.Client, dataset: str) -> None:
+    for name in ("c", "a", "b"):
+        create_trips(client, f"{dataset}.{name}")
+    pages = [[table.table_id for table in page] for page in client.list_tables(dataset, page_size=2).pages]
+    assert pages == [["a", "b"], ["c"]]
+    ids = [client.query(f"SELECT {number}", job_id=f"{dataset}_{number}", job_retry=None).job_id for number in range(3)]
+    assert [job.job_id for job in client.list_jobs(max_results=3)] == ids[::-1]
+    assert [job.job_id for job in client.list_jobs(max_results=3, page_size=1, state_filter="done")] == ids[::-1]
+    everything = [found.dataset_id for found in client.list_datasets()]
+    assert [found.dataset_id for found in client.list_datasets(page_size=1)] == everything
+    assert dataset in everything
+
+
+def test_a_job_may_have_a_time_limit(client: bigquery.Client) -> None:
+    config = bigquery.QueryJobConfig(job_timeout_ms=300)
+    job = client.query(LONG_QUERY, job_config=config)
+    with pytest.raises(GoogleAPICallError, match="timed out"):
+        job.result()
+
+
 def test_a_failed_job_keeps_its_error(client: bigquery.Client, dataset: str) -> None:
     job = client.query(f"SELECT * FROM {dataset}.nope")
     with pytest.raises(NotFound, match="nope"):

@@ -99,6 +99,12 @@ def test_other_projects(server: Server, client: bigquery.Client) -> None:
         client.create_dataset("d")
 
 
+def test_dataset_options(client: bigquery.Client) -> None:
+    body = {"datasetReference": {"projectId": PROJECT, "datasetId": "never"}, "defaultCollation": "und:ci"}
+    with pytest.raises(BadRequest, match=r"does not implement dataset.defaultCollation"):
+        client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets", data=body)
+
+
 def test_streaming(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     with pytest.raises(BadRequest, match="does not stream rows"):
