@@ -193,12 +193,6 @@ def test_times_outside_the_month_and_the_millennium_are_kept(folder: Folder) -> 
     assert {row["source_month"] for row in folder.rows()} == {datetime.date(2021, 1, 1)}
 
 
-def test_a_file_with_a_header_only_has_no_rows(folder: Folder) -> None:
-    assert folder.zones(ZONES_HEADER) == 0
-    assert pq.read_table(folder.target).schema.equals(arrow_schema(ZONES))
-    assert folder.rows() == []
-
-
 def test_a_file_of_several_gzip_members_is_read_to_its_end(folder: Folder) -> None:
     header = ",".join(GREEN_ROW) + "\n"
     row = ",".join(GREEN_ROW.values()) + "\n"
@@ -267,6 +261,8 @@ def _refused(folder: Folder) -> Iterator[pytest.ExceptionInfo[ContractError]]:
 CONTENT = [
     ("", "taxi_zone_lookup.csv is empty: it has no header"),
     ("\n\n", "taxi_zone_lookup.csv is empty: it has no header"),
+    (ZONES_HEADER, "taxi_zone_lookup.csv has a header and no rows"),
+    (ZONES_HEADER + "\n\n", "taxi_zone_lookup.csv has a header and no rows"),
     (
         "LocationID,Borough,Zone\n1,a,b\n",
         "taxi_zone_lookup.csv does not have the columns of zones; missing: service_zone",
