@@ -30,7 +30,7 @@ _PAGE_ROWS = 10_000
 _PAGE_TABLES = 1_000
 _PAGE_JOBS = 1_000
 # Lists of resources name it so, rows "pageToken".
-_LIST_TOKEN = "nextPageToken"
+_LIST_NEXT = "nextPageToken"
 _MAX_PAGE_ROWS = 100_000
 _FOR_EVER_MS = 2**63
 _DATASET_OPTIONS = {
@@ -57,7 +57,7 @@ def _add_dataset_routes(router: APIRouter, store: Store) -> None:
     @router.get("/datasets")
     async def list_datasets(project: str, request: Request) -> dict[str, Any]:
         found = sorted(store.catalog.list_datasets(project), key=lambda dataset: dataset.dataset_id)
-        start, end, token = _page(request, len(found), default=_PAGE_TABLES, token=_LIST_TOKEN)
+        start, end, token = _page(request, len(found), default=_PAGE_TABLES, next_key=_LIST_NEXT)
         body: dict[str, Any] = {"kind": "bigquery#datasetList"}
         if found[start:end]:
             body["datasets"] = [datasets._dataset_to_rest(dataset) for dataset in found[start:end]]
@@ -88,7 +88,7 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
         require_dataset(store, TableRef(project, dataset, ""))
         ddl.expire(store)
         found = sorted(store.catalog.list_tables(project, dataset), key=lambda table: table.table_id)
-        start, end, token = _page(request, len(found), default=_PAGE_TABLES, token=_LIST_TOKEN)
+        start, end, token = _page(request, len(found), default=_PAGE_TABLES, next_key=_LIST_NEXT)
         body: dict[str, Any] = {"kind": "bigquery#tableList", "totalItems": len(found)}
         if found[start:end]:
             body["tables"] = [tables.list_item(table) for table in found[start:end]]
@@ -151,7 +151,7 @@ def _add_job_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
     @router.get("/jobs")
     async def list_jobs(project: str, request: Request) -> dict[str, Any]:
         found = [] if request.query_params.get("parentJobId") else _filtered(jobs.known(project), request)
-        start, end, token = _page(request, len(found), default=_PAGE_JOBS, token=_LIST_TOKEN)
+        start, end, token = _page(request, len(found), default=_PAGE_JOBS, next_key=_LIST_NEXT)
         body: dict[str, Any] = {"kind": "bigquery#jobList"}
         if found[start:end]:
             body["jobs"] = [item | {"state": item["status"]["state"]} for item in found[start:end]]
@@ -253,7 +253,7 @@ def _job_of_query(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _page(
-    request: Request, total: int, *, default: int, given: Any = None, token: str = "pageToken"
+    request: Request, total: int, *, default: int, given: Any = None, next_key: str = "pageToken"
 ) -> tuple[int, int, dict[str, str]]:
     """The page that a request asks for: first index, last index, and the token of the next page.
 
@@ -270,7 +270,7 @@ def _page(
     if size == 0 and total <= _PAGE_ROWS:
         size = _PAGE_ROWS
     end = start + size
-    return start, end, {token: str(end)} if size and end < total else {}
+    return start, end, {next_key: str(end)} if size and end < total else {}
 
 
 def _read_rows(
