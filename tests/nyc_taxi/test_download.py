@@ -201,3 +201,11 @@ def test_a_failure_leaves_what_was_there(source, target: Path, failure, earlier:
 def test_a_body_cut_short_is_told_apart(source, target: Path) -> None:
     with pytest.raises(SourceError, match=r"IncompleteRead|broke off"):
         _fetch(_breaks_off(source), target)
+
+
+def test_other_bytes_than_were_sent_are_not_stored(source, target: Path) -> None:
+    """A server that compresses what it was asked to send as it is: the session would store what it decompresses."""
+    url = source.serve(PATH, gzip.compress(b"x" * 1000), **{"Content-Encoding": "gzip"})
+    with pytest.raises(SourceError, match=r"broke off: 1000 of \d+ bytes arrived$"):
+        _fetch(url, target)
+    assert _files(target) == {}
