@@ -63,14 +63,15 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/sqlfluff lint --nofail-on-warnings include/sql/bigquery --dialect bigquery
-	.venv/bin/sqlfluff lint --nofail-on-warnings include/sql/postgres --dialect postgres
+	.venv/bin/sqlfluff lint include/sql/bigquery --dialect bigquery
+	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
 	cd localcloud && $(abspath $(UV)) lock --check --python $(PYTHON)
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 format: install ## Format the code
 	.venv/bin/ruff check --fix .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -42,6 +44,18 @@ class AirflowApi:
     def set_paused(self, dag_id: str, paused: bool) -> None:
         """Pause or unpause a DAG."""
         self._json(self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
+
+    @contextmanager
+    def paused(self, dag_ids: Iterable[str], paused: bool) -> Iterator[None]:
+        """Pause or unpause DAGs for the time of the block; afterwards each is as it was."""
+        changed = [dag_id for dag_id in dag_ids if (dag := self.dag(dag_id)) and dag["is_paused"] != paused]
+        for dag_id in changed:
+            self.set_paused(dag_id, paused)
+        try:
+            yield
+        finally:
+            for dag_id in changed:
+                self.set_paused(dag_id, not paused)
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
         """Start a run by hand; returns its id."""

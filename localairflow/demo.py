@@ -80,7 +80,7 @@ def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
     begin = datetime.now(UTC)
     with AirflowApi(settings) as api:
         api.await_parsed([to_gcs, to_bigquery, to_postgres], since=_last_change().isoformat())
-        with _unpaused(api, [to_gcs, to_bigquery, to_postgres]):
+        with api.paused([to_gcs, to_bigquery, to_postgres], False):
             conf = {"month": str(file.month)}
             started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
             _Follower(
@@ -97,19 +97,6 @@ def _last_change() -> datetime:
     """When the DAGs, or what they import, were last changed: a parse before that does not count."""
     files = [path for folder in ("dags", "plugins") for path in (REPOSITORY / folder).rglob("*.py")]
     return datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC)
-
-
-@contextmanager
-def _unpaused(api: AirflowApi, dag_ids: list[str]) -> Iterator[None]:
-    """Unpause the DAGs for the time of the block."""
-    paused = [dag_id for dag_id in dag_ids if (dag := api.dag(dag_id)) and dag["is_paused"]]
-    for dag_id in paused:
-        api.set_paused(dag_id, False)
-    try:
-        yield
-    finally:
-        for dag_id in paused:
-            api.set_paused(dag_id, True)
 
 
 class _Follower:

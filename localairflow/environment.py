@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, secret
+from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
 
 # Sources that are not on this machine, in the mirror's layout below the base URL.
 REMOTE_SOURCES = {"dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download"}
@@ -35,6 +35,8 @@ class AirflowSettings:
         port = os.environ.get("AIRFLOW_PORT") or "8080"
         if not port.isdecimal():
             raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
+        if cloud.source == "tlc":
+            raise ValueError("SOURCE=tlc: the TLC publishes Parquet in a layout of its own, which is not read yet")
         return cls(cloud=cloud, port=int(port))
 
     @property
@@ -54,11 +56,7 @@ class AirflowSettings:
 
     @property
     def source_base_url(self) -> str:
-        """Base URL of the source that ``SOURCE`` names.
-
-        Raises:
-            ValueError: ``SOURCE`` is ``tlc``.
-        """
+        """Base URL of the source that ``SOURCE`` names."""
         source = self.cloud.source
         if source in REMOTE_SOURCES:
             return REMOTE_SOURCES[source]
@@ -131,9 +129,3 @@ class AirflowSettings:
     def uses_real_google_cloud(self) -> bool:
         """Whether the user's own connection replaces the emulators."""
         return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """The ``KEY=VALUE`` lines of a file; blank lines and comments are passed over."""
-    lines = (line.strip() for line in path.read_text().splitlines())
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

@@ -75,7 +75,7 @@ def count_source(url: str) -> int:
 
 def count_lake(settings: AirflowSettings, file: PublishedFile) -> int:
     """The rows of the month's Parquet object, by its own footer."""
-    client = _storage_client(settings)
+    client = storage_client(settings)
     with client.bucket(settings.cloud.lake_bucket).blob(file.lake_object).open("rb") as blob:
         return pq.ParquetFile(blob).metadata.num_rows
 
@@ -100,11 +100,11 @@ def _count_bigquery(settings: AirflowSettings, query: str, file: PublishedFile) 
         bigquery.ScalarQueryParameter("first_day", "DATE", file.month.first_day),
     ]
     used = [parameter for parameter in parameters if f"@{parameter.name}" in query]
-    job = _bigquery_client(settings).query(query, bigquery.QueryJobConfig(query_parameters=used))
+    job = bigquery_client(settings).query(query, bigquery.QueryJobConfig(query_parameters=used))
     return next(iter(job.result()))[0]
 
 
-def _storage_client(settings: AirflowSettings) -> storage.Client:
+def storage_client(settings: AirflowSettings) -> storage.Client:
     if settings.uses_real_google_cloud:
         return storage.Client(project=settings.cloud.project)
     return storage.Client(
@@ -114,7 +114,7 @@ def _storage_client(settings: AirflowSettings) -> storage.Client:
     )
 
 
-def _bigquery_client(settings: AirflowSettings) -> bigquery.Client:
+def bigquery_client(settings: AirflowSettings) -> bigquery.Client:
     if settings.uses_real_google_cloud:
         return bigquery.Client(project=settings.cloud.project)
     return bigquery.Client(

@@ -7,13 +7,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from urllib.request import urlopen
-
-from airflow.version import version as airflow_version
 
 from localairflow.environment import AirflowSettings
 from localcloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
@@ -38,7 +37,8 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     """
     cloud("up")
     migrate(settings)
-    processes = _processes(settings, overrides or {}, since=time.time())
+    running = {component.name for component in airflow_status(settings) if component.state == "running"}
+    processes = _processes(settings, overrides or {}, running=running)
     start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
 
 
@@ -56,7 +56,7 @@ def is_up(settings: AirflowSettings) -> bool:
 
 def airflow_status(settings: AirflowSettings) -> list[Status]:
     """How Airflow's processes are."""
-    return status(_processes(settings, {}, since=0.0), run_dir=_run_dir(settings))
+    return status(_processes(settings, {}, running=COMPONENTS), run_dir=_run_dir(settings))
 
 
 def cloud(command: str, *, check: bool = True) -> int:
@@ -82,7 +82,7 @@ def migrate(settings: AirflowSettings) -> None:
     settings.home.mkdir(parents=True, exist_ok=True)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     _write_password_file(settings)
-    done = settings.home / f"migrated-{airflow_version}"
+    done = settings.home / f"migrated-{version('apache-airflow')}"
     if done.exists():
         return
     begin = time.monotonic()
@@ -117,8 +117,8 @@ def _run_dir(settings: AirflowSettings) -> Path:
     return settings.home / "run"
 
 
-def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, since: float) -> list[Process]:
-    """Airflow's components; healthy is one whose last heartbeat is younger than ``since`` (seconds of the epoch)."""
+def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, running: Collection[str]) -> list[Process]:
+    """Airflow's components. One that is not ``running`` yet is healthy from its first heartbeat after now."""
     environment = {**settings.environment(), **overrides}
     logs = settings.home / "process-logs"
 
@@ -136,6 +136,7 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, since
         )
 
     health_url = f"{settings.url}/api/v2/monitor/health"
+    now = time.time()
     return [
         process(
             "api-server",
@@ -146,7 +147,11 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, since
             url=settings.url,
         ),
         *(
-            process(name, *arguments, healthy=partial(_beats, health_url, name.replace("-", "_"), since))
+            process(
+                name,
+                *arguments,
+                healthy=partial(_beats, health_url, name.replace("-", "_"), 0.0 if name in running else now),
+            )
             for name, arguments in COMPONENTS.items()
         ),
     ]

@@ -50,6 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 after a clean stop, 1 when the server could not start.
     """
     parser = argparse.ArgumentParser(prog="python -m localcloud.bigquery", description="The embedded BigQuery.")
+    parser.add_argument("--host", default=HOST, help=f"the address to listen on; {HOST} if not given")
     parser.add_argument("--port", type=int, required=True, help=f"TCP port on {HOST}; 0 takes a free one")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the database")
     parser.add_argument("--gcs-root", type=Path, required=True, help="root folder of the GCS emulator")
@@ -57,18 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        asyncio.run(serve(port=given.port, data_dir=given.data_dir, gcs_root=given.gcs_root, project=given.project))
+        asyncio.run(
+            serve(
+                host=given.host,
+                port=given.port,
+                data_dir=given.data_dir,
+                gcs_root=given.gcs_root,
+                project=given.project,
+            )
+        )
     except (duckdb.IOException, OSError) as error:
         print(f"BigQuery could not start: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def serve(*, port: int, data_dir: Path, gcs_root: Path, project: str) -> None:
+async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, project: str) -> None:
     """Open the database and serve it until SIGTERM or SIGINT.
 
     Args:
-        port: TCP port on 127.0.0.1.
+        host: the address to listen on.
+        port: TCP port there.
         data_dir: folder of the database; everything in it survives a restart.
         gcs_root: root folder of the GCS emulator, from which ``gs://`` objects are read.
         project: the one project id that is served.
@@ -82,7 +92,7 @@ async def serve(*, port: int, data_dir: Path, gcs_root: Path, project: str) -> N
     # The event loop of the standard library: the server's loop only passes requests on.
     config = uvicorn.Config(
         dispatcher,
-        host=HOST,
+        host=host,
         port=port,
         log_config=None,
         access_log=False,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from localcloud.settings import HOST
 from localcloud.source.datasets import DATASETS
 from localcloud.source.months import Month
 from localcloud.source.synthetic import write_month
@@ -44,6 +45,7 @@ def _serve(words: Sequence[str]) -> None:
     from localcloud.source.server import Folder, Synthetic, serve  # here: writing a month needs no server
 
     parser = argparse.ArgumentParser(prog="python -m localcloud.source", description="Serve trip data on 127.0.0.1.")
+    parser.add_argument("--host", default=HOST, help=f"the address to listen on; {HOST} if not given")
     parser.add_argument("--port", type=int, required=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--folder", type=Path, help="serve this folder in the mirror's layout")
@@ -51,7 +53,9 @@ def _serve(words: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="of a synthetic month")
     options = parser.parse_args(words)
     serve(
-        Folder(options.folder) if options.folder else Synthetic(options.synthetic, rows=options.rows), port=options.port
+        Folder(options.folder) if options.folder else Synthetic(options.synthetic, rows=options.rows),
+        host=options.host,
+        port=options.port,
     )
 
 

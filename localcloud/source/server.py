@@ -139,11 +139,11 @@ def create_app(source: Source) -> Starlette:
     return Starlette(routes=[Route("/healthz", is_up), Route("/{path:path}", files.answer)])
 
 
-def serve(source: Source, *, port: int) -> None:
-    """Serve ``source`` on 127.0.0.1 until a SIGTERM or SIGINT comes; downloads then have two seconds to end."""
+def serve(source: Source, *, port: int, host: str = HOST) -> None:
+    """Serve ``source`` on ``host`` until a SIGTERM or SIGINT comes; downloads then have two seconds to end."""
     uvicorn.run(
         create_app(source),
-        host=HOST,
+        host=host,
         port=port,
         lifespan="off",
         timeout_graceful_shutdown=_DRAIN_SECONDS,

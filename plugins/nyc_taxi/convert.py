@@ -54,7 +54,7 @@ def csv_to_parquet(source: Path, target: Path, *, dataset: Dataset, month: Month
         with whole_file(target) as temporary:
             rows = _write(_read_ahead(_batches(source, dataset)), temporary, dataset, lineage)
             if rows == 0:
-                raise ContractError(f"{source.name} has a header and no rows")
+                raise ContractError(_no_rows(source))
             return rows
     except (pa.ArrowInvalid, OSError) as error:
         if _is_the_systems(error):
@@ -188,11 +188,18 @@ def _explain(source: Path, dataset: Dataset, error: Exception) -> str:
     except (pa.ArrowInvalid, OSError) as located:
         error = located
 
+    if "Empty CSV file" in str(error):  # Arrow's word for a header without a line end behind it
+        return _no_rows(source)
+
     def column_name(match: re.Match[str]) -> str:
         return f"column {_header_names(source)[int(match.group(1))]}"
 
     reason = re.sub(r"In CSV column #(\d+)", column_name, str(error)).replace("Row #", "row ")
     return f"{source.name} is no valid file of {dataset.name}: {reason}"
+
+
+def _no_rows(source: Path) -> str:
+    return f"{source.name} has a header and no rows"
 
 
 def _header_names(source: Path) -> list[str]:

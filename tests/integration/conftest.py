@@ -1,0 +1,141 @@
+"""One whole stack for all integration tests: the embedded cloud and Airflow, on ports and in a folder of their own."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import psutil
+import pytest
+
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
+SYNTHETIC_ROWS = 20_000
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source in the mirror's layout: synthetic months, broken ones, and the real ones where there are any."""
+    folder = tmp_path_factory.mktemp("source")
+    if data := os.environ.get("NYC_TLC_DATA_DIR"):
+        shutil.copytree(data, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        for path in folder.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    generate = [sys.executable.replace("/.venv/", "/localcloud/.venv/"), "-m", "localcloud.source", "generate"]
+    for dataset, month in (("green", "2020-06"), ("yellow", "2020-06")):
+        target = folder / dataset / f"{dataset}_tripdata_{month}.csv.gz"
+        target.parent.mkdir(exist_ok=True)
+        subprocess.run(
+            [*generate, dataset, month, str(target), "--rows", str(SYNTHETIC_ROWS)], cwd=REPOSITORY, check=True
+        )
+    if not data:
+        zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 266))
+        (folder / "misc").mkdir()
+        (folder / "misc" / "taxi_zone_lookup.csv").write_text(
+            f'"LocationID","Borough","Zone","service_zone"\r\n{zones}', newline=""
+        )
+    _write_broken_months(folder / "green")
+    return folder
+
+
+def _write_broken_months(folder: Path) -> None:
+    good = (folder / "green_tripdata_2020-06.csv.gz").read_bytes()
+    lines = gzip.decompress(good).decode().splitlines()
+    letter = lines[:]
+    letter[5000] = ",".join("abc" if index == 9 else field for index, field in enumerate(lines[5000].split(",")))
+    broken = {
+        "2019-02": good[: len(good) // 2],
+        "2019-03": gzip.compress("\n".join(line.rpartition(",")[0] for line in lines).encode()),
+        "2019-04": gzip.compress("\n".join(letter).encode()),
+        "2019-05": b"<html>Not Found</html>",
+        "2019-06": gzip.compress(lines[0].encode()),
+    }
+    for month, content in broken.items():
+        (folder / f"green_tripdata_{month}.csv.gz").write_bytes(content)
+
+
+@pytest.fixture(scope="session")
+def environment(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of every command of the stack; nothing runs yet."""
+    own = {port: str(_free_port()) for port in PORTS}
+    own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("local")), "SOURCE": str(source_dir)}
+    return {**os.environ, **own}
+
+
+@pytest.fixture(scope="session")
+def localairflow(environment: dict[str, str]) -> Command:
+    """Runs ``python -m localairflow ...`` as the Makefile does, and returns what it printed."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "localairflow", *arguments],
+            cwd=REPOSITORY,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stack(environment: dict[str, str], localairflow: Command) -> Iterator[AirflowSettings]:
+    """The running stack; stopped at the end of the session, when nothing of it may be left."""
+    up = localairflow("up")
+    try:
+        assert up.returncode == 0, up.stdout + up.stderr
+        with mock.patch.dict(os.environ, environment):
+            yield AirflowSettings.from_env()
+    finally:
+        down = localairflow("down")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert processes_of(environment) == []
+
+
+@pytest.fixture(scope="session")
+def api(stack: AirflowSettings) -> Iterator[AirflowApi]:
+    """A client of the stack's API."""
+    with AirflowApi(stack) as client:
+        yield client
+
+
+def processes_of(environment: dict[str, str]) -> list[str]:
+    """The command lines of all processes that belong to the stack."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            own = process.environ().get("LOCAL_DIR") == environment["LOCAL_DIR"]
+            if own and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def open_ports(environment: dict[str, str]) -> list[str]:
+    """The stack's ports on which anything listens."""
+    busy = []
+    for name in PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", int(environment[name]))) == 0:
+                busy.append(name)
+    return busy

@@ -1,0 +1,43 @@
+"""The demo from nothing running to nothing running, as ``make demo`` calls it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.conftest import SYNTHETIC_ROWS, Command, open_ports, processes_of
+
+
+def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
+    environment: dict[str, str], localairflow: Command
+) -> None:
+    assert open_ports(environment) == []
+
+    demo = localairflow("demo", "green", "2020-06")
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    n = SYNTHETIC_ROWS
+    expected = f"reconciled green 2020-06 source={n} lake={n} external={n} bigquery={n} postgres={n}"
+    assert demo.stdout.splitlines()[-1] == expected
+    assert "green_gcs_to_bigquery.publish_partition" in demo.stdout
+    assert processes_of(environment) == []
+    assert open_ports(environment) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month", "message"),
+    [
+        ("green", "2021-13", "'2021-13' is not a month"),
+        ("green", "../x", "'../x' is not a month"),
+        ("green", "2018-12", "green begins with 2019-01; there is no 2018-12"),
+        ("purple", "2021-01", "unknown dataset 'purple'; there are yellow, green"),
+    ],
+)
+def test_demo_refuses_what_cannot_be_before_it_starts_anything(
+    localairflow: Command, environment: dict[str, str], dataset: str, month: str, message: str
+) -> None:
+    demo = localairflow("demo", dataset, month)
+
+    assert demo.returncode == 1
+    assert message in demo.stderr
+    assert demo.stdout == ""
+    assert processes_of(environment) == []

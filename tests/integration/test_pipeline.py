@@ -1,0 +1,238 @@
+"""The DAGs on the real scheduler and the embedded cloud, looked at with each store's own client."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from google.cloud import bigquery, storage
+
+from localairflow import reconcile
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from nyc_taxi.datasets import GREEN
+from nyc_taxi.months import Month
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command
+
+
+def _line(dataset: str, month: str, rows: int) -> str:
+    return f"reconciled {dataset} {month} source={rows} lake={rows} external={rows} bigquery={rows} postgres={rows}"
+
+
+def _postgres(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+def _bigquery(settings: AirflowSettings) -> bigquery.Client:
+    return reconcile.bigquery_client(settings)
+
+
+def _query(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in _bigquery(settings).query(query).result()]
+
+
+def _lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
+    client: storage.Client = reconcile.storage_client(settings)
+    return [blob.name for blob in client.list_blobs(settings.cloud.lake_bucket, prefix=prefix)]
+
+
+def _content(settings: AirflowSettings, table: str) -> list[tuple[Any, ...]]:
+    """Row count and a hash of the content that does not depend on the order of the rows."""
+    return _postgres(settings, f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} AS t")
+
+
+def _leftovers(settings: AirflowSettings) -> dict[str, Any]:
+    """What a run, however it ended, must have removed."""
+    return {
+        "files": [str(path) for path in settings.work_dir.rglob("*") if path.is_file()],
+        "postgres": _postgres(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"),
+        "bigquery": [table.table_id for table in _bigquery(settings).list_tables("trips_staging")],
+    }
+
+
+T = TypeVar("T")
+NOTHING_LEFT: dict[str, Any] = {"files": [], "postgres": [], "bigquery": []}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "month", "rows"),
+    [("green", "2021-01", 76518), ("green", "2021-02", 64572), ("yellow", "2019-01", 10000)],
+)
+def test_real_month_arrives_in_every_store(
+    tlc_data: Path, stack: AirflowSettings, localairflow: Command, dataset: str, month: str, rows: int
+) -> None:
+    demo = localairflow("demo", dataset, month)
+
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stdout.splitlines()[-1] == _line(dataset, month, rows)
+    assert _leftovers(stack) == NOTHING_LEFT
+
+
+def test_pickups_outside_the_month_stay_with_the_file_that_published_them(
+    tlc_data: Path, stack: AirflowSettings
+) -> None:
+    outside = "lpep_pickup_datetime < '2021-01-01' OR lpep_pickup_datetime >= '2021-02-01'"
+
+    assert _query(stack, f"SELECT COUNT(*) FROM trips.green WHERE source_month = '2021-01-01' AND ({outside})") == [
+        (3,)
+    ]
+    assert _postgres(stack, f"SELECT count(*) FROM green_trips_2021_01 WHERE {outside}") == [(3,)]
+
+
+@pytest.fixture(scope="module")
+def june(stack: AirflowSettings, api: AirflowApi) -> Month:
+    """A synthetic month of green that has gone through all DAGs."""
+    _run_month(api, "green", "2020-06")
+    return Month(2020, 6)
+
+
+def test_rerun_leaves_the_same_rows(stack: AirflowSettings, api: AirflowApi, june: Month) -> None:
+    before = _content(stack, "green_trips_2020_06")
+
+    _run_month(api, "green", "2020-06")
+
+    assert before[0][0] == SYNTHETIC_ROWS
+    assert _content(stack, "green_trips_2020_06") == before
+    assert reconcile.count(stack, GREEN.file(june)).line("green", "2020-06") == _line(
+        "green", "2020-06", SYNTHETIC_ROWS
+    )
+    assert _leftovers(stack) == NOTHING_LEFT
+
+
+def test_bigquery_tables_are_as_declared(stack: AirflowSettings, june: Month) -> None:
+    table = _bigquery(stack).get_table("trips.green")
+    external = _bigquery(stack).get_table("trips.green_external")
+
+    assert [field.name for field in table.schema] == [column.name for column in GREEN.columns]
+    assert table.time_partitioning.type_ == "MONTH"
+    assert table.time_partitioning.field == "source_month"
+    assert table.clustering_fields == ["lpep_pickup_datetime", "PULocationID"]
+    assert external.table_type == "EXTERNAL"
+    assert external.external_data_configuration.source_uris == [f"gs://{stack.cloud.lake_bucket}/green/*.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("month", "task_id", "message"),
+    [
+        ("2019-01", "download", "(HTTP 404): not published, or misspelt"),
+        ("2019-02", "to_parquet", "2019-02.csv.gz is no valid file of green: Truncated compressed stream"),
+        ("2019-03", "to_parquet", "does not have the columns of green; missing: congestion_surcharge"),
+        ("2019-04", "to_parquet", "column fare_amount: row 5001: CSV conversion error to double: invalid value 'abc'"),
+        ("2019-05", "to_parquet", "green_tripdata_2019-05.csv.gz cannot be read"),
+        ("2019-06", "to_parquet", "green_tripdata_2019-06.csv.gz has a header and no rows"),
+        ("2018-12", "download", "green begins with 2019-01; there is no 2018-12"),
+    ],
+    ids=["absent", "truncated", "column missing", "letter for a number", "no gzip", "no rows", "too early"],
+)
+def test_broken_month_fails_with_its_reason_and_leaves_nothing(
+    stack: AirflowSettings, api: AirflowApi, month: str, task_id: str, message: str
+) -> None:
+    runs = _trigger_both(api, "green", month)
+
+    for dag_id, run_id in runs.items():
+        assert _end(api, dag_id, run_id) == "failed"
+        assert message in "\n".join(api.log(dag_id, run_id, task_id, 1))
+    assert _lake_objects(stack, f"green/year={month[:4]}/month={month[5:]}") == []
+    assert _postgres(stack, f"SELECT to_regclass('green_trips_{month.replace('-', '_')}')") == [(None,)]
+    assert _leftovers(stack) == NOTHING_LEFT
+
+
+def test_month_that_breaks_later_keeps_what_it_had(
+    stack: AirflowSettings, api: AirflowApi, source_dir: Path, june: Month
+) -> None:
+    before = reconcile.count(stack, GREEN.file(june))
+    source = source_dir / "green" / "green_tripdata_2020-06.csv.gz"
+    whole = source.read_bytes()
+    source.write_bytes(whole[:9000])
+    try:
+        states = [_end(api, dag_id, run_id) for dag_id, run_id in _trigger_both(api, "green", "2020-06").items()]
+    finally:
+        source.write_bytes(whole)
+
+    assert states == ["failed", "failed"]
+    assert before.agree
+    assert reconcile.count(stack, GREEN.file(june)) == before
+
+
+def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSettings, api: AirflowApi) -> None:
+    dag_id = "yellow_web_to_postgres"
+    runs = [_trigger(api, dag_id, {"month": "2020-06"}) for _ in range(2)]
+
+    assert [_end(api, dag_id, run) for run in runs] == ["success", "success"]
+    assert _postgres(stack, "SELECT count(*) FROM yellow_trips WHERE source_month = '2020-06-01'") == [
+        (SYNTHETIC_ROWS,)
+    ]
+
+
+def test_zones_arrive_in_every_store(stack: AirflowSettings, api: AirflowApi) -> None:
+    before = len(api.runs("zones_gcs_to_bigquery"))
+    for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres"):
+        assert _end(api, dag_id, _trigger(api, dag_id, {})) == "success"
+    warehouse = _await(lambda: api.runs("zones_gcs_to_bigquery")[before:], "the lake's zones start the warehouse's DAG")
+
+    assert _end(api, "zones_gcs_to_bigquery", warehouse[0]["dag_run_id"]) == "success"
+    assert _lake_objects(stack, "zones/") == ["zones/taxi_zone_lookup.parquet"]
+    assert _query(stack, "SELECT COUNT(*), COUNT(DISTINCT LocationID) FROM trips.zones") == [(265, 265)]
+    assert _postgres(stack, 'SELECT count(*), count(DISTINCT "LocationID") FROM taxi_zones') == [(265, 265)]
+
+
+def test_dags_test_works_beside_the_scheduler(stack: AirflowSettings, environment: dict[str, str], june: Month) -> None:
+    _postgres_execute(stack, "DROP TABLE green_trips_2020_06")
+
+    command = [REPOSITORY / "bin" / "airflow", "dags", "test", "green_web_to_postgres", "2020-06-15"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert _postgres(stack, "SELECT count(*) FROM green_trips_2020_06") == [(SYNTHETIC_ROWS,)]
+
+
+def _trigger(api: AirflowApi, dag_id: str, conf: dict[str, str]) -> str:
+    api.set_paused(dag_id, False)
+    return api.trigger(dag_id, conf)
+
+
+def _trigger_both(api: AirflowApi, dataset: str, month: str) -> dict[str, str]:
+    """Start the month in the two DAGs that read the source; returns the runs by DAG."""
+    dag_ids = (f"{dataset}_web_to_gcs", f"{dataset}_web_to_postgres")
+    return {dag_id: _trigger(api, dag_id, {"month": month}) for dag_id in dag_ids}
+
+
+def _run_month(api: AirflowApi, dataset: str, month: str) -> None:
+    """Take the month through all three DAGs."""
+    downstream = f"{dataset}_gcs_to_bigquery"
+    seen = {run["dag_run_id"] for run in api.runs(downstream)}
+    for dag_id, run_id in _trigger_both(api, dataset, month).items():
+        assert _end(api, dag_id, run_id) == "success"
+
+    def handed_over() -> list[str]:
+        runs = [run for run in api.runs(downstream) if run["partition_key"] == month]
+        return [run["dag_run_id"] for run in runs if run["dag_run_id"] not in seen]
+
+    assert _end(api, downstream, _await(handed_over, f"{month} in the lake starts {downstream}")[0]) == "success"
+
+
+def _end(api: AirflowApi, dag_id: str, run_id: str) -> str:
+    """Wait for the end of a run; returns its state."""
+    return _await(
+        lambda: state if (state := api.run(dag_id, run_id)["state"]) in ("success", "failed") else None,
+        f"{dag_id} {run_id} ends",
+    )
+
+
+def _await(condition: Callable[[], T | None], what: str, timeout: float = 120.0) -> T:
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout} s in vain until {what}"
+        time.sleep(0.2)
+    return result
+
+
+def _postgres_execute(settings: AirflowSettings, statement: str) -> None:
+    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
