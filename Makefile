@@ -21,7 +21,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the packages localairflow and localcloud.
 RUN := .venv/bin/python -m localairflow
 
-.PHONY: help install up down status demo test lint format lock
+.PHONY: help install up down status demo test bench lint format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 
 test: install ## Run every test that needs no Docker and no cloud account
 	@.venv/bin/python -m pytest
+
+bench: install ## Measure csv.gz to Parquet against pandas, in the same run
+	@.venv/bin/python -m benchmarks.csv_to_parquet
 
 lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, compose file
 	.venv/bin/ruff check .
