@@ -2,8 +2,8 @@
 
 python -m benchmarks.csv_to_parquet [--rows 1440000] [--repeats 3]
 
-Every run is a process of its own, so that neither finds the other's memory; ours and the baseline take turns. Printed are
-medians, the spread (slowest less fastest), and the peak memory that the operating system saw.
+Every run is a process of its own, so that neither finds the other's memory; ours and the baseline take turns. Printed
+are medians, the spread (slowest less fastest), and the peak memory that the operating system saw.
 """
 
 from __future__ import annotations
