@@ -6,7 +6,7 @@ import argparse
 import re
 import sys
 
-from localcloud.processes import ProcessError
+from localcloud.processes import ProcessError, raise_on_signals
 from localcloud.settings import REPOSITORY
 
 # The DAGs' package lies in Airflow's plugins folder.
@@ -33,6 +33,7 @@ def main() -> int:
     options = parser.parse_args(words[:1] if words[:1] == ["run"] else words)
     if options.command == "run":
         options.arguments = words[1:]
+    raise_on_signals()
     try:
         return _run(options, AirflowSettings.from_env())
     except (ProcessError, ValueError, RuntimeError) as error:

@@ -8,14 +8,12 @@ Reads ``.env`` in the repository's root; what is set in the environment wins.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Collection, Sequence
-from types import FrameType
 
 from localcloud import gcs, postgres, source
-from localcloud.processes import Process, ProcessError, Started, answers, start, status, stop
+from localcloud.processes import Process, ProcessError, Started, answers, raise_on_signals, start, status, stop
 from localcloud.settings import REPOSITORY, Settings, load_env_file
 
 GROUP = "localcloud"
@@ -107,11 +105,6 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}"
 
 
-def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
-    # As an exception, so that a start in progress stops what it started.
-    sys.exit(128 + number)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 1 if it failed, or if ``status`` finds anything not healthy."""
     parser = argparse.ArgumentParser(prog="python -m localcloud", description="The embedded cloud.")
@@ -128,8 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = set(vars(options).get("names", ())) - set(NAMES)
     if unknown:
         parser.error(f"unknown component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit_on_signal)
+    raise_on_signals()
     try:
         load_env_file(REPOSITORY / ".env")
         settings = Settings.from_env()

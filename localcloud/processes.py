@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -26,6 +27,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Literal
 
 from localcloud.settings import HOST
@@ -210,6 +212,21 @@ def status(processes: Sequence[Process], *, run_dir: Path) -> list[Status]:
         return []
     with ThreadPoolExecutor(len(processes)) as pool:
         return list(pool.map(lambda process: _status(process, run_dir), processes))
+
+
+def raise_on_signals() -> None:
+    """Make SIGINT, SIGTERM and SIGHUP raise in the main thread, so that a start in progress stops what it started.
+
+    SIGINT raises ``KeyboardInterrupt`` also where a shell started this process with the signal ignored, as it does in
+    the background; the processes that are started would otherwise inherit that, and not hear their stop signal.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit_on_signal)
+
+
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def answers(url: str, *, timeout: float = 2.0) -> bool:
