@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import requests
+import urllib3
 
 from nyc_taxi.files import whole_file
 
@@ -37,12 +38,13 @@ def download(session: requests.Session, url: str, target: Path, *, timeout: tupl
         SourceError: the source is down, answers with any other error, or sends fewer bytes than it announced.
     """
     try:
-        # "identity": a transfer encoding would change the bytes, and with them the announced length.
+        # "identity": the file as it is. A server that compresses it all the same is refused, unless the file is gzip
+        # by its name: then that encoding is only the server's word for what the file is.
         with session.get(url, stream=True, timeout=timeout, headers={"Accept-Encoding": "identity"}) as response:
             _check_status(response, url)
             with whole_file(target) as temporary, temporary.open("wb") as file:
-                return _write_body(response, file, url)
-    except requests.RequestException as error:
+                return _write_body(response, file)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise SourceError(f"cannot download {url}: {error}; is the source of the connection up?") from error
 
 
@@ -54,14 +56,15 @@ def _check_status(response: requests.Response, url: str) -> None:
         raise SourceError(f"the source refuses {url} (HTTP 403): not published, or too many requests")
     if response.status_code != 200:
         raise SourceError(f"the source answers HTTP {response.status_code} {response.reason} for {url}")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity" and not url.endswith(".gz"):
+        raise SourceError(f"the source sends {url} with Content-Encoding {encoding}, which was not asked for")
 
 
-def _write_body(response: requests.Response, file: BinaryIO, url: str) -> int:
+def _write_body(response: requests.Response, file: BinaryIO) -> int:
+    """Write the bytes as they were sent. A body shorter than announced raises: urllib3 counts."""
     size = 0
-    for chunk in response.iter_content(CHUNK_BYTES):
+    for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
         file.write(chunk)
         size += len(chunk)
-    announced = response.headers.get("Content-Length")
-    if announced is not None and size != int(announced):
-        raise SourceError(f"{url} broke off: {size} of {announced} bytes arrived")
     return size
