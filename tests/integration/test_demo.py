@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from tests.integration.conftest import SYNTHETIC_ROWS, Command, open_ports, processes_of
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, open_ports, processes_of
 
 
 def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
@@ -19,6 +23,28 @@ def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
     expected = f"reconciled green 2020-06 source={n} lake={n} external={n} bigquery={n} postgres={n}"
     assert demo.stdout.splitlines()[-1] == expected
     assert "green_gcs_to_bigquery.publish_partition" in demo.stdout
+    assert processes_of(environment) == []
+    assert open_ports(environment) == []
+
+
+def test_terminated_demo_stops_what_it_started(environment: dict[str, str]) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "localairflow", "demo", "green", "2020-06"],
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if line.startswith("up in"):  # the embedded cloud is up, Airflow's processes are starting
+            break
+    demo.send_signal(signal.SIGTERM)
+
+    demo.communicate(timeout=120)
+
+    assert demo.returncode == 128 + signal.SIGTERM
     assert processes_of(environment) == []
     assert open_ports(environment) == []
 
