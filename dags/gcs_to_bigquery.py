@@ -1,7 +1,7 @@
-"""From the lake to the warehouse: one month of trips as one partition in BigQuery.
+"""From the lake to the warehouse: one month of trips as one partition in BigQuery; the zones as one table.
 
 - **Owner** data-platform
-- **Schedule** once for each month that arrives in the asset `lake_<dataset>`
+- **Schedule** once for each month that arrives in the asset `lake_<dataset>`; the zones, when they arrive
 - **Input** the month's Parquet object in the lake
 - **Output** the external table `trips.<dataset>_external` over the whole lake folder; the month's partition of
   `trips.<dataset>`, asset `warehouse_<dataset>`
@@ -21,51 +21,25 @@ from airflow.providers.google.cloud.operators.bigquery import (
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import (
-    announce_month,
-    dag_args,
-    lake_asset,
-    month_params,
-    on_each_partition,
-    warehouse_asset,
-)
-from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.checks import bigquery_checks
+from nyc_taxi.dag_defaults import dag_args, lake_asset, on_update, run_params, updates, warehouse_asset
+from nyc_taxi.datasets import DATASETS, TripDataset
 from nyc_taxi.schema import bigquery_fields
 
-for dataset in TRIP_DATASETS:
+for dataset in DATASETS.values():
     with DAG(
         dag_id=f"{dataset.name}_gcs_to_bigquery",
-        description=f"{dataset.title}: one month from the lake to the warehouse",
+        description=f"{dataset.title}: from the lake to the warehouse",
         doc_md=__doc__,
-        schedule=on_each_partition(lake_asset(dataset)),
+        schedule=on_update(dataset, lake_asset(dataset)),
         is_paused_upon_creation=False,
-        params=month_params(),
+        params=run_params(dataset),
         tags=["nyc-taxi", "warehouse", dataset.name],
         **dag_args(dataset),
     ):
         create_table = BigQueryInsertJobOperator(
             task_id="create_table",
-            configuration={"query": {"query": "bigquery/create/trip_table.sql", "useLegacySql": False}},
-        )
-
-        create_external_table = BigQueryCreateTableOperator(
-            task_id="create_external_table",
-            dataset_id="trips",
-            table_id=f"{dataset.name}_external",
-            table_resource={
-                "description": f"{dataset.title}: the lake's Parquet, as it is",
-                "externalDataConfiguration": {
-                    "sourceFormat": "PARQUET",
-                    "autodetect": True,
-                    "sourceUris": [f"gs://{{{{ var.value.lake_bucket }}}}/{dataset.name}/*.parquet"],
-                    "hivePartitioningOptions": {
-                        "mode": "CUSTOM",
-                        "sourceUriPrefix": f"gs://{{{{ var.value.lake_bucket }}}}/{dataset.name}"
-                        "/{year:INTEGER}/{month:INTEGER}",
-                    },
-                },
-            },
-            if_exists="ignore",
+            configuration={"query": {"query": f"bigquery/create/{dataset.kind}_table.sql", "useLegacySql": False}},
         )
 
         load_staging = GCSToBigQueryOperator(
@@ -84,20 +58,11 @@ for dataset in TRIP_DATASETS:
             retry_on_failure=False,
             table="trips_staging.{{ staging_table() }}",
             use_legacy_sql=False,
-            checks={
-                "has_rows": {"check_statement": "COUNT(*) > 0"},
-                "has_every_row_of_the_lake": {
-                    "check_statement": f"COUNT(*) = (SELECT COUNT(*) FROM trips.{dataset.name}_external"
-                    " WHERE year = {{ file().month.year }} AND month = {{ file().month.month }})"
-                },
-                "is_of_one_month": {
-                    "check_statement": "COUNTIF(source_month = DATE '{{ file().month.first_day }}') = COUNT(*)"
-                },
-            },
+            checks=bigquery_checks(dataset),
         )
 
-        publish_partition = BigQueryInsertJobOperator(
-            task_id="publish_partition",
+        publish = BigQueryInsertJobOperator(
+            task_id="publish",
             configuration={
                 "query": {
                     "query": "bigquery/publish/rows.sql",
@@ -111,8 +76,7 @@ for dataset in TRIP_DATASETS:
                     "createDisposition": "CREATE_NEVER",
                 }
             },
-            outlets=[warehouse_asset(dataset)],
-            post_execute=announce_month(warehouse_asset(dataset)),
+            **updates(dataset, warehouse_asset(dataset)),
         )
 
         drop_staging = BigQueryDeleteTableOperator(
@@ -121,4 +85,28 @@ for dataset in TRIP_DATASETS:
             ignore_if_missing=True,
         ).as_teardown(setups=load_staging)
 
-        create_table >> [create_external_table, load_staging] >> check_staging >> publish_partition >> drop_staging
+        create_table >> load_staging >> check_staging >> publish >> drop_staging
+
+        if isinstance(dataset, TripDataset):
+            # SQL over the lake itself; the check above counts the month there.
+            create_external_table = BigQueryCreateTableOperator(
+                task_id="create_external_table",
+                dataset_id="trips",
+                table_id=f"{dataset.name}_external",
+                table_resource={
+                    "description": f"{dataset.title}: the lake's Parquet, as it is",
+                    "externalDataConfiguration": {
+                        "sourceFormat": "PARQUET",
+                        "autodetect": True,
+                        "sourceUris": ["gs://{{ var.value.lake_bucket }}/{{ dataset.name }}/*.parquet"],
+                        "hivePartitioningOptions": {
+                            "mode": "CUSTOM",
+                            "sourceUriPrefix": "gs://{{ var.value.lake_bucket }}/{{ dataset.name }}"
+                            "/{year:INTEGER}/{month:INTEGER}",
+                        },
+                    },
+                },
+                if_exists="ignore",
+            )
+
+            create_table >> create_external_table >> check_staging

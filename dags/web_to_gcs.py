@@ -1,4 +1,4 @@
-"""From the web to the lake: one month of trips as one Parquet object in GCS.
+"""From the web to the lake: one month of trips, or the zones, as one Parquet object in GCS.
 
 - **Owner** data-platform
 - **Schedule** monthly, for the month two months back; past months by backfill
@@ -15,17 +15,17 @@ from __future__ import annotations
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import MONTHLY, announce_month, dag_args, lake_asset, month_params
-from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.dag_defaults import dag_args, lake_asset, monthly, run_params, updates
+from nyc_taxi.datasets import DATASETS
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet
 
-for dataset in TRIP_DATASETS:
+for dataset in DATASETS.values():
     with DAG(
         dag_id=f"{dataset.name}_web_to_gcs",
-        description=f"{dataset.title}: one month from the web to the lake",
+        description=f"{dataset.title}: from the web to the lake",
         doc_md=__doc__,
-        schedule=MONTHLY,
-        params=month_params(),
+        schedule=monthly(dataset),
+        params=run_params(dataset),
         tags=["nyc-taxi", "lake", dataset.name],
         **dag_args(dataset),
     ):
@@ -37,8 +37,7 @@ for dataset in TRIP_DATASETS:
             bucket="{{ var.value.lake_bucket }}",
             dst="{{ file().lake_object }}",
             mime_type="application/vnd.apache.parquet",
-            outlets=[lake_asset(dataset)],
-            post_execute=announce_month(lake_asset(dataset)),
+            **updates(dataset, lake_asset(dataset)),
         )
 
         to_parquet >> local_to_gcs >> remove_files

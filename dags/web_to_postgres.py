@@ -1,10 +1,10 @@
-"""From the web to Postgres: one month of trips as one partition of a table.
+"""From the web to Postgres: one month of trips as one partition of a table; the zones as one table.
 
 - **Owner** data-platform
 - **Schedule** monthly, for the month two months back; past months by backfill
 - **Input** the month's file at the connection `taxi_source`
-- **Output** the month's partition of `<dataset>_trips` in the database of the connection `ny_taxi`, asset
-  `postgres_<dataset>`
+- **Output** the month's partition of `<dataset>_trips`, or `taxi_zones`, in the database of the connection `ny_taxi`;
+  asset `postgres_<dataset>`
 - **When it fails** read the log of the failed task: it names what is wrong. The partition is replaced by the last step
   alone, in one transaction, so that the table keeps what it had.
 - **Rerun** clear the run, or start one with the same `month`. The partition is replaced whole.
@@ -15,18 +15,19 @@ from __future__ import annotations
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator, SQLTableCheckOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import MONTHLY, announce_month, dag_args, month_params, postgres_asset
-from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.checks import postgres_checks
+from nyc_taxi.dag_defaults import dag_args, monthly, postgres_asset, run_params, updates
+from nyc_taxi.datasets import DATASETS
 from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet
 
-for dataset in TRIP_DATASETS:
+for dataset in DATASETS.values():
     with DAG(
         dag_id=f"{dataset.name}_web_to_postgres",
-        description=f"{dataset.title}: one month from the web to Postgres",
+        description=f"{dataset.title}: from the web to Postgres",
         doc_md=__doc__,
-        schedule=MONTHLY,
-        params=month_params(),
+        schedule=monthly(dataset),
+        params=run_params(dataset),
         tags=["nyc-taxi", "postgres", dataset.name],
         **dag_args(dataset),
     ):
@@ -35,14 +36,14 @@ for dataset in TRIP_DATASETS:
         create_table = SQLExecuteQueryOperator(
             task_id="create_table",
             conn_id="ny_taxi",
-            sql="postgres/create/trip_table.sql",
+            sql=f"postgres/create/{dataset.kind}_table.sql",
         )
 
         load_staging = ParquetToPostgresOperator(
             task_id="load_staging",
             src=LOCAL_PARQUET,
             table="staging.{{ staging_table() }}_{{ ti.try_number }}",
-            create_sql="postgres/load/trip_staging.sql",
+            create_sql=f"postgres/load/{dataset.kind}_staging.sql",
         ).as_setup()
 
         check_staging = SQLTableCheckOperator(
@@ -50,18 +51,14 @@ for dataset in TRIP_DATASETS:
             retry_on_failure=False,
             conn_id="ny_taxi",
             table="{{ ti.xcom_pull('load_staging') }}",
-            checks={
-                "has_rows": {"check_statement": "COUNT(*) > 0"},
-                "has_every_row_of_the_source": {"check_statement": "COUNT(*) = {{ ti.xcom_pull('to_parquet') }}"},
-            },
+            checks=postgres_checks(dataset),
         )
 
-        publish_partition = SQLExecuteQueryOperator(
-            task_id="publish_partition",
+        publish = SQLExecuteQueryOperator(
+            task_id="publish",
             conn_id="ny_taxi",
-            sql="postgres/publish/trip_partition.sql",
-            outlets=[postgres_asset(dataset)],
-            post_execute=announce_month(postgres_asset(dataset)),
+            sql=f"postgres/publish/{dataset.kind}.sql",
+            **updates(dataset, postgres_asset(dataset)),
         )
 
         drop_staging = SQLExecuteQueryOperator(
@@ -71,4 +68,4 @@ for dataset in TRIP_DATASETS:
         ).as_teardown(setups=load_staging)
 
         [to_parquet, create_table] >> load_staging >> [check_staging, remove_files]
-        check_staging >> publish_partition >> drop_staging
+        check_staging >> publish >> drop_staging

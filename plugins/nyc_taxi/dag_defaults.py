@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Asset, CronPartitionTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, Param, PartitionedAssetTimetable
+from airflow.sdk.bases.timetable import BaseTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from nyc_taxi.datasets import ContractError, Dataset
+from nyc_taxi.datasets import ContractError, Dataset, TripDataset
 from nyc_taxi.download import NotPublishedError
 from nyc_taxi.macros import MACROS
 from nyc_taxi.months import MONTH_PATTERN, MonthError, resolve_month
 
 SQL_DIR = Path(__file__).resolve().parents[2] / "include" / "sql"
-
-# The first day of a month names that month's run. The TLC publishes about two months late, so the run of
-# 1 November is for September.
-MONTHLY = CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-2, key_format="%Y-%m")
 
 # Trying again cannot make a wrong month right or a broken file whole: such a task fails at once.
 RETRY_POLICY = ExceptionRetryPolicy(
@@ -56,8 +52,10 @@ def dag_args(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def month_params() -> dict[str, Param]:
-    """The run parameter ``month``, for runs that are started by hand."""
+def run_params(dataset: Dataset) -> dict[str, Param]:
+    """The parameters of a run that is started by hand: ``month``, where the dataset has months."""
+    if not isinstance(dataset, TripDataset):
+        return {}
     return {
         "month": Param(
             None,
@@ -68,6 +66,21 @@ def month_params() -> dict[str, Param]:
             "key instead.",
         )
     }
+
+
+def monthly(dataset: Dataset) -> BaseTimetable:
+    """Run on the first day of each month; a dataset with months gets one of them as partition key.
+
+    The TLC publishes about two months late, so the run of 1 November is for September.
+    """
+    if isinstance(dataset, TripDataset):
+        return CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-2, key_format="%Y-%m")
+    return CronTriggerTimetable("0 0 1 * *", timezone="UTC")
+
+
+def on_update(dataset: Dataset, asset: Asset) -> BaseTimetable | list[Asset]:
+    """Run when ``asset`` is updated; for a dataset with months once for each, with that month as partition key."""
+    return PartitionedAssetTimetable(assets=asset) if isinstance(dataset, TripDataset) else [asset]
 
 
 def lake_asset(dataset: Dataset) -> Asset:
@@ -85,20 +98,15 @@ def postgres_asset(dataset: Dataset) -> Asset:
     return Asset(name=f"postgres_{dataset.name}", group="postgres")
 
 
-def on_each_partition(asset: Asset) -> PartitionedAssetTimetable:
-    """Run once for each month of ``asset`` that is updated, with that month as partition key."""
-    return PartitionedAssetTimetable(assets=asset)
-
-
-def announce_month(asset: Asset) -> Callable[[Any, Any], None]:
-    """A ``post_execute`` hook: tell which month of ``asset`` the task updated.
+def updates(dataset: Dataset, asset: Asset) -> dict[str, Any]:
+    """The arguments of a task that updates ``asset``: its outlet, and the hook that tells which month it was.
 
     A run with a partition key tells it by itself. A run that was started by hand has none, so the hook adds it; that is
     how such a run, too, reaches the DAGs that wait for the asset.
     """
 
-    def announce(context: Any, result: Any) -> None:
+    def announce_month(context: Any, result: Any) -> None:
         if not context["dag_run"].partition_key:
             context["outlet_events"][asset].add_partitions(str(resolve_month(context)))
 
-    return announce
+    return {"outlets": [asset], "post_execute": announce_month if isinstance(dataset, TripDataset) else None}

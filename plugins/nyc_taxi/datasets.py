@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import ClassVar
 
 from nyc_taxi.months import Month
 
@@ -60,8 +61,10 @@ class Dataset:
         title: its name for people.
         source_columns: the columns its files must have, in the order that the tables keep.
         postgres_table: its table in the database ``ny_taxi``.
+        kind: which of the SQL files under ``include/sql`` are its: ``trip`` or ``lookup``.
     """
 
+    kind: ClassVar[str]
     name: str
     title: str
     source_columns: tuple[Column, ...]
@@ -83,6 +86,7 @@ class TripDataset(Dataset):
         pickup_zone_column: the pickup zone; second in the clustering.
     """
 
+    kind: ClassVar[str] = "trip"
     first_month: Month
     pickup_column: str
     pickup_zone_column: str
@@ -114,6 +118,7 @@ class LookupDataset(Dataset):
         lake_object: its object in the lake's bucket.
     """
 
+    kind: ClassVar[str] = "lookup"
     source_path: str
     lake_object: str
 

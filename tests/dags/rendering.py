@@ -25,7 +25,7 @@ RUN_ID = "manual__golden"
 # What the templates read from the deployment.
 DEPLOYMENT = {
     "AIRFLOW_VAR_LAKE_BUCKET": "golden-lake",
-    "AIRFLOW_VAR_WORK_DIR": "/golden/work/",
+    "AIRFLOW_VAR_WORK_DIR": "/golden/files/",
     "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(
         {"conn_type": "google_cloud_platform", "extra": {"project": "golden-project"}}
     ),

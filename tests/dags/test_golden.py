@@ -55,7 +55,7 @@ def test_nothing_is_left_to_render(bag, dag_id: str) -> None:
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_another_run_of_the_month_uses_other_names_in_staging_and_in_the_work_dir(bag, dag_id: str) -> None:
     names = [
-        set(re.findall(r"(?:staging\.|/golden/work/)\w[^\s\"'`]+", golden_text(render(bag.dags[dag_id], **run))))
+        set(re.findall(r"(?:staging\.|/golden/files/)\w[^\s\"'`]+", golden_text(render(bag.dags[dag_id], **run))))
         for run in (
             {"partition_key": "2021-01", "run_id": "one"},
             {"partition_key": "2021-01", "run_id": "two"},

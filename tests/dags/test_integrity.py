@@ -155,9 +155,8 @@ ASSETS = {
 
 def test_outlets_and_inlets(dag: DAG) -> None:
     dataset, flow = _names(dag.dag_id)
-    publish = "publish_table" if dataset == "zones" else "publish_partition"
     ((task_id, store),) = ASSETS[flow].items()
-    expected = {task_id.replace("publish", publish): [Asset(name=f"{store}_{dataset}", group=store)]}
+    expected = {task_id: [Asset(name=f"{store}_{dataset}", group=store)]}
     assert {task.task_id: task.outlets for task in dag.tasks if task.outlets} == expected
     assert {task.task_id: task.inlets for task in dag.tasks if task.inlets} == {}
 
@@ -217,8 +216,8 @@ EDGES = {
         "create_table": {"create_external_table", "load_staging"},
         "create_external_table": {"check_staging"},
         "load_staging": {"check_staging", "drop_staging"},
-        "check_staging": {"publish_partition"},
-        "publish_partition": {"drop_staging"},
+        "check_staging": {"publish"},
+        "publish": {"drop_staging"},
         "drop_staging": set(),
     },
     "web_to_postgres": {
@@ -226,25 +225,18 @@ EDGES = {
         "to_parquet": {"load_staging", "remove_files"},
         "create_table": {"load_staging"},
         "load_staging": {"check_staging", "remove_files", "drop_staging"},
-        "check_staging": {"publish_partition"},
-        "publish_partition": {"drop_staging"},
+        "check_staging": {"publish"},
+        "publish": {"drop_staging"},
         "remove_files": set(),
         "drop_staging": set(),
     },
 }
+# The zones are all of their lake: no external table goes with them.
 ZONES_EDGES = {
+    **EDGES,
     "gcs_to_bigquery": {
-        "create_datasets": {"load_staging"},
-        "load_staging": {"check_staging", "drop_staging"},
-        "check_staging": {"publish_table"},
-        "publish_table": {"drop_staging"},
-        "drop_staging": set(),
-    },
-    "web_to_gcs": EDGES["web_to_gcs"],
-    "web_to_postgres": {
-        **{name: edges for name, edges in EDGES["web_to_postgres"].items() if name != "publish_partition"},
-        "check_staging": {"publish_table"},
-        "publish_table": {"drop_staging"},
+        **{name: edges for name, edges in EDGES["gcs_to_bigquery"].items() if name != "create_external_table"},
+        "create_table": {"load_staging"},
     },
 }
 SETUPS = {

@@ -22,7 +22,7 @@ def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
     n = SYNTHETIC_ROWS
     expected = f"reconciled green 2020-06 source={n} lake={n} external={n} bigquery={n} postgres={n}"
     assert demo.stdout.splitlines()[-1] == expected
-    assert "green_gcs_to_bigquery.publish_partition" in demo.stdout
+    assert "green_gcs_to_bigquery.publish" in demo.stdout
     assert processes_of(environment) == []
     assert open_ports(environment) == []
 

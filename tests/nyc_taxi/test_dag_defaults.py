@@ -7,16 +7,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from airflow.sdk import Asset
+from airflow.sdk import Asset, PartitionedAssetTimetable
 from airflow.sdk.definitions.retry_policy import RetryAction
 
 from nyc_taxi.dag_defaults import (
     DEFAULT_ARGS,
     RETRY_POLICY,
-    announce_month,
     lake_asset,
-    on_each_partition,
+    on_update,
     postgres_asset,
+    updates,
     warehouse_asset,
 )
 from nyc_taxi.datasets import GREEN, ZONES, ContractError
@@ -64,7 +64,7 @@ def _announce(partition_key: str | None, month: str | None) -> list[tuple[str, s
         "params": {"month": month},
         "outlet_events": events,
     }
-    announce_month(lake_asset(GREEN))(context, None)
+    updates(GREEN, lake_asset(GREEN))["post_execute"](context, None)
     return events.added
 
 
@@ -86,4 +86,5 @@ def test_the_assets() -> None:
     assert lake_asset(GREEN) == Asset(name="lake_green", group="lake")
     assert warehouse_asset(GREEN) == Asset(name="warehouse_green", group="warehouse")
     assert postgres_asset(ZONES) == Asset(name="postgres_zones", group="postgres")
-    assert on_each_partition(lake_asset(GREEN)).asset_condition == lake_asset(GREEN)
+    assert on_update(GREEN, lake_asset(GREEN)) == PartitionedAssetTimetable(assets=lake_asset(GREEN))
+    assert on_update(ZONES, lake_asset(ZONES)) == [lake_asset(ZONES)]
