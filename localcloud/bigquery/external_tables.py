@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -51,6 +51,26 @@ _HIVE_OPTIONS = {"mode", "sourceUriPrefix", "requirePartitionFilter", "fields"}
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _KEY_TEMPLATE = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*):(?P<type>[A-Za-z0-9]+)\}")
 _MODES = ("AUTO", "STRINGS", "CUSTOM")
+
+
+def _int64(text: str) -> None:
+    if not -(2**63) <= int(text) < 2**63:
+        raise ValueError(text)
+
+
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_MOMENT = _DAY + r"([ T]\d{2}:\d{2}:\d{2}(\.\d{1,6})?)?"
+# The types of Hive columns: the form of a value, and what raises ValueError for one of that form that is none.
+_HIVE_TYPES: dict[str, tuple[str, Callable[[str], object]]] = {
+    "STRING": (r".*", str),
+    "INTEGER": (r"[+-]?\d+", _int64),
+    "FLOAT": (r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", float),
+    "NUMERIC": (r"[+-]?\d{1,29}(\.\d{1,9})?", str),
+    "BOOLEAN": (r"(?i:true|false)", str),
+    "DATE": (_DAY, date.fromisoformat),
+    "DATETIME": (_MOMENT, datetime.fromisoformat),
+    "TIMESTAMP": (_MOMENT + r"(Z|[+-]\d{2}(:\d{2})?)?", datetime.fromisoformat),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,10 +228,10 @@ def _list(store: Store, config: Mapping[str, Any]) -> list[StoredObject]:
 
 def _check_objects(external: External, objects: Sequence[StoredObject]) -> None:
     hive = _hive(external.config)
-    keys = {name.lower() for name in external.hive_columns}
+    columns = by_name(external.hive_fields)
     for stored in objects:
         if hive:
-            _partition_values(hive, stored, keys)
+            _check_partition_values(stored, _partition_values(hive, stored, columns), columns)
         check_parquet(stored, external.file_fields)
 
 
@@ -276,7 +296,7 @@ def _hive_columns(hive: Hive, objects: Sequence[StoredObject], declared: Mapping
     return normalized(columns)
 
 
-def _partition_values(hive: Hive, stored: StoredObject, expected: set[str] | None) -> dict[str, str | None]:
+def _partition_values(hive: Hive, stored: StoredObject, expected: Collection[str] | None) -> dict[str, str | None]:
     """The ``key=value`` parts of an object's name after the prefix; the last part is the file's own name."""
     folders = stored.uri.removeprefix(hive.prefix).split("/")[:-1]
     values: dict[str, str | None] = {}
@@ -288,20 +308,45 @@ def _partition_values(hive: Hive, stored: StoredObject, expected: set[str] | Non
                 f"under {hive.prefix}"
             )
         values[key] = None if value == _HIVE_NULL else unquote(value)
-    if expected is not None and {key.lower() for key in values} != expected:
+    if expected is not None and {key.lower() for key in values} != set(expected):
         raise invalid(
             f"Incompatible partition schema: {stored.uri} has the keys {sorted(values)}, expected {sorted(expected)}"
         )
     return values
 
 
-def _detect_type(values: Sequence[str | None]) -> str:
-    for kind, parse in (("INTEGER", int), ("DATE", date.fromisoformat), ("TIMESTAMP", datetime.fromisoformat)):
-        try:
-            for value in values:
-                if value is not None:
-                    parse(value)
-        except ValueError:
+def _check_partition_values(
+    stored: StoredObject, values: Mapping[str, str | None], columns: Mapping[str, Field]
+) -> None:
+    """DuckDB casts a value only where a statement reads its column; BigQuery checks every object's."""
+    for key, value in values.items():
+        kind = columns[key.lower()]["type"]
+        if kind not in _HIVE_TYPES:
+            raise limit(f"read Hive partition columns of type {kind} ({key}); only {', '.join(_HIVE_TYPES)}")
+        if value is None:
             continue
-        return kind
+        if not _is_of_type(value, kind):
+            raise invalid(
+                f"Error while reading data, error message: Could not convert value {value!r} of the partition key "
+                f"'{key}' to type {kind}. File: {stored.uri}"
+            )
+        if value.upper() == "NULL":
+            raise limit(f"tell the partition value {key}={value} from a missing one. File: {stored.uri}")
+
+
+def _is_of_type(value: str, kind: str) -> bool:
+    form, parse = _HIVE_TYPES[kind]
+    if not re.fullmatch(form, value, re.ASCII | re.DOTALL):
+        return False
+    try:
+        parse(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _detect_type(values: Sequence[str | None]) -> str:
+    for kind in ("INTEGER", "DATE", "TIMESTAMP"):
+        if all(value is None or _is_of_type(value, kind) for value in values):
+            return kind
     return "STRING"

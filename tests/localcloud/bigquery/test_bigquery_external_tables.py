@@ -147,6 +147,49 @@ def test_declared_partition_columns_and_strings(client: bigquery.Client, dataset
     assert query(client, f"SELECT DISTINCT year FROM {dataset}.strings") == [("2021",)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("INTEGER", "01", "xx"),
+        ("INTEGER", "-5", "1.5"),
+        ("INT64", "1", "9223372036854775808"),
+        ("INTEGER", "1", ""),
+        ("DATE", "2021-02-28", "2021-02-30"),
+        ("DATE", "2021-02-28", "20210228"),
+        ("TIMESTAMP", "2021-02-28 10:00:00", "yesterday"),
+        ("FLOAT64", "1.5", "1,5"),
+        ("BOOL", "true", "maybe"),
+        ("STRING", "xx", "NULL"),
+    ],
+)
+def test_a_partition_value_that_does_not_fit_is_an_error_naming_the_object(
+    client: bigquery.Client, server: Server, dataset: str, kind: str, good: str, bad: str
+) -> None:
+    server.put(f"{dataset}/key={good}/a.parquet", trips(1, 3))
+    hive = {"mode": "CUSTOM", "sourceUriPrefix": f"gs://{BUCKET}/{dataset}/{{key:{kind}}}"}
+    create(client, resource(dataset, dataset, hivePartitioningOptions=hive))
+    assert query(client, f"SELECT COUNT(*), COUNT(key) FROM {dataset}.external") == [(3, 3)]
+    server.put(f"{dataset}/key={bad}/b.parquet", trips(1, 1))
+    message = rf"partition (key|value) .*{dataset}/key={bad}/b.parquet"
+    with pytest.raises(BadRequest, match=message):
+        query(client, f"SELECT COUNT(*) FROM {dataset}.external")
+    with pytest.raises(BadRequest, match=message):
+        create(client, resource(dataset, dataset, table="other", hivePartitioningOptions=hive))
+    assert [table.table_id for table in client.list_tables(dataset)] == ["external"]
+
+
+def test_missing_partition_values_and_detected_types(client: bigquery.Client, server: Server, dataset: str) -> None:
+    server.put(f"{dataset}/key=2021-02-28/a.parquet", trips(1, 3))
+    server.put(f"{dataset}/key=__HIVE_DEFAULT_PARTITION__/a.parquet", trips(1, 1))
+    hive = {"mode": "AUTO", "sourceUriPrefix": f"gs://{BUCKET}/{dataset}"}
+    table = create(client, resource(dataset, dataset, hivePartitioningOptions=hive))
+    assert (table.schema[-1].name, table.schema[-1].field_type) == ("key", "DATE")
+    assert query(client, f"SELECT COUNT(*), COUNT(key) FROM {dataset}.external") == [(4, 3)]
+    server.put(f"{dataset}/key=later/a.parquet", trips(1, 1))
+    with pytest.raises(BadRequest, match=r"'later'.*'key' to type DATE"):
+        query(client, f"SELECT COUNT(*) FROM {dataset}.external")
+
+
 def test_no_matching_object(client: bigquery.Client, server: Server, dataset: str) -> None:
     with pytest.raises(BadRequest, match=r"no object matches gs://lake-bucket/.*/nothing/\*.parquet"):
         create(client, resource(dataset, f"{dataset}/nothing"))
