@@ -8,7 +8,7 @@ from typing import Any
 
 from localcloud.bigquery.limits import invalid, limit, refuse_other_options
 from localcloud.bigquery.partitions import TableRef, partition_of
-from localcloud.bigquery.schemas import quoted, table_fields
+from localcloud.bigquery.schemas import by_name, duckdb_type, quoted, table_fields
 from localcloud.bigquery.store import Store
 from localcloud.bigquery.writes import Write, check_dispositions, check_writable, require_table, write_table
 
@@ -46,11 +46,15 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
     with store.transaction():
         first = require_table(store, sources[0])
         selects = [_select(store, source) for source in sources]
+        for source in sources[1:]:
+            _check_same_schema(store, sources[0], source)
         staged = quoted(f"staged_{secrets.token_hex(8)}")
         store.execute(f"CREATE TEMP TABLE {staged} AS {' UNION ALL BY NAME '.join(selects)}")
         partitioning = first.time_partitioning
         destination = TableRef.from_rest(config["destinationTable"], project)
         exists = store.catalog.get_table(*destination.key) is not None
+        if exists and (write_disposition != "WRITE_TRUNCATE" or destination.partition is not None):
+            _check_same_schema(store, destination, sources[0])
         layout: dict[str, Any] = {}
         if partitioning and not exists:
             layout["time_partitioning"] = {
@@ -78,6 +82,28 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
 def _sources(project: str, config: Mapping[str, Any]) -> list[TableRef]:
     given = config.get("sourceTables") or ([config["sourceTable"]] if config.get("sourceTable") else [])
     return [TableRef.from_rest(source, project) for source in given]
+
+
+def _check_same_schema(store: Store, first: TableRef, second: TableRef) -> None:
+    """Refuse two tables whose columns differ in name or type; their order and modes may differ.
+
+    Raises:
+        ValidationError: naming both tables and the columns.
+    """
+    has, gets = (by_name(table_fields(require_table(store, ref))) for ref in (first, second))
+    differences = [f"Cannot add fields (field: {gets[key]['name']})" for key in gets if key not in has]
+    differences += [f"Field {has[key]['name']} is missing in {second}" for key in has if key not in gets]
+    differences += [
+        f"Field {has[key]['name']} has changed type from {_type(has[key])} to {_type(gets[key])}"
+        for key in has
+        if key in gets and duckdb_type(has[key]) != duckdb_type(gets[key])
+    ]
+    if differences:
+        raise invalid(f"Provided Schema of {second} does not match Table {first}. {'; '.join(differences)}")
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    return f"{'REPEATED ' if field['mode'] == 'REPEATED' else ''}{field['type']}"
 
 
 def _select(store: Store, source: TableRef) -> str:

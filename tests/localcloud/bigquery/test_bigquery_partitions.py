@@ -118,6 +118,40 @@ def test_copy_jobs(client: bigquery.Client, dataset: str, table: str) -> None:
     assert (whole.num_rows, whole.time_partitioning.field) == (5, "source_month")
 
 
+def test_copy_jobs_of_tables_with_other_columns(client: bigquery.Client, dataset: str) -> None:
+    query(client, f"CREATE TABLE {dataset}.a AS SELECT 1 AS x, 'a' AS y")
+    query(client, f"CREATE TABLE {dataset}.b AS SELECT 2 AS x, 'b' AS z")
+    query(client, f"CREATE TABLE {dataset}.c AS SELECT '3' AS x, 'c' AS y")
+    query(client, f"CREATE TABLE {dataset}.d AS SELECT 'd' AS Y, 4 AS X")
+    query(client, f"CREATE TABLE {dataset}.few AS SELECT 5 AS x")
+
+    def copy(sources: str, destination: str, **options: Any) -> None:
+        config = bigquery.CopyJobConfig(**options)
+        tables = [reference(f"{dataset}.{source}") for source in sources.split()]
+        client.copy_table(tables, reference(f"{dataset}.{destination}"), job_config=config).result()
+
+    refused = f"{dataset}.b does not match Table {PROJECT}:{dataset}.a. .*field: z.*Field y is missing"
+    with pytest.raises(BadRequest, match=refused):
+        copy("a b", "new")
+    with pytest.raises(BadRequest, match="Field x has changed type from INTEGER to STRING"):
+        copy("a c", "new")
+    with pytest.raises(NotFound):
+        client.get_table(f"{dataset}.new")
+    for disposition in ("WRITE_APPEND", "WRITE_TRUNCATE_DATA"):
+        with pytest.raises(BadRequest, match=refused):
+            copy("b", "a", write_disposition=disposition)
+        with pytest.raises(BadRequest, match="Field y is missing"):
+            copy("few", "a", write_disposition=disposition)
+    assert query(client, f"SELECT * FROM {dataset}.a") == [(1, "a")]
+    copy("d a", "new")
+    copy("a d", "a", write_disposition="WRITE_APPEND")
+    rows = f"SELECT x, y FROM {dataset}.{{}} ORDER BY x"
+    assert query(client, rows.format("new")) == [(1, "a"), (4, "d")]
+    assert query(client, rows.format("a")) == [(1, "a"), (1, "a"), (4, "d")]
+    copy("b", "a", write_disposition="WRITE_TRUNCATE")
+    assert query(client, f"SELECT x, z FROM {dataset}.a") == [(2, "b")]
+
+
 def test_a_query_that_reads_its_own_destination(client: bigquery.Client, table: str) -> None:
     sql = f"SELECT * FROM {table} WHERE source_month = '2021-01-01' AND VendorID > 100"
     publish(client, sql, f"{table}$202101", write_disposition="WRITE_TRUNCATE")
