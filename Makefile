@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 DATASET ?= green
 MONTH ?= 2021-01
+export DATASET MONTH
 ifdef SOURCE
 export SOURCE
 endif
@@ -54,7 +55,7 @@ status: install ## Tell how both are, with the UI's address and password
 	@$(RUN) status
 
 demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOURCE=synthetic
-	@$(RUN) demo '$(DATASET)' '$(MONTH)'
+	@$(RUN) demo "$$DATASET" "$$MONTH"
 
 test: install ## Run every test that needs no Docker and no cloud account
 	@.venv/bin/python -m pytest

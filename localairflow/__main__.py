@@ -35,7 +35,7 @@ def main() -> int:
         options.arguments = words[1:]
     raise_on_signals()
     try:
-        return _run(options, AirflowSettings.from_env())
+        return _run(options, stack.with_running_source(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,7 +47,7 @@ def main() -> int:
 def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
     if options.command == "up":
         stack.up(settings)
-        print(f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}")
+        _print_login(settings)
     elif options.command == "down":
         stack.down(settings)
     elif options.command == "status":
@@ -62,15 +62,21 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
 
 
 def _status(settings: AirflowSettings) -> int:
-    code = stack.cloud("status", check=False)
+    code = stack.cloud(settings, "status", check=False)
     for component in stack.airflow_status(settings):
         pid = f"pid {component.pid}" if component.pid else ""
         print(f"{component.name:<14} {component.address:<28} {component.state:<10} {pid}")
         if component.state != "running":
             code = 1
     if code == 0:
-        print(f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}")
+        _print_login(settings)
     return code
+
+
+def _print_login(settings: AirflowSettings) -> None:
+    print(
+        f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}\nsource   {settings.cloud.source}"
+    )
 
 
 def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:

@@ -62,6 +62,15 @@ class AirflowApi:
         body = {"logical_date": None, "conf": conf}
         return self._json(self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"]
 
+    def fail(self, dag_id: str, run_id: str) -> None:
+        """End a run: it and its tasks are marked as failed."""
+        self._json(self._http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
+
+    def started_by(self, dag_id: str, run_id: str) -> set[str]:
+        """The ids of the runs whose asset events started this one."""
+        answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")
+        return {event["source_run_id"] for event in self._json(answer)["asset_events"]}
+
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """One run."""
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
@@ -113,6 +122,6 @@ def _messages(record: dict[str, Any]) -> list[str]:
     is_noise = record.get("timestamp") is None or event.startswith("::")
     if is_noise or record.get("logger", "").startswith(("py.warnings", "airflow.dag_processing")):
         return []
-    # The first error of the chain is the one that was raised, those behind it are its causes.
-    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in record.get("error_detail") or []]
+    # The first error of the chain is the one that was raised; those behind it are its causes.
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in (record.get("error_detail") or [])[:1]]
     return [line for text in (event, *errors) for line in text.splitlines()]

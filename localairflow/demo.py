@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
+
 from localairflow import reconcile, stack
 from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
+from localairflow.environment import AirflowSettings, running_source
+from localcloud.processes import ProcessError
 from localcloud.settings import REPOSITORY
 from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
 from nyc_taxi.months import Month
@@ -30,15 +33,16 @@ class DemoError(RuntimeError):
 def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
     """Run one month from the web to the lake, BigQuery and Postgres, and print the reconciliation line.
 
-    Starts what is not running, and stops it at the end; a stack that was up stays up.
+    Starts the stack, and stops it at the end. A stack that is up is used as it is and stays up; the DAGs that the month
+    needs are unpaused there, as the form in the UI does it.
 
     Returns:
         Whether all counts agree.
 
     Raises:
         ContractError, MonthError: there is no such dataset or month.
-        ProcessError: something does not start.
-        DemoError: a task failed.
+        ProcessError: something does not start, or the stack that runs reads another source.
+        DemoError: the source does not answer, or a task failed.
     """
     file = _trip_dataset(dataset).file(Month.parse(month))
     begin = time.monotonic()
@@ -60,7 +64,11 @@ def _trip_dataset(name: str) -> TripDataset:
 @contextmanager
 def _running(settings: AirflowSettings) -> Iterator[None]:
     if stack.is_up(settings):
-        stack.up(settings)
+        source = running_source(settings.cloud)
+        if source != settings.cloud.source:
+            raise ProcessError(
+                f"the stack that runs reads SOURCE={source}; stop it with make down, or leave SOURCE out"
+            )
         yield
         return
     try:
@@ -77,20 +85,31 @@ def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
         f"{name}_gcs_to_bigquery",
         f"{name}_web_to_postgres",
     )
-    begin = datetime.now(UTC)
+    _check_source(settings, file)
     with AirflowApi(settings) as api:
         api.await_parsed([to_gcs, to_bigquery, to_postgres], since=_last_change().isoformat())
-        with api.paused([to_gcs, to_bigquery, to_postgres], False):
-            conf = {"month": str(file.month)}
-            started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
-            _Follower(
-                api,
-                started,
-                upstream=to_gcs,
-                downstream=to_bigquery,
-                partition_key=str(file.month),
-                since=begin,
-            ).follow()
+        for dag_id in (to_gcs, to_bigquery, to_postgres):
+            if (dag := api.dag(dag_id)) and dag["is_paused"]:
+                # It stays unpaused: pausing it again would freeze whatever else it runs by then.
+                print(f"unpausing {dag_id}", flush=True)
+                api.set_paused(dag_id, False)
+        conf = {"month": str(file.month)}
+        started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
+        follower = _Follower(api, started, upstream=to_gcs, downstream=to_bigquery)
+        try:
+            follower.follow()
+        except BaseException:
+            follower.end_runs()
+            raise
+
+
+def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:
+    """Say at once that the source does not answer; the tasks would try for minutes."""
+    url = f"{settings.source_base_url}/{file.source_path}"
+    try:
+        httpx.head(url, follow_redirects=True, timeout=30)
+    except httpx.HTTPError as error:
+        raise DemoError(f"the source does not answer: {url}: {error}") from error
 
 
 def _last_change() -> datetime:
@@ -104,22 +123,12 @@ class _Follower:
 
     _ENDED = frozenset({"success", "failed"})
 
-    def __init__(
-        self,
-        api: AirflowApi,
-        runs: dict[str, str],
-        *,
-        upstream: str,
-        downstream: str,
-        partition_key: str,
-        since: datetime,
-    ) -> None:
+    def __init__(self, api: AirflowApi, runs: dict[str, str], *, upstream: str, downstream: str) -> None:
         self._api = api
         self._runs = dict(runs)
         self._upstream = upstream
         self._downstream = downstream
-        self._partition_key = partition_key
-        self._since = since.isoformat()
+        self._states: dict[str, str] = {}
         self._seen: set[tuple[str, str, int, str]] = set()
 
     def follow(self) -> None:
@@ -127,6 +136,7 @@ class _Follower:
         while True:
             self._find_downstream()
             states = {dag_id: self._api.run(dag_id, run_id)["state"] for dag_id, run_id in self._runs.items()}
+            self._states = states
             for dag_id in self._runs:
                 self._print_tasks(dag_id)
             failed = [dag_id for dag_id, state in states.items() if state == "failed"]
@@ -140,12 +150,18 @@ class _Follower:
                 raise DemoError(f"the runs did not end within {RUN_TIMEOUT:.0f} s: {states}")
             time.sleep(0.2)
 
+    def end_runs(self) -> None:
+        """Leave no run behind that the next start of the scheduler would take up again."""
+        for dag_id, run_id in self._runs.items():
+            if self._states.get(dag_id) not in self._ENDED:
+                self._api.fail(dag_id, run_id)
+
     def _find_downstream(self) -> None:
         """The run that the scheduler starts when the month has arrived in the lake."""
         if self._downstream in self._runs:
             return
-        for run in self._api.runs(self._downstream):
-            if run["partition_key"] == self._partition_key and run["queued_at"] > self._since:
+        for run in self._api.runs(self._downstream)[:10]:
+            if self._runs[self._upstream] in self._api.started_by(self._downstream, run["dag_run_id"]):
                 self._runs[self._downstream] = run["dag_run_id"]
                 return
 
@@ -158,7 +174,7 @@ class _Follower:
             self._seen.add(mark)
             seconds = f"{task['duration']:6.1f} s" if task["duration"] is not None else ""
             print(f"  {dag_id + '.' + task['task_id']:<48} {task['state']:<12} {seconds}", flush=True)
-            if task["state"] in ("failed", "up_for_retry"):
+            if task["state"] == "failed":
                 self._print_log(dag_id, task)
 
     def _print_log(self, dag_id: str, task: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
@@ -32,11 +32,12 @@ class AirflowSettings:
         """
         load_env_file()
         cloud = Settings.from_env()
+        if cloud.source == "tlc":
+            raise ValueError("SOURCE=tlc: the TLC publishes Parquet in a layout of its own, which is not read yet")
+        cloud = replace(cloud, source=_absolute(cloud.source))
         port = os.environ.get("AIRFLOW_PORT") or "8080"
         if not port.isdecimal():
             raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
-        if cloud.source == "tlc":
-            raise ValueError("SOURCE=tlc: the TLC publishes Parquet in a layout of its own, which is not read yet")
         return cls(cloud=cloud, port=int(port))
 
     @property
@@ -129,3 +130,29 @@ class AirflowSettings:
     def uses_real_google_cloud(self) -> bool:
         """Whether the user's own connection replaces the emulators."""
         return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
+
+
+def running_source(cloud: Settings) -> str | None:
+    """The source that the stack was started with; None if it was stopped since."""
+    path = _source_file(cloud)
+    return path.read_text() if path.exists() else None
+
+
+def record_source(cloud: Settings, *, running: bool) -> None:
+    """Note with which source the stack runs, or that it does not run any more."""
+    path = _source_file(cloud)
+    if running:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(cloud.source)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _source_file(cloud: Settings) -> Path:
+    return cloud.state_dir / "airflow" / "source"
+
+
+def _absolute(source: str) -> str:
+    """A folder by its whole path, so that it is the same wherever the next command is called; names as they are."""
+    is_name = source in ("synthetic", *REMOTE_SOURCES) or "://" in source
+    return source if is_name else str(Path(source).expanduser().absolute())

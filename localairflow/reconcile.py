@@ -70,7 +70,7 @@ def count_source(url: str) -> int:
         spool.seek(0)
         file = gzip.GzipFile(fileobj=spool) if url.endswith(".gz") else spool
         with io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text:
-            return sum(1 for _ in csv.reader(text)) - 1
+            return sum(1 for row in csv.reader(text) if row) - 1
 
 
 def count_lake(settings: AirflowSettings, file: PublishedFile) -> int:

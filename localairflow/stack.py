@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from urllib.request import urlopen
 
-from localairflow.environment import AirflowSettings
+from localairflow.environment import AirflowSettings, record_source, running_source
 from localcloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
 from localcloud.settings import REPOSITORY
 
@@ -33,20 +34,36 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         overrides: Airflow settings for this start alone.
 
     Raises:
-        ProcessError: something does not start; the message says what, and why.
+        ProcessError: something does not start; the message says what, and why. Then nothing that this call started
+            is left running.
     """
-    cloud("up")
-    migrate(settings)
-    running = {component.name for component in airflow_status(settings) if component.state == "running"}
-    processes = _processes(settings, overrides or {}, running=running)
-    start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
+    was_up = is_up(settings)
+    try:
+        cloud(settings, "up")
+        migrate(settings)
+        running = {component.name for component in airflow_status(settings) if component.state == "running"}
+        processes = _processes(settings, overrides or {}, running=running)
+        start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
+    except BaseException:
+        if not was_up:
+            cloud(settings, "down", check=False)
+        raise
+    record_source(settings.cloud, running=True)
 
 
 def down(settings: AirflowSettings) -> None:
     """Stop Airflow, then the embedded cloud; nothing of either is left running. Repeating it does no harm."""
     for stopped in stop(run_dir=_run_dir(settings)):
-        print(f"{stopped.name:<14} stopped", flush=True)
-    cloud("down")
+        print(f"{stopped.name:<14} {'killed: it did not stop in time' if stopped.killed else 'stopped'}", flush=True)
+    cloud(settings, "down")
+    record_source(settings.cloud, running=False)
+
+
+def with_running_source(settings: AirflowSettings) -> AirflowSettings:
+    """Where ``SOURCE`` is not set and a stack runs, the settings with that stack's source."""
+    if os.environ.get("SOURCE") or not (source := running_source(settings.cloud)) or not is_up(settings):
+        return settings
+    return replace(settings, cloud=replace(settings.cloud, source=source))
 
 
 def is_up(settings: AirflowSettings) -> bool:
@@ -59,7 +76,7 @@ def airflow_status(settings: AirflowSettings) -> list[Status]:
     return status(_processes(settings, {}, running=COMPONENTS), run_dir=_run_dir(settings))
 
 
-def cloud(command: str, *, check: bool = True) -> int:
+def cloud(settings: AirflowSettings, command: str, *, check: bool = True) -> int:
     """Run ``python -m localcloud <command>`` in its own environment.
 
     Raises:
@@ -67,7 +84,9 @@ def cloud(command: str, *, check: bool = True) -> int:
     """
     if not CLOUD_PYTHON.exists():
         raise ProcessError("the embedded cloud is not installed; run make install")
-    code = subprocess.run([str(CLOUD_PYTHON), "-m", "localcloud", command], cwd=REPOSITORY, check=False).returncode
+    arguments = [str(CLOUD_PYTHON), "-m", "localcloud", command]
+    environment = {**os.environ, "SOURCE": settings.cloud.source}
+    code = subprocess.run(arguments, cwd=REPOSITORY, env=environment, check=False).returncode
     if check and code != 0:
         raise ProcessError(f"the embedded cloud's {command} failed")
     return code

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
@@ -52,7 +53,7 @@ def csv_to_parquet(source: Path, target: Path, *, dataset: Dataset, month: Month
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
     try:
         with whole_file(target) as temporary:
-            rows = _write(_read_ahead(_batches(source, dataset)), temporary, dataset, lineage)
+            rows = _write(_finite(_read_ahead(_batches(source, dataset)), source), temporary, dataset, lineage)
             if rows == 0:
                 raise ContractError(_no_rows(source))
             return rows
@@ -145,6 +146,26 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     finally:
         stopped.set()
         reader.join()
+
+
+def _finite(batches: Iterator[pa.RecordBatch], source: Path) -> Iterator[pa.RecordBatch]:
+    """Refuse what Arrow takes for a number and the TLC does not write: nan and inf.
+
+    Raises:
+        ContractError: naming the column and the row, counted with the header as Arrow does.
+    """
+    rows = 0
+    for batch in batches:
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            if not pa.types.is_floating(field.type):
+                continue
+            index = compute.index(compute.is_finite(column), False).as_py()
+            if index >= 0:
+                raise ContractError(
+                    f"{source.name}: column {field.name}: row {rows + index + 2}: {column[index]} is no amount"
+                )
+        rows += batch.num_rows
+        yield batch
 
 
 def _write(batches: Iterator[pa.RecordBatch], target: Path, dataset: Dataset, lineage: list[pa.Scalar]) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -168,6 +170,49 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
     assert _postgres(stack, "SELECT count(*) FROM yellow_trips WHERE source_month = '2020-06-01'") == [
         (SYNTHETIC_ROWS,)
     ]
+
+
+def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
+    stack: AirflowSettings, environment: dict[str, str]
+) -> None:
+    demo = subprocess.run(
+        [sys.executable, "-m", "localairflow", "demo", "green", "2020-06"],
+        cwd=REPOSITORY,
+        env={**environment, "SOURCE": "synthetic"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert demo.returncode == 1
+    assert demo.stderr.startswith(f"error: the stack that runs reads SOURCE={environment['SOURCE']}; stop it with make")
+
+
+def test_backfill_takes_a_range_of_months_to_the_warehouse(
+    stack: AirflowSettings, api: AirflowApi, environment: dict[str, str], source_dir: Path
+) -> None:
+    months = ["2020-08", "2020-09"]
+    for month in months:
+        shutil.copyfile(
+            source_dir / "yellow" / "yellow_tripdata_2020-06.csv.gz",
+            source_dir / "yellow" / f"yellow_tripdata_{month}.csv.gz",
+        )
+    api.set_paused("yellow_web_to_gcs", False)
+
+    dates = ["--from-date", "2020-08-01", "--to-date", "2020-09-01"]
+    command = [REPOSITORY / "bin" / "airflow", "backfill", "create", "--dag-id", "yellow_web_to_gcs", *dates]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+    def arrived() -> list[tuple[Any, ...]] | None:
+        runs = [run for run in api.runs("yellow_gcs_to_bigquery") if run["partition_key"] in months]
+        return runs if [run["state"] for run in runs] == ["success"] * len(months) else None
+
+    _await(arrived, f"{months} are in the warehouse")
+    counts = "SELECT CAST(source_month AS STRING), COUNT(*) FROM trips.yellow WHERE source_month > '2020-07-01'"
+    assert sorted(_query(stack, f"{counts} GROUP BY 1")) == [(f"{month}-01", SYNTHETIC_ROWS) for month in months]
 
 
 def test_zones_arrive_in_every_store(stack: AirflowSettings, api: AirflowApi) -> None:

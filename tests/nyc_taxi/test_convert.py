@@ -536,3 +536,10 @@ def _converted(tlc_data: Path, tmp_path: Path, dataset, month: str) -> pa.Table:
 def _outside(table: pa.Table, column: str, month: str) -> int:
     """How many rows' pickups lie outside the file's month."""
     return pc.sum(pc.not_equal(pc.strftime(table[column], "%Y-%m"), month)).as_py()
+
+
+@pytest.mark.parametrize("value", ["nan", "NaN", "inf", "-inf"])
+def test_what_is_no_amount_is_refused_with_its_column_and_row(folder: Folder, value: str) -> None:
+    with pytest.raises(ContractError, match=r"green_tripdata_2021-01.csv.gz: column tip_amount: row 4: -?(nan|inf) is"):
+        folder.green({}, {}, {"tip_amount": value}, {})
+    assert folder.left() == []
