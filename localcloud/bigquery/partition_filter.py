@@ -61,10 +61,34 @@ def _filters(condition: exp.Expression, columns: Collection[str], alias: str) ->
         return _filters(condition.left, columns, alias) and _filters(condition.right, columns, alias)
     if not isinstance(condition, _COMPARISONS):
         return False
-    tested = (
-        [condition.this] if isinstance(condition, exp.Between | exp.In | exp.Is) else [condition.left, condition.right]
+    if isinstance(condition, exp.Binary) and not isinstance(condition, exp.Is):
+        pairs = [(condition.left, [condition.right]), (condition.right, [condition.left])]
+    else:
+        pairs = [(condition.this, [item for item in condition.iter_expressions() if item is not condition.this])]
+    return any(
+        _is_column(side, columns, alias) and all(_is_constant(other, columns) for other in others)
+        for side, others in pairs
     )
-    return any(_is_column(side, columns, alias) for side in tested)
+
+
+def _is_constant(side: exp.Expression, columns: Collection[str]) -> bool:
+    """True for what no row of the statement changes: a column's own values, or a joined table's, prune nothing."""
+    for column in side.find_all(exp.Column):
+        if column.name.startswith("$"):
+            continue  # a script's variable
+        query: exp.Expression | None = None
+        node: exp.Expression | None = column
+        while node is not None and node is not side.parent:
+            if isinstance(node, exp.Query):
+                query = node
+            node = node.parent
+        if query is None:
+            return False
+        sources = {table.alias_or_name.lower() for table in query.find_all(exp.Table, exp.Subquery, exp.CTE)} - {""}
+        own = column.table.lower() in sources if column.table else sources or column.name.lower() not in columns
+        if not own:
+            return False
+    return True
 
 
 def _is_column(side: exp.Expression, columns: Collection[str], alias: str) -> bool:

@@ -129,6 +129,10 @@ FILTERED = [
     "SELECT COUNT(*) FROM {t} WHERE source_month = '2021-01-01' OR source_month IN ('2021-02-01')",
     "WITH x AS (SELECT * FROM {t} WHERE source_month >= '2021-01-01') SELECT COUNT(*) FROM x",
     "DELETE FROM {t} WHERE source_month = '2021-01-01' AND VendorID = 77",
+    "SELECT COUNT(*) FROM {t} WHERE DATE_SUB(CURRENT_DATE(), INTERVAL 1 MONTH) < source_month",
+    "SELECT COUNT(*) FROM {t} WHERE source_month = (SELECT MAX(m.n) FROM (SELECT DATE '2021-01-01' AS n) AS m)",
+    "SELECT COUNT(*) FROM {t} WHERE source_month IN UNNEST([DATE '2021-01-01']) OR source_month IS NULL",
+    "DECLARE m DATE DEFAULT '2021-01-01'; SELECT COUNT(*) FROM {t} WHERE source_month = m",
 ]
 UNFILTERED = [
     "SELECT COUNT(*) FROM {t}",
@@ -137,6 +141,15 @@ UNFILTERED = [
     "SELECT COUNT(*) FROM {t} AS a JOIN {t} AS b USING (VendorID) WHERE a.source_month = '2021-01-01'",
     "SELECT COUNT(*) FROM {t} WHERE VendorID IN (SELECT VendorID FROM {t}) AND source_month = '2021-01-01'",
     "UPDATE {t} SET VendorID = 1 WHERE true",
+    "SELECT COUNT(*) FROM {t} WHERE source_month = source_month",
+    "SELECT COUNT(*) FROM {t} AS a WHERE source_month >= DATE_TRUNC(a.source_month, MONTH)",
+    "SELECT COUNT(*) FROM {t} WHERE source_month = DATE(lpep_pickup_datetime)",
+    "SELECT COUNT(*) FROM {t} WHERE source_month BETWEEN source_month AND source_month",
+    "SELECT COUNT(*) FROM {t} WHERE source_month IN ('2021-01-01', source_month)",
+    "SELECT COUNT(*) FROM {t} WHERE source_month IN UNNEST([source_month])",
+    "SELECT COUNT(*) FROM {t} WHERE source_month = (SELECT source_month)",
+    "SELECT COUNT(*) FROM {t} AS a WHERE source_month = (SELECT MAX(a.source_month) FROM (SELECT 1 AS n) AS b)",
+    "SELECT COUNT(*) FROM {t} AS a JOIN {t} AS b ON a.source_month = b.source_month",
     "SELECT COUNT(*) FROM `{d}.tri*`",
 ]
 
