@@ -76,6 +76,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
         words = " ".join(sql.split()[:2]).upper()
         raise limit(f"run this statement ({words} ...); transactions are for scripts of several statements")
     _check_create(tree)
+    _check_dml(tree)
     _check_table_functions(tree)
     for column in tree.find_all(exp.Column):
         if column.name.lower() in _PSEUDO_COLUMNS:
@@ -127,6 +128,17 @@ def _check_create(tree: exp.Expression) -> None:
         properties = tree.args.get("properties")
         if not (properties and properties.find(exp.TemporaryProperty)):
             raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a statement of its own")
+
+
+def _check_dml(tree: exp.Expression) -> None:
+    if isinstance(tree, exp.Update | exp.Delete) and tree.args.get("where") is None:
+        kind = type(tree).__name__.upper()
+        raise invalid(f"{kind} must have a WHERE clause")
+    if isinstance(tree, exp.Merge):
+        for when in tree.find_all(exp.When):
+            then = when.args.get("then")
+            if isinstance(then, exp.Insert) and isinstance(then.this, exp.Var) and then.this.name.upper() == "ROW":
+                raise limit("run MERGE ... INSERT ROW; write INSERT (columns) VALUES (values)")
 
 
 def _write_target(tree: exp.Expression) -> exp.Expression | None:

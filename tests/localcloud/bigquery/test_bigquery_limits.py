@@ -39,6 +39,15 @@ STATEMENTS = [
     ("SELECT * FROM read_csv('/etc/passwd')", "Table-valued function not found"),
     ("SELECT * FROM `/etc/passwd`", "must be qualified with a dataset"),
     ("SELECT * FROM '/tmp/x.parquet'", "Invalid dataset ID"),
+    ("DELETE FROM {d}.trips", "DELETE must have a WHERE clause"),
+    ("DELETE {d}.trips", "DELETE must have a WHERE clause"),
+    ("UPDATE {d}.trips SET VendorID = 1", "UPDATE must have a WHERE clause"),
+    ("UPDATE {d}.trips SET VendorID = (SELECT 1 AS n WHERE true)", "UPDATE must have a WHERE clause"),
+    ("SELECT 1; DELETE FROM {d}.trips", "DELETE must have a WHERE clause"),
+    (
+        "MERGE {d}.trips AS a USING {d}.trips AS b ON a.VendorID = b.VendorID WHEN NOT MATCHED THEN INSERT ROW",
+        "does not run MERGE ... INSERT ROW",
+    ),
     ("COPY {d}.trips TO '/tmp/x'", "does not run this statement"),
     ("PRAGMA database_list", "does not run this statement"),
 ]
