@@ -20,7 +20,7 @@ from localcloud.bigquery.limits import invalid, limit, refuse_other_options
 from localcloud.bigquery.partitions import TableRef
 from localcloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
 from localcloud.bigquery.scripts import parse_assert
-from localcloud.bigquery.statements import ANONYMOUS, parse, prepare_query, referenced, translate
+from localcloud.bigquery.statements import ANONYMOUS, check_single_matches, parse, prepare_query, referenced, translate
 from localcloud.bigquery.store import Store
 from localcloud.bigquery.writes import Write, check_dispositions, write_table
 
@@ -125,6 +125,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     with store.transaction():
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
         outcome = await ddl.run_ddl(statement)
+        await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
         return _ddl_statistics(outcome) if outcome else await _execute(store, query)
 
 

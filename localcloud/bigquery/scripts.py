@@ -16,7 +16,7 @@ from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _r
 
 from localcloud.bigquery.ddl import Statement, run_ddl
 from localcloud.bigquery.limits import invalid
-from localcloud.bigquery.statements import check_statement, with_named_columns
+from localcloud.bigquery.statements import check_single_matches, check_statement, with_named_columns
 from localcloud.bigquery.store import Store
 
 _ASSERT = re.compile(r"\s*ASSERT\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
@@ -82,6 +82,7 @@ class _Interpreter(ScriptInterpreter):
         if await run_ddl(statement):
             self._final_table = None
             return
+        await check_single_matches(self._store, rewritten, self._project_id, script_values=values)
         await super()._exec_sql(sql)
         await executor._capture_dml_snapshots(self._project_id, sql, self._ctx)
 

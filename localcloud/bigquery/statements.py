@@ -221,6 +221,54 @@ async def translate(store: Store, sql: str, project: str) -> str:
     return rewrite_table_refs(translated, project)
 
 
+async def check_single_matches(
+    store: Store,
+    sql: str,
+    project: str,
+    *,
+    query_parameters: list[dict[str, Any]] | None = None,
+    script_values: Sequence[Any] = (),
+) -> None:
+    """Refuse a MERGE that would change a row twice, of which DuckDB picks one silently.
+
+    Args:
+        store: the store.
+        sql: any statement.
+        project: the project of names without one.
+        query_parameters: the job's query parameters.
+        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+
+    Raises:
+        DomainError: with BigQuery's wording.
+    """
+    tree = parse(sql)
+    if not isinstance(tree, exp.Merge):
+        return
+    changes = [when for when in tree.find_all(exp.When) if when.args.get("matched")]
+    if not changes:
+        return
+    check_statement(store, sql, project)
+    conditions = [when.args.get("condition") or exp.true() for when in changes]
+    matches = (
+        exp.select(exp.alias_("1", "twice"))
+        .from_(tree.this.copy())
+        .join(tree.args["using"].copy(), on=tree.args["on"].copy())
+        .where(exp.or_(*(condition.copy() for condition in conditions)))
+        .group_by(exp.column("rowid", table=tree.this.alias_or_name))
+        .having("COUNT(*) > 1")
+        .limit(1)
+    )
+    if tree.args.get("with_"):
+        matches.set("with_", tree.args["with_"].copy())
+    select, bound = bind_parameters(await translate(store, matches.sql(dialect="bigquery"), project), query_parameters)
+    try:
+        twice = store.execute(select, [*script_values, *(bound or ())] or None).fetchone()
+    except duckdb.Error as error:
+        raise translate_runtime_error(error, duckdb_sql=select) from error
+    if twice:
+        raise invalid("UPDATE/MERGE must match at most one source row for each target row")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """The rows of a query: DuckDB SQL, the values of its parameters, and the BigQuery columns it yields."""

@@ -167,6 +167,30 @@ def test_dml_counts(client: bigquery.Client, dataset: str) -> None:
         assert job.num_dml_affected_rows == rows, sql
 
 
+def test_a_merge_that_matches_a_row_twice(client: bigquery.Client, dataset: str) -> None:
+    query(client, f"CREATE TABLE {dataset}.t AS SELECT 1 AS k, 0 AS v UNION ALL SELECT 1, 0")
+    query(client, f"CREATE TABLE {dataset}.s AS SELECT 1 AS k, 5 AS v UNION ALL SELECT 1, 6 UNION ALL SELECT 2, 7")
+    merge = (
+        f"MERGE INTO {dataset}.t USING {dataset}.s AS s ON t.k = s.k WHEN MATCHED{{}} THEN UPDATE SET v = s.v "
+        "WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, s.v)"
+    )
+    rows = f"SELECT k, v FROM {dataset}.t ORDER BY 1, 2"
+    for sql in (merge.format(""), "SELECT 1; " + merge.format(""), merge.format(" AND s.v > 4")):
+        with pytest.raises(BadRequest, match="must match at most one source row"):
+            query(client, sql)
+    parameter = bigquery.ScalarQueryParameter("least", "INT64", 4)
+    with pytest.raises(BadRequest, match="must match at most one source row"):
+        query(client, merge.format(" AND s.v > @least"), query_parameters=[parameter])
+    with pytest.raises(BadRequest, match="must match at most one source row"):
+        query(client, "DECLARE least INT64 DEFAULT 4; " + merge.format(" AND s.v > least"))
+    assert query(client, rows) == [(1, 0), (1, 0)]
+    query(client, "DECLARE least INT64 DEFAULT 5; " + merge.format(" AND s.v > least"))
+    assert query(client, rows) == [(1, 6), (1, 6), (2, 7)]
+    parameter = bigquery.ScalarQueryParameter("least", "INT64", 5)
+    query(client, merge.format(" AND s.v > @least"), query_parameters=[parameter])
+    assert query(client, rows) == [(1, 6), (1, 6), (2, 7)]
+
+
 def test_dry_runs(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.t")
     query(client, f"INSERT INTO {dataset}.t (VendorID, source_file) VALUES (1, 'abc'), (2, NULL)")
