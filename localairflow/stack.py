@@ -53,8 +53,11 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
 
 def down(settings: AirflowSettings) -> None:
     """Stop Airflow, then the embedded cloud; nothing of either is left running. Repeating it does no harm."""
-    for stopped in stop(run_dir=_run_dir(settings)):
-        print(f"{stopped.name:<14} {'killed: it did not stop in time' if stopped.killed else 'stopped'}", flush=True)
+    # The scheduler first: its tasks report their end to the API server, and would wait for one that has gone.
+    for names in (["scheduler"], None):
+        for stopped in stop(run_dir=_run_dir(settings), names=names):
+            outcome = "killed: it did not stop in time" if stopped.killed else "stopped"
+            print(f"{stopped.name:<14} {outcome}", flush=True)
     cloud(settings, "down")
     record_source(settings.cloud, running=False)
 

@@ -221,6 +221,24 @@ async def translate(store: Store, sql: str, project: str) -> str:
     return rewrite_table_refs(translated, project)
 
 
+def _matches(tree: exp.Expression) -> exp.Select | None:
+    """A row for each pair of a row and one that changes it, if the statement is a MERGE or an UPDATE ... FROM."""
+    pairs = exp.select(exp.alias_("1", "pair")).from_(tree.this.copy()) if isinstance(tree.this, exp.Table) else None
+    if pairs and isinstance(tree, exp.Merge):
+        changes = [when for when in tree.find_all(exp.When) if when.args.get("matched")]
+        conditions = [when.args.get("condition") or exp.true() for when in changes]
+        pairs = pairs.join(tree.args["using"].copy(), on=tree.args["on"].copy())
+        return pairs.where(exp.or_(*(condition.copy() for condition in conditions))) if changes else None
+    if pairs and isinstance(tree, exp.Update) and tree.args.get("from_"):
+        source = tree.args["from_"].this.copy()
+        joins = source.args.pop("joins", None) or []
+        pairs = pairs.join(source, join_type="cross")
+        for join in joins:
+            pairs.append("joins", join)
+        return pairs.where(tree.args["where"].this.copy())
+    return None
+
+
 async def check_single_matches(
     store: Store,
     sql: str,
@@ -229,7 +247,7 @@ async def check_single_matches(
     query_parameters: list[dict[str, Any]] | None = None,
     script_values: Sequence[Any] = (),
 ) -> None:
-    """Refuse a MERGE that would change a row twice, of which DuckDB picks one silently.
+    """Refuse a MERGE or UPDATE that would change a row twice, where DuckDB picks one silently.
 
     Args:
         store: the store.
@@ -242,24 +260,15 @@ async def check_single_matches(
         DomainError: with BigQuery's wording.
     """
     tree = parse(sql)
-    if not isinstance(tree, exp.Merge):
-        return
-    changes = [when for when in tree.find_all(exp.When) if when.args.get("matched")]
-    if not changes:
+    matches = _matches(tree) if tree is not None else None
+    if tree is None or matches is None:
         return
     check_statement(store, sql, project)
-    conditions = [when.args.get("condition") or exp.true() for when in changes]
-    matches = (
-        exp.select(exp.alias_("1", "twice"))
-        .from_(tree.this.copy())
-        .join(tree.args["using"].copy(), on=tree.args["on"].copy())
-        .where(exp.or_(*(condition.copy() for condition in conditions)))
-        .group_by(exp.column("rowid", table=tree.this.alias_or_name))
-        .having("COUNT(*) > 1")
-        .limit(1)
-    )
-    if tree.args.get("with_"):
-        matches.set("with_", tree.args["with_"].copy())
+    target = tree.this.alias_or_name
+    matches = matches.group_by(exp.column("rowid", table=target, quoted=True)).having("COUNT(*) > 1").limit(1)
+    for table in matches.find_all(exp.Table):
+        for part in table.parts:
+            part.set("quoted", True)  # a project may have dashes
     select, bound = bind_parameters(await translate(store, matches.sql(dialect="bigquery"), project), query_parameters)
     try:
         twice = store.execute(select, [*script_values, *(bound or ())] or None).fetchone()

@@ -191,6 +191,26 @@ def test_a_merge_that_matches_a_row_twice(client: bigquery.Client, dataset: str)
     assert query(client, rows) == [(1, 6), (1, 6), (2, 7)]
 
 
+@pytest.mark.parametrize("name", ["{d}.t", "`{p}.{d}.t`", "`{p}`.{d}.t", "{p}.{d}.t", "`{d}`.`t`"])
+def test_an_update_that_matches_a_row_twice(client: bigquery.Client, dataset: str, name: str) -> None:
+    query(client, f"CREATE TABLE {dataset}.t AS SELECT 1 AS k, 0 AS v UNION ALL SELECT 2, 0")
+    query(client, f"CREATE TABLE {dataset}.s AS SELECT 1 AS k, 5 AS v UNION ALL SELECT 1, 6")
+    table = name.format(p=PROJECT, d=dataset)
+    twice = f"UPDATE {table} SET v = s.v FROM {dataset}.s AS s WHERE t.k = s.k"
+    joined = f"UPDATE {table} AS t SET v = s.v FROM {dataset}.s AS s JOIN {dataset}.s AS r ON s.v = r.v WHERE t.k = s.k"
+    merge = f"MERGE {table} USING {dataset}.s AS s ON t.k = s.k WHEN MATCHED {{}} THEN DELETE"
+    for sql in (twice, "SELECT 1; " + twice, joined, merge.format("")):
+        with pytest.raises(BadRequest, match="must match at most one source row"):
+            query(client, sql)
+    assert query(client, f"SELECT v FROM {dataset}.t") == [(0,), (0,)]
+    query(client, twice + " AND s.v = 5")
+    assert query(client, f"SELECT v FROM {dataset}.t ORDER BY k") == [(5,), (0,)]
+    query(client, joined + " AND s.v = 6")
+    assert query(client, f"SELECT v FROM {dataset}.t ORDER BY k") == [(6,), (0,)]
+    query(client, merge.format("AND s.v = 5"))
+    assert query(client, f"SELECT k FROM {dataset}.t") == [(2,)]
+
+
 def test_dry_runs(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.t")
     query(client, f"INSERT INTO {dataset}.t (VendorID, source_file) VALUES (1, 'abc'), (2, NULL)")
