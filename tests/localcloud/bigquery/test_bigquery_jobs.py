@@ -191,7 +191,7 @@ def test_a_merge_that_matches_a_row_twice(client: bigquery.Client, dataset: str)
     assert query(client, rows) == [(1, 6), (1, 6), (2, 7)]
 
 
-@pytest.mark.parametrize("name", ["{d}.t", "`{p}.{d}.t`", "`{p}`.{d}.t", "{p}.{d}.t", "`{d}`.`t`"])
+@pytest.mark.parametrize("name", ["{d}.t", "`{p}.{d}.t`", "`{p}`.{d}.t", "`{d}`.`t`"])
 def test_an_update_that_matches_a_row_twice(client: bigquery.Client, dataset: str, name: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t AS SELECT 1 AS k, 0 AS v UNION ALL SELECT 2, 0")
     query(client, f"CREATE TABLE {dataset}.s AS SELECT 1 AS k, 5 AS v UNION ALL SELECT 1, 6")
