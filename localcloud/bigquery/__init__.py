@@ -45,9 +45,9 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 
 And some that are no errors: there is no Storage API, so that the Python client's ``to_arrow`` and ``to_dataframe`` need
 ``create_bqstorage_client=False`` for more than 10,000 rows; the rows of the last 200 queries are kept in memory, and
-are gone after a restart; the schema detected in CSV and JSON is DuckDB's guess; CAST of x.5 to INT64
-rounds half to even (2.5 gives 2), where BigQuery rounds away from zero as ``ROUND`` does in both, and CAST of the string
-'2.5' to INT64 rounds, where BigQuery fails; whether a MERGE or UPDATE changes a row twice is looked up by a join of its
-own before it runs, which doubles its time; ``MERGE ... ON FALSE`` is quadratic; an
-object whose name starts with a dot and ends in digits looks like an unfinished upload and is not read.
+are gone after a restart; the schema detected in CSV and JSON is DuckDB's guess; CAST of x.5 to INT64 rounds half to
+even (2.5 gives 2), where BigQuery rounds away from zero as ``ROUND`` does in both, and CAST of the string '2.5' to
+INT64 rounds, where BigQuery fails; whether a MERGE or UPDATE changes a row twice is looked up by a join of its own
+before it runs, which doubles its time; ``MERGE ... ON FALSE`` is quadratic; an object whose name starts with a dot and
+ends in digits looks like an unfinished upload and is not read.
 """
