@@ -18,7 +18,7 @@ def _render(template: str, *, dataset: Dataset = GREEN, **differences: Any) -> s
         "dag_run": SimpleNamespace(partition_key="2021-01", logical_date=None),
         "params": {},
         "run_id": "one",
-        "var": {"value": SimpleNamespace(work_dir="/work")},
+        "var": {"value": SimpleNamespace(work_dir="/files")},
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.globals.update(dataset=dataset, **MACROS)
@@ -56,13 +56,13 @@ RUN_IDS = [
 def test_a_run_has_a_folder_of_its_own_and_it_is_in_the_work_dir() -> None:
     folders = [_render("{{ run_dir() }}", run_id=run_id) for run_id in RUN_IDS]
     for folder in folders:
-        assert re.fullmatch(r"/work/green_web_to_gcs/[\w.-]+-[0-9a-f]{10}", folder)
+        assert re.fullmatch(r"/files/green_web_to_gcs/[\w.-]+-[0-9a-f]{10}", folder)
         assert len(folder.rpartition("/")[2]) <= 255
     assert len(set(folders)) == len(folders)
 
 
 def test_a_work_dir_may_end_with_a_slash() -> None:
-    with_slash = {"value": SimpleNamespace(work_dir="/work/")}
+    with_slash = {"value": SimpleNamespace(work_dir="/files/")}
     assert _render("{{ run_dir() }}", var=with_slash) == _render("{{ run_dir() }}")
 
 
