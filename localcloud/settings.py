@@ -27,8 +27,8 @@ class Settings:
         gcs_port, bigquery_port, postgres_port, source_port: TCP ports on 127.0.0.1.
         project: the Google Cloud project id that the emulators answer for.
         lake_bucket: the bucket that ``up`` creates.
-        source: what the source server serves: ``synthetic``, or a folder in the mirror's layout. Other values
-            (``dtc``, ``tlc``, an http(s) URL) name a source elsewhere; then no source server is started.
+        source: what the source server serves: ``synthetic``, or a folder in the mirror's or the TLC's layout. Other
+            values (``dtc``, ``tlc``, an http(s) URL) name a source elsewhere; then no source server is started.
         synthetic_rows: rows of one synthetic month.
     """
 

@@ -1,4 +1,4 @@
-"""The trip-data source on this machine: a server in the layout of the DataTalksClub release mirror.
+"""The trip-data source on this machine: a server in the layouts of the DataTalksClub release mirror and of the TLC.
 
 It serves a folder, or months that it generates. ``python -m localcloud.source`` runs it.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from localcloud.processes import Process, ProcessError, answers
 from localcloud.settings import REPOSITORY, Settings
+from localcloud.source.layouts import LAYOUTS
 
 NAME = "source"
 ELSEWHERE = ("dtc", "tlc")
@@ -19,7 +20,7 @@ def process(settings: Settings) -> Process | None:
     """The source server that ``settings.source`` asks for, or None if that names a source elsewhere.
 
     Raises:
-        ProcessError: it names a folder that does not exist, or holds no dataset in the mirror's layout.
+        ProcessError: it names a folder that does not exist, or holds no month in one of the layouts.
     """
     if settings.source in ELSEWHERE or settings.source.startswith(("http://", "https://")):
         return None
@@ -42,21 +43,24 @@ def process(settings: Settings) -> Process | None:
 
 
 def check_folder(folder: Path) -> Path:
-    """Return ``folder`` as an absolute path if it holds trip data in the mirror's layout.
+    """Return ``folder`` as an absolute path if it holds trip data in the mirror's or in the TLC's layout.
 
     A path that is not absolute counts from the working directory.
 
     Raises:
-        ProcessError: it does not exist, or has no ``<dataset>/<dataset>_tripdata_<YYYY-MM>.csv.gz``.
+        ProcessError: it does not exist, or has no file in one of the layouts; the message names both.
     """
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
         raise ProcessError(
             f"SOURCE={folder} is no folder; SOURCE is synthetic, dtc, tlc, an http(s) URL, or a folder with trip data"
         )
-    if not any(path.name.startswith(f"{path.parent.name}_tripdata_") for path in folder.glob("*/*_tripdata_*.csv.gz")):
-        raise ProcessError(
-            f"SOURCE={folder} holds no trip data: expected <dataset>/<dataset>_tripdata_<YYYY-MM>.csv.gz in it, for "
-            f"example green/green_tripdata_2021-01.csv.gz"
-        )
+    if not any(
+        layout.parse(path.relative_to(folder).as_posix())
+        for layout in LAYOUTS
+        for path in folder.glob(layout.file("*", "*"))
+    ):
+        expected = " or ".join(layout.file("<dataset>", "<YYYY-MM>") for layout in LAYOUTS)
+        examples = " or ".join(layout.file("green", "2021-01") for layout in LAYOUTS)
+        raise ProcessError(f"SOURCE={folder} holds no trip data: expected {expected} in it, for example {examples}")
     return folder

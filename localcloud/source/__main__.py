@@ -3,6 +3,7 @@
 python -m localcloud.source --port 8090 --folder DIR
 python -m localcloud.source --port 8090 --synthetic CACHE_DIR --rows 100000
 python -m localcloud.source generate yellow 2021-01 OUT.csv.gz --rows 1440000
+python -m localcloud.source generate yellow 2021-01 OUT.parquet --defect far-year --defect cut-short
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from localcloud.settings import HOST
 from localcloud.source.datasets import DATASETS
+from localcloud.source.defects import DEFECTS, DefectError
 from localcloud.source.months import Month
 from localcloud.source.synthetic import write_month
 
@@ -31,14 +33,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _generate(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m localcloud.source generate", description="Write a synthetic month."
+        prog="python -m localcloud.source generate",
+        description="Write a synthetic month.",
+        epilog="\n".join(["defects, and what the file then has:", *_defect_lines()]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", choices=list(DATASETS))
     parser.add_argument("month", type=Month.parse, help="YYYY-MM")
-    parser.add_argument("path", type=Path, help="the csv.gz file to write")
+    parser.add_argument("path", type=Path, help="the file to write: .parquet, .csv, or else csv.gz")
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS)
+    parser.add_argument(
+        "--defect",
+        action="append",
+        default=[],
+        choices=list(DEFECTS),
+        metavar="NAME",
+        help="a drift or defect that the file is to have, see below; can be given several times",
+    )
     options = parser.parse_args(words)
-    write_month(options.dataset, options.month, options.path, rows=options.rows)
+    try:
+        write_month(options.dataset, options.month, options.path, rows=options.rows, defects=options.defect)
+    except DefectError as error:
+        parser.error(str(error))
+
+
+def _defect_lines() -> list[str]:
+    width = max(map(len, DEFECTS)) + 2
+    return [
+        f"  {name:{width}}{defect.description} ({', '.join(sorted(each.value for each in defect.formats))})"
+        for name, defect in DEFECTS.items()
+    ]
 
 
 def _serve(words: Sequence[str]) -> None:
@@ -48,7 +72,7 @@ def _serve(words: Sequence[str]) -> None:
     parser.add_argument("--host", default=HOST, help=f"the address to listen on; {HOST} if not given")
     parser.add_argument("--port", type=int, required=True)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--folder", type=Path, help="serve this folder in the mirror's layout")
+    what.add_argument("--folder", type=Path, help="serve this folder, in the mirror's or the TLC's layout")
     what.add_argument("--synthetic", type=Path, metavar="CACHE_DIR", help="generate months, and keep them here")
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="of a synthetic month")
     options = parser.parse_args(words)

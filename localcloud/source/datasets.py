@@ -1,4 +1,6 @@
-"""The synthetic datasets: which columns a file has, and how its rows are drawn.
+"""The synthetic datasets: which columns the mirror's files have, and how their rows are drawn.
+
+The TLC's Parquet files have the same rows; ``tlc`` says what they have beyond this.
 
 Every value is a whole number here: a moment in seconds, an amount or a distance in hundredths, a place in a vocabulary.
 The shares and quantiles were measured on published months; no row is copied from one.
@@ -30,6 +32,8 @@ class Kind(Enum):
 
 Vocabulary = tuple[str, ...]
 Columns = dict[str, Ints]
+
+FLAG: Vocabulary = ("N", "Y")
 
 
 @dataclass(frozen=True)
@@ -419,8 +423,8 @@ _BASES = tuple(f"B{9 + index * 37 % 3300:05}" for index in range(420))
 _PADDED_BASES = tuple(base.ljust(15) if index % 11 == 0 else base for index, base in enumerate(_BASES))
 _AFFILIATES = (*_PADDED_BASES, "B02533\N{NO-BREAK SPACE}")
 _BROKEN_AFFILIATE = len(_AFFILIATES) - 1
-_LICENSES: Vocabulary = ("HV0003", "HV0004", "HV0005")
-_HIGH_VOLUME_BASES: Vocabulary = tuple(f"B0{2395 + index * 17}" for index in range(28))
+LICENSES: Vocabulary = ("HV0003", "HV0004", "HV0005")
+HIGH_VOLUME_BASES: Vocabulary = tuple(f"B0{2395 + index * 17}" for index in range(28))
 _FAR_FUTURE = 33_105_888_000  # in the year 3019: beyond what timestamps in nanoseconds can hold
 
 
@@ -452,7 +456,7 @@ def _high_volume(part: Part) -> Columns:
     )
     return {
         "hvfhs_license_num": draws.pick(weighted({0: 720, 1: 10, 2: 270}), size),
-        "dispatching_base_num": draws.below(len(_HIGH_VOLUME_BASES), size),
+        "dispatching_base_num": draws.below(len(HIGH_VOLUME_BASES), size),
         "pickup_datetime": pickup,
         "dropoff_datetime": pickup + draws.between(90, 3600, size),
         "PULocationID": draws.pick(zones.ANYWHERE, size),
@@ -467,14 +471,13 @@ def _no_tail(_month: Month) -> int:
 
 # -- the registry ------------------------------------------------------------------------------------------------------
 
-_FLAG: Vocabulary = ("N", "Y")
 _M, _A, _N = Kind.MOMENT, Kind.AMOUNT, Kind.NUMBER
 
 DATASETS: Mapping[str, Dataset] = {
     "yellow": Dataset(
         columns={
             **{"VendorID": _N, "tpep_pickup_datetime": _M, "tpep_dropoff_datetime": _M, "passenger_count": _N},
-            **{"trip_distance": _A, "RatecodeID": _N, "store_and_fwd_flag": _FLAG, "PULocationID": _N},
+            **{"trip_distance": _A, "RatecodeID": _N, "store_and_fwd_flag": FLAG, "PULocationID": _N},
             **{"DOLocationID": _N, "payment_type": _N},
             **dict.fromkeys(_YELLOW_AMOUNTS, _A),
         },
@@ -484,7 +487,7 @@ DATASETS: Mapping[str, Dataset] = {
     ),
     "green": Dataset(
         columns={
-            **{"VendorID": _N, "lpep_pickup_datetime": _M, "lpep_dropoff_datetime": _M, "store_and_fwd_flag": _FLAG},
+            **{"VendorID": _N, "lpep_pickup_datetime": _M, "lpep_dropoff_datetime": _M, "store_and_fwd_flag": FLAG},
             **{"RatecodeID": _N, "PULocationID": _N, "DOLocationID": _N, "passenger_count": _N, "trip_distance": _A},
             **{"fare_amount": _A, "extra": _A, "mta_tax": _A, "tip_amount": _A, "tolls_amount": _A, "ehail_fee": _A},
             **{"improvement_surcharge": _A, "total_amount": _A, "payment_type": _N, "trip_type": _N},
@@ -505,7 +508,7 @@ DATASETS: Mapping[str, Dataset] = {
     ),
     "fhvhv": Dataset(
         columns={
-            **{"hvfhs_license_num": _LICENSES, "dispatching_base_num": _HIGH_VOLUME_BASES, "pickup_datetime": _M},
+            **{"hvfhs_license_num": LICENSES, "dispatching_base_num": HIGH_VOLUME_BASES, "pickup_datetime": _M},
             **{"dropoff_datetime": _M, "PULocationID": _N, "DOLocationID": _N, "SR_Flag": _N},
         },
         main=_high_volume,

@@ -10,7 +10,6 @@ import numpy as np
 
 from localcloud.source.draws import Draws, Ints
 
-FIRST_MONTH = (2019, 1)
 PUBLICATION_DELAY = 2
 """The TLC publishes a month about this many months later."""
 

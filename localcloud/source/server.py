@@ -1,4 +1,4 @@
-"""The HTTP server of the trip-data source: ``/<dataset>/<dataset>_tripdata_<YYYY-MM>.csv.gz`` and the zones.
+"""The HTTP server of the trip-data source: the months in the mirror's and in the TLC's layout, and the zones.
 
 Answers GET and HEAD as a release mirror does: strong entity tags, modification times, ranges, conditional requests.
 """
@@ -6,7 +6,6 @@ Answers GET and HEAD as a release mirror does: strong entity tags, modification 
 from __future__ import annotations
 
 import os
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -22,12 +21,16 @@ from starlette.staticfiles import StaticFiles
 
 from localcloud.settings import HOST
 from localcloud.source import zones
-from localcloud.source.datasets import DATASETS
-from localcloud.source.months import FIRST_MONTH, Month, latest_month
+from localcloud.source.layouts import LAYOUTS, MIRROR, TLC, Layout
+from localcloud.source.months import Month, latest_month
 from localcloud.source.synthetic import VERSION, write_atomically, write_month
 
 ZONES_PATH = "misc/taxi_zone_lookup.csv"
-_MONTH_PATH = re.compile(r"(?P<dataset>[a-z]+)/(?P=dataset)_tripdata_(?P<month>\d{4}-\d{2})\.csv\.gz", re.ASCII)
+_CONTENT_TYPES = {
+    ".gz": "application/gzip",  # the body is the compressed file itself
+    ".csv": "text/csv; charset=utf-8",
+    ".parquet": "application/vnd.apache.parquet",
+}
 _ZONES_MODIFIED = 1_577_836_800  # 2020-01-01
 _DRAIN_SECONDS = 2
 
@@ -39,16 +42,13 @@ class Source(ABC):
         """The file behind the URL path ``path``, without its leading slash; None if there is none."""
         if path == ZONES_PATH:
             return self.zones()
-        match = _MONTH_PATH.fullmatch(path)
-        if match is None:
-            return None
-        try:
-            return self.month(match["dataset"], Month.parse(match["month"]))
-        except ValueError:
-            return None
+        for layout in LAYOUTS:
+            if found := layout.parse(path):
+                return self.month(layout, *found)
+        return None
 
     @abstractmethod
-    def month(self, dataset: str, month: Month) -> Path | None:
+    def month(self, layout: Layout, dataset: str, month: Month) -> Path | None:
         """The file of one month, or None; may take its time."""
 
     @abstractmethod
@@ -56,23 +56,23 @@ class Source(ABC):
         """The zone lookup table, or None."""
 
     @abstractmethod
-    def describe(self) -> str:
-        """What there is, for people who ask for what is not."""
+    def describe(self, layout: Layout) -> str:
+        """What there is in that layout, for people who ask for what is not."""
 
 
 class Folder(Source):
-    """Serves a folder in the mirror's layout, and only the files that belong to it."""
+    """Serves a folder in either layout, or in both, and only the files that belong to them."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def month(self, dataset: str, month: Month) -> Path | None:
-        return self._existing(f"{dataset}/{dataset}_tripdata_{month}.csv.gz")
+    def month(self, layout: Layout, dataset: str, month: Month) -> Path | None:
+        return self._existing(layout.file(dataset, month))
 
     def zones(self) -> Path | None:
         return self._existing(ZONES_PATH)
 
-    def describe(self) -> str:
+    def describe(self, layout: Layout) -> str:
         return f"the files of {self._root}"
 
     def _existing(self, name: str) -> Path | None:
@@ -88,10 +88,11 @@ class Synthetic(Source):
         self._rows = rows
         self._locks: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
-    def month(self, dataset: str, month: Month) -> Path | None:
-        if dataset not in DATASETS or not Month(*FIRST_MONTH) <= month <= latest_month():
+    def month(self, layout: Layout, dataset: str, month: Month) -> Path | None:
+        first = layout.first_months.get(dataset)
+        if first is None or not first <= month <= latest_month():
             return None
-        path = self._folder / dataset / f"{dataset}_tripdata_{month}.csv.gz"
+        path = self._folder / layout.file(dataset, month)
         with self._locks[path]:
             if not path.exists():
                 write_month(dataset, month, path, rows=self._rows)
@@ -105,8 +106,13 @@ class Synthetic(Source):
                 write_atomically(path, lambda file: file.write(content), modified=_ZONES_MODIFIED + VERSION)
         return path
 
-    def describe(self) -> str:
-        return f"synthetic months of {', '.join(DATASETS)} from {Month(*FIRST_MONTH)} to {latest_month()}"
+    def describe(self, layout: Layout) -> str:
+        firsts = layout.first_months
+        if len(set(firsts.values())) == 1:
+            begins = f"{', '.join(firsts)} from {next(iter(firsts.values()))}"
+        else:
+            begins = ", ".join(f"{dataset} from {first}" for dataset, first in firsts.items())
+        return f"synthetic months of {begins} to {latest_month()}"
 
 
 class Files(StaticFiles):
@@ -120,12 +126,12 @@ class Files(StaticFiles):
         name = request.url.path.removeprefix("/")
         path = await anyio.to_thread.run_sync(self._source.find, name)
         if path is None:
-            text = f"{name} is not here. This source has {self._source.describe()}, and {ZONES_PATH}.\n"
-            return PlainTextResponse(text, status_code=404)
+            layout = TLC if name.startswith(f"{TLC.folder}/") else MIRROR
+            text = f"{name} is not here. This source has {self._source.describe(layout)}, and {ZONES_PATH}.\n"
+            return PlainTextResponse(text, status_code=layout.missing)
         response = self.file_response(path, os.stat(path), request.scope)
         if response.status_code != 304:
-            # Not "text/csv", as the library guesses from the name: the body is the compressed file itself.
-            response.headers["content-type"] = "application/gzip" if path.suffix == ".gz" else "text/csv; charset=utf-8"
+            response.headers["content-type"] = _CONTENT_TYPES[path.suffix]  # not what the library guesses
         return response
 
 

@@ -23,6 +23,12 @@ YELLOW_PICKUPS = weighted({zone: _BUSY_YELLOW.get(zone, 4) for zone in range(1, 
 YELLOW_DROPOFFS = weighted({zone: _BUSY_YELLOW.get(zone, 8) * 3 // 4 + 3 for zone in range(1, 266)})
 GREEN_PICKUPS = weighted({zone: _BUSY_GREEN.get(zone, 14) for zone in range(1, 266)})
 GREEN_DROPOFFS = weighted({zone: _BUSY_GREEN.get(zone, 56) // 2 + 4 for zone in range(1, 266)})
+# The zones of the fee for the center, which began in 2025.
+CENTER = (
+    *(13, 43, 48, 50, 68, 79, 87, 90, 100, 107, 113, 114, 137, 148, 158, 161, 162, 163, 164, 170, 186, 230, 234),
+    *(246, 249),
+)
+AIRPORTS_WITH_FEE = (JFK_AIRPORT, LAGUARDIA_AIRPORT)
 ANYWHERE = weighted({zone: 1 if zone in (NEWARK_AIRPORT, UNKNOWN, OUTSIDE) else 20 for zone in range(1, 266)})
 
 _BOROUGHS = ("Bronx", "Brooklyn", "Queens", "Staten Island")
