@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,32 +80,24 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, modifie
 def _tables(name: str, month: Month, rows: int, file_format: Format) -> Iterator[pa.Table]:
     """The rows of one file in tables of up to ``CHUNK_ROWS`` rows, and before them a table without rows."""
     yield to_table(name, month, defaultdict(lambda: np.empty(0, dtype=np.int64)), file_format)
-    tail_rows = rows * DATASETS[name].tail_share(month) // 1000
+    dataset = DATASETS[name]
+    tail_rows = rows * dataset.tail_share(month) // 1000
     for is_tail, block_rows in ((0, rows - tail_rows), (1, tail_rows)):
         for begin in range(0, block_rows, CHUNK_ROWS):
-            key = (VERSION, int.from_bytes(name.encode()), month.year, month.number, rows, is_tail, begin)
             part = Part(
                 month=month,
                 positions=np.arange(begin, min(begin + CHUNK_ROWS, block_rows), dtype=np.int64),
                 rows=block_rows,
-                draws=Draws(*key),
+                draws=Draws(VERSION, int.from_bytes(name.encode()), month.year, month.number, rows, is_tail, begin),
             )
-            # Others for the columns that only Parquet has, so that the columns of both layouts are drawn the same.
-            more = replace(part, draws=Draws(*key, 1)) if file_format is Format.PARQUET else None
+            columns = (dataset.tail if is_tail else dataset.main)(part)
             with_defects = not is_tail and rows >= FEWEST_ROWS_WITH_DEFECTS
-            yield to_table(name, month, _draw(name, part, more, bool(is_tail), with_defects), file_format)
-
-
-def _draw(name: str, part: Part, more: Part | None, is_tail: bool, with_defects: bool) -> Columns:
-    """The columns of ``part``, and if there is ``more``, those that only Parquet has."""
-    dataset = DATASETS[name]
-    columns = (dataset.tail if is_tail else dataset.main)(part)
-    strays = _stray(dataset, part, columns) if with_defects else None
-    if more:
-        columns |= tlc.more_columns(name, more, columns)
-    if strays is not None:
-        _repeat_rows(part, columns, apart_from=strays)
-    return columns
+            strays = _stray(dataset, part, columns) if with_defects else None
+            if file_format is Format.PARQUET:  # after the draws for the columns of both layouts, which stay the same
+                columns |= tlc.more_columns(name, part, columns)
+            if strays is not None:
+                _repeat_rows(part, columns, apart_from=strays)
+            yield to_table(name, month, columns, file_format)
 
 
 def _stray(dataset: Dataset, part: Part, columns: Columns) -> Ints:

@@ -85,7 +85,7 @@ def fields(dataset: str, month: Month) -> list[Field]:
 
 
 def more_columns(dataset: str, part: Part, columns: Columns) -> Columns:
-    """What the Parquet file has beyond ``columns``, those of the mirror; ``part`` has draws of its own for them."""
+    """What the Parquet file has beyond ``columns``, those of the mirror."""
     if dataset == "fhvhv":
         return {**_high_volume(part, columns), "cbd_congestion_fee": _center_fee(columns, 150)}
     if dataset == "yellow":

@@ -19,9 +19,12 @@ import pyarrow.csv
 import pytest
 import requests
 
+from localcloud.processes import ProcessError
 from localcloud.settings import REPOSITORY
+from localcloud.source import check_folder
 
 GREEN = "/green/green_tripdata_2021-01.csv.gz"
+TLC_GREEN = "/trip-data/green_tripdata_2021-01.parquet"
 ZONES = "/misc/taxi_zone_lookup.csv"
 ROWS = 100_000
 
@@ -100,8 +103,16 @@ def server(serve, cache: Path) -> Server:
 # -- HTTP --------------------------------------------------------------------------------------------------------------
 
 
-def test_get_and_head_agree(server: Server) -> None:
-    got, head = server.get(GREEN), server.request("HEAD", GREEN)
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        (GREEN, "application/gzip"),
+        (TLC_GREEN, "application/vnd.apache.parquet"),
+        (ZONES, "text/csv; charset=utf-8"),
+    ],
+)
+def test_get_and_head_agree(server: Server, path: str, content_type: str) -> None:
+    got, head = server.get(path), server.request("HEAD", path)
     assert (got.status_code, head.status_code) == (200, 200)
     assert int(got.headers["Content-Length"]) == len(got.content) == int(head.headers["Content-Length"])
     assert head.content == b""
@@ -109,33 +120,35 @@ def test_get_and_head_agree(server: Server) -> None:
         assert got.headers[name] == head.headers[name]
     assert got.headers["ETag"].startswith('"')
     assert got.headers["Accept-Ranges"] == "bytes"
-    assert got.headers["Content-Type"] == "application/gzip"
+    assert got.headers["Content-Type"] == content_type
     assert "Content-Encoding" not in got.headers
 
 
-def test_ranges(server: Server) -> None:
-    whole = server.get(GREEN).content
+@pytest.mark.parametrize("path", [GREEN, TLC_GREEN])
+def test_ranges(server: Server, path: str) -> None:
+    whole = server.get(path).content
     for wanted, part in (
         ("bytes=0-9", whole[:10]),
         ("bytes=1000-", whole[1000:]),
         ("bytes=-7", whole[-7:]),
         (f"bytes=10-{len(whole) * 2}", whole[10:]),
     ):
-        got = server.get(GREEN, Range=wanted)
+        got = server.get(path, Range=wanted)
         assert got.status_code == 206
         assert got.content == part
         assert int(got.headers["Content-Length"]) == len(part)
-    assert server.get(GREEN, Range="bytes=5-6").headers["Content-Range"] == f"bytes 5-6/{len(whole)}"
-    beyond = server.get(GREEN, Range=f"bytes={len(whole)}-")
+    assert server.get(path, Range="bytes=5-6").headers["Content-Range"] == f"bytes 5-6/{len(whole)}"
+    beyond = server.get(path, Range=f"bytes={len(whole)}-")
     assert beyond.status_code == 416
     assert beyond.headers["Content-Range"] == f"bytes */{len(whole)}"
 
 
-def test_if_range_resumes_only_the_same_file(server: Server) -> None:
-    head = server.request("HEAD", GREEN).headers
-    assert server.get(GREEN, Range="bytes=5-", If_Range=head["ETag"]).status_code == 206
-    assert server.get(GREEN, Range="bytes=5-", If_Range=head["Last-Modified"]).status_code == 206
-    other = server.get(GREEN, Range="bytes=5-", If_Range='"another"')
+@pytest.mark.parametrize("path", [GREEN, TLC_GREEN])
+def test_if_range_resumes_only_the_same_file(server: Server, path: str) -> None:
+    head = server.request("HEAD", path).headers
+    assert server.get(path, Range="bytes=5-", If_Range=head["ETag"]).status_code == 206
+    assert server.get(path, Range="bytes=5-", If_Range=head["Last-Modified"]).status_code == 206
+    other = server.get(path, Range="bytes=5-", If_Range='"another"')
     assert other.status_code == 200
     assert len(other.content) == int(head["Content-Length"])
 
@@ -184,13 +197,47 @@ def test_what_is_not_there(server: Server, path: str) -> None:
     assert "This source has synthetic months of yellow, green, fhv, fhvhv from 2019-01 to 20" in got.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/trip-data/",
+        "/trip-data/yellow_tripdata_2010-12.parquet",
+        "/trip-data/green_tripdata_2013-12.parquet",
+        "/trip-data/fhv_tripdata_2014-12.parquet",
+        "/trip-data/fhvhv_tripdata_2019-01.parquet",
+        "/trip-data/green_tripdata_2999-01.parquet",
+        "/trip-data/green_tripdata_2021-13.parquet",
+        "/trip-data/green_tripdata_2021-01.csv.gz",
+        "/trip-data/purple_tripdata_2021-01.parquet",
+        "/trip-data/%2e%2e/green/green_tripdata_2021-01.csv.gz",
+    ],
+)
+def test_tlc_layout_forbids_what_is_not_there(server: Server, path: str) -> None:
+    session = requests.Session()
+    request = session.prepare_request(requests.Request("GET", server.url))
+    request.url = server.url + path
+    got = session.send(request, timeout=10)
+    assert got.status_code == 403
+    assert (
+        "This source has synthetic months of yellow from 2011-01, green from 2014-01, fhv from 2015-01, fhvhv from "
+        "2019-02 to 20"
+    ) in got.text
+
+
+def test_first_months_of_the_tlc_layout(server: Server) -> None:
+    for name in ("yellow_tripdata_2011-01", "green_tripdata_2014-01", "fhv_tripdata_2015-01", "fhvhv_tripdata_2019-02"):
+        assert server.request("HEAD", f"/trip-data/{name}.parquet").status_code == 200
+
+
 def test_newest_month_is_two_months_old(server: Server) -> None:
     today = datetime.now()
     index = today.year * 12 + today.month - 1
     for months_ago, status_code in ((2, 200), (1, 404), (0, 404)):
         year, month = divmod(index - months_ago, 12)
-        path = f"/fhvhv/fhvhv_tripdata_{year}-{month + 1:02}.csv.gz"
-        assert server.request("HEAD", path).status_code == status_code, path
+        name = f"fhvhv_tripdata_{year}-{month + 1:02}"
+        assert server.request("HEAD", f"/fhvhv/{name}.csv.gz").status_code == status_code, name
+        status_code = 403 if status_code == 404 else status_code
+        assert server.request("HEAD", f"/trip-data/{name}.parquet").status_code == status_code, name
 
 
 def test_other_methods_are_refused(server: Server) -> None:
@@ -209,7 +256,7 @@ def test_many_first_requests_generate_once_and_get_the_same(serve, tmp_path: Pat
 
 def test_another_server_serves_the_same_bytes_under_the_same_tag(serve, server: Server, tmp_path: Path) -> None:
     second = serve("--synthetic", tmp_path, "--rows", ROWS)
-    for path in (GREEN, ZONES):
+    for path in (GREEN, TLC_GREEN, ZONES):
         one, other = server.get(path), second.get(path)
         assert one.content == other.content
         for name in ("ETag", "Last-Modified"):
@@ -218,22 +265,51 @@ def test_another_server_serves_the_same_bytes_under_the_same_tag(serve, server: 
     assert fewer.get(GREEN).headers["ETag"] != server.get(GREEN).headers["ETag"]
 
 
-def test_folder_serves_only_what_belongs_to_the_layout(serve, tmp_path: Path) -> None:
+def test_folder_serves_only_what_belongs_to_the_layouts(serve, tmp_path: Path) -> None:
     root = tmp_path / "served"
     (root / "green").mkdir(parents=True)
     (root / "misc").mkdir()
     (root / "green/green_tripdata_2017-01.csv.gz").write_bytes(b"anything")
     (root / "green/notes.txt").write_text("private")
+    (root / "trip-data").mkdir()
+    (root / "trip-data/fhv_tripdata_2009-01.parquet").write_bytes(b"something")
+    (root / "trip-data/notes.txt").write_text("private")
     (root / "misc/taxi_zone_lookup.csv").write_text("zones")
     (tmp_path / "secret").write_text("secret")
     folder = serve("--folder", root)
     assert folder.get("/green/green_tripdata_2017-01.csv.gz").content == b"anything"
+    assert folder.get("/trip-data/fhv_tripdata_2009-01.parquet").content == b"something"
+    for path in ("/trip-data/notes.txt", "/trip-data/fhv_tripdata_2009-02.parquet", TLC_GREEN):
+        assert folder.get(path).status_code == 403, path
     assert folder.get(ZONES).text == "zones"
     for path in ("/green/notes.txt", "/green/green_tripdata_2017-02.csv.gz", "/%2e%2e/secret", "/green", GREEN):
         assert folder.get(path).status_code == 404, path
     before = folder.get(ZONES).headers["ETag"]
     (root / "misc/taxi_zone_lookup.csv").write_text("other")
     assert folder.get(ZONES).headers["ETag"] != before
+
+
+@pytest.mark.parametrize("name", ["fhv/fhv_tripdata_2021-01.csv.gz", "trip-data/fhv_tripdata_2021-01.parquet"])
+def test_folder_is_accepted_in_either_layout(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    assert check_folder(tmp_path) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fhv/fhv_tripdata_2021-01.parquet", "trip-data/fhv_tripdata_2021-01.csv.gz", "fhv/x_tripdata_2021-01.csv.gz"],
+)
+def test_folder_in_no_layout_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).touch()
+    expected = (
+        "expected <dataset>/<dataset>_tripdata_<YYYY-MM>.csv.gz or trip-data/<dataset>_tripdata_<YYYY-MM>.parquet in it"
+        ", for example green/green_tripdata_2021-01.csv.gz or trip-data/green_tripdata_2021-01.parquet"
+    )
+    with pytest.raises(ProcessError) as error:
+        check_folder(tmp_path)
+    assert str(error.value) == f"SOURCE={tmp_path} holds no trip data: {expected}"
 
 
 # -- the files ---------------------------------------------------------------------------------------------------------
