@@ -18,6 +18,7 @@ from localcloud.bigquery.limits import invalid, limit, not_found
 from localcloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning
 from localcloud.bigquery.schemas import (
     Field,
+    by_name,
     duckdb_type,
     field_of_duckdb,
     normalized,
@@ -448,6 +449,9 @@ async def _alter_table(statement: Statement, tree: exp.Alter) -> Outcome:
     if table.table_type != "TABLE":
         raise invalid(f"{ref} is not allowed for this operation because it is currently a {table.table_type}.")
     _check_actions(table, actions)
+    if all(isinstance(action, exp.ColumnDef) for action in actions):
+        _add_columns(store, ref, table, actions)
+        return Outcome(statement_type="ALTER_TABLE", operation="ALTER", target=ref)
     sql = await translate(store, statement.sql, statement.project)
     with store.transaction():
         store.execute(sql)
@@ -468,6 +472,25 @@ def _check_actions(table: TableMeta, actions: Sequence[exp.Expression]) -> None:
                 raise invalid(f"Column {column} partitions or clusters the table and cannot be changed")
         else:
             raise limit(f"run ALTER TABLE ... {action.sql(dialect='bigquery')}")
+
+
+def _add_columns(store: Store, ref: TableRef, table: TableMeta, actions: Sequence[exp.Expression]) -> None:
+    """Add all columns or none. DuckDB takes them only one by one, and keeps no description."""
+    fields = table_fields(table)
+    missing: list[Field] = []
+    for action in actions:
+        (column,) = normalized([_declared_field(action)])  # type: ignore[arg-type]
+        if column["name"].lower() not in by_name([*fields, *missing]):
+            missing.append(column)
+        elif not action.args.get("exists"):
+            raise invalid(f"Column already exists: {column['name']}")
+    if not missing:
+        return
+    with store.transaction():
+        for column in missing:
+            store.execute(f"ALTER TABLE {ref.sql} ADD COLUMN {quoted(column['name'])} {duckdb_type(column)}")
+        schema = table_schema([*fields, *missing])
+        store.catalog.update_table(touched(table, store.context.clock.now(), schema_=schema))
 
 
 def _read_schema_back(store: Store, ref: TableRef, table: TableMeta) -> None:

@@ -3,14 +3,19 @@
 Columns, types, names in the lake and in the databases all come from here; ``schema`` derives the Arrow, BigQuery and
 Postgres types. Adding a dataset means adding one entry: the DAGs, the tables and the integrity tests follow.
 
+One contract holds for a dataset whatever its source: what a source's layout lacks is null. Names of columns are compared
+without regard to case, because the files' spelling changes from month to month.
+
 Sources: the TLC's data dictionaries (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page) and the headers of
 the DataTalksClub mirror's files (https://github.com/DataTalksClub/nyc-tlc-data).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import ClassVar
 
 from nyc_taxi.months import Month
@@ -26,6 +31,13 @@ class Type(Enum):
     DATETIME = "datetime"  # wall-clock time of New York, without a zone
 
 
+class Layout(Enum):
+    """Where a source keeps its files, and in which format."""
+
+    MIRROR = "mirror"  # the DataTalksClub release mirror: csv.gz, a folder for each dataset
+    TLC = "tlc"  # the TLC's own server: Parquet, one folder for all
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a dataset.
@@ -34,11 +46,21 @@ class Column:
         name: the TLC's name, in the one spelling that every store uses.
         type: its type in every store.
         description: one sentence for the table's documentation.
+        aliases: other names that files have for it; names are compared without regard to case.
+        layouts: the layouts whose files must have it. In the others it is taken where it is there, and null where not.
+        since: the first month whose files must have it; None if all must.
     """
 
     name: str
     type: Type
     description: str
+    aliases: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = (Layout.MIRROR, Layout.TLC)
+    since: Month | None = None
+
+    def is_required(self, layout: Layout, month: Month | None) -> bool:
+        """Whether a file of ``month`` in ``layout`` must have the column."""
+        return layout in self.layouts and (self.since is None or (month is not None and month >= self.since))
 
 
 # Last in every Parquet file and table: which published file a row came from.
@@ -59,7 +81,7 @@ class Dataset:
     Attributes:
         name: its name in DAG ids, in the lake and in BigQuery.
         title: its name for people.
-        source_columns: the columns its files must have, in the order that the tables keep.
+        source_columns: the columns of its files, in the order that the tables keep.
         postgres_table: its table in the database ``ny_taxi``.
         kind: which of the SQL files under ``include/sql`` are its: ``trip`` or ``lookup``.
     """
@@ -81,32 +103,19 @@ class TripDataset(Dataset):
     """A dataset published as one file a month.
 
     Attributes:
-        first_month: the first month that the source has.
+        published: the first and the last month that each layout's source has; the last is None where months are added.
         pickup_column: the pickup time; tables are clustered by it.
         pickup_zone_column: the pickup zone; second in the clustering.
     """
 
     kind: ClassVar[str] = "trip"
-    first_month: Month
+    published: Mapping[Layout, tuple[Month, Month | None]] = field(hash=False)
     pickup_column: str
     pickup_zone_column: str
 
     def file(self, month: Month) -> PublishedFile:
-        """The file of one month.
-
-        Raises:
-            ContractError: the month lies before the data begins.
-        """
-        if month < self.first_month:
-            raise ContractError(f"{self.name} begins with {self.first_month}; there is no {month}")
-        return PublishedFile(
-            dataset=self,
-            month=month,
-            source_path=f"{self.name}/{self.name}_tripdata_{month}.csv.gz",
-            lake_object=(
-                f"{self.name}/year={month.year:04d}/month={month.month:02d}/{self.name}_tripdata_{month}.parquet"
-            ),
-        )
+        """The file of one month."""
+        return PublishedFile(dataset=self, month=month)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,17 +123,15 @@ class LookupDataset(Dataset):
     """A small dataset published as one file without months; its ``source_month`` is null.
 
     Attributes:
-        source_path: where the source serves it.
-        lake_object: its object in the lake's bucket.
+        source_path: where every source serves it.
     """
 
     kind: ClassVar[str] = "lookup"
     source_path: str
-    lake_object: str
 
     def file(self) -> PublishedFile:
         """Its one file."""
-        return PublishedFile(dataset=self, month=None, source_path=self.source_path, lake_object=self.lake_object)
+        return PublishedFile(dataset=self, month=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,24 +141,41 @@ class PublishedFile:
     Attributes:
         dataset: the dataset it belongs to.
         month: the month that it publishes; None for a dataset without months.
-        source_path: where the source serves it, in the mirror's layout.
-        lake_object: the name of its object in the lake's bucket, in a Hive-style partition.
     """
 
     dataset: Dataset
     month: Month | None
-    source_path: str
-    lake_object: str
 
-    @property
-    def source_name(self) -> str:
-        """Its file name: ``green_tripdata_2021-01.csv.gz``."""
-        return self.source_path.rpartition("/")[2]
+    def source_path(self, layout: Layout) -> PurePosixPath:
+        """Where a source with that layout serves the file, below its base URL.
+
+        Raises:
+            ContractError: the month lies before the source's first.
+        """
+        if isinstance(self.dataset, LookupDataset):
+            return PurePosixPath(self.dataset.source_path)
+        assert isinstance(self.dataset, TripDataset)
+        assert self.month is not None
+        first, _ = self.dataset.published[layout]
+        if self.month < first:
+            raise ContractError(f"{self.dataset.name} begins with {first}; there is no {self.month}")
+        stem = f"{self.dataset.name}_tripdata_{self.month}"
+        if layout is Layout.TLC:
+            return PurePosixPath("trip-data", f"{stem}.parquet")
+        return PurePosixPath(self.dataset.name, f"{stem}.csv.gz")
 
     @property
     def parquet_name(self) -> str:
         """The file name of its Parquet: ``green_tripdata_2021-01.parquet``."""
-        return self.lake_object.rpartition("/")[2]
+        if isinstance(self.dataset, LookupDataset):
+            return PurePosixPath(self.dataset.source_path).with_suffix(".parquet").name
+        return f"{self.dataset.name}_tripdata_{self.month}.parquet"
+
+    @property
+    def lake_object(self) -> str:
+        """The name of its object in the lake's bucket, in a Hive-style partition where there are months."""
+        partition = f"year={self.month.year:04d}/month={self.month.month:02d}/" if self.month else ""
+        return f"{self.dataset.name}/{partition}{self.parquet_name}"
 
     @property
     def slug(self) -> str:
@@ -169,8 +193,8 @@ class PublishedFile:
         return f"{self.dataset.postgres_table}_{self.month.slug}" if self.month else self.dataset.postgres_table
 
 
-def _columns(*specs: tuple[str, Type, str]) -> tuple[Column, ...]:
-    return tuple(Column(*spec) for spec in specs)
+def _columns(*specs: tuple[str, Type, str] | Column) -> tuple[Column, ...]:
+    return tuple(spec if isinstance(spec, Column) else Column(*spec) for spec in specs)
 
 
 _VENDOR = ("VendorID", Type.INTEGER, "The provider of the record.")
@@ -189,13 +213,23 @@ _TOLLS = ("tolls_amount", Type.FLOAT, "Tolls paid in the trip, US dollars.")
 _IMPROVEMENT = ("improvement_surcharge", Type.FLOAT, "Improvement surcharge, US dollars.")
 _TOTAL = ("total_amount", Type.FLOAT, "Total charged to the passenger, without cash tips, US dollars.")
 _CONGESTION = ("congestion_surcharge", Type.FLOAT, "State congestion surcharge, US dollars.")
+_TLC_ONLY = (Layout.TLC,)
+_AIRPORT_FEE = Column("airport_fee", Type.FLOAT, "Pickup fee at the airports, US dollars.", layouts=_TLC_ONLY)
+_CBD_FEE = Column(
+    "cbd_congestion_fee",
+    Type.FLOAT,
+    "Fee of the congestion relief zone, US dollars.",
+    layouts=_TLC_ONLY,
+    since=Month(2025, 1),
+)
 
 
 YELLOW = TripDataset(
     name="yellow",
     title="Yellow taxi trips",
     postgres_table="yellow_trips",
-    first_month=Month(2019, 1),
+    # In 2009 and 2010 the TLC's files have coordinates instead of zones.
+    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2011, 1), None)},
     pickup_column="tpep_pickup_datetime",
     pickup_zone_column="PULocationID",
     source_columns=_columns(
@@ -217,6 +251,8 @@ YELLOW = TripDataset(
         _IMPROVEMENT,
         _TOTAL,
         _CONGESTION,
+        _AIRPORT_FEE,
+        _CBD_FEE,
     ),
 )
 
@@ -224,7 +260,7 @@ GREEN = TripDataset(
     name="green",
     title="Green taxi trips",
     postgres_table="green_trips",
-    first_month=Month(2019, 1),
+    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2014, 1), None)},
     pickup_column="lpep_pickup_datetime",
     pickup_zone_column="PULocationID",
     source_columns=_columns(
@@ -248,6 +284,70 @@ GREEN = TripDataset(
         _PAYMENT,
         ("trip_type", Type.INTEGER, "1 street-hail, 2 dispatch."),
         _CONGESTION,
+        _CBD_FEE,
+    ),
+)
+
+_DISPATCHING_BASE = ("dispatching_base_num", Type.STRING, "Licence number of the base that dispatched the trip.")
+_SHARED_RIDE = ("SR_Flag", Type.INTEGER, "1 if the trip was part of a shared ride, else empty.")
+
+FHV = TripDataset(
+    name="fhv",
+    title="For-hire vehicle trips",
+    postgres_table="fhv_trips",
+    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2015, 1), None)},
+    pickup_column="pickup_datetime",
+    pickup_zone_column="PUlocationID",
+    source_columns=_columns(
+        _DISPATCHING_BASE,
+        ("pickup_datetime", Type.DATETIME, "When the trip began."),
+        ("dropOff_datetime", Type.DATETIME, "When the trip ended."),
+        ("PUlocationID", Type.INTEGER, "Taxi zone in which the trip began."),
+        ("DOlocationID", Type.INTEGER, "Taxi zone in which the trip ended."),
+        _SHARED_RIDE,
+        ("Affiliated_base_number", Type.STRING, "Licence number of the base that the vehicle is affiliated with."),
+    ),
+)
+
+FHVHV = TripDataset(
+    name="fhvhv",
+    title="High-volume for-hire vehicle trips",
+    postgres_table="fhvhv_trips",
+    published={Layout.MIRROR: (Month(2019, 2), Month(2021, 7)), Layout.TLC: (Month(2019, 2), None)},
+    pickup_column="pickup_datetime",
+    pickup_zone_column="PULocationID",
+    source_columns=_columns(
+        ("hvfhs_license_num", Type.STRING, "Licence number of the high-volume company."),
+        _DISPATCHING_BASE,
+        ("pickup_datetime", Type.DATETIME, "When the trip began."),
+        ("dropoff_datetime", Type.DATETIME, "When the trip ended."),
+        _PICKUP_ZONE,
+        _DROPOFF_ZONE,
+        Column(*_SHARED_RIDE, layouts=(Layout.MIRROR,)),
+        *(
+            Column(*spec, layouts=_TLC_ONLY)
+            for spec in (
+                ("originating_base_num", Type.STRING, "Licence number of the base that took the request."),
+                ("request_datetime", Type.DATETIME, "When the passenger asked for the trip."),
+                ("on_scene_datetime", Type.DATETIME, "When the driver arrived at the pickup; accessible vehicles only."),
+                ("trip_miles", Type.FLOAT, "Miles of the passenger trip."),
+                ("trip_time", Type.INTEGER, "Seconds of the passenger trip."),
+                ("base_passenger_fare", Type.FLOAT, "Fare before tolls, tips, taxes and fees, US dollars."),
+                ("tolls", Type.FLOAT, "Tolls paid in the trip, US dollars."),
+                ("bcf", Type.FLOAT, "Black Car Fund, US dollars."),
+                ("sales_tax", Type.FLOAT, "Sales tax, US dollars."),
+                _CONGESTION,
+                ("airport_fee", Type.FLOAT, "Fee at the airports, US dollars."),
+                ("tips", Type.FLOAT, "Tips, US dollars."),
+                ("driver_pay", Type.FLOAT, "Paid to the driver, without tolls and tips, US dollars."),
+                ("shared_request_flag", Type.STRING, "Y if the passenger agreed to share the ride."),
+                ("shared_match_flag", Type.STRING, "Y if the ride was shared."),
+                ("access_a_ride_flag", Type.STRING, "Y if the trip was on behalf of the MTA."),
+                ("wav_request_flag", Type.STRING, "Y if a wheelchair-accessible vehicle was asked for."),
+                ("wav_match_flag", Type.STRING, "Y if the vehicle was wheelchair-accessible."),
+            )
+        ),
+        _CBD_FEE,
     ),
 )
 
@@ -256,7 +356,6 @@ ZONES = LookupDataset(
     title="Taxi zones",
     postgres_table="taxi_zones",
     source_path="misc/taxi_zone_lookup.csv",
-    lake_object="zones/taxi_zone_lookup.parquet",
     source_columns=_columns(
         ("LocationID", Type.INTEGER, "Id of the zone; trips refer to it."),
         ("Borough", Type.STRING, "Borough of the zone."),
@@ -265,7 +364,7 @@ ZONES = LookupDataset(
     ),
 )
 
-TRIP_DATASETS: tuple[TripDataset, ...] = (YELLOW, GREEN)
+TRIP_DATASETS: tuple[TripDataset, ...] = (YELLOW, GREEN, FHV, FHVHV)
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (*TRIP_DATASETS, ZONES)}
 
 

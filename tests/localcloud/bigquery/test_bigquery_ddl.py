@@ -224,6 +224,30 @@ def test_alter_table(client: bigquery.Client, dataset: str) -> None:
         query(client, f"ALTER TABLE {dataset}.t DROP COLUMN source_month")
 
 
+def test_alter_table_adds_the_columns_that_are_missing(client: bigquery.Client, dataset: str) -> None:
+    query(client, f"CREATE TABLE {dataset}.t ({COLUMNS}) PARTITION BY source_month")
+    query(client, f"INSERT INTO {dataset}.t (VendorID) VALUES (1)")
+    before = [(f.name, f.field_type, f.mode, f.description) for f in client.get_table(f"{dataset}.t").schema]
+    add = (
+        f"ALTER TABLE {dataset}.t ADD COLUMN IF NOT EXISTS `vendorid` INT64,"
+        " ADD COLUMN IF NOT EXISTS `Fee` FLOAT64 OPTIONS (description = 'dollars'),"
+        " ADD COLUMN IF NOT EXISTS `more` STRING"
+    )
+    query(client, add)
+    altered = client.get_table(f"{dataset}.t")
+    fields = [(f.name, f.field_type, f.mode, f.description) for f in altered.schema]
+    assert fields == [*before, ("Fee", "FLOAT", "NULLABLE", "dollars"), ("more", "STRING", "NULLABLE", None)]
+    assert layout(client, f"{dataset}.t") == ("DAY", "source_month")
+    assert query(client, f"SELECT VendorID, Fee, more FROM {dataset}.t") == [(1, None, None)]
+    query(client, add)
+    assert client.get_table(f"{dataset}.t").modified == altered.modified
+    with pytest.raises(BadRequest, match="Column already exists: FEE"):
+        query(client, f"ALTER TABLE {dataset}.t ADD COLUMN another STRING, ADD COLUMN FEE FLOAT64")
+    with pytest.raises(BadRequest, match="Cannot add the required column fee2"):
+        query(client, f"ALTER TABLE {dataset}.t ADD COLUMN another STRING, ADD COLUMN fee2 FLOAT64 NOT NULL")
+    assert [f.name for f in client.get_table(f"{dataset}.t").schema] == [name for name, *_ in fields]
+
+
 def test_not_null_is_enforced(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS})")
     with pytest.raises(BadRequest):

@@ -1,4 +1,4 @@
-"""What the SQL templates find in Airflow's context, for sqlfluff: a run of the green month 2021-01.
+"""What the SQL templates find in Airflow's context, for sqlfluff: a run of the green month 2021-01, or of 2021.
 
 sqlfluff makes the names of this module known to Jinja; ``pyproject.toml`` names the folder.
 """
@@ -10,13 +10,17 @@ from types import SimpleNamespace
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "plugins"))
 
 from nyc_taxi.datasets import GREEN as dataset
+from nyc_taxi.datasets import TRIP_DATASETS as trip_datasets
 from nyc_taxi.datasets import PublishedFile
 from nyc_taxi.months import Month
 from nyc_taxi.schema import bigquery_type, postgres_type
 
-__all__ = ["bigquery_type", "dataset", "file", "postgres_type", "staging_table", "ti"]
+__all__ = ["bigquery_type", "dataset", "file", "postgres_type", "staging_table", "ti", "trip_datasets", "year"]
 
-ti = SimpleNamespace(try_number=1, xcom_pull=lambda task_id: f"staging.{staging_table()}_1")
+ti = SimpleNamespace(
+    try_number=1,
+    xcom_pull=lambda task_id: {"check_months": ["green"], "load_staging": f"staging.{staging_table()}_1"}[task_id],
+)
 
 
 def file() -> PublishedFile:
@@ -25,3 +29,7 @@ def file() -> PublishedFile:
 
 def staging_table() -> str:
     return "green_2021_01_0123456789"
+
+
+def year() -> int:
+    return 2021

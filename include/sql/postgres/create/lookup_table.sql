@@ -8,3 +8,5 @@ CREATE TABLE IF NOT EXISTS public.{{ dataset.postgres_table }} (
     "{{ column.name }}" {{ postgres_type(column) }}{{ "," if not loop.last }}
     {%- endfor %}
 );
+
+{% include "postgres/create/columns.sql" %}

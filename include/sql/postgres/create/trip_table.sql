@@ -9,3 +9,5 @@ CREATE TABLE IF NOT EXISTS public.{{ dataset.postgres_table }} (
     {{- " NOT NULL" if column.name in ("source_month", "source_file") }}{{ "," if not loop.last }}
     {%- endfor %}
 ) PARTITION BY LIST (source_month);
+
+{% include "postgres/create/columns.sql" %}
