@@ -1,13 +1,14 @@
 """From the web to the lake: one month of trips, or the zones, as one Parquet object in GCS.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months back; past months by backfill
+- **Schedule** monthly, for the month two months back, for whose publication the run waits; past months by backfill
 - **Input** the month's file at the connection `taxi_source`
 - **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset
   `lake_<dataset>`
 - **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file
   that does not follow the contract, fails without retries; the lake keeps what it had.
-- **Rerun** clear the run, or start one with the same `month`. The object is replaced whole.
+- **Rerun** start it with the same `month`, or clear the run. A month whose file at the source and contract are
+  unchanged is skipped; with `force` its object is replaced whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from __future__ import annotations
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import dag_args, lake_asset, monthly, run_params, updates
+from nyc_taxi.dag_defaults import lake_asset, monthly, source_dag_args, source_params, updates
 from nyc_taxi.datasets import DATASETS
-from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet
+from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
 
 for dataset in DATASETS.values():
     with DAG(
@@ -25,11 +26,19 @@ for dataset in DATASETS.values():
         description=f"{dataset.title}: from the web to the lake",
         doc_md=__doc__,
         schedule=monthly(dataset),
-        params=run_params(dataset),
+        params=source_params(dataset),
         tags=["nyc-taxi", "lake", dataset.name],
-        **dag_args(dataset),
+        **source_dag_args(dataset),
     ):
-        to_parquet, remove_files = fetch_parquet()
+        wait = wait_for_publication()
+        skip_unchanged = skip_unchanged_in_lake(
+            version=wait.output,
+            dataset="{{ dataset.name }}",
+            source_path="{{ source_path() }}",
+            bucket="{{ var.value.lake_bucket }}",
+            lake_object="{{ file().lake_object }}",
+        )
+        download, to_parquet, remove_files = fetch_parquet()
 
         local_to_gcs = LocalFilesystemToGCSOperator(
             task_id="local_to_gcs",
@@ -40,4 +49,4 @@ for dataset in DATASETS.values():
             **updates(dataset, lake_asset(dataset)),
         )
 
-        to_parquet >> local_to_gcs >> remove_files
+        wait >> skip_unchanged >> download >> to_parquet >> local_to_gcs >> remove_files

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import timedelta
+from pathlib import PurePosixPath
 
 import jinja2
 from jinja2.runtime import Context
 
 from nyc_taxi import schema
-from nyc_taxi.datasets import PublishedFile, TripDataset
-from nyc_taxi.months import resolve_month
+from nyc_taxi.datasets import Layout, PublishedFile, TripDataset
+from nyc_taxi.months import resolve_month, resolve_year
+
+# The TLC publishes about two months late, some months later than that; a scheduled run comes after one month.
+PUBLICATION_WAIT = timedelta(days=45)
 
 
 @jinja2.pass_context
@@ -21,6 +26,39 @@ def file(context: Context) -> PublishedFile:
     """``{{ file() }}``: the published file that the run is for, with the names of what becomes of it."""
     dataset = context["dataset"]
     return dataset.file(resolve_month(context.get_all())) if isinstance(dataset, TripDataset) else dataset.file()
+
+
+@jinja2.pass_context
+def year(context: Context) -> int:
+    """``{{ year() }}``: the year that the run is for, in a DAG for whole years."""
+    return resolve_year(context.get_all())
+
+
+@jinja2.pass_context
+def layout(context: Context) -> str:
+    """``{{ layout() }}``: how the source lays out its files.
+
+    The connection ``taxi_source`` says it in its extra: ``{"layout": "tlc"}``; it is the mirror's if it does not.
+    """
+    return context["conn"].taxi_source.extra_dejson.get("layout", Layout.MIRROR.value)
+
+
+@jinja2.pass_context
+def source_path(context: Context) -> PurePosixPath:
+    """``{{ source_path() }}``: where the source serves that file, below its base URL."""
+    return file(context).source_path(Layout(layout(context)))
+
+
+@jinja2.pass_context
+def publication_wait(context: Context) -> float:
+    """``{{ publication_wait() }}``: for how many seconds the run waits for its file.
+
+    The clock's runs wait, as long as the variable ``publication_wait_seconds`` says. A month that somebody asks for is
+    there, or that is an error.
+    """
+    if context["dag_run"].run_type != "scheduled":
+        return 0.0
+    return float(context["var"]["value"].get("publication_wait_seconds", PUBLICATION_WAIT.total_seconds()))
 
 
 @jinja2.pass_context
@@ -44,6 +82,10 @@ def _run_hash(context: Context) -> str:
 
 MACROS = {
     "file": file,
+    "year": year,
+    "layout": layout,
+    "source_path": source_path,
+    "publication_wait": publication_wait,
     "run_dir": run_dir,
     "staging_table": staging_table,
     "bigquery_type": schema.bigquery_type,

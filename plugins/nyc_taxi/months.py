@@ -1,4 +1,4 @@
-"""Months: the type, and the one place that decides which month a run is for."""
+"""Months: the type, and the one place that decides which month, or which year, a run is for."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MONTH_PATTERN = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+YEAR_PATTERN = r"^[1-9][0-9]{3}$"
+
+# The TLC publishes a month about two months after its end.
+PUBLICATION_DELAY_MONTHS = 2
 
 
 class MonthError(ValueError):
-    """A run has no month, or something that is not one; trying again cannot help."""
+    """A run has no month or no year, or something that is none; trying again cannot help."""
 
 
 class Month(NamedTuple):
@@ -32,6 +36,12 @@ class Month(NamedTuple):
             raise MonthError(f"{text!r} is not a month; write YYYY-MM, for example 2021-01")
         year, month = text.split("-")
         return cls(int(year), int(month))
+
+    @classmethod
+    def published_by(cls, day: datetime.date) -> Month:
+        """The newest month that is due to be published by ``day``: in November it is August."""
+        year, index = divmod(day.year * 12 + day.month - 2 - PUBLICATION_DELAY_MONTHS, 12)
+        return cls(year, index + 1)
 
     @property
     def first_day(self) -> datetime.date:
@@ -64,11 +74,31 @@ def resolve_month(context: Mapping[str, Any]) -> Month:
     Raises:
         MonthError: none of the three is there, or the first one found is not a month.
     """
-    dag_run = context["dag_run"]
-    if partition_key := getattr(dag_run, "partition_key", None):
-        return Month.parse(partition_key)
-    if month := context["params"].get("month"):
+    if month := _named(context, "month"):
         return Month.parse(month)
-    if logical_date := dag_run.logical_date:
+    if logical_date := context["dag_run"].logical_date:
         return Month(logical_date.year, logical_date.month)
     raise MonthError("the run has no month: start it with the parameter month, for example 2021-01")
+
+
+def resolve_year(context: Mapping[str, Any]) -> int:
+    """Return the year that a run of a DAG for whole years is for, by the same rule with the parameter ``year``.
+
+    Args:
+        context: the task's template context (``dag_run``, ``params``).
+
+    Raises:
+        MonthError: none of the three is there, or the first one found is not a year.
+    """
+    if year := _named(context, "year"):
+        if not isinstance(year, str) or not re.fullmatch(YEAR_PATTERN, year):
+            raise MonthError(f"{year!r} is not a year; write YYYY, for example 2021")
+        return int(year)
+    if logical_date := context["dag_run"].logical_date:
+        return logical_date.year
+    raise MonthError("the run has no year: start it with the parameter year, for example 2021")
+
+
+def _named(context: Mapping[str, Any], parameter: str) -> Any:
+    """What the run names: its partition key, or else the parameter."""
+    return getattr(context["dag_run"], "partition_key", None) or context["params"].get(parameter)

@@ -3,13 +3,55 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg, task
+from airflow.sdk.exceptions import AirflowSkipException
 
-from nyc_taxi.operators.csv_to_parquet import CsvToParquetOperator
+from nyc_taxi.datasets import get_dataset
 from nyc_taxi.operators.http_to_local import HttpToLocalFilesystemOperator
+from nyc_taxi.operators.publication_sensor import PublicationSensor
+from nyc_taxi.operators.to_parquet import ToParquetOperator
+from nyc_taxi.provenance import provenance, read_provenance
 
 LOCAL_PARQUET = "{{ run_dir() }}/{{ file().parquet_name }}"
+
+
+def wait_for_publication() -> BaseOperator:
+    """Declare the wait for the run's file; it returns the file's version at the source."""
+    return PublicationSensor(
+        task_id="wait_for_publication", endpoint="{{ source_path() }}", wait_seconds="{{ publication_wait() }}"
+    )
+
+
+def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
+    """Declare download and conversion to ``LOCAL_PARQUET``, and the removal of their files at the end of the run.
+
+    Both are setups and the removal is their teardown: the files are gone however the run ends, and clearing a task that
+    needs them makes them again.
+
+    Returns:
+        The first task; the last, to wait for; and the teardown to put behind the last task that reads the file.
+    """
+    download = HttpToLocalFilesystemOperator(
+        task_id="download",
+        endpoint="{{ source_path() }}",
+        dst="{{ run_dir() }}/{{ source_path().name }}",
+    ).as_setup()
+    to_parquet = ToParquetOperator(
+        task_id="to_parquet",
+        src=download.output,
+        dst=LOCAL_PARQUET,
+        dataset="{{ dataset.name }}",
+        month="{{ file().month or '' }}",
+        source_version="{{ ti.xcom_pull('download', key='version') }}",
+        unknown_columns="{{ var.value.get('unknown_columns', 'fail') }}",
+    ).as_setup()
+    removed = remove_files("{{ run_dir() }}")
+    removed.as_teardown(setups=[download, to_parquet])
+    return download, to_parquet, removed
 
 
 @task
@@ -18,27 +60,69 @@ def remove_files(folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_parquet() -> tuple[BaseOperator, XComArg]:
-    """Declare download and conversion to ``LOCAL_PARQUET``, and the removal of their files at the end of the run.
+# What is loaded already carries the provenance of the file that it was made from: in the lake the Parquet itself, in
+# Postgres the table's comment. So what is deleted there, or was never finished, is never taken for loaded.
 
-    Both are setups and the removal is their teardown: the files are gone however the run ends, and clearing a task that
-    needs them makes them again.
 
-    Returns:
-        The task to wait for, and the teardown to put behind the last task that reads the file.
+@task(task_id="skip_unchanged")
+def skip_unchanged_in_lake(
+    version: str, dataset: str, source_path: str, bucket: str, lake_object: str, params: Mapping[str, Any] | None = None
+) -> None:
+    """Skip the run if the lake's object was made from this version of the source's file, by today's contract.
+
+    Args:
+        version: the file's version at the source; empty if it is not known, and then nothing is skipped.
+        dataset: name of the dataset in the registry.
+        source_path: where the source serves the file.
+        bucket: the lake's bucket.
+        lake_object: name of the object.
+        params: the run's parameters, passed by Airflow; with ``force``, nothing is skipped.
+
+    Raises:
+        AirflowSkipException: the object is there and would come out the same; the reason says of what it was made.
     """
-    download = HttpToLocalFilesystemOperator(
-        task_id="download",
-        endpoint="{{ file().source_path }}",
-        dst="{{ run_dir() }}/{{ file().source_name }}",
-    ).as_setup()
-    to_parquet = CsvToParquetOperator(
-        task_id="to_parquet",
-        src=download.output,
-        dst=LOCAL_PARQUET,
-        dataset="{{ dataset.name }}",
-        month="{{ file().month or '' }}",
-    ).as_setup()
-    removed = remove_files("{{ run_dir() }}")
-    removed.as_teardown(setups=[download, to_parquet])
-    return to_parquet, removed
+    # Here, so that parsing a DAG file imports no provider that its own tasks do not need.
+    from airflow.providers.google.cloud.hooks.gcs import GCSHook
+    from google.cloud.exceptions import NotFound
+
+    blob = GCSHook().get_conn().bucket(bucket).blob(lake_object)
+    try:
+        with blob.open("rb") as file:
+            loaded = read_provenance(file)
+    except NotFound:
+        loaded = None
+    _skip_unchanged(loaded, version, dataset, source_path, f"gs://{bucket}/{lake_object}", params)
+
+
+@task(task_id="skip_unchanged")
+def skip_unchanged_in_postgres(
+    version: str, dataset: str, source_path: str, table: str, params: Mapping[str, Any] | None = None
+) -> None:
+    """Skip the run if the table was made from this version of the source's file, by today's contract.
+
+    Args:
+        version: the file's version at the source; empty if it is not known, and then nothing is skipped.
+        dataset: name of the dataset in the registry.
+        source_path: where the source serves the file.
+        table: name of the table or partition.
+        params: the run's parameters, passed by Airflow; with ``force``, nothing is skipped.
+
+    Raises:
+        AirflowSkipException: the table is there and would come out the same; the reason says of what it was made.
+    """
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    hook = PostgresHook(postgres_conn_id="ny_taxi")
+    row = hook.get_first("SELECT obj_description(to_regclass(%s), 'pg_class')", parameters=(f"public.{table}",))
+    # The second line of the comment; the first says from which staging table it was published.
+    comment = row[0] if row else None
+    loaded = comment.partition("\n")[2] if comment else None
+    _skip_unchanged(loaded, version, dataset, source_path, table, params)
+
+
+def _skip_unchanged(
+    loaded: str | None, version: str, dataset: str, source_path: str, target: str, params: Mapping[str, Any] | None
+) -> None:
+    current = provenance(get_dataset(dataset), PurePosixPath(source_path).name, version)
+    if version and loaded == current and not (params and params["force"]):
+        raise AirflowSkipException(f"{target} is unchanged: it was made from {current}. To load it again, set force.")

@@ -26,7 +26,8 @@ class HttpToLocalFilesystemOperator(BaseOperator):
         http_conn_id: the HTTP connection that names the source (templated).
 
     Returns:
-        The path of the local file.
+        The path of the local file. The version that was downloaded is the XCom ``version``; empty if the source does
+        not tell it.
 
     Raises:
         NotPublishedError: the source does not have the file. Not worth a retry.
@@ -46,6 +47,7 @@ class HttpToLocalFilesystemOperator(BaseOperator):
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
         with hook.get_conn() as session:
             url = hook.url_from_endpoint(self.endpoint)
-            size = download(session, url, Path(self.dst))
-        self.log.info("Downloaded %s: %s bytes", url, f"{size:,}")
+            downloaded = download(session, url, Path(self.dst))
+        self.log.info("Downloaded %s: %s bytes, %s", url, f"{downloaded.size:,}", downloaded.version)
+        context["ti"].xcom_push(key="version", value=downloaded.version)
         return self.dst

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from psycopg import sql
 
 from nyc_taxi.postgres import copy_parquet
+from nyc_taxi.provenance import read_provenance
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 class ParquetToPostgresOperator(BaseOperator):
     """Create a staging table and fill it from one Parquet file by binary COPY, in one transaction.
+
+    The provenance that the file carries, if any, becomes the table's comment.
 
     The table is there with all rows or not at all. Give it a name that carries the run and the try, so that a process
     of an earlier try that is still alive cannot write into the table of a later one.
@@ -52,6 +55,9 @@ class ParquetToPostgresOperator(BaseOperator):
     def execute(self, context: Context) -> str:
         with PostgresHook(postgres_conn_id=self.postgres_conn_id).get_conn() as connection:
             connection.execute(self.create_sql)
-            rows = copy_parquet(connection, Path(self.src), sql.Identifier(*self.table.split(".")))
+            table = sql.Identifier(*self.table.split("."))
+            rows = copy_parquet(connection, Path(self.src), table)
+            if made_from := read_provenance(Path(self.src)):
+                connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
         self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)
         return self.table

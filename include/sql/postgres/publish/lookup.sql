@@ -1,4 +1,4 @@
--- Replaces all rows in one transaction; views and grants on the table stay.
+-- Replaces all rows in one transaction; views and grants on the table stay. The comment tells from which file they are.
 -- Staging has the columns of the table, in its order: it was created LIKE it.
 SELECT pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
 
@@ -6,3 +6,16 @@ DELETE FROM public.{{ dataset.postgres_table }};
 
 INSERT INTO public.{{ dataset.postgres_table }}
 SELECT * FROM {{ ti.xcom_pull("load_staging") }};  -- noqa: AM04
+
+DO $comment$
+BEGIN
+    EXECUTE format(
+        'COMMENT ON TABLE public.{{ dataset.postgres_table }} IS %L',
+        concat_ws(
+            E'\n',
+            'published from {{ ti.xcom_pull("load_staging") }}',
+            obj_description('{{ ti.xcom_pull("load_staging") }}'::regclass, 'pg_class')
+        )
+    );
+END
+$comment$;

@@ -6,7 +6,8 @@ DO $publish$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
     IF to_regclass('{{ staging }}') IS NULL THEN
-        IF obj_description(to_regclass('public.{{ partition }}')) = 'published from {{ staging }}' THEN
+        IF split_part(obj_description(to_regclass('public.{{ partition }}'), 'pg_class'), E'\n', 1)
+            = 'published from {{ staging }}' THEN
             RETURN;
         END IF;
         RAISE EXCEPTION 'there is no staging table {{ staging }}: clear the whole run to load the month again';
@@ -16,6 +17,10 @@ BEGIN
     ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
     ALTER TABLE public.{{ dataset.postgres_table }}
         ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
-    COMMENT ON TABLE public.{{ partition }} IS 'published from {{ staging }}';
+    -- The staging table's own comment tells from which file it was made.
+    EXECUTE format(
+        'COMMENT ON TABLE public.{{ partition }} IS %L',
+        concat_ws(E'\n', 'published from {{ staging }}', obj_description('public.{{ partition }}'::regclass, 'pg_class'))
+    );
 END
 $publish$;
