@@ -6,7 +6,8 @@
 - **Output** the external table `trips.<dataset>_external` over the whole lake folder; the month's partition of
   `trips.<dataset>`, asset `warehouse_<dataset>`
 - **When it fails** read the log of the failed task. The partition is replaced by the last step alone, so that the
-  warehouse keeps what it had. A check that fails names itself; compare the lake's object with the source.
+  warehouse keeps what it had. The log of each check has a table of the results; compare the lake's object with the
+  source. `check_warnings` never fails: it is skipped where a check does not hold that stops nothing.
 - **Rerun** clear the run, or start one with the same `month`. The partition is replaced whole.
 """
 
@@ -16,14 +17,15 @@ from airflow.providers.google.cloud.operators.bigquery import (
     BigQueryCreateTableOperator,
     BigQueryDeleteTableOperator,
     BigQueryInsertJobOperator,
-    BigQueryTableCheckOperator,
 )
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.checks import bigquery_checks
-from nyc_taxi.dag_defaults import dag_args, lake_asset, on_update, run_params, updates, warehouse_asset
+from nyc_taxi.checks import Level, bigquery_column_checks, bigquery_table_checks
+from nyc_taxi.dag_defaults import PUBLISH_RULE, dag_args, lake_asset, on_update, run_params, updates, warehouse_asset
 from nyc_taxi.datasets import DATASETS, TripDataset
+from nyc_taxi.operators.check_bigquery_columns import BigQueryColumnAuditOperator
+from nyc_taxi.operators.check_bigquery_table import BigQueryTableAuditOperator
 from nyc_taxi.schema import bigquery_fields
 
 for dataset in DATASETS.values():
@@ -53,13 +55,18 @@ for dataset in DATASETS.values():
             write_disposition="WRITE_TRUNCATE",
         ).as_setup()
 
-        check_staging = BigQueryTableCheckOperator(
-            task_id="check_staging",
-            retry_on_failure=False,
-            table="trips_staging.{{ staging_table() }}",
-            use_legacy_sql=False,
-            checks=bigquery_checks(dataset),
+        staging = {"table": "trips_staging.{{ staging_table() }}", "use_legacy_sql": False}
+        check_columns = BigQueryColumnAuditOperator(
+            task_id="check_columns", level=Level.FAIL, column_mapping=bigquery_column_checks(dataset), **staging
         )
+        check_table = BigQueryTableAuditOperator(
+            task_id="check_table", level=Level.FAIL, checks=bigquery_table_checks(dataset, Level.FAIL), **staging
+        )
+        checks = [check_columns, check_table]
+        if warnings := bigquery_table_checks(dataset, Level.WARN):
+            checks.append(
+                BigQueryTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging)
+            )
 
         publish = BigQueryInsertJobOperator(
             task_id="publish",
@@ -76,6 +83,7 @@ for dataset in DATASETS.values():
                     "createDisposition": "CREATE_NEVER",
                 }
             },
+            trigger_rule=PUBLISH_RULE,
             **updates(dataset, warehouse_asset(dataset)),
         )
 
@@ -85,10 +93,10 @@ for dataset in DATASETS.values():
             ignore_if_missing=True,
         ).as_teardown(setups=load_staging)
 
-        create_table >> load_staging >> check_staging >> publish >> drop_staging
+        create_table >> load_staging >> checks >> publish >> drop_staging
 
         if isinstance(dataset, TripDataset):
-            # SQL over the lake itself; the check above counts the month there.
+            # SQL over the lake itself; the check of the table counts the month there.
             create_external_table = BigQueryCreateTableOperator(
                 task_id="create_external_table",
                 dataset_id="trips",
@@ -109,4 +117,4 @@ for dataset in DATASETS.values():
                 if_exists="ignore",
             )
 
-            create_table >> create_external_table >> check_staging
+            create_table >> create_external_table >> check_table

@@ -1,25 +1,28 @@
 """From the web to Postgres: one month of trips as one partition of a table; the zones as one table.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months back; past months by backfill
+- **Schedule** monthly, for the month two months back, for whose publication the run waits; past months by backfill
 - **Input** the month's file at the connection `taxi_source`
 - **Output** the month's partition of `<dataset>_trips`, or `taxi_zones`, in the database of the connection `ny_taxi`;
   asset `postgres_<dataset>`
 - **When it fails** read the log of the failed task: it names what is wrong. The partition is replaced by the last step
-  alone, in one transaction, so that the table keeps what it had.
-- **Rerun** clear the run, or start one with the same `month`. The partition is replaced whole.
+  alone, in one transaction, so that the table keeps what it had. `check_warnings` never fails: it is skipped where a
+  check does not hold that stops nothing.
+- **Rerun** start it with the same `month`, or clear the run. A month whose file at the source and contract are
+  unchanged is skipped; with `force` its partition is replaced whole.
 """
 
 from __future__ import annotations
 
-from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator, SQLTableCheckOperator
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.checks import postgres_checks
-from nyc_taxi.dag_defaults import dag_args, monthly, postgres_asset, run_params, updates
+from nyc_taxi.checks import Level, postgres_checks
+from nyc_taxi.dag_defaults import PUBLISH_RULE, monthly, postgres_asset, source_dag_args, source_params, updates
 from nyc_taxi.datasets import DATASETS
+from nyc_taxi.operators.check_sql_table import SQLTableAuditOperator
 from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
-from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet
+from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_postgres, wait_for_publication
 
 for dataset in DATASETS.values():
     with DAG(
@@ -27,11 +30,18 @@ for dataset in DATASETS.values():
         description=f"{dataset.title}: from the web to Postgres",
         doc_md=__doc__,
         schedule=monthly(dataset),
-        params=run_params(dataset),
+        params=source_params(dataset),
         tags=["nyc-taxi", "postgres", dataset.name],
-        **dag_args(dataset),
+        **source_dag_args(dataset),
     ):
-        to_parquet, remove_files = fetch_parquet()
+        wait = wait_for_publication()
+        skip_unchanged = skip_unchanged_in_postgres(
+            version=wait.output,
+            dataset="{{ dataset.name }}",
+            source_path="{{ source_path() }}",
+            table="{{ file().postgres_table }}",
+        )
+        download, to_parquet, remove_files = fetch_parquet()
 
         create_table = SQLExecuteQueryOperator(
             task_id="create_table",
@@ -46,18 +56,20 @@ for dataset in DATASETS.values():
             create_sql=f"postgres/load/{dataset.kind}_staging.sql",
         ).as_setup()
 
-        check_staging = SQLTableCheckOperator(
-            task_id="check_staging",
-            retry_on_failure=False,
-            conn_id="ny_taxi",
-            table="{{ ti.xcom_pull('load_staging') }}",
-            checks=postgres_checks(dataset),
-        )
+        staging = {"conn_id": "ny_taxi", "table": "{{ ti.xcom_pull('load_staging') }}"}
+        checks = [
+            SQLTableAuditOperator(
+                task_id="check_table", level=Level.FAIL, checks=postgres_checks(dataset, Level.FAIL), **staging
+            )
+        ]
+        if warnings := postgres_checks(dataset, Level.WARN):
+            checks.append(SQLTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging))
 
         publish = SQLExecuteQueryOperator(
             task_id="publish",
             conn_id="ny_taxi",
             sql=f"postgres/publish/{dataset.kind}.sql",
+            trigger_rule=PUBLISH_RULE,
             **updates(dataset, postgres_asset(dataset)),
         )
 
@@ -67,5 +79,7 @@ for dataset in DATASETS.values():
             sql="postgres/clean/staging.sql",
         ).as_teardown(setups=load_staging)
 
-        [to_parquet, create_table] >> load_staging >> [check_staging, remove_files]
-        check_staging >> publish >> drop_staging
+        wait >> skip_unchanged >> [download, create_table]
+        download >> to_parquet
+        [to_parquet, create_table] >> load_staging >> [*checks, remove_files]
+        checks >> publish >> drop_staging

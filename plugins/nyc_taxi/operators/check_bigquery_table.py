@@ -1,0 +1,18 @@
+"""Checks a staging table in BigQuery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow.providers.google.cloud.operators.bigquery import BigQueryTableCheckOperator
+
+from nyc_taxi.operators.check_audit import AuditMixin
+
+
+class BigQueryTableAuditOperator(AuditMixin, BigQueryTableCheckOperator):  # type: ignore[misc]  # execute() without a context
+    """Check conditions on a whole table; see :class:`AuditMixin`.
+
+    Takes the arguments of BigQueryTableCheckOperator, and ``level``. ``checks`` is templated.
+    """
+
+    template_fields: Sequence[str] = (*sorted(BigQueryTableCheckOperator.template_fields), "checks")

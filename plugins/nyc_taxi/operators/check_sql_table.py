@@ -1,0 +1,18 @@
+"""Checks a staging table in an SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from airflow.providers.common.sql.operators.sql import SQLTableCheckOperator
+
+from nyc_taxi.operators.check_audit import AuditMixin
+
+
+class SQLTableAuditOperator(AuditMixin, SQLTableCheckOperator):
+    """Check conditions on a whole table; see :class:`AuditMixin`.
+
+    Takes the arguments of SQLTableCheckOperator, and ``level``. ``checks`` is templated.
+    """
+
+    template_fields: Sequence[str] = (*SQLTableCheckOperator.template_fields, "checks")
