@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the packages localairflow and localcloud.
 RUN := .venv/bin/python -m localairflow
 
-.PHONY: help install up down status demo test bench lint format lock
+.PHONY: help install up down status demo test bench lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -76,6 +76,9 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+
+docs: install ## Write docs/DAGS.md anew, from the DAGs
+	@.venv/bin/python -m localairflow.dags_page
 
 format: install ## Format the code
 	.venv/bin/ruff check --fix .

@@ -62,6 +62,24 @@ class AirflowApi:
         body = {"logical_date": None, "conf": conf}
         return self._json(self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"]
 
+    def backfill(
+        self, dag_id: str, from_date: str, to_date: str, *, conf: dict[str, Any], reprocess: str = "none", parallel: int
+    ) -> int:
+        """Start a run for each month between two dates (ISO, both included); returns the backfill's id."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{from_date}T00:00:00Z",
+            "to_date": f"{to_date}T00:00:00Z",
+            "dag_run_conf": conf,
+            "reprocess_behavior": reprocess,
+            "max_active_runs": parallel,
+        }
+        return self._json(self._http.post("/api/v2/backfills", json=body))["id"]
+
+    def backfill_has_ended(self, backfill_id: int) -> bool:
+        """Whether all runs of the backfill have ended."""
+        return self._json(self._http.get(f"/api/v2/backfills/{backfill_id}"))["completed_at"] is not None
+
     def fail(self, dag_id: str, run_id: str) -> None:
         """End a run: it and its tasks are marked as failed."""
         self._json(self._http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
@@ -122,6 +140,8 @@ def _messages(record: dict[str, Any]) -> list[str]:
     is_noise = record.get("timestamp") is None or event.startswith("::")
     if is_noise or record.get("logger", "").startswith(("py.warnings", "airflow.dag_processing")):
         return []
+    # Airflow tells why it skips, and why it tries again or not, in a field of its own.
+    reason = [f"reason: {record['reason']}"] if record.get("reason") else []
     # The first error of the chain is the one that was raised; those behind it are its causes.
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in (record.get("error_detail") or [])[:1]]
-    return [line for text in (event, *errors) for line in text.splitlines()]
+    return [line for text in (event, *reason, *errors) for line in text.splitlines()]

@@ -11,17 +11,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
+from nyc_taxi.datasets import Layout
 
-# Sources that are not on this machine, in the mirror's layout below the base URL.
-REMOTE_SOURCES = {"dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download"}
+# Sources that are not on this machine: their base URLs.
+REMOTE_SOURCES = {
+    "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
+    "tlc": "https://d37ci6vzurychx.cloudfront.net",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowSettings:
-    """Where the local Airflow keeps its state, and on which port its UI and API listen."""
+    """Where the local Airflow keeps its state, on which port its UI and API listen, and what it reads.
+
+    Attributes:
+        cloud: the settings of the embedded cloud; its ``source`` names the source of the trip data.
+        port: TCP port of the UI and the API on 127.0.0.1.
+        layout: how that source lays out its files.
+    """
 
     cloud: Settings
     port: int = 8080
+    layout: Layout = Layout.MIRROR
 
     @classmethod
     def from_env(cls) -> AirflowSettings:
@@ -32,13 +43,11 @@ class AirflowSettings:
         """
         load_env_file()
         cloud = Settings.from_env()
-        if cloud.source == "tlc":
-            raise ValueError("SOURCE=tlc: the TLC publishes Parquet in a layout of its own, which is not read yet")
         cloud = replace(cloud, source=_absolute(cloud.source))
         port = os.environ.get("AIRFLOW_PORT") or "8080"
         if not port.isdecimal():
             raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
-        return cls(cloud=cloud, port=int(port))
+        return cls(cloud=cloud, port=int(port), layout=_layout(cloud.source))
 
     @property
     def home(self) -> Path:
@@ -111,9 +120,10 @@ class AirflowSettings:
             "password": self.cloud.postgres_password(),
             "schema": "ny_taxi",
         }
+        source = {"conn_type": "http", "host": self.source_base_url, "extra": {"layout": self.layout.value}}
         google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": self.cloud.project}}
         connections = {
-            "AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": self.source_base_url}),
+            "AIRFLOW_CONN_TAXI_SOURCE": json.dumps(source),
             "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
             "AIRFLOW_VAR_LAKE_BUCKET": self.cloud.lake_bucket,
             "AIRFLOW_VAR_WORK_DIR": str(self.work_dir),
@@ -132,24 +142,42 @@ class AirflowSettings:
         return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
 
 
-def running_source(cloud: Settings) -> str | None:
-    """The source that the stack was started with; None if it was stopped since."""
+def running_source(cloud: Settings) -> tuple[str, Layout] | None:
+    """The source that the stack was started with, and its layout; None if it was stopped since."""
     path = _source_file(cloud)
-    return path.read_text() if path.exists() else None
+    if not path.exists():
+        return None
+    layout, _, source = path.read_text().partition(" ")
+    return source, Layout(layout)
 
 
-def record_source(cloud: Settings, *, running: bool) -> None:
+def record_source(settings: AirflowSettings, *, running: bool) -> None:
     """Note with which source the stack runs, or that it does not run any more."""
-    path = _source_file(cloud)
+    path = _source_file(settings.cloud)
     if running:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(cloud.source)
+        path.write_text(f"{settings.layout.value} {settings.cloud.source}")
     else:
         path.unlink(missing_ok=True)
 
 
 def _source_file(cloud: Settings) -> Path:
     return cloud.state_dir / "airflow" / "source"
+
+
+def _layout(source: str) -> Layout:
+    """The layout of the source: the TLC's server has its own, others the mirror's unless ``SOURCE_LAYOUT`` says so.
+
+    Raises:
+        ValueError: there is no such layout, or the named source has another.
+    """
+    default = Layout.TLC if source == "tlc" else Layout.MIRROR
+    given = os.environ.get("SOURCE_LAYOUT") or default.value
+    if given not in {layout.value for layout in Layout}:
+        raise ValueError(f"SOURCE_LAYOUT={given!r}; there are {', '.join(layout.value for layout in Layout)}")
+    if source in REMOTE_SOURCES and given != default.value:
+        raise ValueError(f"SOURCE_LAYOUT={given}: SOURCE={source} has the layout {default.value}")
+    return Layout(given)
 
 
 def _absolute(source: str) -> str:

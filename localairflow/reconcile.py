@@ -1,6 +1,7 @@
 """Counts the rows of one month where they are: at the source and in every store, by each one's ordinary client.
 
-Nothing here asks Airflow or reads what a task said; it is the pipeline's independent witness.
+And fingerprints them, to tell whether a month's content is the same as before. Nothing here asks Airflow or reads what
+a task said; it is the pipeline's independent witness.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 
 import httpx
+import pandas as pd
 import psycopg
 import pyarrow.parquet as pq
 from google.auth.credentials import AnonymousCredentials
@@ -46,7 +48,7 @@ class Counts:
 def count(settings: AirflowSettings, file: PublishedFile) -> Counts:
     """Count the rows of ``file``, a file with a month, in all five places."""
     return Counts(
-        source=count_source(f"{settings.source_base_url}/{file.source_path}"),
+        source=count_source(f"{settings.source_base_url}/{file.source_path(settings.layout)}"),
         lake=count_lake(settings, file),
         external=_count_bigquery(
             settings,
@@ -60,14 +62,62 @@ def count(settings: AirflowSettings, file: PublishedFile) -> Counts:
     )
 
 
+@dataclass(frozen=True)
+class Content:
+    """The rows of one month in one place: how many, and the sum of their hashes, which their order does not change."""
+
+    rows: int
+    hash: int
+
+
+def contents(settings: AirflowSettings, file: PublishedFile) -> dict[str, Content]:
+    """The content of ``file`` in the lake, in BigQuery and in Postgres.
+
+    Each store hashes in its own way, so that a hash can be compared only with one of the same store.
+    """
+    return {
+        "lake": _content_of_lake(settings, file),
+        "bigquery": _content_of_bigquery(settings, file),
+        "postgres": _content_of_postgres(settings, file),
+    }
+
+
+def _content_of_lake(settings: AirflowSettings, file: PublishedFile) -> Content:
+    with storage_client(settings).bucket(settings.cloud.lake_bucket).blob(file.lake_object).open("rb") as blob:
+        frame = pq.read_table(blob).to_pandas()
+    return Content(len(frame), int(pd.util.hash_pandas_object(frame, index=False).sum()))
+
+
+def _content_of_bigquery(settings: AirflowSettings, file: PublishedFile) -> Content:
+    where = "WHERE source_month = @first_day" if file.month else ""
+    # The remainder: the sum of whole fingerprints would overflow.
+    query = f"""
+        SELECT COUNT(*), SUM(MOD(FARM_FINGERPRINT(TO_JSON_STRING(t)), 1000000007))
+        FROM trips.{file.dataset.name} AS t {where}
+    """
+    return Content(*_query_bigquery(settings, query, file))
+
+
+def _content_of_postgres(settings: AirflowSettings, file: PublishedFile) -> Content:
+    query = sql.SQL("SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {} AS t").format(
+        sql.Identifier(file.postgres_table)
+    )
+    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return Content(row[0], int(row[1]))
+
+
 def count_source(url: str) -> int:
-    """The rows of the CSV file, gzipped or not, that ``url`` serves; the header is no row."""
+    """The rows of the file that ``url`` serves: Parquet, or CSV, gzipped or not, whose header is no row."""
     with tempfile.TemporaryFile() as spool:
         with httpx.stream("GET", url, follow_redirects=True, timeout=60) as answer:
             answer.raise_for_status()
             for chunk in answer.iter_raw():
                 spool.write(chunk)
         spool.seek(0)
+        if url.endswith(".parquet"):
+            return pq.ParquetFile(spool).metadata.num_rows
         file = gzip.GzipFile(fileobj=spool) if url.endswith(".gz") else spool
         with io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="") as text:
             return sum(1 for row in csv.reader(text) if row) - 1
@@ -93,15 +143,21 @@ def count_postgres(settings: AirflowSettings, file: PublishedFile) -> int:
 
 
 def _count_bigquery(settings: AirflowSettings, query: str, file: PublishedFile) -> int:
-    assert file.month is not None
-    parameters = [
-        bigquery.ScalarQueryParameter("year", "INT64", file.month.year),
-        bigquery.ScalarQueryParameter("month", "INT64", file.month.month),
-        bigquery.ScalarQueryParameter("first_day", "DATE", file.month.first_day),
-    ]
+    return _query_bigquery(settings, query, file)[0]
+
+
+def _query_bigquery(settings: AirflowSettings, query: str, file: PublishedFile) -> tuple[int, ...]:
+    """The first row of the answer; the query can name the file's month by parameters."""
+    parameters = []
+    if file.month:
+        parameters = [
+            bigquery.ScalarQueryParameter("year", "INT64", file.month.year),
+            bigquery.ScalarQueryParameter("month", "INT64", file.month.month),
+            bigquery.ScalarQueryParameter("first_day", "DATE", file.month.first_day),
+        ]
     used = [parameter for parameter in parameters if f"@{parameter.name}" in query]
     job = bigquery_client(settings).query(query, bigquery.QueryJobConfig(query_parameters=used))
-    return next(iter(job.result()))[0]
+    return tuple(next(iter(job.result())).values())
 
 
 def storage_client(settings: AirflowSettings) -> storage.Client:

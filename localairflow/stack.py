@@ -48,7 +48,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         if not was_up:
             cloud(settings, "down", check=False)
         raise
-    record_source(settings.cloud, running=True)
+    record_source(settings, running=True)
 
 
 def down(settings: AirflowSettings) -> None:
@@ -59,14 +59,15 @@ def down(settings: AirflowSettings) -> None:
             outcome = "killed: it did not stop in time" if stopped.killed else "stopped"
             print(f"{stopped.name:<14} {outcome}", flush=True)
     cloud(settings, "down")
-    record_source(settings.cloud, running=False)
+    record_source(settings, running=False)
 
 
 def with_running_source(settings: AirflowSettings) -> AirflowSettings:
     """Where ``SOURCE`` is not set and a stack runs, the settings with that stack's source."""
-    if os.environ.get("SOURCE") or not (source := running_source(settings.cloud)) or not is_up(settings):
+    if os.environ.get("SOURCE") or not (running := running_source(settings.cloud)) or not is_up(settings):
         return settings
-    return replace(settings, cloud=replace(settings.cloud, source=source))
+    source, layout = running
+    return replace(settings, cloud=replace(settings.cloud, source=source), layout=layout)
 
 
 def is_up(settings: AirflowSettings) -> bool:

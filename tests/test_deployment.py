@@ -375,6 +375,11 @@ def test_source_elsewhere_replaces_the_synthetic_one() -> None:
     assert json.loads(environment_of(scheduler)["AIRFLOW_CONN_TAXI_SOURCE"])["host"] == "https://example.org/data"
 
 
+def test_the_layout_of_the_source_can_be_set() -> None:
+    scheduler = load_compose(**SECRETS, SOURCE_LAYOUT="tlc")["services"]["scheduler"]
+    assert json.loads(environment_of(scheduler)["AIRFLOW_CONN_TAXI_SOURCE"])["extra"] == {"layout": "tlc"}
+
+
 # --- Postgres
 
 
@@ -538,7 +543,7 @@ def example() -> dict[str, str]:
 
 def variables_of_the_code() -> set[str]:
     """The variables that the local stack reads from the environment."""
-    read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"}
+    read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT"}
 
     class Recorder(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:
@@ -568,6 +573,7 @@ def test_example_has_the_defaults_of_the_code(
     monkeypatch.chdir(REPOSITORY)
     assert Settings.from_env(given) == Settings.from_env({})
     assert given["AIRFLOW_PORT"] == "8080"
+    assert given["SOURCE_LAYOUT"] == "mirror"
     assert json.loads(given["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])["conn_type"] == "google_cloud_platform"
     assert {name for name, value in given.items() if not value} == set(SECRETS)
 

@@ -9,6 +9,7 @@ import pytest
 
 from localairflow import environment
 from localcloud.settings import REPOSITORY
+from nyc_taxi.datasets import Layout
 
 
 def test_the_defaults(make_settings, tmp_path: Path) -> None:
@@ -49,7 +50,11 @@ def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
         LAKE_BUCKET="b",
     )
     variables = settings.environment()
-    assert json.loads(variables["AIRFLOW_CONN_TAXI_SOURCE"]) == {"conn_type": "http", "host": "http://127.0.0.1:1004"}
+    assert json.loads(variables["AIRFLOW_CONN_TAXI_SOURCE"]) == {
+        "conn_type": "http",
+        "host": "http://127.0.0.1:1004",
+        "extra": {"layout": "mirror"},
+    }
     assert json.loads(variables["AIRFLOW_CONN_NY_TAXI"]) == {
         "conn_type": "postgres",
         "host": "127.0.0.1",
@@ -124,19 +129,51 @@ def test_an_empty_port_is_the_default(make_settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "url"),
+    ("source", "given", "url", "layout"),
     [
-        ("synthetic", "http://127.0.0.1:8090"),
-        ("/data/taxi", "http://127.0.0.1:8090"),
-        ("dtc", "https://github.com/DataTalksClub/nyc-tlc-data/releases/download"),
-        ("http://example.invalid/mirror/", "http://example.invalid/mirror"),
-        ("https://example.invalid", "https://example.invalid"),
+        ("synthetic", "", "http://127.0.0.1:8090", "mirror"),
+        ("synthetic", "tlc", "http://127.0.0.1:8090", "tlc"),
+        ("/data/taxi", "", "http://127.0.0.1:8090", "mirror"),
+        ("/data/taxi", "tlc", "http://127.0.0.1:8090", "tlc"),
+        ("dtc", "", "https://github.com/DataTalksClub/nyc-tlc-data/releases/download", "mirror"),
+        ("tlc", "", "https://d37ci6vzurychx.cloudfront.net", "tlc"),
+        ("tlc", "tlc", "https://d37ci6vzurychx.cloudfront.net", "tlc"),
+        ("http://example.invalid/mirror/", "", "http://example.invalid/mirror", "mirror"),
+        ("https://example.invalid", "tlc", "https://example.invalid", "tlc"),
     ],
 )
-def test_the_source_is_where_the_setting_says(make_settings, source: str, url: str) -> None:
-    settings = make_settings(SOURCE=source)
+def test_the_source_is_where_the_settings_say(make_settings, source: str, given: str, url: str, layout: str) -> None:
+    settings = make_settings(SOURCE=source, SOURCE_LAYOUT=given)
     assert settings.source_base_url == url
-    assert json.loads(settings.environment()["AIRFLOW_CONN_TAXI_SOURCE"]) == {"conn_type": "http", "host": url}
+    assert settings.layout.value == layout
+    assert json.loads(settings.environment()["AIRFLOW_CONN_TAXI_SOURCE"]) == {
+        "conn_type": "http",
+        "host": url,
+        "extra": {"layout": layout},
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "layout", "message"),
+    [
+        ("synthetic", "csv", "SOURCE_LAYOUT='csv'; there are mirror, tlc"),
+        ("tlc", "mirror", "SOURCE_LAYOUT=mirror: SOURCE=tlc has the layout tlc"),
+        ("dtc", "tlc", "SOURCE_LAYOUT=tlc: SOURCE=dtc has the layout mirror"),
+    ],
+)
+def test_a_layout_that_the_source_cannot_have_is_refused(make_settings, source: str, layout: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"SOURCE_LAYOUT") as error:
+        make_settings(SOURCE=source, SOURCE_LAYOUT=layout)
+    assert str(error.value) == message
+
+
+def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:
+    settings = make_settings(SOURCE="/data/my taxi", SOURCE_LAYOUT="tlc")
+    assert environment.running_source(settings.cloud) is None
+    environment.record_source(settings, running=True)
+    assert environment.running_source(settings.cloud) == ("/data/my taxi", Layout.TLC)
+    environment.record_source(settings, running=False)
+    assert environment.running_source(settings.cloud) is None
 
 
 def test_secrets_are_made_once_and_are_not_alike(make_settings) -> None:
