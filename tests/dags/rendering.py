@@ -21,11 +21,13 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RUN_ID = "manual__golden"
+VERSION = 'etag="golden" length=1234'
 
 # What the templates read from the deployment.
 DEPLOYMENT = {
     "AIRFLOW_VAR_LAKE_BUCKET": "golden-lake",
     "AIRFLOW_VAR_WORK_DIR": "/golden/files/",
+    "AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": "https://golden.invalid"}),
     "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(
         {"conn_type": "google_cloud_platform", "extra": {"project": "golden-project"}}
     ),
@@ -59,12 +61,18 @@ def dag_run(dag: DAG, **differences: Any) -> DagRun:
     return DagRun(**(values | differences))
 
 
-def run_kinds(month: str) -> dict[str, dict[str, Any]]:
-    """The three ways in which a run can have ``month``."""
-    day = datetime.datetime.fromisoformat(f"{month}-28T23:30:00+00:00")
+def golden_key(dag: DAG) -> str:
+    """The partition key of the golden runs: a month, or a year where the DAG is for whole years."""
+    return "2021" if "year" in dag.params else "2021-01"
+
+
+def run_kinds(key: str) -> dict[str, dict[str, Any]]:
+    """The three ways in which a run can have ``key``, a month or a year, none of them by the clock."""
+    is_month = "-" in key
+    day = datetime.datetime.fromisoformat(f"{key}-28T23:30:00+00:00" if is_month else f"{key}-07-28T23:30:00+00:00")
     return {
-        "partition_key": {"partition_key": month, "run_type": DagRunType.SCHEDULED},
-        "params": {"conf": {"month": month}},
+        "partition_key": {"partition_key": key, "run_type": DagRunType.BACKFILL},
+        "params": {"conf": {"month" if is_month else "year": key}},
         "logical_date": {"logical_date": day, "data_interval_start": day, "data_interval_end": day},
     }
 
@@ -98,16 +106,20 @@ def render(dag: DAG, **differences: Any) -> dict[str, dict[str, Any]]:
             instance._ti_context_from_server = TIRunContext(dag_run=run, max_tries=0)
             context = instance.get_template_context()
 
-            def pull(task_ids: str, *_: Any, **__: Any) -> Any:
-                return returned[task_ids]
+            def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
+                return returned[task_ids] if key == "return_value" else {"version": VERSION}[key]
 
             context["ti"] = SimpleNamespace(try_number=1, task_id=task.task_id, xcom_pull=pull)
             prepared.render_template_fields(context, dag.get_template_env())
             fields = {name: getattr(prepared, name) for name in prepared.template_fields}
             rendered[task.task_id] = fields
-            returned[task.task_id] = {"download": fields.get("dst"), "load_staging": fields.get("table")}.get(
-                task.task_id, 1234
-            )
+            results = {
+                "wait_for_publication": VERSION,
+                "download": fields.get("dst"),
+                "load_staging": fields.get("table"),
+                "check_months": ["yellow", "green"],
+            }
+            returned[task.task_id] = results.get(task.task_id, 1234)
     return {task_id: rendered[task_id] for task_id in sorted(rendered)}
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 
 import pytest
+from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from nyc_taxi.datasets import ContractError
 from nyc_taxi.months import MonthError
-from tests.dags.rendering import DEPLOYMENT, GOLDEN, golden_text, render, run_kinds
-from tests.dags.test_integrity import DAG_IDS
+from tests.dags.rendering import DEPLOYMENT, GOLDEN, golden_key, golden_text, render, run_kinds
+from tests.dags.test_integrity import DAG_IDS, FLOW_DAG_IDS, ROLLUP
 
-TRIP_DAG_IDS = [dag_id for dag_id in DAG_IDS if not dag_id.startswith("zones_")]
+TRIP_DAG_IDS = [dag_id for dag_id in FLOW_DAG_IDS if not dag_id.startswith("zones_")]
 
 
 def test_there_is_one_golden_file_for_each_dag() -> None:
@@ -25,12 +26,13 @@ def test_there_is_one_golden_file_for_each_dag() -> None:
 @pytest.mark.parametrize("kind", run_kinds("2021-01"))
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_each_way_to_start_a_run_renders_the_golden_text(bag, dag_id: str, kind: str) -> None:
-    text = golden_text(render(bag.dags[dag_id], **run_kinds("2021-01")[kind]))
+    dag = bag.dags[dag_id]
+    text = golden_text(render(dag, **run_kinds(golden_key(dag))[kind]))
     assert text == (GOLDEN / f"{dag_id}.json").read_text()
 
 
 @pytest.mark.parametrize("month", ["2019-12", "2020-02"])
-@pytest.mark.parametrize("dag_id", DAG_IDS)
+@pytest.mark.parametrize("dag_id", FLOW_DAG_IDS)
 def test_another_month_differs_in_the_month_alone(bag, dag_id: str, month: str) -> None:
     year, number = month.split("-")
     expected = (GOLDEN / f"{dag_id}.json").read_text()
@@ -41,18 +43,25 @@ def test_another_month_differs_in_the_month_alone(bag, dag_id: str, month: str) 
         ("2021-01", month),
         ("2021_01", f"{year}_{number}"),
         ("$202101", f"${year}{number}"),
+        (" <> 202101 ", f" <> {year}{number} "),
     ):
         expected = expected.replace(golden, other)
     assert golden_text(render(bag.dags[dag_id], partition_key=month)) == expected
 
 
+def test_another_year_differs_in_the_year_alone(bag) -> None:
+    expected = (GOLDEN / f"{ROLLUP}.json").read_text().replace("2021", "2019")
+    assert golden_text(render(bag.dags[ROLLUP], partition_key="2019")) == expected
+
+
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_nothing_is_left_to_render(bag, dag_id: str) -> None:
-    text = golden_text(render(bag.dags[dag_id], partition_key="2021-01"))
+    dag = bag.dags[dag_id]
+    text = golden_text(render(dag, partition_key=golden_key(dag)))
     assert not re.search(r"\{\{|\}\}|\{%|%\}|\.sql\b|<[A-Za-z_.]+ object|XComArg|Undefined", text)
 
 
-@pytest.mark.parametrize("dag_id", DAG_IDS)
+@pytest.mark.parametrize("dag_id", FLOW_DAG_IDS)
 def test_another_run_of_the_month_uses_other_names_in_staging_and_in_the_work_dir(bag, dag_id: str) -> None:
     names = [
         set(re.findall(r"(?:staging\.|/golden/files/)\w[^\s\"'`]+", golden_text(render(bag.dags[dag_id], **run))))
@@ -71,6 +80,17 @@ def test_a_run_without_a_month_says_so(bag, dag_id: str) -> None:
         render(bag.dags[dag_id])
 
 
+def test_a_run_without_a_year_says_so(bag) -> None:
+    with pytest.raises(MonthError, match=r"^the run has no year: start it with the parameter year"):
+        render(bag.dags[ROLLUP])
+
+
+@pytest.mark.parametrize("key", ["2021-01", "21", "0000", "2021\n"])
+def test_a_partition_key_that_is_no_year_is_refused(bag, key: str) -> None:
+    with pytest.raises(MonthError, match="is not a year"):
+        render(bag.dags[ROLLUP], partition_key=key)
+
+
 @pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
 @pytest.mark.parametrize("key", ["2021-13", "../x", "2021-01\n"])
 def test_a_partition_key_that_is_no_month_is_refused(bag, dag_id: str, key: str) -> None:
@@ -79,8 +99,20 @@ def test_a_partition_key_that_is_no_month_is_refused(bag, dag_id: str, key: str)
 
 
 @pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
-def test_a_month_before_the_data_begin_is_refused(bag, dag_id: str) -> None:
-    with pytest.raises(ContractError, match=r"begins with 2019-01; there is no 2018-12$"):
+def test_only_the_clocks_runs_wait_for_publication(bag, dag_id: str) -> None:
+    asked, scheduled = (
+        render(bag.dags[dag_id], partition_key="2021-01", run_type=kind)
+        for kind in (DagRunType.BACKFILL, DagRunType.SCHEDULED)
+    )
+    if "wait_for_publication" in asked:
+        assert asked["wait_for_publication"].pop("wait_seconds") == "0.0"
+        assert scheduled["wait_for_publication"].pop("wait_seconds") == "3888000.0"
+    assert asked == scheduled
+
+
+@pytest.mark.parametrize("dag_id", [dag_id for dag_id in TRIP_DAG_IDS if "_web_to_" in dag_id])
+def test_a_month_before_the_source_begins_is_refused(bag, dag_id: str) -> None:
+    with pytest.raises(ContractError, match=r"begins with 2019-0[12]; there is no 2018-12$"):
         render(bag.dags[dag_id], partition_key="2018-12")
 
 

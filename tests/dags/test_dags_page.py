@@ -1,0 +1,31 @@
+"""docs/DAGS.md is what the DAGs are."""
+
+from __future__ import annotations
+
+import re
+
+from localairflow.dags_page import PAGE, page
+
+
+def test_the_page_is_the_generated_one(bag) -> None:
+    assert PAGE.read_text() == page(bag.dags.values()), "docs/DAGS.md is stale; run make docs"
+
+
+def test_the_page_has_every_dag_with_its_parts(bag) -> None:
+    text = page(bag.dags.values())
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    tasks = [line for line in text.splitlines() if line.startswith("- **Tasks of** ")]
+    params = [line for line in text.splitlines() if line.startswith("- **Parameter of** ")]
+    assert sorted(rows) == sorted(bag.dags)
+    for dag_id, dag in bag.dags.items():
+        assert [cell.strip() != "" for cell in rows[dag_id].split("|")[1:-1]] == [True] * 4
+        (of_dag,) = [line for line in tasks if f"`{dag_id}`" in line]
+        assert {task.task_id for task in dag.tasks} == set(re.findall(r"`(\w+)`", of_dag.partition(": ")[2]))
+        named = [line.partition(": `")[2].partition("`")[0] for line in params if f"`{dag_id}`" in line]
+        assert named == list(dag.params)
+
+
+def test_the_page_says_how_to_rerun_the_dags_of_each_file(bag) -> None:
+    text = page(bag.dags.values())
+    for procedure in ("- **Schedule** ", "- **Input** ", "- **Output** ", "- **When it fails** ", "- **Rerun** "):
+        assert text.count(procedure) == len({dag.fileloc for dag in bag.dags.values()})
