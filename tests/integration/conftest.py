@@ -17,6 +17,8 @@ import pytest
 
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
+from localcloud.source.months import Month as SourceMonth
+from localcloud.source.synthetic import write_month
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
@@ -24,7 +26,8 @@ SYNTHETIC_ROWS = 20_000
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -38,13 +41,9 @@ def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(data, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         for path in folder.rglob("*"):
             path.chmod(0o755 if path.is_dir() else 0o644)
-    generate = [sys.executable.replace("/.venv/", "/localcloud/.venv/"), "-m", "localcloud.source", "generate"]
-    for dataset, month in (("green", "2020-06"), ("yellow", "2020-06")):
-        target = folder / dataset / f"{dataset}_tripdata_{month}.csv.gz"
-        target.parent.mkdir(exist_ok=True)
-        subprocess.run(
-            [*generate, dataset, month, str(target), "--rows", str(SYNTHETIC_ROWS)], cwd=REPOSITORY, check=True
-        )
+    for dataset in ("yellow", "green", "fhv", "fhvhv"):
+        for month in ("2020-05", "2020-06"):
+            publish(folder, dataset, month)
     if not data:
         zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 266))
         (folder / "misc").mkdir()
@@ -53,6 +52,16 @@ def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     _write_broken_months(folder / "green")
     return folder
+
+
+def publish(source_dir: Path, dataset: str, month: str) -> None:
+    """Put a synthetic month into the source; it appears whole."""
+    write_month(
+        dataset,
+        SourceMonth.parse(month),
+        source_dir / dataset / f"{dataset}_tripdata_{month}.csv.gz",
+        rows=SYNTHETIC_ROWS,
+    )
 
 
 def _write_broken_months(folder: Path) -> None:
@@ -74,8 +83,9 @@ def _write_broken_months(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def environment(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of every command of the stack; nothing runs yet."""
-    own = {port: str(_free_port()) for port in PORTS}
+    own = {port: str(free_port()) for port in PORTS}
     own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("local")), "SOURCE": str(source_dir)}
+    own |= {"AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS": "30"}
     return {**os.environ, **own}
 
 

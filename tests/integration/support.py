@@ -1,0 +1,78 @@
+"""Starting runs on the stack and waiting for them, for all integration tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from localairflow.api import AirflowApi
+
+T = TypeVar("T")
+
+
+def line(dataset: str, month: str, rows: int) -> str:
+    """The reconciliation line in which all places have ``rows``."""
+    return f"reconciled {dataset} {month} source={rows} lake={rows} external={rows} bigquery={rows} postgres={rows}"
+
+
+def trigger(api: AirflowApi, dag_id: str, conf: dict[str, Any]) -> str:
+    """Start a run by hand, of a DAG that may be paused; returns its id."""
+    api.set_paused(dag_id, False)
+    return api.trigger(dag_id, conf)
+
+
+def trigger_both(api: AirflowApi, dataset: str, month: str, **conf: Any) -> dict[str, str]:
+    """Start the month in the two DAGs that read the source; returns the runs by DAG."""
+    dag_ids = (f"{dataset}_web_to_gcs", f"{dataset}_web_to_postgres")
+    return {dag_id: trigger(api, dag_id, {"month": month, **conf}) for dag_id in dag_ids}
+
+
+def run_months(api: AirflowApi, months: Mapping[str, str], **conf: Any) -> None:
+    """Take a month of each dataset, by its name, through all DAGs, all at once."""
+    seen = warehouse_runs(api, months)
+    started = [run for each in months.items() for run in trigger_both(api, *each, **conf).items()]
+    for dag_id, run_id in started:
+        assert end(api, dag_id, run_id) == "success", (dag_id, run_id)
+    await_warehouse(api, months, seen)
+
+
+def warehouse_runs(api: AirflowApi, months: Mapping[str, str]) -> dict[str, set[str]]:
+    """By dataset, the runs of the warehouse's DAG that were started by the arrival of its month in the lake."""
+    return {
+        dataset: {run["dag_run_id"] for run in api.runs(f"{dataset}_gcs_to_bigquery") if run["partition_key"] == month}
+        for dataset, month in months.items()
+    }
+
+
+def await_warehouse(api: AirflowApi, months: Mapping[str, str], seen: dict[str, set[str]]) -> None:
+    """Wait until the months, which have arrived in the lake, are in the warehouse, by runs that are not ``seen``."""
+    for dataset, month in months.items():
+        new = await_(
+            lambda one={dataset: month}, dataset=dataset: warehouse_runs(api, one)[dataset] - seen[dataset],
+            f"{dataset} {month} in the lake starts the warehouse's DAG",
+        )
+        for run_id in new:
+            assert end(api, f"{dataset}_gcs_to_bigquery", run_id) == "success", (dataset, run_id)
+
+
+def end(api: AirflowApi, dag_id: str, run_id: str) -> str:
+    """Wait for the end of a run; returns its state."""
+    return await_(
+        lambda: state if (state := api.run(dag_id, run_id)["state"]) in ("success", "failed") else None,
+        f"{dag_id} {run_id} ends",
+    )
+
+
+def task_states(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
+    """The state of each task of a run."""
+    return {task["task_id"]: task["state"] for task in api.tasks(dag_id, run_id)}
+
+
+def await_(condition: Callable[[], T | None], what: str, timeout: float = 120.0) -> T:
+    """Wait until ``condition`` returns something that counts as true, and return that."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout} s in vain until {what}"
+        time.sleep(0.2)
+    return result

@@ -1,0 +1,250 @@
+"""Every way to start a run, for every dataset: each leaves the same rows.
+
+The file's name puts it before the other modules that use the stack: its DAGs' first unpausing is what it tests.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localairflow import reconcile
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from localairflow.reconcile import Content
+from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.months import Month
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
+from tests.integration.support import (
+    await_,
+    await_warehouse,
+    end,
+    line,
+    run_months,
+    task_states,
+    trigger_both,
+    warehouse_runs,
+)
+
+DATASETS = [dataset.name for dataset in TRIP_DATASETS]
+# A month of each dataset, none that another module has loaded before: real ones where there are any.
+SYNTHETIC = dict.fromkeys(DATASETS, "2020-05")
+MONTHS = {**SYNTHETIC, **({"yellow": "2020-04", "green": "2021-02"} if os.environ.get("NYC_TLC_DATA_DIR") else {})}
+REAL_ROWS = {("yellow", "2020-04"): 10_000, ("green", "2021-02"): 64_572}
+ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, month in MONTHS.items()}
+FLOWS = ("web_to_gcs", "web_to_postgres")
+NEVER_PUBLISHED = "green"
+
+
+def _newest_month() -> str:
+    """The month for which the clock starts a run today: two months back."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    index = today.year * 12 + today.month - 1 - 2
+    return f"{index // 12:04d}-{index % 12 + 1:02d}"
+
+
+@pytest.fixture(scope="module")
+def scheduled(api: AirflowApi) -> dict[str, str]:
+    """The clock's runs of all DAGs that have one, for the newest month, which the source does not have yet."""
+    dag_ids = [f"{dataset}_{flow}" for dataset in DATASETS for flow in FLOWS]
+    for dag_id in dag_ids:
+        api.set_paused(dag_id, False)
+
+    def runs() -> dict[str, str] | None:
+        found = {
+            dag_id: run["dag_run_id"]
+            for dag_id in dag_ids
+            for run in api.runs(dag_id)
+            if run["run_type"] == "scheduled" and run["partition_key"] == _newest_month()
+        }
+        return found if len(found) == len(dag_ids) else None
+
+    return await_(runs, "the clock starts the newest month of every dataset")
+
+
+def test_scheduled_runs_wait_for_publication_without_a_slot(
+    stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str], source_dir: Path
+) -> None:
+    month = _newest_month()
+
+    def all_wait() -> bool:
+        states = [task_states(api, *run) for run in scheduled.items()]
+        return all(state["wait_for_publication"] == "deferred" for state in states)
+
+    await_(all_wait, "every run waits in the triggerer")
+    published = {dataset: month for dataset in DATASETS if dataset != NEVER_PUBLISHED}
+    seen = warehouse_runs(api, published)
+    for dataset in published:
+        publish(source_dir, dataset, month)
+
+    for dataset in published:
+        for flow in FLOWS:
+            dag_id = f"{dataset}_{flow}"
+            assert end(api, dag_id, scheduled[dag_id]) == "success"
+            assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"success"}
+    await_warehouse(api, published, seen)
+    for dataset in published:
+        assert _reconciled(stack, dataset, month) == line(dataset, month, SYNTHETIC_ROWS)
+
+
+@pytest.fixture(scope="module")
+def by_hand(stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]) -> dict[str, dict[str, Content]]:
+    """A month of every dataset, taken through all DAGs by runs with the parameter ``month``; and what it left."""
+    run_months(api, MONTHS)
+    return _contents(stack)
+
+
+def test_runs_started_by_hand(stack: AirflowSettings, by_hand: dict[str, dict[str, Content]]) -> None:
+    for dataset, month in MONTHS.items():
+        assert _reconciled(stack, dataset, month) == line(dataset, month, ROWS[dataset])
+        assert {content.rows for content in by_hand[dataset].values()} == {ROWS[dataset]}
+
+
+def test_what_is_unchanged_is_skipped_with_its_reason(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    seen = warehouse_runs(api, MONTHS)
+    for dataset, month in MONTHS.items():
+        for dag_id, run_id in trigger_both(api, dataset, month).items():
+            assert end(api, dag_id, run_id) == "success"
+            states = task_states(api, dag_id, run_id)
+            assert states.pop("wait_for_publication") == "success"
+            assert set(states.values()) == {"skipped"}
+            log = "\n".join(api.log(dag_id, run_id, "skip_unchanged", 1))
+            assert f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag=" in log
+    assert warehouse_runs(api, MONTHS) == seen
+    assert _contents(stack) == by_hand
+
+
+def test_a_second_run_by_hand_leaves_the_same_content(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    run_months(api, MONTHS, force=True)
+
+    assert _contents(stack) == by_hand
+
+
+def test_a_backfill_leaves_the_same_content(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    seen = warehouse_runs(api, MONTHS)
+    for dataset, month in MONTHS.items():
+        for flow in FLOWS:
+            api.backfill(f"{dataset}_{flow}", f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
+
+    for dataset in DATASETS:
+        for flow in FLOWS:
+            ((run_id, state),) = _backfilled(api, dataset, flow)
+            assert state == "success", run_id
+    await_warehouse(api, MONTHS, seen)
+    assert _contents(stack) == by_hand
+
+
+def test_a_backfill_that_reprocesses_leaves_the_same_content(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    dag_id, month = "yellow_web_to_postgres", MONTHS["yellow"]
+    dates = ["--from-date", f"{month}-01", "--to-date", f"{month}-28", "--reprocess-behavior", "completed"]
+    (before,) = _backfills(api, dag_id, month)
+
+    _airflow(stack, "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", '{"force": true}')
+
+    # Airflow keeps the run that was completed, and makes another one of the same key.
+    new = await_(
+        lambda: [run for run in _backfills(api, dag_id, month) if run["dag_run_id"] != before["dag_run_id"]],
+        "the backfill makes another run",
+    )
+    assert [end(api, dag_id, run["dag_run_id"]) for run in new] == ["success"]
+    assert _contents(stack) == by_hand
+
+
+def test_a_backfill_that_does_not_reprocess_makes_no_run_of_a_month_that_has_one(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    dag_id, month = "fhv_web_to_postgres", MONTHS["fhv"]
+    before = api.runs(dag_id)
+
+    backfill = api.backfill(dag_id, f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
+
+    await_(lambda: api.backfill_has_ended(backfill), "the backfill ends")
+    assert api.runs(dag_id) == before
+
+
+def test_a_cleared_partition_key_leaves_the_same_content(
+    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+) -> None:
+    dag_id = "fhv_web_to_postgres"
+    ((run_id, _),) = _backfilled(api, "fhv", "web_to_postgres")
+    first = {task["task_id"]: task["start_date"] for task in api.tasks(dag_id, run_id)}
+
+    _airflow(stack, "dags", "clear", dag_id, "--partition-key", MONTHS["fhv"], "--yes")
+
+    await_(lambda: api.run(dag_id, run_id)["state"] in ("queued", "running") or None, "the run starts again", 20)
+    assert end(api, dag_id, run_id) == "success"
+    assert all(task["start_date"] > first[task["task_id"]] for task in api.tasks(dag_id, run_id))
+    assert _contents(stack) == by_hand
+
+
+def test_a_backfill_over_months_that_are_not_there_fails_for_each_with_its_reason(api: AirflowApi) -> None:
+    dag_id = "green_web_to_gcs"
+    api.backfill(dag_id, "2020-02-01", "2020-03-31", conf={}, parallel=2)
+
+    def ended() -> list[dict[str, Any]] | None:
+        runs = [run for run in api.runs(dag_id) if run["partition_key"] in ("2020-02", "2020-03")]
+        return runs if [run["state"] for run in runs] == ["failed", "failed"] else None
+
+    for run in await_(ended, "both months end"):
+        log = "\n".join(api.log(dag_id, run["dag_run_id"], "wait_for_publication", 1))
+        assert f"green_tripdata_{run['partition_key']}.csv.gz (HTTP 404): not published, or misspelt" in log
+
+
+def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
+    stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]
+) -> None:
+    for flow in FLOWS:
+        dag_id = f"{NEVER_PUBLISHED}_{flow}"
+        assert end(api, dag_id, scheduled[dag_id]) == "success"
+        assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"skipped"}
+        log = "\n".join(api.log(dag_id, scheduled[dag_id], "wait_for_publication", 1))
+        assert f"green_tripdata_{_newest_month()}.csv.gz was not published within 0:00:30 of the run's start" in log
+        assert "404:Not Found" in log
+
+
+def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str]]:
+    """The ended runs of the dataset's month that a backfill started, with their states."""
+    dag_id = f"{dataset}_{flow}"
+
+    def ended() -> list[tuple[str, str]] | None:
+        runs = _backfills(api, dag_id, MONTHS[dataset])
+        return [(run["dag_run_id"], run["state"]) for run in runs if run["state"] in ("success", "failed")] or None
+
+    return await_(ended, f"the backfill of {dag_id} ends")
+
+
+def _backfills(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]:
+    return [run for run in api.runs(dag_id) if run["partition_key"] == month and run["run_type"] == "backfill"]
+
+
+def _airflow(settings: AirflowSettings, *arguments: str) -> None:
+    """Run ``bin/airflow``, as a user would."""
+    command = [REPOSITORY / "bin" / "airflow", *arguments]
+    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+
+
+def _reconciled(settings: AirflowSettings, dataset: str, month: str) -> str:
+    file = next(each for each in TRIP_DATASETS if each.name == dataset).file(Month.parse(month))
+    return reconcile.count(settings, file).line(dataset, month)
+
+
+def _contents(settings: AirflowSettings) -> dict[str, dict[str, Content]]:
+    """What each store has of the months, by dataset."""
+    return {
+        dataset.name: reconcile.contents(settings, dataset.file(Month.parse(MONTHS[dataset.name])))
+        for dataset in TRIP_DATASETS
+    }
