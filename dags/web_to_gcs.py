@@ -20,6 +20,9 @@ from nyc_taxi.dag_defaults import lake_asset, monthly, source_dag_args, source_p
 from nyc_taxi.datasets import DATASETS
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
 
+# A task holds a chunk of the upload in memory; the stock 100 MB are too much for a small worker.
+UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
+
 for dataset in DATASETS.values():
     with DAG(
         dag_id=f"{dataset.name}_web_to_gcs",
@@ -46,6 +49,7 @@ for dataset in DATASETS.values():
             bucket="{{ var.value.lake_bucket }}",
             dst="{{ file().lake_object }}",
             mime_type="application/vnd.apache.parquet",
+            chunk_size=UPLOAD_CHUNK_BYTES,
             **updates(dataset, lake_asset(dataset)),
         )
 

@@ -76,9 +76,10 @@ class AirflowApi:
         }
         return self._json(self._http.post("/api/v2/backfills", json=body))["id"]
 
-    def backfill_has_ended(self, backfill_id: int) -> bool:
-        """Whether all runs of the backfill have ended."""
-        return self._json(self._http.get(f"/api/v2/backfills/{backfill_id}"))["completed_at"] is not None
+    def has_running_backfill(self, dag_id: str) -> bool:
+        """Whether Airflow holds a backfill of the DAG for running; it does up to half a minute after its last run."""
+        answer = self._http.get("/api/v2/backfills", params={"dag_id": dag_id})
+        return any(backfill["completed_at"] is None for backfill in self._json(answer)["backfills"])
 
     def fail(self, dag_id: str, run_id: str) -> None:
         """End a run: it and its tasks are marked as failed."""

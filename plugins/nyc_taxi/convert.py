@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,8 +72,9 @@ def to_parquet(
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
     try:
         batches, ignored = read(source, dataset, month, accept_unknown=accept_unknown)
-        with whole_file(target) as temporary:
-            rows = _write(_read_ahead(batches), temporary, dataset, lineage, provenance)
+        # Closed, the reading ends with the writing: an error that somebody keeps would keep its thread and the file.
+        with whole_file(target) as temporary, closing(_read_ahead(batches)) as ahead:
+            rows = _write(ahead, temporary, dataset, lineage, provenance)
             if rows == 0:
                 raise ContractError("it has columns and no rows")
             return Converted(rows, ignored)
@@ -80,7 +82,7 @@ def to_parquet(
         raise ContractError(f"{source.name} is no valid file of {dataset.name}: {error}") from error
 
 
-def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
     """Read in a thread while the caller writes: both release the interpreter, so that two cores are used."""
     waiting: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(READ_AHEAD)
     stopped = threading.Event()

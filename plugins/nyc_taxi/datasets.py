@@ -3,8 +3,8 @@
 Columns, types, names in the lake and in the databases all come from here; ``schema`` derives the Arrow, BigQuery and
 Postgres types. Adding a dataset means adding one entry: the DAGs, the tables and the integrity tests follow.
 
-One contract holds for a dataset whatever its source: what a source's layout lacks is null. Names of columns are compared
-without regard to case, because the files' spelling changes from month to month.
+One contract holds for a dataset whatever its source: what a source's layout lacks is null. Names of columns are
+compared without regard to case, because the files' spelling changes from month to month.
 
 Sources: the TLC's data dictionaries (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page) and the headers of
 the DataTalksClub mirror's files (https://github.com/DataTalksClub/nyc-tlc-data).
@@ -329,7 +329,11 @@ FHVHV = TripDataset(
             for spec in (
                 ("originating_base_num", Type.STRING, "Licence number of the base that took the request."),
                 ("request_datetime", Type.DATETIME, "When the passenger asked for the trip."),
-                ("on_scene_datetime", Type.DATETIME, "When the driver arrived at the pickup; accessible vehicles only."),
+                (
+                    "on_scene_datetime",
+                    Type.DATETIME,
+                    "When the driver arrived at the pickup; accessible vehicles only.",
+                ),
                 ("trip_miles", Type.FLOAT, "Miles of the passenger trip."),
                 ("trip_time", Type.INTEGER, "Seconds of the passenger trip."),
                 ("base_passenger_fare", Type.FLOAT, "Fare before tolls, tips, taxes and fees, US dollars."),

@@ -9,7 +9,9 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
-BATCH_ROWS = 1 << 15
+# Pages are read when their rows are needed, and no row group is kept: this bounds the memory.
+BUFFER_BYTES = 1 << 16
+BATCH_ROWS = 1 << 13
 
 
 def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identifier) -> int:
@@ -29,7 +31,7 @@ def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identi
     Raises:
         psycopg.Error: a column is not there, or a constraint refuses a row.
     """
-    file = pq.ParquetFile(source)
+    file = pq.ParquetFile(source, pre_buffer=False, buffer_size=BUFFER_BYTES)
     encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow)
     statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary)").format(
         table, sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nyc_taxi.datasets import Dataset
+from nyc_taxi.reading import is_the_systems
 
 METADATA_KEY = "nyc_taxi.provenance"
 # To be raised when the conversion of the same file by the same columns gives other rows than before.
@@ -37,11 +38,16 @@ def provenance(dataset: Dataset, source_name: str, version: str) -> str:
 def read_provenance(file: Path | BinaryIO) -> str | None:
     """Read the line from a Parquet file, of which only the footer is read; None if there is none.
 
-    A file that is no Parquet file has none either. Other errors of reading are raised.
+    A file that is no Parquet file, or a damaged one, has none either. Other errors of reading are raised.
     """
     try:
         metadata = pq.read_metadata(file).metadata or {}
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
+        return None
+    except OSError as error:
+        # Arrow's own word for a damaged footer, which is of no narrower kind: those are the network's or the system's.
+        if type(error) is not OSError or is_the_systems(error):
+            raise
         return None
     line = metadata.get(METADATA_KEY.encode())
     return line.decode() if line else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -95,9 +95,7 @@ def _open(
             names[place] = column.name
     return pc.open_csv(
         source,
-        read_options=pc.ReadOptions(
-            use_threads=use_threads, block_size=BLOCK_BYTES, column_names=names, skip_rows=1
-        ),
+        read_options=pc.ReadOptions(use_threads=use_threads, block_size=BLOCK_BYTES, column_names=names, skip_rows=1),
         convert_options=pc.ConvertOptions(
             column_types=read,
             include_columns=list(read),
@@ -121,6 +119,7 @@ def _explained(error: Exception, bound: dict[Column, int | None]) -> str:
     """Arrow's message in this pipeline's words."""
     if "Could not skip initial" in str(error):  # Arrow's words for a header without a line end behind it
         return "it has a header and no rows"
-    columns = [column.name for column, place in bound.items() if place is not None]
+    columns = {place: column.name for column, place in bound.items()}
     reason = re.sub(r"In CSV column #(\d+)", lambda match: f"column {columns[int(match.group(1))]}", str(error))
-    return reason.replace("Row #", "row ").replace("CSV conversion error to ", "").replace("CSV parse error: ", "")
+    reason = re.sub(r"CSV (conversion error to [^:]+|parse error): ", "", reason)
+    return reason.replace("Row #", "row ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -15,6 +16,8 @@ from nyc_taxi.operators.http_to_local import HttpToLocalFilesystemOperator
 from nyc_taxi.operators.publication_sensor import PublicationSensor
 from nyc_taxi.operators.to_parquet import ToParquetOperator
 from nyc_taxi.provenance import provenance, read_provenance
+
+log = logging.getLogger(__name__)
 
 LOCAL_PARQUET = "{{ run_dir() }}/{{ file().parquet_name }}"
 
@@ -125,4 +128,6 @@ def _skip_unchanged(
 ) -> None:
     current = provenance(get_dataset(dataset), PurePosixPath(source_path).name, version)
     if version and loaded == current and not (params and params["force"]):
-        raise AirflowSkipException(f"{target} is unchanged: it was made from {current}. To load it again, set force.")
+        reason = f"{target} is unchanged: it was made from {current}. To load it again, set force."
+        log.info(reason)  # Airflow's own line about it is folded in the UI
+        raise AirflowSkipException(reason)

@@ -123,6 +123,7 @@ _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]
     Type.DATE: (),
     Type.DATETIME: (
         (lambda given: types.is_timestamp(given) and given.tz is None, _cast(_DATETIME)),
-        (is_text, _cast(_DATETIME)),
+        # As plain strings: Arrow reads no times in string views.
+        (is_text, lambda values: values.cast(pa.string()).cast(_DATETIME)),
     ),
 }

@@ -151,6 +151,7 @@ def test_a_backfill_that_reprocesses_leaves_the_same_content(
     dag_id, month = "yellow_web_to_postgres", MONTHS["yellow"]
     dates = ["--from-date", f"{month}-01", "--to-date", f"{month}-28", "--reprocess-behavior", "completed"]
     (before,) = _backfills(api, dag_id, month)
+    _await_no_backfill(api, dag_id)
 
     _airflow(stack, "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", '{"force": true}')
 
@@ -168,10 +169,10 @@ def test_a_backfill_that_does_not_reprocess_makes_no_run_of_a_month_that_has_one
 ) -> None:
     dag_id, month = "fhv_web_to_postgres", MONTHS["fhv"]
     before = api.runs(dag_id)
+    _await_no_backfill(api, dag_id)
 
-    backfill = api.backfill(dag_id, f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
+    api.backfill(dag_id, f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
 
-    await_(lambda: api.backfill_has_ended(backfill), "the backfill ends")
     assert api.runs(dag_id) == before
 
 
@@ -224,6 +225,11 @@ def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str
         return [(run["dag_run_id"], run["state"]) for run in runs if run["state"] in ("success", "failed")] or None
 
     return await_(ended, f"the backfill of {dag_id} ends")
+
+
+def _await_no_backfill(api: AirflowApi, dag_id: str) -> None:
+    """Airflow refuses a second backfill of a DAG beside a running one."""
+    await_(lambda: not api.has_running_backfill(dag_id), f"the backfill of {dag_id} has ended")
 
 
 def _backfills(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]:

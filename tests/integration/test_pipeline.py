@@ -14,10 +14,19 @@ from google.cloud import bigquery, storage
 from localairflow import reconcile
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import GREEN
+from nyc_taxi.datasets import GREEN, YELLOW
 from nyc_taxi.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
-from tests.integration.support import await_, end, line, run_months, trigger, trigger_both
+from tests.integration.support import (
+    await_,
+    await_warehouse,
+    end,
+    line,
+    run_months,
+    trigger,
+    trigger_both,
+    warehouse_runs,
+)
 
 
 def _postgres(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
@@ -138,13 +147,14 @@ def test_month_that_breaks_later_keeps_what_it_had(
 
 
 def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSettings, api: AirflowApi) -> None:
-    dag_id = "yellow_web_to_postgres"
-    runs = [trigger(api, dag_id, {"month": "2020-06", "force": True}) for _ in range(2)]
+    months = {"yellow": "2020-06"}
+    seen = warehouse_runs(api, months)
+    runs = [run for _ in range(2) for run in trigger_both(api, "yellow", "2020-06", force=True).items()]
 
-    assert [end(api, dag_id, run) for run in runs] == ["success", "success"]
-    assert _postgres(stack, "SELECT count(*) FROM yellow_trips WHERE source_month = '2020-06-01'") == [
-        (SYNTHETIC_ROWS,)
-    ]
+    assert [end(api, *run) for run in runs] == ["success"] * 4
+    await_warehouse(api, months, seen)
+    counts = reconcile.count(stack, YELLOW.file(Month(2020, 6)))
+    assert counts.line("yellow", "2020-06") == line("yellow", "2020-06", SYNTHETIC_ROWS)
 
 
 def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(

@@ -1,4 +1,4 @@
-"""A real HTTP server whose answers a test scripts."""
+"""A real HTTP server whose answers a test scripts, and a folder for files and what is converted from them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+from tests.nyc_taxi.support import Folder
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -60,3 +63,8 @@ def source() -> Iterator[Source]:
         made.stopping.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from nyc_taxi import download as module
-from nyc_taxi.download import NotPublishedError, SourceError, download
+from nyc_taxi.download import NotPublishedError, RefusedError, SourceError, download, file_version
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
 BODY = gzip.compress(b"VendorID\n1\n") * 50
@@ -25,7 +25,7 @@ def target(tmp_path: Path) -> Path:
 def _fetch(url: str, target: Path, *, timeout: tuple[float, float] = (2.0, 5.0)) -> int:
     with requests.Session() as session:
         session.trust_env = False
-        return download(session, url, target, timeout=timeout)
+        return download(session, url, target, timeout=timeout).size
 
 
 def _files(target: Path) -> dict[str, bytes]:
@@ -90,7 +90,7 @@ def _refusals():
     for status in (404, 410):
         yield pytest.param(status, NotPublishedError, missing % status, id=str(status))
     yield pytest.param(
-        403, SourceError, "the source refuses {url} (HTTP 403): not published, or too many requests", id="403"
+        403, RefusedError, "the source refuses {url} (HTTP 403): not published, or too many requests", id="403"
     )
     for status, reason in (
         (206, "Partial Content"),
@@ -215,3 +215,59 @@ def test_an_encoding_that_was_not_asked_for_is_refused(source, target: Path) -> 
     with pytest.raises(SourceError, match=r"with Content-Encoding gzip, which was not asked for$"):
         _fetch(url, target)
     assert _files(target) == {}
+
+
+# Versions
+
+
+def _version(url: str) -> str:
+    with requests.Session() as session:
+        session.trust_env = False
+        return file_version(session, url, timeout=(2.0, 5.0))
+
+
+def _downloaded_version(url: str, target: Path) -> str:
+    with requests.Session() as session:
+        session.trust_env = False
+        return download(session, url, target).version
+
+
+TIME = "Mon, 01 Mar 2021 00:00:01 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        ({"ETag": '"5f2a"'}, f'etag="5f2a" length={len(BODY)}'),
+        ({"ETag": '"5f2a"', "Last-Modified": TIME}, f'etag="5f2a" length={len(BODY)}'),
+        ({"Last-Modified": TIME}, f"last-modified='{TIME}' length={len(BODY)}"),
+        ({}, ""),
+    ],
+    ids=["tag", "tag and time", "time", "neither"],
+)
+def test_a_version_is_the_tag_or_the_time_and_the_length(
+    source, target: Path, headers: dict[str, str], version: str
+) -> None:
+    url = source.serve(PATH, BODY, **headers)
+    assert _version(url) == version
+    assert _downloaded_version(url, target) == version
+    assert target.read_bytes() == BODY
+
+
+def test_one_byte_is_asked_for_and_the_length_is_the_whole_files(source) -> None:
+    headers = {"ETag": '"5f2a"', "Content-Range": "bytes 0-0/1234"}
+    assert _version(source.serve(PATH, b"V", status=206, **headers)) == 'etag="5f2a" length=1234'
+    ((_, asked),) = source.requests
+    assert asked["Range"] == "bytes=0-0"
+
+
+def test_an_empty_file_has_a_version(source) -> None:
+    headers = {"ETag": '"0"', "Content-Range": "bytes */0"}
+    assert _version(source.serve(PATH, b"", status=416, **headers)) == 'etag="0" length=0'
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, RefusedError), (500, SourceError)])
+def test_what_is_not_there_has_no_version(source, status: int, error: type[Exception]) -> None:
+    with pytest.raises(error) as caught:
+        _version(source.serve(PATH, b"an error page", status=status, ETag='"5f2a"'))
+    assert type(caught.value) is error

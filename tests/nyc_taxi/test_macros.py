@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import jinja2
+import pytest
 
-from nyc_taxi.datasets import GREEN, ZONES, Dataset
+from nyc_taxi.datasets import GREEN, ZONES, ContractError, Dataset
 from nyc_taxi.macros import MACROS
 
 
@@ -30,6 +31,46 @@ def test_the_file_of_the_runs_month() -> None:
     assert _render("{{ file().month.first_day }}") == "2021-01-01"
     assert _render("{{ file().lake_object }}", dataset=ZONES) == "zones/taxi_zone_lookup.parquet"
     assert _render("{{ file().month or '' }}", dataset=ZONES) == ""
+
+
+def _source(**extra: str) -> SimpleNamespace:
+    return SimpleNamespace(taxi_source=SimpleNamespace(extra_dejson=extra))
+
+
+@pytest.mark.parametrize(
+    ("extra", "path"),
+    [
+        ({}, "green/green_tripdata_2021-01.csv.gz"),
+        ({"layout": "mirror"}, "green/green_tripdata_2021-01.csv.gz"),
+        ({"layout": "tlc"}, "trip-data/green_tripdata_2021-01.parquet"),
+    ],
+)
+def test_the_connection_decides_where_the_source_has_the_file(extra: dict[str, str], path: str) -> None:
+    assert _render("{{ source_path() }}", conn=_source(**extra)) == path
+    assert _render("{{ source_path().name }}", conn=_source(**extra)) == path.rpartition("/")[2]
+    assert _render("{{ source_path() }}", dataset=ZONES, conn=_source(**extra)) == "misc/taxi_zone_lookup.csv"
+
+
+def test_a_month_that_the_source_never_had_is_refused() -> None:
+    early = SimpleNamespace(partition_key="2018-12", logical_date=None)
+    with pytest.raises(ContractError, match="green begins with 2019-01; there is no 2018-12"):
+        _render("{{ source_path() }}", dag_run=early, conn=_source())
+    assert _render("{{ source_path() }}", dag_run=early, conn=_source(layout="tlc")).endswith("2018-12.parquet")
+
+
+@pytest.mark.parametrize(
+    ("run_type", "variables", "seconds"),
+    [
+        ("scheduled", {}, "3888000.0"),
+        ("scheduled", {"publication_wait_seconds": "2.5"}, "2.5"),
+        ("manual", {"publication_wait_seconds": "2.5"}, "0.0"),
+        ("backfill", {"publication_wait_seconds": "2.5"}, "0.0"),
+        ("asset_triggered", {}, "0.0"),
+    ],
+)
+def test_only_the_clocks_runs_wait(run_type: str, variables: dict[str, str], seconds: str) -> None:
+    run = SimpleNamespace(run_type=run_type)
+    assert _render("{{ publication_wait() }}", dag_run=run, var={"value": variables}) == seconds
 
 
 def test_types_of_columns() -> None:

@@ -1,4 +1,4 @@
-"""Months: reading them, their names, and which one a run is for."""
+"""Months: reading them, their names, and which one, or which year, a run is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nyc_taxi.months import Month, MonthError, resolve_month
+from nyc_taxi.months import Month, MonthError, resolve_month, resolve_year
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,21 @@ def test_the_names_of_a_month() -> None:
     assert (Month(987, 12).partition_id, Month(987, 12).slug, str(Month(987, 12))) == ("098712", "0987_12", "0987-12")
 
 
+@pytest.mark.parametrize(
+    ("day", "month"),
+    [
+        ((2026, 11, 1), Month(2026, 8)),
+        ((2026, 11, 30), Month(2026, 8)),
+        ((2026, 12, 1), Month(2026, 9)),
+        ((2026, 3, 31), Month(2025, 12)),
+        ((2026, 4, 1), Month(2026, 1)),
+        ((2026, 1, 1), Month(2025, 10)),
+    ],
+)
+def test_a_month_is_due_two_months_after_its_end(day: tuple[int, int, int], month: Month) -> None:
+    assert Month.published_by(datetime.date(*day)) == month
+
+
 def _context(partition_key: str | None = None, month: Any = None, logical_date: Any = None) -> dict[str, Any]:
     return {
         "dag_run": SimpleNamespace(partition_key=partition_key, logical_date=logical_date),
@@ -102,3 +117,41 @@ def test_a_run_without_a_month_is_told_how_to_name_one() -> None:
 
 def test_a_dag_run_that_knows_no_partitions() -> None:
     assert resolve_month({"dag_run": SimpleNamespace(logical_date=_DATE), "params": {}}) == Month(2019, 3)
+
+
+def _year_context(partition_key: str | None = None, year: Any = None, logical_date: Any = None) -> dict[str, Any]:
+    return {
+        "dag_run": SimpleNamespace(partition_key=partition_key, logical_date=logical_date),
+        "params": {"year": year},
+    }
+
+
+@pytest.mark.parametrize(
+    ("context", "year"),
+    [
+        (_year_context("2021", "2020", _DATE), 2021),
+        (_year_context(None, "2020", _DATE), 2020),
+        (_year_context("", "2020"), 2020),
+        (_year_context(None, None, _DATE), 2019),
+    ],
+)
+def test_the_year_too_is_the_keys_then_the_parameters_then_the_dates(context: dict[str, Any], year: int) -> None:
+    assert resolve_year(context) == year
+
+
+@pytest.mark.parametrize(
+    "text", ["2021-01", "21", "20211", "0000", "0999", "2021\n", " 2021", "../x", "\u0662021", 2021]
+)
+def test_what_is_no_year_is_refused_wherever_it_stands(text: Any) -> None:
+    for context in (_year_context(text, "2020", _DATE), _year_context(None, text, _DATE)):
+        with pytest.raises(MonthError) as error:
+            resolve_year(context)
+        assert str(error.value) == f"{text!r} is not a year; write YYYY, for example 2021"
+
+
+def test_a_run_without_a_year_is_told_how_to_name_one() -> None:
+    message = "the run has no year: start it with the parameter year, for example 2021"
+    for context in (_year_context(), {**_year_context(), "params": {"month": "2021-01"}}):
+        with pytest.raises(MonthError) as error:
+            resolve_year(context)
+        assert str(error.value) == message

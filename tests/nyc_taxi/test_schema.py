@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from nyc_taxi.datasets import DATASETS, GREEN, YELLOW, ZONES, Column, Dataset, Type
+from nyc_taxi.datasets import DATASETS, FHV, FHVHV, GREEN, YELLOW, ZONES, Column, Dataset, Type
 from nyc_taxi.schema import arrow_schema, arrow_type, bigquery_fields, bigquery_type, postgres_type
 
 INTEGER = (pa.int64(), "INT64", "INTEGER", "bigint")
@@ -17,6 +17,7 @@ DATETIME = (pa.timestamp("us"), "DATETIME", "DATETIME", "timestamp without time 
 _AMOUNTS = dict.fromkeys(
     ("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount", "improvement_surcharge", "total_amount"), FLOAT
 )
+_LINEAGE = {"source_month": DATE, "source_file": STRING}
 _TRIP = {
     "VendorID": INTEGER,
     "passenger_count": INTEGER,
@@ -27,12 +28,17 @@ _TRIP = {
     "DOLocationID": INTEGER,
     "payment_type": INTEGER,
     "congestion_surcharge": FLOAT,
-    "source_month": DATE,
-    "source_file": STRING,
+    "cbd_congestion_fee": FLOAT,
     **_AMOUNTS,
+    **_LINEAGE,
 }
 EXPECTED = {
-    YELLOW.name: {**_TRIP, "tpep_pickup_datetime": DATETIME, "tpep_dropoff_datetime": DATETIME},
+    YELLOW.name: {
+        **_TRIP,
+        "tpep_pickup_datetime": DATETIME,
+        "tpep_dropoff_datetime": DATETIME,
+        "airport_fee": FLOAT,
+    },
     GREEN.name: {
         **_TRIP,
         "lpep_pickup_datetime": DATETIME,
@@ -40,13 +46,32 @@ EXPECTED = {
         "ehail_fee": FLOAT,
         "trip_type": INTEGER,
     },
+    FHV.name: {
+        "dispatching_base_num": STRING,
+        "pickup_datetime": DATETIME,
+        "dropOff_datetime": DATETIME,
+        "PUlocationID": INTEGER,
+        "DOlocationID": INTEGER,
+        "SR_Flag": INTEGER,
+        "Affiliated_base_number": STRING,
+        **_LINEAGE,
+    },
+    FHVHV.name: {
+        **dict.fromkeys(("hvfhs_license_num", "dispatching_base_num", "originating_base_num"), STRING),
+        **dict.fromkeys(("pickup_datetime", "dropoff_datetime", "request_datetime", "on_scene_datetime"), DATETIME),
+        **dict.fromkeys(("PULocationID", "DOLocationID", "SR_Flag", "trip_time"), INTEGER),
+        **dict.fromkeys(("trip_miles", "base_passenger_fare", "tolls", "bcf", "sales_tax"), FLOAT),
+        **dict.fromkeys(("congestion_surcharge", "airport_fee", "tips", "driver_pay", "cbd_congestion_fee"), FLOAT),
+        **dict.fromkeys(("shared_request_flag", "shared_match_flag", "access_a_ride_flag"), STRING),
+        **dict.fromkeys(("wav_request_flag", "wav_match_flag"), STRING),
+        **_LINEAGE,
+    },
     ZONES.name: {
         "LocationID": INTEGER,
         "Borough": STRING,
         "Zone": STRING,
         "service_zone": STRING,
-        "source_month": DATE,
-        "source_file": STRING,
+        **_LINEAGE,
     },
 }
 

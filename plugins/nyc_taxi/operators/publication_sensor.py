@@ -77,8 +77,12 @@ class PublicationSensor(BaseOperator):
         if event["published"]:
             return self._version()
         waited = timedelta(seconds=float(self.wait_seconds))
-        reason = f"{self.endpoint} was not published within {waited} of the run's start; the source's last answer: "
-        raise AirflowSkipException(reason + event["reason"])
+        answer = event["reason"]
+        reason = (
+            f"{self.endpoint} was not published within {waited} of the run's start; the source's last answer: {answer}"
+        )
+        self.log.info(reason)  # Airflow's own line about it is folded in the UI
+        raise AirflowSkipException(reason)
 
     def _version(self) -> str:
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)

@@ -68,7 +68,9 @@ class ToParquetOperator(BaseOperator):
 
     def execute(self, context: Context) -> int:
         if self.unknown_columns not in UNKNOWN_COLUMNS:
-            raise ContractError(f"unknown_columns is {self.unknown_columns!r}; it can be {' or '.join(UNKNOWN_COLUMNS)}")
+            raise ContractError(
+                f"unknown_columns is {self.unknown_columns!r}; it can be {' or '.join(UNKNOWN_COLUMNS)}"
+            )
         source, dataset = Path(self.src), get_dataset(self.dataset)
         converted = to_parquet(
             source,

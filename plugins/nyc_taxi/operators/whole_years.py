@@ -60,10 +60,9 @@ class WholeYearsOperator(BaseOperator):
             today=began.date(),
             partitions=[(row["table_name"], row["partition_id"]) for row in rows],
         )
-        self.log.info("Months of %s in the warehouse: %s", self.year, "; ".join(map(str, found)))
+        months = "; ".join(map(str, found))
+        self.log.info("Months of %s in the warehouse: %s", self.year, months)
         whole = [dataset.dataset for dataset in found if dataset.is_complete]
         if not whole:
-            raise AirflowSkipException(
-                f"No dataset has the whole year {self.year} in the warehouse: {'; '.join(map(str, found))}"
-            )
+            raise AirflowSkipException(f"No dataset has the whole year {self.year} in the warehouse: {months}")
         return whole
