@@ -309,7 +309,7 @@ EDGES = {
         "remove_files": set(),
         "drop_staging": set(),
     },
-    "yearly_rollup": {"create_table": {"check_months"}, "check_months": {"publish"}, "publish": set()},
+    "yearly_rollup": {"check_months": {"create_table"}, "create_table": {"publish"}, "publish": set()},
 }
 # The zones are all of their lake, and nothing about them is only worth a warning.
 NOT_OF_ZONES = {"create_external_table", "check_warnings"}
