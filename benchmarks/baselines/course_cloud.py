@@ -1,0 +1,70 @@
+"""The steps of the course's flows that talk to Google Cloud."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pandas_gbq
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
+
+from benchmarks.baselines.course_files import clean, fetch, transform, write_local
+
+TABLE = "course.yellow"
+
+
+def bucket() -> storage.Bucket:
+    """The lake."""
+    client = storage.Client(project=os.environ["GCP_PROJECT"], credentials=AnonymousCredentials())
+    return client.bucket(os.environ["LAKE_BUCKET"])
+
+
+def write_gcs(source: Path, name: str) -> None:
+    """Upload the Parquet file."""
+    bucket().blob(name).upload_from_filename(source)
+
+
+def extract_from_gcs(name: str, target: Path) -> None:
+    """Download the Parquet file again."""
+    bucket().blob(name).download_to_filename(target)
+
+
+def write_bq(frame: pd.DataFrame) -> None:
+    """Append the frame to the table, which is created from it if there is none."""
+    pandas_gbq.to_gbq(
+        frame,
+        destination_table=TABLE,
+        project_id=os.environ["GCP_PROJECT"],
+        credentials=AnonymousCredentials(),
+        chunksize=500_000,
+        if_exists="append",
+        progress_bar=False,
+    )
+
+
+def web_to_bigquery(url: str, folder: Path) -> None:
+    """The chain of both flows, one step after another."""
+    path = folder / url.rpartition("/")[2].replace(".csv.gz", ".parquet")
+    write_local(clean(fetch(url)), path)
+    write_gcs(path, f"course/{path.name}")
+    extract_from_gcs(f"course/{path.name}", path)
+    write_bq(transform(path))
+
+
+def start_anew() -> None:
+    """Drop the table, so that no run finds the rows of another; not measured."""
+    client = _client()
+    client.create_dataset(TABLE.partition(".")[0], exists_ok=True)
+    client.delete_table(TABLE, not_found_ok=True)
+
+
+def count_rows() -> int:
+    """The rows that are in the table; not measured."""
+    [row] = _client().query_and_wait(f"SELECT COUNT(*) FROM {TABLE}")
+    return int(row[0])
+
+
+def _client() -> bigquery.Client:
+    return bigquery.Client(project=os.environ["GCP_PROJECT"], credentials=AnonymousCredentials())

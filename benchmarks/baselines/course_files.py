@@ -1,0 +1,33 @@
+"""The steps of the course's flows on this machine: each reads or writes the whole month at once, as a pandas frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+TIMES = ("tpep_pickup_datetime", "tpep_dropoff_datetime")
+
+
+def fetch(source: str | Path) -> pd.DataFrame:
+    """Read the month's csv.gz from a path or a URL."""
+    return pd.read_csv(source)
+
+
+def clean(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make times of the two columns that are times."""
+    for column in TIMES:
+        frame[column] = pd.to_datetime(frame[column])
+    return frame
+
+
+def write_local(frame: pd.DataFrame, target: Path) -> None:
+    """Write the frame as gzipped Parquet."""
+    frame.to_parquet(target, compression="gzip")
+
+
+def transform(source: Path) -> pd.DataFrame:
+    """Read the Parquet file, and take a missing number of passengers for none."""
+    frame = pd.read_parquet(source)
+    frame["passenger_count"] = frame["passenger_count"].fillna(0)
+    return frame

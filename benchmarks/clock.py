@@ -1,0 +1,25 @@
+"""The clock inside a measured program; ``benchmarks.measure`` runs such programs and reads what they print.
+
+Standard library only: the programs run in several environments.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def clock() -> Iterator[dict[str, float]]:
+    """Time the block. Its seconds, and what the block or what follows puts beside them, are for ``report``."""
+    figures: dict[str, float] = {}
+    begin = time.perf_counter()
+    yield figures
+    figures["seconds"] = time.perf_counter() - begin
+
+
+def report(figures: dict[str, float]) -> None:
+    """Print the figures as the last line of the program's output."""
+    print(json.dumps(figures), flush=True)

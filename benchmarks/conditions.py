@@ -1,0 +1,74 @@
+"""The conditions of all measurements, in one place: how much of what, and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+YELLOW_MONTH = "2021-01"
+BACKFILL_YEAR = 2020
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What is measured, how much of it and how often.
+
+    Attributes:
+        repeats: how often each way is measured that takes seconds.
+        slow_repeats: the same of what takes up to a minute.
+        yellow_rows: rows of the month that is converted, loaded and taken through Airflow.
+        to_sql_rows: rows that pandas writes to Postgres; its speed does not depend on their number.
+        memory_rows: rows of the months whose conversion is watched for its memory, ascending.
+        memory_reference: that of them with which the last one is compared.
+        chained_tasks: no-op tasks in a chain; there is a DAG for it in ``benchmarks/dags``.
+        backfill_months: how many months are backfilled.
+        backfill_rows: rows of each.
+        backfill_parallel: how many of them at once.
+        settle_seconds: how long nothing is done before an idle stack is watched.
+        idle_seconds: how long it is watched.
+    """
+
+    repeats: int
+    slow_repeats: int
+    yellow_rows: int
+    to_sql_rows: int
+    memory_rows: tuple[int, ...]
+    memory_reference: int
+    chained_tasks: int
+    backfill_months: int
+    backfill_rows: int
+    backfill_parallel: int
+    settle_seconds: float
+    idle_seconds: float
+
+
+FULL = Conditions(
+    repeats=5,
+    slow_repeats=3,
+    yellow_rows=1_440_000,
+    to_sql_rows=300_000,
+    memory_rows=(100_000, 1_000_000, 5_000_000, 15_000_000),
+    memory_reference=1_000_000,
+    chained_tasks=10,
+    backfill_months=12,
+    backfill_rows=100_000,
+    backfill_parallel=4,
+    settle_seconds=15.0,
+    idle_seconds=60.0,
+)
+
+# Shows that everything works, within three minutes on a quiet machine. Too small for the targets: they are the full
+# run's.
+QUICK = Conditions(
+    repeats=2,
+    slow_repeats=1,
+    yellow_rows=100_000,
+    to_sql_rows=20_000,
+    memory_rows=(100_000, 1_000_000),
+    memory_reference=100_000,
+    chained_tasks=3,
+    backfill_months=2,
+    backfill_rows=20_000,
+    backfill_parallel=2,
+    settle_seconds=3.0,
+    idle_seconds=20.0,
+)

@@ -1,0 +1,19 @@
+"""Chains of tasks that do nothing, in a file that imports Google's operators as the pipeline's DAG files do.
+
+What such a task takes is what Airflow takes for a task.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
+from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
+from airflow.sdk import DAG, chain, task
+
+for tasks in (3, 10):
+    with DAG(dag_id=f"no_ops_{tasks}", schedule=None, doc_md=__doc__, tags=["benchmarks"]):
+
+        @task
+        def do_nothing() -> None:
+            """Nothing."""
+
+        chain(*[do_nothing.override(task_id=f"do_nothing_{number}")() for number in range(tasks)])
