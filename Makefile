@@ -45,6 +45,11 @@ localcloud/.venv/.installed: localcloud/pyproject.toml localcloud/uv.lock | $(UV
 	@cd localcloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
+benchmarks/prefect/.venv/.installed: benchmarks/prefect/pyproject.toml benchmarks/prefect/uv.lock | $(UV)
+	@echo "installing Prefect, for comparison, into benchmarks/prefect/.venv"
+	@cd benchmarks/prefect && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+	@touch $@
+
 up: install ## Start the embedded cloud and Airflow, and keep them running
 	@$(RUN) up
 
@@ -71,6 +76,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
 	cd localcloud && $(abspath $(UV)) lock --check --python $(PYTHON)
+	cd benchmarks/prefect && $(abspath $(UV)) lock --check --python $(PYTHON)
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
@@ -87,4 +93,5 @@ format: install ## Format the code
 lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --python $(PYTHON)
 	cd localcloud && $(abspath $(UV)) lock --python $(PYTHON)
+	cd benchmarks/prefect && $(abspath $(UV)) lock --python $(PYTHON)
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

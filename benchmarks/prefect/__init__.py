@@ -1,0 +1,1 @@
+"""The course's flows under Prefect, in an environment of their own."""
