@@ -65,8 +65,8 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 test: install ## Run every test that needs no Docker and no cloud account
 	@.venv/bin/python -m pytest
 
-bench: install ## Measure csv.gz to Parquet against pandas, in the same run
-	@.venv/bin/python -m benchmarks.csv_to_parquet
+bench: install benchmarks/prefect/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
+	@.venv/bin/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, compose file
 	.venv/bin/ruff check .

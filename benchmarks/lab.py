@@ -1,0 +1,197 @@
+"""Where the benchmarks take place: a temporary folder with generated months and, when a row needs it, a whole stack.
+
+The stack is one for all rows, on free ports, with all its state in the folder. It starts when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.conditions import YELLOW_MONTH, Conditions
+from benchmarks.measure import ERROR_CHARACTERS, MeasureError, run_program
+from benchmarks.runs import Runs
+from benchmarks.stock import StockAirflow
+from benchmarks.system import CLOUD_PYTHON, free_ports
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from localcloud.settings import REPOSITORY, read_env_file
+
+PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
+DAGS = REPOSITORY / "benchmarks" / "dags"
+_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+AIRFLOW_SETTINGS = {
+    # The repository's DAGs, and beside them the chains of no-op tasks.
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
+        [
+            {"name": "dags-folder", "classpath": _BUNDLE, "kwargs": {}},
+            {"name": "benchmarks", "classpath": _BUNDLE, "kwargs": {"path": str(DAGS)}},
+        ]
+    ),
+    # An unpaused DAG starts the clock's newest month at once, which is none that is measured.
+    "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0",
+}
+
+
+class Lab:
+    """What the benchmarks share.
+
+    Args:
+        conditions: how much of what is measured.
+        folder: an empty folder for everything that comes into being.
+    """
+
+    def __init__(self, conditions: Conditions, folder: Path) -> None:
+        self.conditions = conditions
+        self.folder = folder
+        self.stock = StockAirflow(folder / "stock", dags=DAGS)
+        self._cloud: AirflowSettings | None = None
+        self._has_tables = False
+
+    def month(self, dataset: str, month: str, rows: int) -> Path:
+        """A synthetic month as csv.gz, generated once."""
+        return self._generated(self.folder / "months" / f"{rows}" / f"{dataset}_tripdata_{month}.csv.gz", rows)
+
+    def source_month(self, dataset: str, month: str, rows: int) -> Path:
+        """The same where the stack's source server serves it."""
+        return self._generated(self.folder / "source" / dataset / f"{dataset}_tripdata_{month}.csv.gz", rows)
+
+    def parquet(self, module: str, rows: int) -> Path:
+        """The yellow month as the program ``module`` converts it, once."""
+        target = self.folder / "parquet" / f"{rows}" / module / f"yellow_tripdata_{YELLOW_MONTH}.parquet"
+        if not target.exists():
+            target.parent.mkdir(parents=True)
+            run_program(module, self.month("yellow", YELLOW_MONTH, rows), target)
+        return target
+
+    def cloud(self) -> AirflowSettings:
+        """The embedded cloud, running, with the tables that the months are loaded into."""
+        if self._cloud is not None:
+            return self._cloud
+        # The source server wants to see trip data when it starts.
+        self.source_month("yellow", YELLOW_MONTH, self.conditions.yellow_rows)
+        command([str(CLOUD_PYTHON), "-m", "localcloud", "up"])
+        settings = AirflowSettings.from_env()
+        if not self._has_tables:
+            command(
+                [sys.executable, "-m", "benchmarks.ours.create_tables"],
+                {**settings.environment(), **cloud_environment(settings)},
+            )
+            self._has_tables = True
+        self._cloud = settings
+        return settings
+
+    @contextmanager
+    def runs(self) -> Iterator[Runs]:
+        """Airflow on top of the embedded cloud, running, by its API."""
+        settings = self.cloud()
+        self.up()
+        with AirflowApi(settings) as api:
+            yield Runs(api)
+
+    @contextmanager
+    def stock_runs(self) -> Iterator[Runs]:
+        """Airflow as it comes, running, by its API."""
+        self.stock.start()
+        with AirflowApi(self.stock.settings) as api:
+            yield Runs(api)
+
+    def migrate(self) -> None:
+        """Create the metadata databases of both Airflows, at the same time; neither is started."""
+        self.cloud()
+        with ThreadPoolExecutor() as pool:
+            # Airflow's own command line migrates first, whatever it is asked.
+            ours = pool.submit(command, [sys.executable, "-m", "localairflow", "run", "version"])
+            stock = pool.submit(self.stock.migrate)
+        ours.result()
+        stock.result()
+
+    def up(self) -> None:
+        """Start what does not run of the stack, and wait until it is healthy."""
+        command([sys.executable, "-m", "localairflow", "up"], AIRFLOW_SETTINGS)
+
+    def down(self) -> None:
+        """Stop everything that the lab started; it can be started again."""
+        self._cloud = None
+        self.stock.stop()
+        command([sys.executable, "-m", "localairflow", "down"])
+
+    def _generated(self, path: Path, rows: int) -> Path:
+        if not path.exists():
+            dataset, _, month = path.name.removesuffix(".csv.gz").partition("_tripdata_")
+            generate = [str(CLOUD_PYTHON), "-m", "localcloud.source", "generate"]
+            command([*generate, dataset, month, str(path), "--rows", str(rows)])
+        return path
+
+
+@contextmanager
+def lab(conditions: Conditions) -> Iterator[Lab]:
+    """A lab in a temporary folder; at the end nothing is left of it, and nothing runs any more.
+
+    Meanwhile this process's environment is the lab's, and so is that of all processes that it starts.
+    """
+    before = dict(os.environ)
+    folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
+    place = Lab(conditions, folder)
+    try:
+        for name in [name for name in os.environ if re.match(r"AIRFLOW_", name)]:
+            del os.environ[name]
+        os.environ |= _environment(folder)
+        yield place
+    finally:
+        try:
+            place.down()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.environ.clear()
+            os.environ |= before
+
+
+def command(words: list[str], env: dict[str, str] | None = None) -> None:
+    """Run a command of this repository.
+
+    Raises:
+        MeasureError: it fails; the message holds the end of what it printed.
+    """
+    done = subprocess.run(
+        words, cwd=REPOSITORY, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        printed = (done.stdout + done.stderr)[-ERROR_CHARACTERS:]
+        raise MeasureError(f"{' '.join(words[1:4])} ended with exit code {done.returncode}: {printed}")
+
+
+def cloud_environment(settings: AirflowSettings) -> dict[str, str]:
+    """What a measured program needs to reach the embedded cloud; Google's clients look for these variables."""
+    return {
+        "STORAGE_EMULATOR_HOST": settings.cloud.gcs_url,
+        "BIGQUERY_EMULATOR_HOST": settings.cloud.bigquery_url,
+        "GCP_PROJECT": settings.cloud.project,
+        "LAKE_BUCKET": settings.cloud.lake_bucket,
+        "POSTGRES_URL": settings.cloud.postgres_url("ny_taxi"),
+        "PYTHONPATH": str(REPOSITORY / "plugins"),
+    }
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # Where ``.env`` leads, to a real cloud above all, is not meant for this: an empty value wins over it.
+    empty = {name: "" for name in read_env_file(REPOSITORY / ".env") if not name.startswith("AIRFLOW__")}
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return {
+        **empty,
+        **ports,
+        "LOCAL_DIR": str(folder / "local"),
+        "SOURCE": str(folder / "source"),
+        "SOURCE_LAYOUT": "",
+        "GCP_PROJECT": "",
+        "LAKE_BUCKET": "",
+    }

@@ -1,0 +1,22 @@
+"""The benchmarks, in the order in which they run: first what needs nothing, then the cloud, then Airflow on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.results import Benchmark
+from benchmarks.rows import conversion, loading, month, overhead, parsing
+
+BENCHMARKS: Sequence[Benchmark] = (
+    conversion.CSV_TO_PARQUET,
+    conversion.MEMORY_BY_ROWS,
+    parsing.DAG_PARSE,
+    loading.PARQUET_TO_POSTGRES,
+    loading.PARQUET_TO_BIGQUERY,
+    month.MONTH_END_TO_END,
+    overhead.START_UP,
+    overhead.TASK_OVERHEAD,
+    overhead.IDLE_CPU,
+    month.MONTH_THROUGH_AIRFLOW,
+    month.BACKFILL_PARALLELISM,
+)
