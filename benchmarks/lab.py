@@ -125,6 +125,11 @@ class Lab:
         self.stock.stop()
         command([sys.executable, "-m", "localairflow", "down"])
 
+    def run_dirs(self) -> list[Path]:
+        """Where the stack's running components are recorded: those of the cloud, and Airflow's."""
+        settings = AirflowSettings.from_env()
+        return [settings.cloud.run_dir, settings.home / "run"]
+
     def _generated(self, path: Path, rows: int) -> Path:
         if not path.exists():
             dataset, _, month = path.name.removesuffix(".csv.gz").partition("_tripdata_")

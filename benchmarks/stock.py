@@ -73,22 +73,23 @@ class StockAirflow:
             startup_timeout=300,
             stop_timeout=30,
         )
-        [started] = start([process], run_dir=self._run_dir)
+        [started] = start([process], run_dir=self.run_dir)
         self._runs = True
         return started.seconds
 
     def stop(self) -> None:
         """Stop it with everything that it started; repeating that does no harm."""
-        stop(run_dir=self._run_dir)
+        stop(run_dir=self.run_dir)
         self._runs = False
 
     @property
     def home(self) -> Path:
-        """``AIRFLOW_HOME``, by which its processes can be told from others."""
+        """``AIRFLOW_HOME``."""
         return self.folder / "airflow"
 
     @property
-    def _run_dir(self) -> Path:
+    def run_dir(self) -> Path:
+        """Where its process is recorded."""
         return self.folder / "run"
 
     def _prepare(self) -> None:
@@ -114,7 +115,6 @@ class StockAirflow:
             "AIRFLOW__API__PORT": str(self.settings.port),
             "AIRFLOW__API__BASE_URL": self.settings.url,
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "LOCAL_DIR": str(self.folder),
         }
 
 

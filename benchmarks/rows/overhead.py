@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -40,10 +42,10 @@ def _idle_cpu(lab: Lab) -> Measured:
 
 def _percent_of_a_core(lab: Lab) -> tuple[float, float]:
     """What our stack and stock Airflow take in the next seconds."""
-    folders = (lab.folder / "local", lab.stock.folder)
-    begin, before = time.monotonic(), [cpu_seconds(folder) for folder in folders]
+    stacks = (lab.run_dirs(), [lab.stock.run_dir])
+    begin, before = time.monotonic(), [cpu_seconds(run_dirs) for run_dirs in stacks]
     time.sleep(lab.conditions.idle_seconds)
-    seconds, after = time.monotonic() - begin, [cpu_seconds(folder) for folder in folders]
+    seconds, after = time.monotonic() - begin, [cpu_seconds(run_dirs) for run_dirs in stacks]
     ours, stock = (100 * (end - start) / seconds for start, end in zip(before, after, strict=True))
     return ours, stock
 
@@ -67,16 +69,26 @@ def _start_stock(lab: Lab) -> float:
     return lab.stock.start()
 
 
-def cpu_seconds(folder: Path) -> float:
-    """The processor time so far of all processes whose ``LOCAL_DIR`` is ``folder``, their ended children included."""
-    total = 0.0
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("LOCAL_DIR") == str(folder):
-                total += sum(process.cpu_times()[:4])  # its own, and those of the children that it waited for
-        except psutil.Error:
-            continue
-    return total
+def cpu_seconds(run_dirs: Sequence[Path]) -> float:
+    """The processor time so far of all components that are recorded there, with whatever they started.
+
+    They are found by descent: some write their title over their environment, and some have a session of their own.
+    """
+    leaders = [json.loads(record.read_text())["pid"] for folder in run_dirs for record in folder.glob("*.json")]
+    return sum(_cpu_seconds(process) for leader in leaders for process in _family(leader))
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    leader = psutil.Process(pid)
+    return [leader, *leader.children(recursive=True)]
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Its own, and that of the children that it waited for; 0 if it has just ended, as its parent then has it."""
+    try:
+        return float(sum(process.cpu_times()[:4]))
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 TASK_OVERHEAD = Benchmark(
