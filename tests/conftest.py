@@ -57,6 +57,11 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The integration tests come last: what fails at once is seen first, and their stack runs beside no other test."""
+    items.sort(key=lambda item: "integration" in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def airflow_home() -> Path:
     """The home of the Airflow that the tests import."""

@@ -77,6 +77,27 @@ class AuditMixin(BaseSQLOperator):
         return {"check": name, "level": level, "result": result, "holds": holds, "condition": condition}
 
 
+class TableAuditMixin(AuditMixin):
+    """Stands before a table check operator: as :class:`AuditMixin`, and the table is scanned once for all checks."""
+
+    table: str
+    checks: dict[str, dict[str, Any]]
+    partition_clause: str | None
+
+    def _generate_sql_query(self) -> str:
+        """The query of the base class scans the table anew for each check."""
+        checks = self.checks
+        if self.partition_clause or any("partition_clause" in values for values in checks.values()):
+            raise ValueError("a partition_clause is not supported; put the condition into the check")
+        results = ",\n".join(
+            f"    CASE WHEN {values['check_statement']} THEN 1 ELSE 0 END AS {name}" for name, values in checks.items()
+        )
+        rows = "\nUNION ALL\n".join(
+            f"SELECT '{name}' AS check_name, {name} AS check_result FROM checked" for name in checks
+        )
+        return f"\nWITH checked AS (SELECT\n{results}\nFROM {self.table})\n{rows}\n"
+
+
 def _bounds(values: dict[str, Any]) -> str:
     return " and ".join(f"{sign} {values[bound]}" for bound, sign in _BOUNDS.items() if bound in values)
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from airflow.providers.google.cloud.operators.bigquery import BigQueryTableCheckOperator
 
-from nyc_taxi.operators.check_audit import AuditMixin
+from nyc_taxi.operators.check_audit import TableAuditMixin
 
 
-class BigQueryTableAuditOperator(AuditMixin, BigQueryTableCheckOperator):  # type: ignore[misc]  # execute() without a context
-    """Check conditions on a whole table; see :class:`AuditMixin`.
+class BigQueryTableAuditOperator(TableAuditMixin, BigQueryTableCheckOperator):  # type: ignore[misc]  # execute() without a context
+    """Check conditions on a whole table; see :class:`TableAuditMixin`.
 
-    Takes the arguments of BigQueryTableCheckOperator, and ``level``. ``checks`` is templated.
+    Takes the arguments of BigQueryTableCheckOperator, and ``level``; a ``partition_clause`` is refused. ``checks`` is
+    templated.
     """
 
     template_fields: Sequence[str] = (*sorted(BigQueryTableCheckOperator.template_fields), "checks")

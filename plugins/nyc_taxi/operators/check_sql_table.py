@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from airflow.providers.common.sql.operators.sql import SQLTableCheckOperator
 
-from nyc_taxi.operators.check_audit import AuditMixin
+from nyc_taxi.operators.check_audit import TableAuditMixin
 
 
-class SQLTableAuditOperator(AuditMixin, SQLTableCheckOperator):
-    """Check conditions on a whole table; see :class:`AuditMixin`.
+class SQLTableAuditOperator(TableAuditMixin, SQLTableCheckOperator):
+    """Check conditions on a whole table; see :class:`TableAuditMixin`.
 
-    Takes the arguments of SQLTableCheckOperator, and ``level``. ``checks`` is templated.
+    Takes the arguments of SQLTableCheckOperator, and ``level``; a ``partition_clause`` is refused. ``checks`` is
+    templated.
     """
 
     template_fields: Sequence[str] = (*SQLTableCheckOperator.template_fields, "checks")

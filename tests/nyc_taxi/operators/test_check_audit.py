@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -302,3 +303,18 @@ def test_they_are_the_providers_operators_and_the_conditions_are_templates(
     assert operator.mro().index(AuditMixin) < operator.mro().index(base)
     assert set(operator.template_fields) == {*base.template_fields, *more}  # type: ignore[attr-defined]
     assert len(operator.template_fields) == len(set(operator.template_fields))
+
+
+@pytest.mark.parametrize("make", [_sql_table, _bigquery_table])
+def test_one_scan_of_the_table_answers_all_checks(make: Any) -> None:
+    sql = make(Level.FAIL).sql
+    assert sql.count("FROM s.t)") == sql.count("s.t") == 1
+    assert re.findall(r"SELECT '(\w+)' AS check_name, (\w+) AS check_result FROM checked", sql) == [
+        (name, name) for name in TABLE_CHECKS
+    ]
+
+
+def test_a_partition_clause_is_refused() -> None:
+    checks = {"has_rows": {"check_statement": "COUNT(*) > 0", "partition_clause": "x = 1"}}
+    with pytest.raises(ValueError, match="partition_clause is not supported"):
+        SQLTableAuditOperator(task_id="check", conn_id="x", table="s.t", checks=checks, level=Level.FAIL)
