@@ -61,6 +61,14 @@ class Runs:
             ends.append(self._end(one, self._new_runs(one, before, expected, upstream=dag_id)))
         return max(ends) - begin
 
+    def await_no_backfill(self, dag_id: str) -> None:
+        """Wait until no backfill of the DAG runs: Airflow notices its end late, and opens no second one before."""
+        deadline = time.monotonic() + TIMEOUT
+        while self.api.has_running_backfill(dag_id):
+            if time.monotonic() > deadline:
+                raise MeasureError(f"the backfill of {dag_id} does not end")
+            time.sleep(POLL_SECONDS)
+
     def _new_runs(self, dag_id: str, before: set[tuple[str, str]], expected: int, *, upstream: str) -> list[str]:
         """Wait until there are as many new runs as expected."""
         deadline = time.monotonic() + TIMEOUT

@@ -67,6 +67,7 @@ def _backfill_parallelism(lab: Lab) -> Measured:
             )
 
         def at_once() -> float:
+            runs.await_no_backfill(to_gcs)
             return runs.seconds_through(to_gcs, to_bigquery, start_backfill, expected=len(months))
 
         def one_by_one(months: Sequence[str]) -> float:
@@ -74,7 +75,6 @@ def _backfill_parallelism(lab: Lab) -> Measured:
             return sum(runs.seconds_through(to_gcs, to_bigquery, start) for start in starts)
 
         one_by_one(months[:1])  # not measured: it creates the table
-        # Airflow closes a backfill half a minute after its end, and opens no second one before.
         ours, baseline = in_turns(conditions.slow_repeats, at_once, lambda: one_by_one(months))
     return Measured(
         ours=ours,
