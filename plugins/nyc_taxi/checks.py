@@ -145,10 +145,8 @@ _HAS_ROWS = TableCheck(name="has_rows", condition="COUNT(*) > 0")
 
 def _trips(dataset: TripDataset, *, dropoff: str) -> tuple[TableCheck, ...]:
     """What is checked of all trips: the months of their rows, and the order of their times."""
-    outside = (
-        f'EXTRACT(YEAR FROM "{dataset.pickup_column}") * 100 + EXTRACT(MONTH FROM "{dataset.pickup_column}")'
-        " <> {{ file().month.partition_id }}"
-    )
+    pickup = f'"{dataset.pickup_column}"'
+    outside = f"{pickup} < '{{{{ file().month.first_day }}}}' OR {pickup} >= '{{{{ file().month.next.first_day }}}}'"
     return (
         _HAS_ROWS,
         TableCheck(

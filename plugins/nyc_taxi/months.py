@@ -49,6 +49,11 @@ class Month(NamedTuple):
         return datetime.date(self.year, self.month, 1)
 
     @property
+    def next(self) -> Month:
+        """The month after it."""
+        return Month(self.year + self.month // 12, self.month % 12 + 1)
+
+    @property
     def partition_id(self) -> str:
         """The month as BigQuery's partition decorator wants it: ``202101``."""
         return f"{self.year:04d}{self.month:02d}"

@@ -161,7 +161,7 @@ def test_a_share_of_the_rows() -> None:
 
 # What the stores are sent
 
-OUTSIDE = 'EXTRACT(YEAR FROM "lpep_pickup_datetime") * 100 + EXTRACT(MONTH FROM "lpep_pickup_datetime") <> 202101'
+OUTSIDE = "\"lpep_pickup_datetime\" < '2021-01-01' OR \"lpep_pickup_datetime\" >= '2021-02-01'"
 
 
 def test_what_postgres_is_sent_of_a_green_month() -> None:

@@ -155,3 +155,10 @@ def test_a_run_without_a_year_is_told_how_to_name_one() -> None:
         with pytest.raises(MonthError) as error:
             resolve_year(context)
         assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("month", "following"), [("2021-01", "2021-02"), ("2021-11", "2021-12"), ("2021-12", "2022-01")]
+)
+def test_the_next_month(month: str, following: str) -> None:
+    assert str(Month.parse(month).next) == following
