@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
-from localcloud.settings import REPOSITORY
+from localcloud.settings import REPOSITORY, read_env_file
 
 TIMEOUT = 30 * 60.0
 ERROR_CHARACTERS = 2000
@@ -64,7 +64,7 @@ def run_program(
         MeasureError: it fails, takes too long, or needs less memory than this process, which would hide its figure.
     """
     command = [str(python), "-m", module, *map(str, arguments)]
-    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugins"), **(env or {})}
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugins"), **_settings(module), **(env or {})}
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         code, usage = _wait(subprocess.Popen(command, cwd=REPOSITORY, env=variables, stdout=output, stderr=errors))
         text = _read(output)
@@ -113,6 +113,14 @@ def require_rows(runs: Sequence[Run], rows: int) -> None:
     for run in runs:
         if run.figures["rows"] != rows:
             raise MeasureError(f"a run moved {run.figures['rows']:,.0f} rows instead of {rows:,}")
+
+
+def _settings(module: str) -> dict[str, str]:
+    """Ours run as tasks do: in the memory pool that ``config/airflow.env`` chooses."""
+    if not module.startswith("benchmarks.ours."):
+        return {}
+    name = "ARROW_DEFAULT_MEMORY_POOL"
+    return {name: read_env_file(REPOSITORY / "config" / "airflow.env")[name]}
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
