@@ -2,7 +2,8 @@
 
 - **Owner** data-platform
 - **Schedule** for its year, whenever a month of any dataset arrives in its asset `warehouse_<dataset>`
-- **Input** the year's partitions of `trips.yellow`, `trips.green`, `trips.fhv` and `trips.fhvhv`
+- **Input** the year's partitions of `trips.yellow`, `trips.green`, `trips.fhv` and `trips.fhvhv`; the connection
+  `taxi_source`, which says how far its source goes
 - **Output** the year's partition of `trips.yearly_rollup`, asset `warehouse_yearly_rollup`. A dataset counts when no
   month is missing that its source has published by now; what the partition has of the others stays.
 - **When it fails** read the log of the failed task. The partition is replaced by the last step alone, so that it keeps
@@ -46,6 +47,7 @@ with DAG(
         sql="bigquery/check/rollup.sql",
         year="{{ year() }}",
         layout="{{ layout() }}",
+        last_month="{{ last_month() }}",
     )
 
     publish = BigQueryInsertJobOperator(

@@ -6,7 +6,8 @@
 - **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset
   `lake_<dataset>`
 - **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file
-  that does not follow the contract, fails without retries; the lake keeps what it had.
+  that does not follow the contract, fails without retries (but not where the source answers 403, as the TLC does also
+  to too many requests); the lake keeps what it had.
 - **Rerun** start it with the same `month`, or clear the run. A month whose file at the source and contract are
   unchanged is skipped; with `force` its object is replaced whole.
 """

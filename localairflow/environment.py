@@ -12,12 +12,15 @@ from pathlib import Path
 
 from localcloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
 from nyc_taxi.datasets import Layout
+from nyc_taxi.months import Month
 
 # Sources that are not on this machine: their base URLs.
 REMOTE_SOURCES = {
     "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
+# The last months of those that have ended.
+LAST_MONTHS = {"dtc": "2021-07"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,16 @@ class AirflowSettings:
             return source.rstrip("/")
         return self.cloud.source_url
 
+    @property
+    def last_month(self) -> str:
+        """The last month that the source has, ``YYYY-MM``; empty if it goes on publishing.
+
+        Raises:
+            MonthError: ``SOURCE_LAST_MONTH`` is no month.
+        """
+        last = os.environ.get("SOURCE_LAST_MONTH") or LAST_MONTHS.get(self.cloud.source, "")
+        return str(Month.parse(last)) if last else ""
+
     def password(self) -> str:
         """The password of the UI's user ``admin``, generated on first use and kept."""
         return secret(self.cloud.state_dir, "admin_password")
@@ -120,7 +133,8 @@ class AirflowSettings:
             "password": self.cloud.postgres_password(),
             "schema": "ny_taxi",
         }
-        source = {"conn_type": "http", "host": self.source_base_url, "extra": {"layout": self.layout.value}}
+        extra = {"layout": self.layout.value, "last_month": self.last_month}
+        source = {"conn_type": "http", "host": self.source_base_url, "extra": extra}
         google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": self.cloud.project}}
         connections = {
             "AIRFLOW_CONN_TAXI_SOURCE": json.dumps(source),

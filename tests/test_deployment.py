@@ -377,7 +377,10 @@ def test_source_elsewhere_replaces_the_synthetic_one() -> None:
 
 def test_the_layout_of_the_source_can_be_set() -> None:
     scheduler = load_compose(**SECRETS, SOURCE_LAYOUT="tlc")["services"]["scheduler"]
-    assert json.loads(environment_of(scheduler)["AIRFLOW_CONN_TAXI_SOURCE"])["extra"] == {"layout": "tlc"}
+    assert json.loads(environment_of(scheduler)["AIRFLOW_CONN_TAXI_SOURCE"])["extra"] == {
+        "layout": "tlc",
+        "last_month": "",
+    }
 
 
 # --- Postgres
@@ -543,7 +546,7 @@ def example() -> dict[str, str]:
 
 def variables_of_the_code() -> set[str]:
     """The variables that the local stack reads from the environment."""
-    read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT"}
+    read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH"}
 
     class Recorder(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:
@@ -575,7 +578,7 @@ def test_example_has_the_defaults_of_the_code(
     assert given["AIRFLOW_PORT"] == "8080"
     assert given["SOURCE_LAYOUT"] == "mirror"
     assert json.loads(given["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])["conn_type"] == "google_cloud_platform"
-    assert {name for name, value in given.items() if not value} == set(SECRETS)
+    assert {name for name, value in given.items() if not value} == {*SECRETS, "SOURCE_LAST_MONTH"}
 
 
 def test_example_has_the_defaults_of_the_compose_file(example: dict[str, str]) -> None:

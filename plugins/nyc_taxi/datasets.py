@@ -103,13 +103,13 @@ class TripDataset(Dataset):
     """A dataset published as one file a month.
 
     Attributes:
-        published: the first and the last month that each layout's source has; the last is None where months are added.
+        first_month: the first month that the sources of each layout have. Which is the last, the source itself says.
         pickup_column: the pickup time; tables are clustered by it.
         pickup_zone_column: the pickup zone; second in the clustering.
     """
 
     kind: ClassVar[str] = "trip"
-    published: Mapping[Layout, tuple[Month, Month | None]] = field(hash=False)
+    first_month: Mapping[Layout, Month] = field(hash=False)
     pickup_column: str
     pickup_zone_column: str
 
@@ -156,7 +156,7 @@ class PublishedFile:
             return PurePosixPath(self.dataset.source_path)
         assert isinstance(self.dataset, TripDataset)
         assert self.month is not None
-        first, _ = self.dataset.published[layout]
+        first = self.dataset.first_month[layout]
         if self.month < first:
             raise ContractError(f"{self.dataset.name} begins with {first}; there is no {self.month}")
         stem = f"{self.dataset.name}_tripdata_{self.month}"
@@ -229,7 +229,7 @@ YELLOW = TripDataset(
     title="Yellow taxi trips",
     postgres_table="yellow_trips",
     # In 2009 and 2010 the TLC's files have coordinates instead of zones.
-    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2011, 1), None)},
+    first_month={Layout.MIRROR: Month(2019, 1), Layout.TLC: Month(2011, 1)},
     pickup_column="tpep_pickup_datetime",
     pickup_zone_column="PULocationID",
     source_columns=_columns(
@@ -260,7 +260,7 @@ GREEN = TripDataset(
     name="green",
     title="Green taxi trips",
     postgres_table="green_trips",
-    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2014, 1), None)},
+    first_month={Layout.MIRROR: Month(2019, 1), Layout.TLC: Month(2014, 1)},
     pickup_column="lpep_pickup_datetime",
     pickup_zone_column="PULocationID",
     source_columns=_columns(
@@ -295,7 +295,7 @@ FHV = TripDataset(
     name="fhv",
     title="For-hire vehicle trips",
     postgres_table="fhv_trips",
-    published={Layout.MIRROR: (Month(2019, 1), Month(2021, 7)), Layout.TLC: (Month(2015, 1), None)},
+    first_month={Layout.MIRROR: Month(2019, 1), Layout.TLC: Month(2015, 1)},
     pickup_column="pickup_datetime",
     pickup_zone_column="PUlocationID",
     source_columns=_columns(
@@ -313,7 +313,7 @@ FHVHV = TripDataset(
     name="fhvhv",
     title="High-volume for-hire vehicle trips",
     postgres_table="fhvhv_trips",
-    published={Layout.MIRROR: (Month(2019, 2), Month(2021, 7)), Layout.TLC: (Month(2019, 2), None)},
+    first_month={Layout.MIRROR: Month(2019, 2), Layout.TLC: Month(2019, 2)},
     pickup_column="pickup_datetime",
     pickup_zone_column="PULocationID",
     source_columns=_columns(

@@ -15,7 +15,7 @@ from jinja2.runtime import Context
 
 from nyc_taxi import schema
 from nyc_taxi.datasets import Layout, PublishedFile, TripDataset
-from nyc_taxi.months import resolve_month, resolve_year
+from nyc_taxi.months import Month, resolve_month, resolve_year
 
 # The TLC publishes about two months late, some months later than that; a scheduled run comes after one month.
 PUBLICATION_WAIT = timedelta(days=45)
@@ -44,6 +44,15 @@ def layout(context: Context) -> str:
 
 
 @jinja2.pass_context
+def last_month(context: Context) -> str:
+    """``{{ last_month() }}``: the last month that the source has, ``YYYY-MM``; empty if it goes on publishing.
+
+    The connection ``taxi_source`` says it in its extra: ``{"last_month": "2021-07"}``.
+    """
+    return context["conn"].taxi_source.extra_dejson.get("last_month", "")
+
+
+@jinja2.pass_context
 def source_path(context: Context) -> PurePosixPath:
     """``{{ source_path() }}``: where the source serves that file, below its base URL."""
     return file(context).source_path(Layout(layout(context)))
@@ -54,9 +63,10 @@ def publication_wait(context: Context) -> float:
     """``{{ publication_wait() }}``: for how many seconds the run waits for its file.
 
     The clock's runs wait, as long as the variable ``publication_wait_seconds`` says. A month that somebody asks for is
-    there, or that is an error.
+    there, or that is an error; so is one that lies behind the last of a source that has ended.
     """
-    if context["dag_run"].run_type != "scheduled":
+    month, last = file(context).month, last_month(context)
+    if context["dag_run"].run_type != "scheduled" or (month and last and month > Month.parse(last)):
         return 0.0
     return float(context["var"]["value"].get("publication_wait_seconds", PUBLICATION_WAIT.total_seconds()))
 
@@ -84,6 +94,7 @@ MACROS = {
     "file": file,
     "year": year,
     "layout": layout,
+    "last_month": last_month,
     "source_path": source_path,
     "publication_wait": publication_wait,
     "run_dir": run_dir,

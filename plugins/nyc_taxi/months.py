@@ -39,7 +39,10 @@ class Month(NamedTuple):
 
     @classmethod
     def published_by(cls, day: datetime.date) -> Month:
-        """The newest month that is due to be published by ``day``: in November it is August."""
+        """The newest month that must have been published by ``day``: in November it is August.
+
+        September's file comes in the course of November: it is waited for, and not yet missed.
+        """
         year, index = divmod(day.year * 12 + day.month - 2 - PUBLICATION_DELAY_MONTHS, 12)
         return cls(year, index + 1)
 

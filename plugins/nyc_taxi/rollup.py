@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nyc_taxi.datasets import TRIP_DATASETS, Layout, TripDataset
+from nyc_taxi.datasets import TRIP_DATASETS, Layout
 from nyc_taxi.months import Month
 
 
@@ -31,11 +31,12 @@ class Coverage:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the warehouse has months of the year, and none that is published is missing.
+        """Whether months of the year are published, and none of them is missing in the warehouse.
 
-        It may have more: a month that was published early, or one from another source.
+        It may have more: a month that was published early, or one from another source. A year of which nothing is due
+        yet is not complete, whatever is there.
         """
-        return bool(self.loaded) and not self.missing
+        return bool(self.published) and not self.missing
 
     def __str__(self) -> str:
         there = f"{self.dataset} {len(self.published) - len(self.missing)} of {len(self.published)}"
@@ -45,31 +46,28 @@ class Coverage:
 
 
 def coverage(
-    *, year: int, layout: Layout, today: datetime.date, partitions: Iterable[tuple[str, str]]
+    *, year: int, layout: Layout, last: Month | None, today: datetime.date, partitions: Iterable[tuple[str, str]]
 ) -> list[Coverage]:
     """Compare what the source of each trip dataset has published of ``year`` with what the warehouse has.
 
     Args:
         year: the year.
-        layout: the source's layout; each has its own range of months.
+        layout: the source's layout; each has its own first month.
+        last: the last month that the source has; None if it goes on publishing.
         today: the day up to which a source that goes on publishing must have published.
         partitions: the tables' partitions that have rows, as BigQuery names them: ``("green", "202101")``.
     """
     loaded = set(partitions)
+    newest = last or Month.published_by(today)
     months = [Month(year, number) for number in range(1, 13)]
     return [
         Coverage(
             dataset=dataset.name,
-            published=tuple(month for month in months if _is_published(dataset, layout, month, today)),
+            published=tuple(month for month in months if dataset.first_month[layout] <= month <= newest),
             loaded=frozenset(month for month in months if (dataset.name, month.partition_id) in loaded),
         )
         for dataset in TRIP_DATASETS
     ]
-
-
-def _is_published(dataset: TripDataset, layout: Layout, month: Month, today: datetime.date) -> bool:
-    first, last = dataset.published[layout]
-    return first <= month <= (last or Month.published_by(today))
 
 
 def _spans(months: Iterable[Month]) -> list[str]:

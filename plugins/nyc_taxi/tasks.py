@@ -94,7 +94,8 @@ def skip_unchanged_in_lake(
             loaded = read_provenance(file)
     except NotFound:
         loaded = None
-    _skip_unchanged(loaded, version, dataset, source_path, f"gs://{bucket}/{lake_object}", params)
+    target = f"gs://{bucket}/{lake_object}"
+    _skip_unchanged(loaded, version, dataset, source_path, target, params, downstream=f"{dataset}_gcs_to_bigquery")
 
 
 @task(task_id="skip_unchanged")
@@ -124,10 +125,18 @@ def skip_unchanged_in_postgres(
 
 
 def _skip_unchanged(
-    loaded: str | None, version: str, dataset: str, source_path: str, target: str, params: Mapping[str, Any] | None
+    loaded: str | None,
+    version: str,
+    dataset: str,
+    source_path: str,
+    target: str,
+    params: Mapping[str, Any] | None,
+    downstream: str = "",
 ) -> None:
     current = provenance(get_dataset(dataset), PurePosixPath(source_path).name, version)
     if version and loaded == current and not (params and params["force"]):
         reason = f"{target} is unchanged: it was made from {current}. To load it again, set force."
+        if downstream:
+            reason += f" To load only what follows from it, trigger {downstream}."
         log.info(reason)  # Airflow's own line about it is folded in the UI
         raise AirflowSkipException(reason)

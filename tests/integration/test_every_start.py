@@ -117,6 +117,7 @@ def test_what_is_unchanged_is_skipped_with_its_reason(
             assert set(states.values()) == {"skipped"}
             log = "\n".join(api.log(dag_id, run_id, "skip_unchanged", 1))
             assert f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag=" in log
+            assert (f"trigger {dataset}_gcs_to_bigquery" in log) == dag_id.endswith("_web_to_gcs")
     assert warehouse_runs(api, MONTHS) == seen
     assert _contents(stack) == by_hand
 

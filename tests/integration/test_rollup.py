@@ -1,6 +1,6 @@
 """The yearly rollup on the real scheduler: it waits for the whole year, counts exactly, and follows a month's reload.
 
-The mirror has seven months of 2021. Their Parquet is put into the lake as such: how it comes there is tested elsewhere.
+The months' Parquet is put into the lake as such: how it comes there is tested elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nyc_taxi.schema import arrow_schema
 from tests.integration.support import await_, end, task_states
 
 ROLLUP = "trips_yearly_rollup"
-MONTHS = [Month(2021, number) for number in range(1, 8)]
+MONTHS = [Month(2021, number) for number in range(1, 13)]
 # Written as if fhvhv had been complete before: what the table has of a dataset that is not complete must stay.
 OF_ANOTHER_DATASET = ("fhvhv", datetime.date(2021, 2, 1), 7, 99)
 
@@ -107,7 +107,7 @@ def test_a_year_that_is_not_whole_is_skipped_with_its_reason(
     run = _load(stack, api, MONTHS[0], zones[MONTHS[0]])
 
     assert task_states(api, ROLLUP, run) == {"check_months": "skipped", "create_table": "skipped", "publish": "skipped"}
-    assert "fhv 1 of 7 (missing: 2021-02 to 2021-07)" in "\n".join(api.log(ROLLUP, run, "check_months", 1))
+    assert "fhv 1 of 12 (missing: 2021-02 to 2021-12)" in "\n".join(api.log(ROLLUP, run, "check_months", 1))
 
 
 def test_the_last_month_of_a_year_builds_it(

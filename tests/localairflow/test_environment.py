@@ -53,7 +53,7 @@ def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
     assert json.loads(variables["AIRFLOW_CONN_TAXI_SOURCE"]) == {
         "conn_type": "http",
         "host": "http://127.0.0.1:1004",
-        "extra": {"layout": "mirror"},
+        "extra": {"layout": "mirror", "last_month": ""},
     }
     assert json.loads(variables["AIRFLOW_CONN_NY_TAXI"]) == {
         "conn_type": "postgres",
@@ -149,7 +149,7 @@ def test_the_source_is_where_the_settings_say(make_settings, source: str, given:
     assert json.loads(settings.environment()["AIRFLOW_CONN_TAXI_SOURCE"]) == {
         "conn_type": "http",
         "host": url,
-        "extra": {"layout": layout},
+        "extra": {"layout": layout, "last_month": "2021-07" if source == "dtc" else ""},
     }
 
 
@@ -165,6 +165,12 @@ def test_a_layout_that_the_source_cannot_have_is_refused(make_settings, source: 
     with pytest.raises(ValueError, match=r"SOURCE_LAYOUT") as error:
         make_settings(SOURCE=source, SOURCE_LAYOUT=layout)
     assert str(error.value) == message
+
+
+def test_the_last_month_of_a_source_can_be_set(make_settings) -> None:
+    assert make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-12").last_month == "2020-12"
+    with pytest.raises(ValueError, match="'2020-13' is not a month"):
+        _ = make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-13").last_month
 
 
 def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:

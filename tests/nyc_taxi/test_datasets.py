@@ -89,7 +89,7 @@ def test_no_two_files_share_a_name() -> None:
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("dataset", TRIP_DATASETS, ids=lambda dataset: dataset.name)
 def test_a_source_has_no_month_before_its_first(dataset: TripDataset, layout: Layout) -> None:
-    first, _ = dataset.published[layout]
+    first = dataset.first_month[layout]
     assert f"_tripdata_{first}." in dataset.file(first).source_path(layout).name
     before = Month(first.year, first.month - 1) if first.month > 1 else Month(first.year - 1, 12)
     with pytest.raises(ContractError) as error:
@@ -97,21 +97,19 @@ def test_a_source_has_no_month_before_its_first(dataset: TripDataset, layout: La
     assert str(error.value) == f"{dataset.name} begins with {first}; there is no {before}"
 
 
-def test_what_the_sources_have_published() -> None:
-    spans = {
-        (dataset.name, layout.value): tuple(str(month) for month in dataset.published[layout])
-        for dataset in TRIP_DATASETS
-        for layout in Layout
+def test_with_which_month_the_sources_begin() -> None:
+    first = {
+        (dataset.name, layout.value): str(dataset.first_month[layout]) for dataset in TRIP_DATASETS for layout in Layout
     }
-    assert spans == {
-        ("yellow", "mirror"): ("2019-01", "2021-07"),
-        ("yellow", "tlc"): ("2011-01", "None"),
-        ("green", "mirror"): ("2019-01", "2021-07"),
-        ("green", "tlc"): ("2014-01", "None"),
-        ("fhv", "mirror"): ("2019-01", "2021-07"),
-        ("fhv", "tlc"): ("2015-01", "None"),
-        ("fhvhv", "mirror"): ("2019-02", "2021-07"),
-        ("fhvhv", "tlc"): ("2019-02", "None"),
+    assert first == {
+        ("yellow", "mirror"): "2019-01",
+        ("yellow", "tlc"): "2011-01",
+        ("green", "mirror"): "2019-01",
+        ("green", "tlc"): "2014-01",
+        ("fhv", "mirror"): "2019-01",
+        ("fhv", "tlc"): "2015-01",
+        ("fhvhv", "mirror"): "2019-02",
+        ("fhvhv", "tlc"): "2019-02",
     }
 
 

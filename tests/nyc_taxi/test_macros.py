@@ -69,8 +69,15 @@ def test_a_month_that_the_source_never_had_is_refused() -> None:
     ],
 )
 def test_only_the_clocks_runs_wait(run_type: str, variables: dict[str, str], seconds: str) -> None:
-    run = SimpleNamespace(run_type=run_type)
-    assert _render("{{ publication_wait() }}", dag_run=run, var={"value": variables}) == seconds
+    run = SimpleNamespace(run_type=run_type, partition_key="2021-01")
+    assert _render("{{ publication_wait() }}", dag_run=run, conn=_source(), var={"value": variables}) == seconds
+
+
+@pytest.mark.parametrize(("last", "seconds"), [("", "3888000.0"), ("2021-01", "3888000.0"), ("2020-12", "0.0")])
+def test_a_month_behind_the_last_of_its_source_is_not_waited_for(last: str, seconds: str) -> None:
+    run = SimpleNamespace(run_type="scheduled", partition_key="2021-01")
+    conn = _source(last_month=last)
+    assert _render("{{ publication_wait() }}", dag_run=run, conn=conn, var={"value": {}}) == seconds
 
 
 def test_types_of_columns() -> None:

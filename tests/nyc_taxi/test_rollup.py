@@ -39,9 +39,11 @@ def _coverage(
     year: int,
     *partitions: tuple[str, str],
     layout: Layout = Layout.MIRROR,
+    last: Month | None = None,
     today: datetime.date = TODAY,
 ) -> Coverage:
-    found = coverage(year=year, layout=layout, today=today, partitions=partitions)
+    last = last or (Month(2021, 7) if layout is Layout.MIRROR else None)
+    found = coverage(year=year, layout=layout, last=last, today=today, partitions=partitions)
     assert [of_one.dataset for of_one in found] == ["yellow", "green", "fhv", "fhvhv"]
     return next(of_one for of_one in found if of_one.dataset == dataset)
 
@@ -118,13 +120,23 @@ def test_months_of_another_dataset_or_year_do_not_count() -> None:
 
 
 def test_more_than_is_due_is_complete_too() -> None:
-    """A month that came early, or all months of a source that the mirror has a part of."""
     twelve = _partitions("green", 2021, *range(1, 13))
     assert str(_coverage("green", 2021, *twelve)) == "green 7 of 7"
     assert _coverage("green", 2021, *twelve).is_complete
-    early = _coverage("green", 2027, ("green", "202701"), layout=Layout.TLC, today=datetime.date(2027, 3, 20))
+
+
+@pytest.mark.parametrize(("layout", "year"), [(Layout.MIRROR, 2022), (Layout.TLC, 2027)])
+def test_a_year_of_which_nothing_is_due_is_never_complete(layout: Layout, year: int) -> None:
+    early = _coverage("green", year, ("green", f"{year}01"), layout=layout, today=datetime.date(2027, 3, 20))
     assert early.published == ()
-    assert early.is_complete
+    assert not early.is_complete
+
+
+def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
+    found = coverage(year=2022, layout=Layout.MIRROR, last=None, today=TODAY, partitions=[("green", "202201")])
+    green = next(of_one for of_one in found if of_one.dataset == "green")
+    assert str(green) == "green 1 of 12 (missing: 2022-02 to 2022-12)"
+    assert not green.is_complete
 
 
 # The task that decides
@@ -190,11 +202,12 @@ def _render(template: str, **differences: Any) -> str:
     return environment.from_string(template).render(**{**context, **differences})
 
 
-def test_templates_know_the_year_and_the_layout() -> None:
+def test_templates_know_the_year_the_layout_and_the_last_month() -> None:
     assert _render("yearly_rollup${{ year() }}") == "yearly_rollup$2021"
-    for extra, layout in (({}, "mirror"), ({"layout": "tlc"}, "tlc")):
+    for extra, layout, last in (({}, "mirror", ""), ({"layout": "tlc", "last_month": "2021-07"}, "tlc", "2021-07")):
         conn = SimpleNamespace(taxi_source=SimpleNamespace(extra_dejson=extra))
         assert _render("{{ layout() }}", conn=conn) == layout
+        assert _render("{{ last_month() }}", conn=conn) == last
 
 
 def test_the_year_is_a_parameter() -> None:

@@ -10,7 +10,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
-from nyc_taxi.download import NotPublishedError, RefusedError, file_version
+from nyc_taxi.download import NotPublishedError, SourceError, file_version
 from nyc_taxi.triggers import PublicationTrigger
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ LOOKS = 100
 class PublicationSensor(BaseOperator):
     """Wait for a file at an HTTP source, without a worker's slot, and tell its version.
 
-    A file that is there already costs one request and no wait. One that is not is waited for in the triggerer; a run
-    that does not wait fails at once instead, because somebody asked for just this file.
+    A file that is there already costs one request and no wait. One that is not is waited for in the triggerer, and so
+    is a source that is down; a run that does not wait fails instead, because somebody asked for just this file.
 
     Args:
         endpoint: path of the file below the connection's base URL (templated).
@@ -37,7 +37,7 @@ class PublicationSensor(BaseOperator):
     Raises:
         NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. Not worth a retry.
         AirflowSkipException: the file was not published in time; the reason tells the source's last answer.
-        SourceError: the source is down or refuses.
+        SourceError: the source is down or refuses, and ``wait_seconds`` is 0.
     """
 
     template_fields: Sequence[str] = ("endpoint", "wait_seconds", "http_conn_id")
@@ -55,7 +55,7 @@ class PublicationSensor(BaseOperator):
         wait = float(self.wait_seconds)
         try:
             return self._version()
-        except (NotPublishedError, RefusedError) as absence:
+        except (NotPublishedError, SourceError) as absence:
             if wait <= 0:
                 raise
             begin = context["dag_run"].start_date
@@ -75,7 +75,10 @@ class PublicationSensor(BaseOperator):
     def resume(self, context: Context, event: dict[str, Any]) -> str:
         """Go on after the wait: with the version, or by skipping the run."""
         if event["published"]:
-            return self._version()
+            try:
+                return self._version()
+            except NotPublishedError as error:  # one of its servers has it, another has not yet: worth another try
+                raise SourceError(f"the source had it a moment ago: {error}") from error
         waited = timedelta(seconds=float(self.wait_seconds))
         answer = event["reason"]
         reason = (

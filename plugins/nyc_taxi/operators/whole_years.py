@@ -10,6 +10,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from nyc_taxi.datasets import Layout
+from nyc_taxi.months import Month
 from nyc_taxi.rollup import coverage
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class WholeYearsOperator(BaseOperator):
         sql: the query, or a ``.sql`` file with it, for the tables' partitions that have rows: table name and partition
             id (templated).
         year: the year (templated).
-        layout: the layout of the source, which decides the months that it has (templated).
+        layout: the layout of the source, which decides its first month (templated).
+        last_month: the last month that the source has; empty if it goes on publishing (templated).
         gcp_conn_id: the Google Cloud connection (templated).
 
     Returns:
@@ -35,18 +37,26 @@ class WholeYearsOperator(BaseOperator):
         AirflowSkipException: there is none; the reason tells for each dataset which months are missing.
     """
 
-    template_fields: Sequence[str] = ("sql", "year", "layout", "gcp_conn_id")
+    template_fields: Sequence[str] = ("sql", "year", "layout", "last_month", "gcp_conn_id")
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
     ui_color = "#e6f1f2"
 
     def __init__(
-        self, *, sql: str, year: str, layout: str, gcp_conn_id: str = "google_cloud_default", **kwargs: Any
+        self,
+        *,
+        sql: str,
+        year: str,
+        layout: str,
+        last_month: str = "",
+        gcp_conn_id: str = "google_cloud_default",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.sql = sql
         self.year = year
         self.layout = layout
+        self.last_month = last_month
         self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> list[str]:
@@ -57,6 +67,7 @@ class WholeYearsOperator(BaseOperator):
         found = coverage(
             year=int(self.year),
             layout=Layout(self.layout),
+            last=Month.parse(self.last_month) if self.last_month else None,
             today=began.date(),
             partitions=[(row["table_name"], row["partition_id"]) for row in rows],
         )

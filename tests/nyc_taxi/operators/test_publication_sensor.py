@@ -61,10 +61,22 @@ def test_a_run_that_waits_does_so_in_the_triggerer(taxi_source, status: int, wai
     }
 
 
-def test_a_source_that_is_down_is_an_error_to_retry(taxi_source) -> None:
+def test_a_source_that_is_down_is_an_error_to_retry_for_a_run_that_does_not_wait(taxi_source) -> None:
     taxi_source.serve(PATH, b"", status=503)
     with pytest.raises(SourceError, match="HTTP 503"):
+        _sensor("0.0").execute(CONTEXT)
+
+
+def test_a_source_that_is_down_is_waited_for_by_a_run_that_waits(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=503)
+    with pytest.raises(TaskDeferred):
         _sensor("3600").execute(CONTEXT)
+
+
+def test_a_file_that_is_gone_again_after_the_wait_is_worth_another_try(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=404)
+    with pytest.raises(SourceError, match="the source had it a moment ago"):
+        _sensor("3600").resume(CONTEXT, {"published": True})
 
 
 def test_after_the_wait_the_version_is_told(taxi_source) -> None:
@@ -130,7 +142,7 @@ def test_a_deadline_that_has_passed_still_allows_one_look(taxi_source) -> None:
     assert _first_event(deadline=_soon(-60)) == {"published": True}
 
 
-def test_a_source_that_is_down_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trigger_waits_for_a_source_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
     event = _first_event(deadline=_soon(0.1))
     assert event["published"] is False
