@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the packages localairflow and localcloud.
 RUN := .venv/bin/python -m localairflow
 
-.PHONY: help install up down status demo test bench lint docs format lock
+.PHONY: help install up down status demo test bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,9 +45,9 @@ localcloud/.venv/.installed: localcloud/pyproject.toml localcloud/uv.lock | $(UV
 	@cd localcloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
-benchmarks/prefect/.venv/.installed: benchmarks/prefect/pyproject.toml benchmarks/prefect/uv.lock | $(UV)
-	@echo "installing Prefect, for comparison, into benchmarks/prefect/.venv"
-	@cd benchmarks/prefect && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(UV)
+	@echo "installing Prefect, for comparison, into comparison/.venv"
+	@cd comparison && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
 up: install ## Start the embedded cloud and Airflow, and keep them running
@@ -62,11 +62,14 @@ status: install ## Tell how both are, with the UI's address and password
 demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOURCE=synthetic
 	@$(RUN) demo "$$DATASET" "$$MONTH"
 
-test: install ## Run every test that needs no Docker and no cloud account
+test: install comparison/.venv/.installed ## Run every test that needs no Docker and no cloud account
 	@.venv/bin/python -m pytest
 
-bench: install benchmarks/prefect/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
+bench: install comparison/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
 	@.venv/bin/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick)
+
+compare: install comparison/.venv/.installed ## Run the Airflow and the Prefect version side by side, and write the report; QUICK=1 for less
+	@.venv/bin/python -m comparison $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, compose file
 	.venv/bin/ruff check .
@@ -76,15 +79,16 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
 	cd localcloud && $(abspath $(UV)) lock --check --python $(PYTHON)
-	cd benchmarks/prefect && $(abspath $(UV)) lock --check --python $(PYTHON)
+	cd comparison && $(abspath $(UV)) lock --check --python $(PYTHON)
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
-docs: install ## Write docs/DAGS.md anew, from the DAGs
+docs: install ## Write the generated pages anew: docs/DAGS.md from the DAGs, docs/comparison.md from its results
 	@.venv/bin/python -m localairflow.dags_page
+	@.venv/bin/python -m comparison report
 
 format: install ## Format the code
 	.venv/bin/ruff check --fix .
@@ -93,5 +97,5 @@ format: install ## Format the code
 lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --python $(PYTHON)
 	cd localcloud && $(abspath $(UV)) lock --python $(PYTHON)
-	cd benchmarks/prefect && $(abspath $(UV)) lock --python $(PYTHON)
+	cd comparison && $(abspath $(UV)) lock --python $(PYTHON)
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

@@ -8,6 +8,11 @@ YELLOW_MONTH = "2021-01"
 BACKFILL_YEAR = 2020
 
 
+def yellow_url(base_url: str) -> str:
+    """Where a source in the mirror's layout serves the yellow month."""
+    return f"{base_url}/yellow/yellow_tripdata_{YELLOW_MONTH}.csv.gz"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """What is measured, how much of it and how often.

@@ -140,25 +140,38 @@ class Lab:
 
 @contextmanager
 def lab(conditions: Conditions) -> Iterator[Lab]:
-    """A lab in a temporary folder; at the end nothing is left of it, and nothing runs any more.
-
-    Meanwhile this process's environment is the lab's, and so is that of all processes that it starts.
-    """
-    before = dict(os.environ)
+    """A lab in a temporary folder; at the end nothing is left of it, and nothing runs any more."""
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
     place = Lab(conditions, folder)
     try:
-        for name in [name for name in os.environ if re.match(r"AIRFLOW_", name)]:
-            del os.environ[name]
-        os.environ |= _environment(folder)
-        yield place
+        with isolated(folder, SOURCE=str(folder / "source")):
+            try:
+                yield place
+            finally:
+                place.down()
     finally:
-        try:
-            place.down()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.environ.clear()
-            os.environ |= before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def isolated(folder: Path, **variables: str) -> Iterator[None]:
+    """For the time of the block, a stack that this process starts has its state in ``folder``, and free ports.
+
+    The environment of this process is changed, and so is that of all processes that it starts.
+
+    Args:
+        folder: a folder that nothing else uses.
+        variables: more of the stack's settings.
+    """
+    before = dict(os.environ)
+    for name in [name for name in os.environ if re.match(r"AIRFLOW_", name)]:
+        del os.environ[name]
+    os.environ |= _environment(folder) | variables
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
 
 
 def command(words: list[str], env: dict[str, str] | None = None) -> None:
@@ -195,7 +208,6 @@ def _environment(folder: Path) -> dict[str, str]:
         **empty,
         **ports,
         "LOCAL_DIR": str(folder / "local"),
-        "SOURCE": str(folder / "source"),
         "SOURCE_LAYOUT": "",
         "GCP_PROJECT": "",
         "LAKE_BUCKET": "",

@@ -36,6 +36,9 @@ class StockAirflow:
     Args:
         folder: for all its state; created if missing.
         dags: its DAGs.
+
+    Attributes:
+        variables: more of its environment, from its next start on.
     """
 
     def __init__(self, folder: Path, *, dags: Path) -> None:
@@ -43,6 +46,7 @@ class StockAirflow:
         self.dags = dags
         [port] = free_ports(1)
         self.settings = AirflowSettings(cloud=Settings(state_dir=folder), port=port)
+        self.variables: dict[str, str] = {}
         self._runs = False
 
     def migrate(self) -> None:
@@ -115,6 +119,7 @@ class StockAirflow:
             "AIRFLOW__API__PORT": str(self.settings.port),
             "AIRFLOW__API__BASE_URL": self.settings.url,
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            **self.variables,
         }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from localcloud.settings import REPOSITORY
 
 CLOUD_PYTHON = REPOSITORY / "localcloud" / ".venv" / "bin" / "python"
-PREFECT_PYTHON = REPOSITORY / "benchmarks" / "prefect" / ".venv" / "bin" / "python"
+PREFECT_PYTHON = REPOSITORY / "comparison" / ".venv" / "bin" / "python"
 
 _OURS = (
     "apache-airflow",

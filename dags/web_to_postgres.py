@@ -52,11 +52,11 @@ for dataset in DATASETS.values():
         load_staging = ParquetToPostgresOperator(
             task_id="load_staging",
             src=LOCAL_PARQUET,
-            table="staging.{{ staging_table() }}_{{ ti.try_number }}",
+            table="{{ new_staging() }}",
             create_sql=f"postgres/load/{dataset.kind}_staging.sql",
         ).as_setup()
 
-        staging = {"conn_id": "ny_taxi", "table": "{{ ti.xcom_pull('load_staging') }}"}
+        staging = {"conn_id": "ny_taxi", "table": "{{ loaded_staging() }}"}
         checks = [
             SQLTableAuditOperator(
                 task_id="check_table", level=Level.FAIL, checks=postgres_checks(dataset, Level.FAIL), **staging

@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API that the demo and the tests need."""
+"""The few calls of Airflow's REST API that the demo, the comparison and the tests need."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ class AirflowApi:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """Any call below ``/api/v2`` with a JSON body; what it answers.
+
+        Raises:
+            httpx.HTTPStatusError: the server refuses it; the message holds what it says.
+        """
+        return self._json(self._http.request(method, f"/api/v2{path}", json=body or None))
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         """The DAG, or None while Airflow does not know it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.baselines.course_files import clean, fetch, write_local
 from benchmarks.clock import clock, report
+from comparison.course_flows.files import clean, fetch, write_local
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])

@@ -1,16 +1,18 @@
-"""Take a month along the course's whole chain: python -m benchmarks.baselines.month_end_to_end URL FOLDER"""
+"""Take a month along the course's whole chain: python -m benchmarks.baselines.month_end_to_end BASE_URL FOLDER"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from benchmarks.baselines import course_cloud
 from benchmarks.clock import clock, report
+from benchmarks.conditions import yellow_url
+from comparison.course_flows import cloud
 
 if __name__ == "__main__":
-    course_cloud.start_anew()
+    table = cloud.table("yellow")
+    cloud.start_anew(table)
     with clock() as figures:
-        course_cloud.web_to_bigquery(sys.argv[1], Path(sys.argv[2]))
-    figures["rows"] = course_cloud.count_rows()
+        cloud.web_to_bigquery(yellow_url(sys.argv[1]), Path(sys.argv[2]))
+    figures["rows"] = cloud.count_rows(table)
     report(figures)

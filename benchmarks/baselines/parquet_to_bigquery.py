@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.baselines import course_cloud, course_files
 from benchmarks.clock import clock, report
+from comparison.course_flows import cloud, files
 
 if __name__ == "__main__":
-    course_cloud.start_anew()
+    table = cloud.table("yellow")
+    cloud.start_anew(table)
     with clock() as figures:
-        course_cloud.write_bq(course_files.transform(Path(sys.argv[1])))
-    figures["rows"] = course_cloud.count_rows()
+        cloud.write_bq(files.transform(Path(sys.argv[1])), table)
+    figures["rows"] = cloud.count_rows(table)
     report(figures)

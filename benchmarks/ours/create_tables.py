@@ -6,10 +6,10 @@ import os
 
 import psycopg
 
-from benchmarks.ours.statements import render
+from benchmarks.ours.load import LOAD
 from benchmarks.ours.warehouse import Warehouse
 
 if __name__ == "__main__":
     Warehouse().create_tables()
     with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
-        connection.execute(render("postgres/create/trip_table.sql"))
+        connection.execute(LOAD.render("postgres/create/trip_table.sql"))

@@ -1,4 +1,4 @@
-"""Take a month the pipeline's whole way: python -m benchmarks.ours.month_end_to_end URL FOLDER"""
+"""Take a month the pipeline's whole way: python -m benchmarks.ours.month_end_to_end BASE_URL FOLDER"""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import requests
 
 from benchmarks.clock import clock, report
-from benchmarks.ours.statements import FILE
+from benchmarks.conditions import yellow_url
+from benchmarks.ours.load import FILE
 from benchmarks.ours.warehouse import Warehouse
 from nyc_taxi.convert import to_parquet
 from nyc_taxi.download import download
@@ -27,6 +28,6 @@ if __name__ == "__main__":
     warehouse = Warehouse()
     warehouse.start_anew()
     with clock() as figures:
-        web_to_bigquery(warehouse, sys.argv[1], Path(sys.argv[2]))
+        web_to_bigquery(warehouse, yellow_url(sys.argv[1]), Path(sys.argv[2]))
     figures["rows"] = warehouse.count_rows()
     report(figures)

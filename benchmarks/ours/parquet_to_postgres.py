@@ -10,21 +10,21 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.clock import clock, report
-from benchmarks.ours.statements import render, staging_table
+from benchmarks.ours.load import LOAD
 from nyc_taxi.postgres import copy_parquet
 
 
 def load(source: Path) -> int:
     """Create the staging table and copy the file into it, in one transaction; returns the number of rows."""
     with psycopg.connect(os.environ["POSTGRES_URL"]) as connection:
-        connection.execute(render("postgres/load/trip_staging.sql"))
-        return copy_parquet(connection, source, sql.Identifier("staging", f"{staging_table()}_1"))
+        connection.execute(LOAD.render("postgres/load/trip_staging.sql"))
+        return copy_parquet(connection, source, sql.Identifier(*LOAD.postgres_staging_table.split(".")))
 
 
 def _settle() -> None:
     """Remove what an earlier run left, and let the server write what is still to be written."""
     with psycopg.connect(os.environ["POSTGRES_URL"], autocommit=True) as connection:
-        connection.execute(render("postgres/clean/staging.sql"))
+        connection.execute(LOAD.render("postgres/clean/staging.sql"))
         connection.execute("CHECKPOINT")
 
 

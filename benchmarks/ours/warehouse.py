@@ -8,7 +8,7 @@ from pathlib import Path
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
 
-from benchmarks.ours.statements import FILE, render, staging_table
+from benchmarks.ours.load import FILE, LOAD
 from nyc_taxi.schema import bigquery_fields
 
 
@@ -19,7 +19,7 @@ class Warehouse:
         project, credentials = os.environ["GCP_PROJECT"], AnonymousCredentials()
         self._lake = storage.Client(project=project, credentials=credentials).bucket(os.environ["LAKE_BUCKET"])
         self._bigquery = bigquery.Client(project=project, credentials=credentials)
-        self._staging = f"{project}.trips_staging.{staging_table()}"
+        self._staging = f"{project}.trips_staging.{LOAD.staging_table}"
         self._partition = f"{project}.trips.{FILE.bigquery_table}"
 
     def load(self, source: Path) -> None:
@@ -31,7 +31,7 @@ class Warehouse:
 
     def create_tables(self) -> None:
         """Create the datasets and the table."""
-        self._bigquery.query_and_wait(render("bigquery/create/trip_table.sql"))
+        self._bigquery.query_and_wait(LOAD.render("bigquery/create/trip_table.sql"))
 
     def start_anew(self) -> None:
         """Drop the table and create it again, so that no run finds the rows of another; not measured."""
@@ -60,4 +60,4 @@ class Warehouse:
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        self._bigquery.query(render("bigquery/publish/rows.sql"), job_config=configuration).result()
+        self._bigquery.query(LOAD.render("bigquery/publish/rows.sql"), job_config=configuration).result()

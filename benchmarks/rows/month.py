@@ -88,8 +88,9 @@ def _through(lab: Lab, module: str, python: Path | str = sys.executable, **env: 
     settings = lab.cloud()
     folder = lab.folder / "through"
     folder.mkdir(exist_ok=True)
-    url = f"{settings.source_base_url}/yellow/yellow_tripdata_{YELLOW_MONTH}.csv.gz"
-    run = run_program(module, url, folder, python=python, env={**cloud_environment(settings), **env})
+    run = run_program(
+        module, settings.source_base_url, folder, python=python, env={**cloud_environment(settings), **env}
+    )
     require_rows([run], lab.conditions.yellow_rows)
     return run
 
@@ -97,7 +98,7 @@ def _through(lab: Lab, module: str, python: Path | str = sys.executable, **env: 
 def _under_prefect(lab: Lab) -> Run:
     return _through(
         lab,
-        "benchmarks.prefect.flows",
+        "comparison.course_flows.flows",
         PREFECT_PYTHON,
         PREFECT_HOME=str(lab.folder / "prefect"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",

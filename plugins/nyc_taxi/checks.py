@@ -138,7 +138,7 @@ _HAS_EVERY_ROW_OF_THE_LAKE = TableCheck(
     " WHERE year = {{ file().month.year }} AND month = {{ file().month.month }})",
 )
 _HAS_EVERY_ROW_OF_THE_SOURCE = TableCheck(
-    name="has_every_row_of_the_source", condition="COUNT(*) = {{ ti.xcom_pull('to_parquet') }}"
+    name="has_every_row_of_the_source", condition="COUNT(*) = {{ converted_rows() }}"
 )
 _HAS_ROWS = TableCheck(name="has_rows", condition="COUNT(*) > 0")
 

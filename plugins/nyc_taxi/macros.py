@@ -1,5 +1,7 @@
 """What the DAGs' templates can say, beside Airflow's own macros.
 
+The statements in ``include/sql`` use these alone, so that they know nothing of Airflow.
+
 ``MACROS`` goes into a DAG together with its dataset: ``user_defined_macros={"dataset": GREEN, **MACROS}``.
 """
 
@@ -86,6 +88,30 @@ def staging_table(context: Context) -> str:
     return f"{file(context).slug}_{_run_hash(context)}"
 
 
+@jinja2.pass_context
+def new_staging(context: Context) -> str:
+    """``{{ new_staging() }}``: the Postgres table that this try of the task loads into."""
+    return f"staging.{staging_table(context)}_{context['ti'].try_number}"
+
+
+@jinja2.pass_context
+def loaded_staging(context: Context) -> str:
+    """``{{ loaded_staging() }}``: the Postgres table that the run has loaded, by the try that succeeded."""
+    return context["ti"].xcom_pull("load_staging")
+
+
+@jinja2.pass_context
+def converted_rows(context: Context) -> int:
+    """``{{ converted_rows() }}``: how many rows the run's file has."""
+    return context["ti"].xcom_pull("to_parquet")
+
+
+@jinja2.pass_context
+def whole_years(context: Context) -> list[str]:
+    """``{{ whole_years() }}``: the datasets of which all months of the run's year are there."""
+    return context["ti"].xcom_pull("check_months")
+
+
 def _run_hash(context: Context) -> str:
     return hashlib.sha256(f"{context['dag'].dag_id}/{context['run_id']}".encode()).hexdigest()[:10]
 
@@ -99,6 +125,10 @@ MACROS = {
     "publication_wait": publication_wait,
     "run_dir": run_dir,
     "staging_table": staging_table,
+    "new_staging": new_staging,
+    "loaded_staging": loaded_staging,
+    "converted_rows": converted_rows,
+    "whole_years": whole_years,
     "bigquery_type": schema.bigquery_type,
     "postgres_type": schema.postgres_type,
 }

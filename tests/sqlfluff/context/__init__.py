@@ -1,11 +1,10 @@
-"""What the SQL templates find in Airflow's context, for sqlfluff: a run of the green month 2021-01, or of 2021.
+"""What the SQL templates find, for sqlfluff: a run of the green month 2021-01, or of 2021.
 
 sqlfluff makes the names of this module known to Jinja; ``pyproject.toml`` names the folder.
 """
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "plugins"))
 
@@ -15,12 +14,18 @@ from nyc_taxi.datasets import PublishedFile
 from nyc_taxi.months import Month
 from nyc_taxi.schema import bigquery_type, postgres_type
 
-__all__ = ["bigquery_type", "dataset", "file", "postgres_type", "staging_table", "ti", "trip_datasets", "year"]
-
-ti = SimpleNamespace(
-    try_number=1,
-    xcom_pull=lambda task_id: {"check_months": ["green"], "load_staging": f"staging.{staging_table()}_1"}[task_id],
-)
+__all__ = [
+    "bigquery_type",
+    "dataset",
+    "file",
+    "loaded_staging",
+    "new_staging",
+    "postgres_type",
+    "staging_table",
+    "trip_datasets",
+    "whole_years",
+    "year",
+]
 
 
 def file() -> PublishedFile:
@@ -29,6 +34,18 @@ def file() -> PublishedFile:
 
 def staging_table() -> str:
     return "green_2021_01_0123456789"
+
+
+def new_staging() -> str:
+    return f"staging.{staging_table()}_1"
+
+
+def loaded_staging() -> str:
+    return new_staging()
+
+
+def whole_years() -> list[str]:
+    return ["green"]
 
 
 def year() -> int:

@@ -1,6 +1,6 @@
 -- The job's destination is the year's partition; WRITE_TRUNCATE replaces it in one step. What the partition has of
 -- datasets that do not have the whole year now stays.
-{%- set whole = ti.xcom_pull("check_months") %}
+{%- set whole = whole_years() %}
 {%- for dataset in trip_datasets if dataset.name in whole %}
 SELECT
     '{{ dataset.name }}' AS dataset,

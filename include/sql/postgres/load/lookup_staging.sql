@@ -1,1 +1,1 @@
-CREATE TABLE staging.{{ staging_table() }}_{{ ti.try_number }} (LIKE public.{{ dataset.postgres_table }});
+CREATE TABLE {{ new_staging() }} (LIKE public.{{ dataset.postgres_table }});

@@ -5,7 +5,7 @@ SELECT pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
 DELETE FROM public.{{ dataset.postgres_table }};
 
 INSERT INTO public.{{ dataset.postgres_table }}
-SELECT * FROM {{ ti.xcom_pull("load_staging") }};  -- noqa: AM04
+SELECT * FROM {{ loaded_staging() }};  -- noqa: AM04
 
 DO $comment$
 BEGIN
@@ -13,8 +13,8 @@ BEGIN
         'COMMENT ON TABLE public.{{ dataset.postgres_table }} IS %L',
         concat_ws(
             E'\n',
-            'published from {{ ti.xcom_pull("load_staging") }}',
-            obj_description('{{ ti.xcom_pull("load_staging") }}'::regclass, 'pg_class')
+            'published from {{ loaded_staging() }}',
+            obj_description('{{ loaded_staging() }}'::regclass, 'pg_class')
         )
     );
 END

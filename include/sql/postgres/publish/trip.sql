@@ -1,6 +1,6 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
 -- A try that was killed after its commit finds its own mark and has nothing left to do.
-{%- set staging = ti.xcom_pull("load_staging") %}
+{%- set staging = loaded_staging() %}
 {%- set partition = file().postgres_table %}
 DO $publish$
 BEGIN

@@ -10,9 +10,14 @@ import pandas_gbq
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
 
-from benchmarks.baselines.course_files import clean, fetch, transform, write_local
+from comparison.course_flows.files import clean, fetch, transform, write_local
 
-TABLE = "course.yellow"
+DATASET = "course"
+
+
+def table(color: str) -> str:
+    """The table of the yellow or the green trips."""
+    return f"{DATASET}.{color}"
 
 
 def bucket() -> storage.Bucket:
@@ -31,11 +36,11 @@ def extract_from_gcs(name: str, target: Path) -> None:
     bucket().blob(name).download_to_filename(target)
 
 
-def write_bq(frame: pd.DataFrame) -> None:
+def write_bq(frame: pd.DataFrame, to_table: str) -> None:
     """Append the frame to the table, which is created from it if there is none."""
     pandas_gbq.to_gbq(
         frame,
-        destination_table=TABLE,
+        destination_table=to_table,
         project_id=os.environ["GCP_PROJECT"],
         credentials=AnonymousCredentials(),
         chunksize=500_000,
@@ -45,24 +50,24 @@ def write_bq(frame: pd.DataFrame) -> None:
 
 
 def web_to_bigquery(url: str, folder: Path) -> None:
-    """The chain of both flows, one step after another."""
+    """The chain of both flows for a yellow month, one step after another."""
     path = folder / url.rpartition("/")[2].replace(".csv.gz", ".parquet")
     write_local(clean(fetch(url)), path)
     write_gcs(path, f"course/{path.name}")
     extract_from_gcs(f"course/{path.name}", path)
-    write_bq(transform(path))
+    write_bq(transform(path), table("yellow"))
 
 
-def start_anew() -> None:
+def start_anew(old_table: str) -> None:
     """Drop the table, so that no run finds the rows of another; not measured."""
     client = _client()
-    client.create_dataset(TABLE.partition(".")[0], exists_ok=True)
-    client.delete_table(TABLE, not_found_ok=True)
+    client.create_dataset(DATASET, exists_ok=True)
+    client.delete_table(old_table, not_found_ok=True)
 
 
-def count_rows() -> int:
+def count_rows(of_table: str) -> int:
     """The rows that are in the table; not measured."""
-    [row] = _client().query_and_wait(f"SELECT COUNT(*) FROM {TABLE}")
+    [row] = _client().query_and_wait(f"SELECT COUNT(*) FROM {of_table}")
     return int(row[0])
 
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-TIMES = ("tpep_pickup_datetime", "tpep_dropoff_datetime")
+TIMES = (
+    "tpep_pickup_datetime",
+    "tpep_dropoff_datetime",
+    "lpep_pickup_datetime",
+    "lpep_dropoff_datetime",
+)
 
 
 def fetch(source: str | Path) -> pd.DataFrame:
@@ -17,7 +22,8 @@ def fetch(source: str | Path) -> pd.DataFrame:
 def clean(frame: pd.DataFrame) -> pd.DataFrame:
     """Make times of the two columns that are times."""
     for column in TIMES:
-        frame[column] = pd.to_datetime(frame[column])
+        if column in frame:
+            frame[column] = pd.to_datetime(frame[column])
     return frame
 
 

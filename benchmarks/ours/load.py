@@ -1,0 +1,11 @@
+"""The yellow month and its statements, as a task of a run would have them."""
+
+from __future__ import annotations
+
+from benchmarks.conditions import YELLOW_MONTH
+from comparison.statements import Load
+from nyc_taxi.datasets import YELLOW
+from nyc_taxi.months import Month
+
+FILE = YELLOW.file(Month.parse(YELLOW_MONTH))
+LOAD = Load(file=FILE, run="benchmarks")

@@ -1,1 +1,0 @@
-"""The course's flows under Prefect, in an environment of their own."""

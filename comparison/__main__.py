@@ -1,0 +1,218 @@
+"""``python -m comparison [--quick] [--only CONCEPT ...]`` compares; ``python -m comparison report`` shows it anew.
+
+A whole run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
+``docs/comparison.md``; a run of some concepts alone only prints them. The exit code is 0 if both sides ran, left
+identical rows, and every check passed or found that its side cannot do it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from localcloud.settings import REPOSITORY
+
+# The pipeline's package lies in Airflow's plugins folder.
+sys.path.insert(0, str(REPOSITORY / "plugins"))
+
+from benchmarks import system
+from benchmarks.results import now
+from comparison.airflow_side import AirflowSide
+from comparison.checks import Result
+from comparison.concepts import CONCEPTS
+from comparison.measurements import Amounts, Measurement, lines_of_code, measure
+from comparison.page import MARKS, write_page
+from comparison.place import Place, place
+from comparison.plot import write_plot
+from comparison.prefect_side import PrefectSide
+from comparison.results import RESULTS, Loaded, Results
+from comparison.sides import DatasetMonth, not_run
+from localcloud.processes import raise_on_signals
+
+CHECKED = DatasetMonth("green", "2021-01")
+COMPARED = (
+    CHECKED,
+    DatasetMonth("green", "2021-02"),
+    DatasetMonth("yellow", "2019-01"),
+    DatasetMonth("yellow", "2019-02"),
+    DatasetMonth("yellow", "2019-03"),
+)
+COURSE = DatasetMonth("yellow", "2019-01")
+FULL = Amounts(month=DatasetMonth("yellow", "2020-01"), repeats=3, slow_repeats=3, range_months=12)
+QUICK = Amounts(month=DatasetMonth("yellow", "2020-01"), repeats=1, slow_repeats=0, range_months=0)
+SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
+
+Running = AirflowSide | PrefectSide
+_BEGIN = time.monotonic()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _options(arguments)
+    raise_on_signals()
+    try:
+        if options.command == "report":
+            results = Results.read()
+            _publish(results)
+        else:
+            results = compare(options.only, quick=options.quick, source=_source(options.source))
+            if len(options.only) == len(CONCEPTS):
+                RESULTS.write_text(results.to_json(), encoding="utf-8")
+                _publish(Results.read())
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    for name, reason in results.failures.items():
+        print(f"{name}: {reason}")
+    print(results.last_line())
+    return 0 if results.is_complete else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = [concept.name for concept in CONCEPTS]
+    parser = argparse.ArgumentParser(prog="python -m comparison", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
+    parser.add_argument("--quick", action="store_true", help="small and short: to see that it works")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
+    parser.add_argument("--source", default=os.environ.get("SOURCE") or "synthetic", help="synthetic, or a folder")
+    return parser.parse_args(arguments)
+
+
+def _source(given: str) -> str:
+    """The source; a folder by its whole path."""
+    if given == "synthetic":
+        return given
+    folder = Path(given).expanduser().absolute()
+    if not folder.is_dir():
+        raise SystemExit(f"error: SOURCE={given}: there is no such folder; it can also be synthetic")
+    return str(folder)
+
+
+def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
+    """Compare both sides.
+
+    Args:
+        concepts: names of the concepts to check.
+        quick: less data and fewer runs.
+        source: ``synthetic``, or a folder in the mirror's layout that has the months that are compared.
+    """
+    begin, date, machine = time.monotonic(), now(), system.machine()
+    amounts = QUICK if quick else FULL
+    failures: dict[str, str] = {}
+    with place(source=source, rows=SYNTHETIC_ROWS["quick" if quick else "full"], month=CHECKED) as there:
+        running, cold = _start(there, failures, at_once=quick)
+        loaded = _load(there, running, failures)
+        course = _course(there, failures)
+        checks = _check(there, running, concepts, failures)
+        _tell("checked")
+        measurements = [cold]
+        if len(concepts) == len(CONCEPTS):
+            _tell("measuring")
+            measured, missing = measure(there, running, amounts)
+            measurements += measured
+            failures |= missing
+    return Results(
+        date=date,
+        quick=quick,
+        seconds=time.monotonic() - begin,
+        machine=machine,
+        versions=system.versions(),
+        source="synthetic months" if source == "synthetic" else "real months of the TLC",
+        checks=checks,
+        loaded=loaded,
+        course_rerun=course,
+        measurements=measurements,
+        lines_of_code=lines_of_code(),
+        failures=failures,
+    )
+
+
+def _start(there: Place, failures: dict[str, str], *, at_once: bool) -> tuple[list[Running], Measurement]:
+    """Start both; what does not start is left out, with its reason."""
+    seconds: dict[str, list[float]] = {}
+
+    def start(side: Running) -> Running | None:
+        try:
+            seconds[side.name] = [side.start()]
+        except Exception as error:
+            failures[side.name] = str(error)
+            _tell(f"{side.name} did not start: {error}")
+            side.stop()
+            return None
+        _tell(f"{side.name} started in {seconds[side.name][0]:.1f} s")
+        return side
+
+    with ThreadPoolExecutor(2 if at_once else 1) as pool:
+        running = [side for side in pool.map(start, (there.airflow, there.prefect)) if side]
+    title = "First start, until something can be run"
+    note = "with an empty database; Prefect with its blocks, automations and deployments"
+    return running, Measurement(name="cold_start", title=title, unit="s", note=note, runs=seconds)
+
+
+def _load(there: Place, running: Sequence[Running], failures: dict[str, str]) -> list[Loaded]:
+    """Take the compared months through both at the same time, and compare what is there."""
+    _tell("loading " + ", ".join(f"{each.dataset} {each.month}" for each in COMPARED))
+    with ThreadPoolExecutor() as pool:
+        started = {side.name: pool.submit(side.load, COMPARED) for side in running}
+    for name, load in started.items():
+        if error := load.exception():
+            failures[f"months, {name}"] = f"{type(error).__name__}: {error}"
+    if len(running) < 2 or any(load.exception() for load in started.values()):
+        return []
+    loaded = []
+    for each in COMPARED:
+        found = there.contents(each)
+        rows = {side: {store: content.rows for store, content in stores.items()} for side, stores in found.items()}
+        identical = found[there.airflow.name] == found[there.prefect.name]
+        loaded.append(Loaded(dataset=each.dataset, month=each.month, rows=rows, identical=identical))
+        _tell(f"{each.dataset} {each.month}: {'identical' if identical else f'different: {found}'}")
+    return loaded
+
+
+def _course(there: Place, failures: dict[str, str]) -> list[int]:
+    """Run the course's flows twice."""
+    try:
+        rows = there.prefect.course_rerun(COURSE)
+    except Exception as error:
+        failures["course"] = str(error)
+        return []
+    _tell(f"the course's table after one run and after two: {rows}")
+    return rows
+
+
+def _check(
+    there: Place, running: Sequence[Running], concepts: Sequence[str], failures: dict[str, str]
+) -> dict[str, dict[str, Result]]:
+    """Run the checks of both sides at the same time."""
+
+    def of_side(side: Running) -> dict[str, Result]:
+        found = {}
+        results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
+        for result in results:
+            found[result.concept] = result
+            outcome = f"{side.name:<8} {MARKS[result.outcome]:<8} {result.concept:<24} {result.seconds:6.1f} s"
+            print(f"{outcome}  {result.note}", flush=True)
+        return {concept: found[concept] for concept in concepts}
+
+    sides: list[Running] = [there.airflow, there.prefect]
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(of_side, sides))
+    return {side.name: results for side, results in zip(sides, found, strict=True)}
+
+
+def _publish(results: Results) -> None:
+    write_page(results)
+    write_plot(results)
+
+
+def _tell(text: str) -> None:
+    print(f"{time.monotonic() - _BEGIN:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+"""Small DAGs, each for one concept that the pipeline itself does not need.
+
+The same in Prefect, under the same names: ``comparison/prefect_flows/examples.py``. ``make compare`` adds this folder
+to Airflow's DAG bundles; in ordinary use nothing of it is there.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.http.notifications.http import HttpNotifier
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the deadlines
+    Asset,
+    AsyncCallback,
+    BaseHook,
+    CronTriggerTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    Metadata,
+    Param,
+    Variable,
+    dag,
+    setup,
+    task,
+    task_group,
+    teardown,
+)
+
+MONTHS = ["2021-01", "2021-02", "2021-03"]
+ALERTS = "taxi_alerts"
+
+
+@dag(schedule=None, tags=["comparison"])
+def retries() -> None:
+    """The source answers at the third try; the delays grow."""
+
+    @task(retries=2, retry_delay=timedelta(seconds=1), retry_exponential_backoff=2.0)
+    def fetch(ti: Any = None) -> int:
+        if ti.try_number < 3:
+            raise RuntimeError("the source is down")
+        return ti.try_number
+
+    fetch()
+
+
+@dag(schedule=None, tags=["comparison"])
+def time_out() -> None:
+    """A task that would take for ever."""
+
+    @task(execution_timeout=timedelta(seconds=1), retries=0)
+    def hang() -> None:
+        while True:
+            time.sleep(0.1)
+
+    hang()
+
+
+@dag(schedule=None, tags=["comparison"], params={"month": Param("2021-01", type="string")})
+def child() -> None:
+    """What another DAG starts."""
+
+    @task
+    def load(params: dict[str, Any] | None = None) -> str:
+        assert params is not None
+        return params["month"]
+
+    load()
+
+
+@dag(schedule=None, tags=["comparison"])
+def parent() -> None:
+    """A group of tasks inside the DAG, and a run of another DAG that is waited for."""
+
+    @task_group
+    def prepare() -> None:
+        @task
+        def create_table() -> None: ...
+
+        create_table()
+
+    prepare() >> TriggerDagRunOperator(
+        task_id="start_child",
+        trigger_dag_id="child",
+        conf={"month": "2021-02"},
+        wait_for_completion=True,
+        poke_interval=1,
+    )
+
+
+@dag(schedule=None, tags=["comparison"])
+def mapped() -> None:
+    """As many task instances as there are months, which is known only when the run is there."""
+
+    @task
+    def list_months() -> list[str]:
+        return MONTHS
+
+    @task
+    def load(month: str) -> str:
+        return month
+
+    load.expand(month=list_months())
+
+
+@dag(schedule=None, tags=["comparison"])
+def limited() -> None:
+    """Three task instances that could run at once, in a pool with one slot."""
+
+    @task(pool="one_at_a_time")
+    def load(month: str) -> None:
+        time.sleep(0.3)
+
+    load.expand(month=MONTHS)
+
+
+@dag(schedule=None, tags=["comparison"], params={"name": Param("compared", type="string")})
+def connected() -> None:
+    """Reads a connection and a variable when it runs; both can be changed without touching the code."""
+
+    @task
+    def read(params: dict[str, Any] | None = None) -> dict[str, str]:
+        assert params is not None
+        connection = BaseHook.get_connection(params["name"])
+        print("the password is", connection.password)
+        return {"host": connection.host, "variable": Variable.get(params["name"])}
+
+    read()
+
+
+@dag(
+    schedule=None,
+    tags=["comparison"],
+    on_failure_callback=HttpNotifier(http_conn_id=ALERTS, json={"run": "{{ dag.dag_id }}"}),
+)
+def failing() -> None:
+    """Fails; whoever listens is told."""
+
+    @task(retries=0)
+    def fail() -> None:
+        raise RuntimeError("meant to fail")
+
+    fail()
+
+
+@dag(
+    schedule=None,
+    tags=["comparison"],
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(seconds=1),
+        callback=AsyncCallback(HttpNotifier, kwargs={"http_conn_id": ALERTS, "json": {"run": "late"}}),
+    ),
+)
+def late() -> None:
+    """Takes longer than it may; whoever listens is told while it still runs."""
+
+    @task
+    def work() -> None:
+        time.sleep(100)
+
+    work()
+
+
+@dag(schedule=None, tags=["comparison"])
+def described() -> None:
+    """What it made carries a description of the event, for people and for whatever starts from it."""
+
+    @task(outlets=[Asset("compared")])
+    def count() -> Any:
+        yield Metadata(Asset("compared"), {"rows": 76_518})
+
+    count()
+
+
+@dag(schedule=None, tags=["comparison"])
+def tidied() -> None:
+    """What was made for the work is removed, although the work fails; the run has failed all the same."""
+
+    @setup
+    def create_staging() -> None:
+        Variable.set("staging", "there")
+
+    @task(retries=0)
+    def load() -> None:
+        raise RuntimeError("meant to fail")
+
+    @teardown
+    def drop_staging() -> None:
+        Variable.delete("staging")
+
+    created = create_staging()
+    created >> load() >> drop_staging().as_teardown(setups=created)
+
+
+@dag(schedule=None, tags=["comparison"])
+def killed() -> None:
+    """Hangs at the first try, so that it can be killed; the next try is short."""
+
+    @task(retries=1, retry_delay=timedelta(seconds=1))
+    def work(ti: Any = None) -> int:
+        if ti.try_number == 1:
+            time.sleep(300)
+        return ti.try_number
+
+    work()
+
+
+@dag(schedule=None, tags=["comparison"])
+def cancelled() -> None:
+    """Hangs, so that it can be cancelled."""
+
+    @task(retries=0)
+    def work() -> None:
+        time.sleep(300)
+
+    work()
+
+
+@dag(schedule=None, tags=["comparison"])
+def approved() -> None:
+    """Goes on when somebody says so."""
+
+    @task
+    def publish() -> str:
+        return "published"
+
+    ApprovalOperator(task_id="ask", subject="Publish the month?") >> publish()
+
+
+# No run of the clock is made while the DAG is paused. Then all are, from the start on, one a year.
+@dag(
+    tags=["comparison"],
+    schedule=CronTriggerTimetable("0 0 1 1 *", timezone="UTC"),
+    start_date=datetime(2022, 1, 1, tzinfo=UTC),
+    end_date=datetime(2025, 1, 2, tzinfo=UTC),
+    catchup=True,
+)
+def caught_up() -> None:
+    """Missed the first days of four years."""
+
+    @task
+    def work() -> None: ...
+
+    work()
+
+
+@dag(tags=["comparison"], schedule=CronTriggerTimetable("0 6 * * *", timezone="America/New_York"), catchup=False)
+def in_new_york() -> None:
+    """At six in the morning in New York, in summer and in winter."""
+
+    @task
+    def work() -> None: ...
+
+    work()
+
+
+@dag(schedule=None, tags=["comparison"])
+def no_ops() -> None:
+    """Ten tasks that do nothing, one after another: what they take is what the orchestrator takes."""
+
+    @task
+    def do_nothing(number: int) -> int:
+        return number + 1
+
+    number: Any = 0
+    for _ in range(10):
+        number = do_nothing(number)
+
+
+for example in (
+    retries,
+    time_out,
+    child,
+    parent,
+    mapped,
+    limited,
+    connected,
+    failing,
+    late,
+    described,
+    tidied,
+    killed,
+    cancelled,
+    approved,
+    caught_up,
+    in_new_york,
+    no_ops,
+):
+    example()

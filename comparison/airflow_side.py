@@ -1,0 +1,228 @@
+"""Airflow on the common ground: the repository's own stack, with the examples beside the pipeline's DAGs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.lab import command
+from benchmarks.measure import MeasureError
+from comparison.checks import Result, await_
+from comparison.ground import Ground
+from comparison.sides import DatasetMonth, SideError, own_python, run_checks
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from localcloud.processes import stop
+from localcloud.settings import REPOSITORY
+
+NAME = "airflow"
+TIMEOUT = 15 * 60.0
+_LOCAL, _GIT = "airflow.dag_processing.bundles.local.LocalDagBundle", "airflow.providers.git.bundles.git.GitDagBundle"
+_FROM_GIT = """\
+from airflow.sdk import dag, task
+
+
+@dag
+def from_git():
+    @task
+    def tell():
+        return "first"
+
+    tell()
+
+
+from_git()
+"""
+
+
+@dataclass
+class AirflowSide:
+    """See :class:`comparison.sides.Side`."""
+
+    ground: Ground
+    settings: AirflowSettings
+    name: str = NAME
+
+    def start(self) -> float:
+        begin = time.monotonic()
+        self._write_git_dags()
+        self._dropped.mkdir(exist_ok=True)
+        try:
+            command([str(own_python()), "-m", "localairflow", "up"], self._environment())
+        except MeasureError as error:
+            raise SideError(f"Airflow does not start: {error}") from error
+        seconds = time.monotonic() - begin
+        self._prepare()
+        return seconds
+
+    def stop(self) -> None:
+        # The scheduler first: its tasks report their end to the API server.
+        for names in (["scheduler"], None):
+            stop(run_dir=self.settings.home / "run", names=names)
+
+    def run_dirs(self) -> list[Path]:
+        return [self.settings.home / "run"]
+
+    def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
+        begin = time.monotonic()
+        with AirflowApi(self.settings) as api:
+            started = {each: api.trigger(f"{each.dataset}_web_to_gcs", _conf(each)) for each in months}
+            others = {each: api.trigger(f"{each.dataset}_web_to_postgres", _conf(each)) for each in months if postgres}
+            for each, run_id in started.items():
+                self._await(api, f"{each.dataset}_web_to_gcs", run_id)
+            for each, run_id in started.items():
+                dag_id = f"{each.dataset}_gcs_to_bigquery"
+                follows = await_(
+                    lambda dag_id=dag_id, run_id=run_id: _started_by(api, dag_id, run_id),  # type: ignore[misc]
+                    f"the arrival of {each.dataset} {each.month} starts {dag_id}",
+                    timeout=120,
+                )
+                self._await(api, dag_id, follows)
+            for each, run_id in others.items():
+                self._await(api, f"{each.dataset}_web_to_postgres", run_id)
+        return time.monotonic() - begin
+
+    def load_range(self, dataset: str, first: str, last: str, parallel: int) -> float:
+        """Take a range of months to the lake and the warehouse by one backfill; returns the seconds."""
+        to_gcs, to_bigquery = f"{dataset}_web_to_gcs", f"{dataset}_gcs_to_bigquery"
+        with AirflowApi(self.settings) as api:
+            before = {run["dag_run_id"] for dag_id in (to_gcs, to_bigquery) for run in api.runs(dag_id)}
+            begin = time.monotonic()
+            api.backfill(to_gcs, f"{first}-01", f"{last}-01", conf={"force": True}, parallel=parallel)
+            count = int(last[5:]) - int(first[5:]) + 1
+            for dag_id in (to_gcs, to_bigquery):
+                await_(
+                    lambda dag_id=dag_id: _ended(api, dag_id, before, count),  # type: ignore[misc]
+                    f"{count} runs of {dag_id} have ended",
+                    timeout=TIMEOUT,
+                )
+            return time.monotonic() - begin
+
+    def no_ops(self) -> float:
+        """Run a chain of ten tasks that do nothing; returns the seconds."""
+        return self._seconds("no_ops")
+
+    def recover(self) -> float:
+        """Kill the process of a running task; returns the seconds until its run has succeeded all the same."""
+        import psutil
+
+        with AirflowApi(self.settings) as api:
+            run_id = api.trigger("killed", {})
+
+            def pid() -> int | None:
+                tasks = api.tasks("killed", run_id)
+                return tasks[0]["pid"] if tasks and tasks[0]["state"] == "running" else None
+
+            process = psutil.Process(await_(pid, "the task runs"))
+            begin = time.monotonic()
+            for each in [*process.children(recursive=True), process]:
+                each.kill()
+            self._await(api, "killed", run_id)
+            return time.monotonic() - begin
+
+    def check(self, concepts: Sequence[str]) -> Iterator[Result]:
+        env = {**self.settings.environment(), **self._environment(), **self.ground.environment()}
+        env["PYTHONPATH"] = f"{env['PYTHONPATH']}:{REPOSITORY / 'plugins'}"
+        return run_checks(own_python(), "comparison.checks.airflow", concepts, env)
+
+    def _seconds(self, dag_id: str) -> float:
+        with AirflowApi(self.settings) as api:
+            begin = time.monotonic()
+            self._await(api, dag_id, api.trigger(dag_id, {}))
+            return time.monotonic() - begin
+
+    def _await(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
+        deadline = time.monotonic() + TIMEOUT
+        while (state := api.run(dag_id, run_id)["state"]) not in ("success", "failed"):
+            if time.monotonic() > deadline:
+                raise SideError(f"{dag_id} {run_id} is {state} after {TIMEOUT:.0f} s")
+            time.sleep(0.1)
+        if state == "failed":
+            failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
+            logs = [api.log(dag_id, run_id, task["task_id"], task["try_number"])[-3:] for task in failed]
+            raise SideError(f"{dag_id} {run_id} failed: {logs}")
+
+    def _prepare(self) -> None:
+        """Let all DAGs run that are compared, and say where alerts go."""
+        with AirflowApi(self.settings) as api:
+            dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
+            api.await_parsed([*dag_ids, "no_ops", "killed", "from_git"], since="", timeout=300)
+            for dag_id in [*dag_ids, "no_ops", "killed"]:
+                api.set_paused(dag_id, False)
+            connection = {"connection_id": "taxi_alerts", "conn_type": "http", "host": self.ground.receiver_url}
+            try:
+                api.call("POST", "/connections", **connection)
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code != 409:  # it is there from an earlier start
+                    raise
+
+    def _environment(self) -> dict[str, str]:
+        bundles = [
+            {"name": "dags-folder", "classpath": _LOCAL, "kwargs": {}},
+            {"name": "examples", "classpath": _LOCAL, "kwargs": {"path": str(REPOSITORY / "comparison/airflow_dags")}},
+            {"name": "dropped", "classpath": _LOCAL, "kwargs": {"path": str(self._dropped), "refresh_interval": 2}},
+            {
+                "name": "from-git",
+                "classpath": _GIT,
+                "kwargs": {"repo_url": str(self._git_folder), "tracking_ref": "main", "refresh_interval": 2},
+            },
+        ]
+        return {
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+        }
+
+    @property
+    def _dropped(self) -> Path:
+        return self.ground.folder / "dropped_dags"
+
+    @property
+    def _git_folder(self) -> Path:
+        return self.ground.folder / "git_dags"
+
+    def _write_git_dags(self) -> None:
+        """A git repository with one DAG, for the bundle that reads it."""
+        if self._git_folder.exists():
+            return
+        self._git_folder.mkdir()
+        (self._git_folder / "from_git.py").write_text(_FROM_GIT)
+        for words in (
+            ["init", "--quiet", "--initial-branch", "main"],
+            ["add", "."],
+            ["commit", "--quiet", "-m", "One"],
+        ):
+            git = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *words]
+            subprocess.run(git, cwd=self._git_folder, check=True)
+
+
+_STEPS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
+
+
+def _conf(each: DatasetMonth) -> dict[str, object]:
+    return {"month": each.month, "force": True}
+
+
+def _started_by(api: AirflowApi, dag_id: str, source: str) -> str | None:
+    """The run of a DAG that another one's asset event has started."""
+    for run in api.runs(dag_id):
+        if source in api.started_by(dag_id, run["dag_run_id"]):
+            return str(run["dag_run_id"])
+    return None
+
+
+def _ended(api: AirflowApi, dag_id: str, before: set[str], count: int) -> bool:
+    """Whether so many new runs have succeeded.
+
+    Raises:
+        SideError: one has failed.
+    """
+    new = [run for run in api.runs(dag_id) if run["dag_run_id"] not in before and run["run_type"] != "scheduled"]
+    if failed := [run["dag_run_id"] for run in new if run["state"] == "failed"]:
+        raise SideError(f"{dag_id} {failed[0]} failed")
+    return sum(run["state"] == "success" for run in new) >= count

@@ -1,0 +1,752 @@
+"""What Airflow does: the checks of its side, on the running stack.
+
+``python -m comparison.checks.airflow CONCEPT ...``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import httpx
+import psutil
+
+from comparison.checks import CannotError, Checks, await_, refused, tell
+from comparison.ground import Ground
+from localairflow import reconcile
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from localcloud.settings import REPOSITORY
+from nyc_taxi.datasets import DATASETS, TRIP_DATASETS, PublishedFile, TripDataset
+from nyc_taxi.months import Month
+
+CHECKS = Checks()
+check = CHECKS.check
+ENDED = ("success", "failed")
+
+
+class Airflow:
+    """Airflow's side: its API, and what the common ground says of this comparison."""
+
+    def __init__(self, ground: Ground, settings: AirflowSettings, api: AirflowApi) -> None:
+        self.ground = ground
+        self.settings = settings
+        self.api = api
+
+    @property
+    def file(self) -> PublishedFile:
+        """The month that is in all stores."""
+        dataset = DATASETS[self.ground.dataset]
+        assert isinstance(dataset, TripDataset)
+        return dataset.file(Month.parse(self.ground.month))
+
+    @property
+    def to_gcs(self) -> str:
+        """The DAG that took the month to the lake."""
+        return f"{self.ground.dataset}_web_to_gcs"
+
+    def start(self, dag_id: str, **conf: Any) -> str:
+        """Start a run of a DAG that may be paused; returns its id."""
+        self.api.await_parsed([dag_id], since="")
+        self.api.set_paused(dag_id, False)
+        return self.api.trigger(dag_id, conf)
+
+    def end(self, dag_id: str, run_id: str, timeout: float = 120.0) -> str:
+        """Wait for the end of a run; returns its state."""
+        return await_(
+            lambda: state if (state := self.api.run(dag_id, run_id)["state"]) in ENDED else None,
+            f"{dag_id} {run_id} ends",
+            timeout,
+        )
+
+    def run(self, dag_id: str, **conf: Any) -> dict[str, Any]:
+        """Run a DAG to its end; returns the run."""
+        run_id = self.start(dag_id, **conf)
+        self.end(dag_id, run_id)
+        return self.api.run(dag_id, run_id)
+
+    def tasks(self, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The task instances of a run by their ids; of mapped ones, the last."""
+        return {task["task_id"]: task for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
+
+    def result(self, run: Mapping[str, Any], task_id: str) -> Any:
+        """What a task returned."""
+        path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task_id}/xcomEntries/return_value"
+        value = self.api.call("GET", path)["value"]
+        try:
+            return json.loads(value)
+        except (TypeError, ValueError):
+            return value
+
+    def log(self, run: Mapping[str, Any], task_id: str, try_number: int = 1) -> str:
+        """The log of a task."""
+        return "\n".join(self.api.log(run["dag_id"], run["dag_run_id"], task_id, try_number))
+
+    def month_run(self, dag_id: str) -> dict[str, Any]:
+        """The newest successful run of a DAG for the common month that loaded something."""
+        for run in self.api.runs(dag_id):
+            month = run["partition_key"] or run["conf"].get("month")
+            tasks = self.tasks(run)
+            if month == self.ground.month and run["state"] == "success" and "skipped" not in _states(tasks):
+                return run
+        raise AssertionError(f"there is no run of {dag_id} for {self.ground.month}")
+
+    def alerts(self, run: str) -> list[dict[str, Any]]:
+        """What was posted about a run."""
+        posts = httpx.get(self.ground.receiver_url, trust_env=False).json()
+        return [post for post in posts if post.get("run") == run]
+
+    def airflow(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the Airflow CLI."""
+        command = [str(Path(sys.executable).with_name("airflow")), *arguments]
+        env = {**os.environ, **self.settings.environment()}
+        return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def _states(tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    ignored = ("check_warnings",)  # skipped where a check that stops nothing does not hold
+    return {task["state"] for task_id, task in tasks.items() if task_id not in ignored}
+
+
+def _seconds(begin: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+@check("flow")
+def flow(airflow: Airflow) -> str:
+    """One declaration for each dataset and step; Airflow knows exactly these, each with its version."""
+    expected = {f"{name}_{step}" for name in DATASETS for step in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")}
+    found = {dag["dag_id"]: dag for dag in airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]}
+    assert set(found) - {"trips_yearly_rollup"} == expected
+    run = airflow.month_run(airflow.to_gcs)
+    assert run["dag_versions"][-1]["dag_id"] == airflow.to_gcs
+    return (
+        f"{len(found)} DAGs from 4 files; the run knows version {run['dag_versions'][-1]['version_number']} of its DAG"
+    )
+
+
+@check("task")
+def task(airflow: Airflow) -> str:
+    """Each step has a state, a start, an end and a number of tries of its own."""
+    tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
+    steps = ["wait_for_publication", "download", "to_parquet", "local_to_gcs", "remove_files"]
+    assert [tasks[step]["state"] for step in steps] == ["success"] * len(steps)
+    assert all(tasks[step]["duration"] > 0 and tasks[step]["try_number"] >= 1 for step in steps)
+    return f"{len(tasks)} task instances, each with state, times and tries"
+
+
+@check("dependencies")
+def dependencies(airflow: Airflow) -> str:
+    """A step starts after the one before it has ended, and gets what that returned: an address, not the rows."""
+    run = airflow.month_run(airflow.to_gcs)
+    tasks = airflow.tasks(run)
+    chain = ["download", "to_parquet", "local_to_gcs"]
+    for before, after in pairwise(chain):
+        assert tasks[before]["end_date"] <= tasks[after]["start_date"]
+    rendered = tasks["to_parquet"]["rendered_fields"]
+    assert rendered["src"] == airflow.result(run, "download")
+    assert airflow.result(run, "to_parquet") == airflow.ground.rows
+    return "the graph is declared; `to_parquet` got the path that `download` returned, by XCom"
+
+
+@check("parameters")
+def parameters(airflow: Airflow) -> str:
+    """A month that is none is refused before there is a run."""
+    before = len(airflow.api.runs(airflow.to_gcs))
+    answer = refused(lambda: airflow.api.trigger(airflow.to_gcs, {"month": "2021-13"}), 400)
+    assert "2021-13" in answer.text
+    assert len(airflow.api.runs(airflow.to_gcs)) == before
+    return "JSON schema in `Param`: `2021-13` is refused with HTTP 400, no run is made"
+
+
+@check("typed_parameters")
+def typed_parameters(airflow: Airflow) -> str:
+    """A parameter that is declared as a date arrives as a date."""
+    value = airflow.result(airflow.run("child", month="2021-02"), "load")
+    assert type(value) is str, "parameters have types now: write the check"
+    raise CannotError("`Param` validates by JSON schema, but the task gets JSON: a date is a string to be parsed")
+
+
+@check("run_names")
+def run_names(airflow: Airflow) -> str:
+    """A run can be told by its name."""
+    name = f"child-for-{airflow.ground.month}-{datetime.now(UTC):%H%M%S}"
+    airflow.api.await_parsed(["child"], since="")
+    airflow.api.call("POST", "/dags/child/dagRuns", logical_date=None, dag_run_id=name, conf={"month": "2021-01"})
+    assert airflow.api.run("child", name)["dag_run_id"] == name
+    keys = {run["partition_key"] for run in airflow.api.runs(f"{airflow.ground.dataset}_gcs_to_bigquery")}
+    assert airflow.ground.month in keys
+    return "the caller names a run; runs by schedule, asset or backfill show their month as partition key"
+
+
+@check("retries")
+def retries(airflow: Airflow) -> str:
+    """A task that fails twice is tried a third time, after delays that grow."""
+    run = airflow.run("retries")
+    assert run["state"] == "success"
+    path = f"/dags/retries/dagRuns/{run['dag_run_id']}/taskInstances/fetch/tries"
+    tries = sorted(airflow.api.call("GET", path)["task_instances"], key=lambda one: one["try_number"])
+    assert [one["state"] for one in tries] == ["failed", "failed", "success"] or len(tries) == 3
+    first, second = (_seconds(one["end_date"], two["start_date"]) for one, two in pairwise(tries))
+    assert 1 <= first < second
+    return f"3 tries, {first:.1f} s and {second:.1f} s apart; not for errors that a retry policy calls final"
+
+
+@check("caching")
+def caching(airflow: Airflow) -> str:
+    """A month that did not change at the source is not loaded again, and the run says so."""
+    blob = reconcile.storage_client(airflow.settings).bucket(airflow.settings.cloud.lake_bucket)
+    before = blob.get_blob(airflow.file.lake_object).generation
+    run = airflow.run(airflow.to_gcs, month=airflow.ground.month)
+    tasks = airflow.tasks(run)
+    assert (tasks["skip_unchanged"]["state"], tasks["download"]["state"]) == ("skipped", "skipped")
+    assert "is unchanged: it was made from" in airflow.log(run, "skip_unchanged")
+    assert blob.get_blob(airflow.file.lake_object).generation == before
+    return "not built in: a task of ours compares the source with what the lake's object says it was made from"
+
+
+@check("time_outs")
+def time_outs(airflow: Airflow) -> str:
+    """A task that hangs is ended."""
+    run = airflow.run("time_out")
+    hang = airflow.tasks(run)["hang"]
+    assert (run["state"], hang["state"]) == ("failed", "failed")
+    assert "AirflowTaskTimeout" in airflow.log(run, "hang")
+    return f"ended after {hang['duration']:.1f} s of the 1 s that it may take; runs have a time-out too"
+
+
+@check("logging")
+def logging(airflow: Airflow) -> str:
+    """What a task logs can be read by its run, task and try."""
+    run = airflow.month_run(airflow.to_gcs)
+    assert f"Converted {airflow.ground.rows:,} rows" in airflow.log(run, "to_parquet")
+    assert "Converted" not in airflow.log(run, "download")
+    return "one log for each try of a task, in the UI, by the API, on disk or in a bucket"
+
+
+@check("subflows")
+def subflows(airflow: Airflow) -> str:
+    """Tasks can be grouped, and another DAG be run and waited for."""
+    run = airflow.run("parent")
+    tasks = airflow.tasks(run)
+    assert (run["state"], tasks["prepare.create_table"]["state"]) == ("success", "success")
+    [child] = [
+        each
+        for each in airflow.api.runs("child")
+        if each["triggered_by"] == "operator" and each["conf"] == {"month": "2021-02"}
+        and each["run_after"] >= run["run_after"]
+    ]  # fmt: skip
+    assert child["end_date"] <= tasks["start_child"]["end_date"]
+    return "a task group inside the DAG; a run of another DAG, waited for. What it returns is looked up, not returned"
+
+
+@check("mapping")
+def mapping(airflow: Airflow) -> str:
+    """There are as many task instances as an earlier task returned months."""
+    run = airflow.run("mapped")
+    loads = [task for task in airflow.api.tasks("mapped", run["dag_run_id"]) if task["task_id"] == "load"]
+    months = airflow.result(run, "list_months")
+    assert [task["state"] for task in loads] == ["success"] * len(months)
+    assert sorted(task["map_index"] for task in loads) == list(range(len(months)))
+    return f"`expand` made {len(loads)} of a list that was known at run time. The pipeline's months are runs instead"
+
+
+@check("concurrency")
+def concurrency(airflow: Airflow) -> str:
+    """Where one slot is given, no two run at the same time."""
+    pool = {"name": "one_at_a_time", "slots": 1, "description": "for the comparison", "include_deferred": False}
+    airflow.api.call("POST", "/pools", **pool)
+    run = airflow.run("limited")
+    spans = sorted((task["start_date"], task["end_date"]) for task in airflow.api.tasks("limited", run["dag_run_id"]))
+    assert len(spans) == 3
+    assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
+    return "a pool with one slot; also limits for a DAG's runs and tasks, a backfill's runs, the executor"
+
+
+@check("connections")
+def connections(airflow: Airflow) -> str:
+    """Where a task reads is changed from outside, without touching the code."""
+    hosts = ["one.invalid", "two.invalid"]
+    assert [_read(airflow, "connections", host=host)["host"] for host in hosts] == hosts
+    return "connections: in the UI, by API and CLI, from the environment or a secrets manager; a fixed set of fields"
+
+
+def _read(airflow: Airflow, name: str, *, host: str = "one.invalid", value: str = "") -> dict[str, str]:
+    """Set a connection and a variable, and run a task that reads both; what it found."""
+    _set(airflow, name, host=host, value=value)
+    found: dict[str, str] = airflow.result(airflow.run("connected", name=name), "read")
+    return found
+
+
+def _set(airflow: Airflow, name: str, *, host: str, value: str) -> None:
+    password = {"login": "reader", "password": "hunter2-compared"}
+    connection = {"connection_id": name, "conn_type": "http", "host": host, **password}
+    for path, body in (("/connections", connection), ("/variables", {"key": name, "value": value})):
+        try:
+            airflow.api.call("POST", path, **body)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 409:
+                raise
+            airflow.api.call("PATCH", f"{path}/{name}", **body)  # it is there: change it
+
+
+@check("providers")
+def providers(airflow: Airflow) -> str:
+    """Operators for Google Cloud come in a package of their own, and the pipeline runs them."""
+    found = {each["package_name"]: each for each in airflow.api.call("GET", "/providers?limit=100")["providers"]}
+    google = found["apache-airflow-providers-google"]
+    tasks = airflow.tasks(airflow.month_run(f"{airflow.ground.dataset}_gcs_to_bigquery"))
+    operators = {name: tasks[name]["operator_name"] for name in ("load_staging", "publish")}
+    assert operators == {"load_staging": "GCSToBigQueryOperator", "publish": "BigQueryInsertJobOperator"}
+    return f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline are the providers' own"
+
+
+@check("secrets")
+def secrets(airflow: Airflow) -> str:
+    """A password is neither shown by the API nor by the log of a task that prints it."""
+    _set(airflow, "secrets", host="one.invalid", value="")
+    run = airflow.run("connected", name="secrets")
+    log = airflow.log(run, "read")
+    assert "the password is ***" in log
+    assert "hunter2-compared" not in log
+    assert "hunter2-compared" not in json.dumps(airflow.api.call("GET", "/connections/secrets"))
+    return "encrypted in the database, left out by the API, masked in logs, also where a task prints it"
+
+
+@check("variables")
+def variables(airflow: Airflow) -> str:
+    """A value that tasks read is changed from outside."""
+    values = ["first", "second"]
+    assert [_read(airflow, "variables", value=value)["variable"] for value in values] == values
+    return "variables, in templates too; the pipeline has four"
+
+
+@check("deployment")
+def deployment(airflow: Airflow) -> str:
+    """A file in the DAGs' folder is a DAG within seconds, and a change of it is a new version."""
+    path = airflow.ground.folder / "dropped_dags" / "dropped.py"
+    path.parent.mkdir(exist_ok=True)
+    source = (
+        "from airflow.sdk import dag, task\n\n@dag\ndef dropped():\n    @task\n    def {value}():\n"
+        "        return {value!r}\n    {value}()\n\ndropped()\n"
+    )
+    versions = []
+    for value in ("one", "two"):
+        path.write_text(source.format(value=value))
+        _await_source(airflow, "dropped", f"def {value}")
+        run = airflow.run("dropped")
+        versions.append(run["dag_versions"][-1]["version_number"])
+        assert airflow.result(run, value) == value
+    assert versions[0] < versions[1]
+    return f"no command: the DAG processor found the file; versions {versions[0]} and {versions[1]} are kept"
+
+
+def _await_source(airflow: Airflow, dag_id: str, text: str) -> None:
+    """Wait until the code of a DAG, as Airflow knows it, has the text."""
+
+    def has_it() -> bool:
+        try:
+            return text in airflow.api.call("GET", f"/dagSources/{dag_id}")["content"]
+        except httpx.HTTPStatusError:  # it does not know the DAG yet
+            return False
+
+    await_(has_it, f"Airflow knows {dag_id} with {text}", timeout=120)
+
+
+@check("workers")
+def workers(airflow: Airflow) -> str:
+    """Something other than the scheduler's own process runs the tasks; which, the executor decides."""
+    tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
+    pids = {task["pid"] for task in tasks.values()}
+    scheduler = json.loads((airflow.settings.home / "run" / "scheduler.json").read_text())["pid"]
+    assert scheduler not in pids
+    assert len(pids) == len(tasks)
+    queues = {task["queue"] for task in tasks.values()}
+    return f"`LocalExecutor`: a process for each task, queue {queues.pop()}; Celery or Kubernetes by one setting"
+
+
+@check("infrastructure_per_run")
+def infrastructure_per_run(airflow: Airflow) -> str:
+    """Whoever starts a run gives it an environment of its own."""
+    schema = httpx.get(f"{airflow.settings.url}/openapi.json", trust_env=False).json()["components"]["schemas"]
+    accepted = set(schema["TriggerDAGRunPostBody"]["properties"])
+    assert not accepted & {"env", "executor", "executor_config", "queue", "pool"}, f"write the check: {accepted}"
+    raise CannotError("queue, pool, image and environment belong to the task in the code; a run can only pass `conf`")
+
+
+@check("schedule")
+def schedule(airflow: Airflow) -> str:
+    """At six in the morning in New York, also after the clocks change."""
+    airflow.api.await_parsed(["in_new_york"], since="")
+    dag = airflow.api.call("GET", "/dags/in_new_york/details")
+    following = datetime.fromisoformat(dag["next_dagrun_run_after"]).astimezone(ZoneInfo("America/New_York"))
+    assert (following.hour, following.minute) == (6, 0)
+    from airflow.sdk import CronTriggerTimetable
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import datetime as moment
+
+    timetable = decode_timetable(encode_timetable(CronTriggerTimetable("0 6 * * *", timezone="America/New_York")))
+    hours = set()
+    for month in (3, 11):  # the clocks change
+        restriction = TimeRestriction(moment(2027, month, 5), moment(2027, month, 20), True)
+        last = None
+        while (
+            info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+        ) is not None:
+            last = info.data_interval
+            hours.add(info.run_after.astimezone(ZoneInfo("America/New_York")).hour)
+    assert hours == {6}
+    return f"next: {following:%Y-%m-%d %H:%M %Z}; one schedule a DAG, by which it also knows its month"
+
+
+@check("several_schedules")
+def several_schedules(airflow: Airflow) -> str:
+    """The same DAG runs by several schedules, each with parameters of its own."""
+    from airflow.sdk import MultipleCronTriggerTimetable
+
+    names = set(MultipleCronTriggerTimetable.__init__.__code__.co_varnames)
+    assert not names & {"params", "parameters", "conf"}, f"schedules have parameters now: write the check: {names}"
+    raise CannotError("a DAG has one timetable (of several cron expressions, if need be), with the same parameters")
+
+
+@check("backfill")
+def backfill(airflow: Airflow) -> str:
+    """One command runs a range of past months, some at once, and none twice."""
+    dag_id = f"{airflow.ground.dataset}_web_to_postgres"
+    airflow.api.set_paused(dag_id, False)
+    months = ["2020-05", "2020-06"]
+    arguments = [dag_id, "2020-05-01", "2020-06-01"]
+    airflow.api.backfill(*arguments, conf={}, parallel=2)
+
+    def keyed() -> dict[str, str]:
+        runs = airflow.api.runs(dag_id)
+        return {run["partition_key"]: run["state"] for run in runs if run["partition_key"] in months}
+
+    await_(lambda: set(keyed()) == set(months) and set(keyed().values()) <= set(ENDED), "the months have ended", 180)
+    assert keyed() == dict.fromkeys(months, "success")
+    return (
+        f"`airflow backfill create`: {' and '.join(months)} as partition keys, 2 at once; a month that ran is left out"
+    )
+
+
+@check("catch_up")
+def catch_up(airflow: Airflow) -> str:
+    """What the clock missed while nothing ran is run afterwards, each point for itself."""
+    airflow.api.await_parsed(["caught_up"], since="")
+    airflow.api.set_paused("caught_up", False)
+
+    def years() -> list[str]:
+        runs = [run for run in airflow.api.runs("caught_up") if run["state"] == "success"]
+        return sorted(run["logical_date"][:4] for run in runs)
+
+    expected = ["2022", "2023", "2024", "2025"]
+    await_(lambda: years() == expected, "the missed runs have ended", timeout=120)
+    return f"`catchup=True`: {len(expected)} points from before the DAG was there; off by default"
+
+
+@check("events")
+def events(airflow: Airflow) -> str:
+    """What arrives in the lake starts the warehouse, for that month."""
+    dag_id = f"{airflow.ground.dataset}_gcs_to_bigquery"
+    source = airflow.month_run(airflow.to_gcs)["dag_run_id"]
+    runs = [run for run in airflow.api.runs(dag_id) if source in airflow.api.started_by(dag_id, run["dag_run_id"])]
+    assert [run["partition_key"] for run in runs] == [airflow.ground.month]
+    assert runs[0]["run_type"] == "asset_triggered"
+    return "assets with partitions: declared in the code, one downstream run a month, lineage in the UI"
+
+
+@check("notifications")
+def notifications(airflow: Airflow) -> str:
+    """Somebody is told that a run failed."""
+    run = airflow.run("failing")
+    assert run["state"] == "failed"
+    posts = await_(lambda: airflow.alerts("failing"), "the receiver hears of the failure")
+    assert len(posts) == 1
+    return "`on_failure_callback` with the HTTP provider's notifier; part of the code, so of its review"
+
+
+@check("lateness")
+def lateness(airflow: Airflow) -> str:
+    """Somebody is told that a run takes too long, while it still runs."""
+    run_id = airflow.start("late")
+    await_(lambda: airflow.alerts("late"), "the receiver hears of the delay", timeout=60)
+    assert airflow.api.run("late", run_id)["state"] in ("queued", "running")
+    airflow.api.fail("late", run_id)
+    return "`DeadlineAlert`: so long after the run was queued, after its date, or longer than it takes on average"
+
+
+@check("metadata")
+def metadata(airflow: Airflow) -> str:
+    """What a task says of its result stays with the asset."""
+    run = airflow.run("described")
+    query = urlencode({"source_dag_id": "described", "source_run_id": run["dag_run_id"]})
+    listed = airflow.api.call("GET", f"/assets/events?{query}")
+    [event] = listed["asset_events"]
+    assert event["extra"]["rows"] == 76_518
+    return (
+        "the event of the asset carries it, for people and for the DAGs that it starts; tables and charts are not shown"
+    )
+
+
+@check("results")
+def results(airflow: Airflow) -> str:
+    """What a task returned can be read after its run."""
+    rows = airflow.result(airflow.month_run(airflow.to_gcs), "to_parquet")
+    assert rows == airflow.ground.rows
+    return "XCom, in the metadata database: for addresses and counts. A backend can keep them in a bucket"
+
+
+@check("transactions")
+def transactions(airflow: Airflow) -> str:
+    """What was made for the work is removed, although the work fails."""
+    run = airflow.run("tidied")
+    states = {name: task["state"] for name, task in airflow.tasks(run).items()}
+    assert (run["state"], states["drop_staging"]) == ("failed", "success")
+    refused(lambda: airflow.api.call("GET", "/variables/staging"), 404)  # what the setup made is gone
+    return (
+        "setup and teardown tasks: the teardown ran, the run failed all the same; clearing a task runs its setup again"
+    )
+
+
+@check("crash_recovery")
+def crash_recovery(airflow: Airflow) -> str:
+    """A task whose process is killed is done all the same, by nobody's hand."""
+    run_id = airflow.start("killed")
+
+    def pid() -> int | None:
+        [task] = airflow.api.tasks("killed", run_id)
+        return task["pid"] if task["state"] == "running" else None
+
+    process = psutil.Process(await_(pid, "the task runs"))
+    begin = datetime.now(UTC)
+    for each in [*process.children(recursive=True), process]:
+        each.kill()
+    assert airflow.end("killed", run_id, timeout=240) == "success"
+    [done] = airflow.api.tasks("killed", run_id)
+    assert done["try_number"] == 2
+    seconds = (datetime.now(UTC) - begin).total_seconds()
+    return f"killed by SIGKILL, succeeded at the next try {seconds:.0f} s later; retries count for crashes too"
+
+
+@check("cancelling")
+def cancelling(airflow: Airflow) -> str:
+    """A run that is stopped by hand ends, with its process."""
+    run_id = airflow.start("cancelled")
+
+    def running() -> dict[str, Any] | None:
+        [task] = airflow.api.tasks("cancelled", run_id)
+        return task if task["state"] == "running" and task["pid"] else None
+
+    pid = int(await_(running, "the task runs")["pid"])
+    begin = datetime.now(UTC)
+    airflow.api.fail("cancelled", run_id)
+    await_(lambda: not _lives(pid), "the process ends", timeout=60)
+    seconds = (datetime.now(UTC) - begin).total_seconds()
+    assert airflow.api.run("cancelled", run_id)["state"] == "failed"
+    return f"marked as failed, the process ended {seconds:.0f} s later; there is no state of its own for it"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@check("approval")
+def approval(airflow: Airflow) -> str:
+    """A run waits for a person's answer, and goes on with it."""
+    run_id = airflow.start("approved")
+    asked = f"/dags/approved/dagRuns/{run_id}/taskInstances/ask/-1/hitlDetails"
+
+    def waits() -> bool:
+        [ask] = [task for task in airflow.api.tasks("approved", run_id) if task["task_id"] == "ask"]
+        return ask["state"] in ("awaiting_input", "deferred")
+
+    await_(waits, "the run waits for an answer")
+    assert not airflow.api.call("GET", asked)["response_received"]
+    assert airflow.tasks(airflow.api.run("approved", run_id))["publish"]["state"] is None
+    airflow.api.call("PATCH", asked, chosen_options=["Approve"], params_input={})
+    assert airflow.end("approved", run_id) == "success"
+    assert airflow.result(airflow.api.run("approved", run_id), "publish") == "published"
+    return "`ApprovalOperator`: answered in the UI or by API; holds no worker while it waits"
+
+
+@check("code_from_git")
+def code_from_git(airflow: Airflow) -> str:
+    """The code comes from a git repository, and a run knows the commit that it ran."""
+    folder = airflow.ground.folder / "git_dags"
+    commit = _git(folder, "rev-parse", "HEAD")
+    run = airflow.run("from_git")
+    assert run["state"] == "success"
+    assert run["bundle_version"] == commit
+    assert airflow.result(run, "tell") == "first"
+    source = folder / "from_git.py"
+    source.write_text(source.read_text().replace("first", "second"))
+    _git(folder, "commit", "--all", "--message", "Tell another")
+    second = _git(folder, "rev-parse", "HEAD")
+    _await_source(airflow, "from_git", "second")
+    run = airflow.run("from_git")
+    assert (run["bundle_version"], airflow.result(run, "tell")) == (second, "second")
+    return "`GitDagBundle`: a run stays at its commit to its end; new commits are fetched by themselves"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@check("docker")
+def docker(airflow: Airflow) -> str:
+    """The same runs from an image: every service of the compose file is a command that Airflow has."""
+    import yaml
+    from airflow.cli import cli_parser
+
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["services"]
+    components = ["api-server", "dag-processor", "scheduler", "triggerer"]
+    images = {services[name]["image"] for name in components}
+    assert len(images) == 1
+    parser = cli_parser.get_parser()
+    assert [parser.parse_args(services[name]["command"]).subcommand for name in components] == components
+    lint = subprocess.run(
+        [str(Path(sys.executable).with_name("hadolint")), "Dockerfile"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert lint.returncode == 0, lint.stdout
+    return "one image, four services; a container for each task by KubernetesExecutor. Checked here, but no engine ran"
+
+
+@check("start_up")
+def start_up(airflow: Airflow) -> str:
+    """One command starts everything, and says how it is."""
+    health = airflow.api.call("GET", "/monitor/health")
+    assert {name: part["status"] for name, part in health.items() if part.get("status")} == {
+        "metadatabase": "healthy",
+        "scheduler": "healthy",
+        "triggerer": "healthy",
+        "dag_processor": "healthy",
+    }
+    return "`make up`: four processes and a database must run; a DAG cannot run without them but by `dags test`"
+
+
+@check("ui")
+def ui(airflow: Airflow) -> str:
+    """A page in the browser, which the server brings itself."""
+    return f"Airflow's UI: {page_and_script(airflow.settings.url)}; grid, graph, Gantt, assets, backfills, code"
+
+
+def page_and_script(url: str) -> str:
+    """Load the page and its script as a browser would; returns their sizes."""
+    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
+        page = browser.get("/")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["content-type"]
+        script = next(part for part in page.text.split('"') if part.endswith(".js"))
+        code = browser.get(page.url.join(script))
+    assert code.status_code == 200
+    assert "javascript" in code.headers["content-type"]
+    return f"page and script ({len(code.content) // 1000} kB) are served"
+
+
+@check("rest_api")
+def rest_api(airflow: Airflow) -> str:
+    """Everything that the UI does, a program can do: here, start a run and wait for its end."""
+    schema = httpx.get(f"{airflow.settings.url}/openapi.json", trust_env=False).json()
+    with httpx.Client(base_url=airflow.settings.url, trust_env=False) as nobody:
+        assert nobody.get("/api/v2/dags").status_code == 401
+    assert airflow.run("child", month="2021-03")["state"] == "success"
+    return f"{len(schema['paths'])} paths in its OpenAPI; no call without a token"
+
+
+@check("testing")
+def testing(airflow: Airflow) -> str:
+    """A DAG runs to its end without a scheduler."""
+    airflow.api.await_parsed(["in_new_york"], since="")
+    before = len(airflow.api.runs("in_new_york"))  # a paused DAG, which the scheduler leaves alone
+    done = airflow.airflow("dags", "test", "in_new_york", "2021-01-01")
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    assert len(airflow.api.runs("in_new_york")) == before + 1
+    return "`dags test`, and plain pytest for what the tasks call; both need a metadata database"
+
+
+@check("control_flow")
+def control_flow(airflow: Airflow) -> str:
+    """The run itself decides how often a step is repeated, until there is nothing left."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+    from airflow.sdk.exceptions import AirflowDagCycleException
+
+    with DAG("loop", schedule=None) as loop:
+        page = EmptyOperator(task_id="page")
+        following = EmptyOperator(task_id="following")
+        page >> following >> page
+    try:
+        loop.check_cycle()
+    except AirflowDagCycleException:
+        reason = (
+            "the graph is declared before the run and has no cycles; branches and mapping, but no `while` over tasks"
+        )
+        raise CannotError(reason) from None
+    raise AssertionError("tasks can be repeated now: write the check")
+
+
+@check("rerun")
+def rerun(airflow: Airflow) -> str:
+    """A finished run is done again from one task on, in the UI; what was before it stays as it was."""
+    run = airflow.run("parent")
+    before = airflow.tasks(run)
+    body = {"dag_run_id": run["dag_run_id"], "task_ids": ["start_child"], "only_failed": False, "dry_run": False}
+    airflow.api.call("POST", "/dags/parent/clearTaskInstances", **body)
+    await_(lambda: airflow.tasks(run)["start_child"]["try_number"] == 2, "the cleared task has started")
+    assert airflow.end("parent", run["dag_run_id"]) == "success"
+    after = airflow.tasks(run)
+    assert after["start_child"]["try_number"] == 2
+    assert after["prepare.create_table"]["start_date"] == before["prepare.create_table"]["start_date"]
+    return "clear a task: it and what follows run again, also in many runs at once; the tries before are kept"
+
+
+@check("cloud")
+def cloud(airflow: Airflow) -> str:
+    """A managed Airflow takes the same folders: here, copied to an empty place, they are parsed without an error."""
+    copied = airflow.ground.folder / "managed"
+    for name in ("dags", "plugins", "include"):
+        shutil.copytree(REPOSITORY / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "from airflow.dag_processing.dagbag import DagBag; b = DagBag('dags'); print(len(b.dags), b.import_errors)"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
+    env |= {"AIRFLOW_HOME": str(copied), "PYTHONPATH": "plugins", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=copied, env=env, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    found = done.stdout.strip().splitlines()[-1:]
+    expected = len(TRIP_DATASETS) * 3 + 3 + 1
+    assert found == [f"{expected} {{}}"], done.stdout[-500:] + done.stderr[-500:]
+    return f"Composer, MWAA, Astronomer and others run {expected} DAGs of these folders; none was tried here"
+
+
+def main() -> int:
+    """Run the checks that the command line names."""
+    ground, settings = Ground.from_env(), AirflowSettings.from_env()
+    with AirflowApi(settings) as api:
+        side = Airflow(ground, settings, api)
+        # Most of the time they wait for the scheduler.
+        CHECKS.run(side, sys.argv[1:] or list(CHECKS.by_concept), threads=6, tell=tell)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

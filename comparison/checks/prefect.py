@@ -1,0 +1,796 @@
+"""What Prefect does: the checks of its side, on the running server and worker.
+
+``python -m comparison.checks.prefect CONCEPT ...``, in Prefect's environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import httpx
+import psutil
+import yaml
+
+from comparison.checks import CannotError, Checks, await_, refused, tell
+from comparison.ground import Ground
+from comparison.prefect_api import PrefectApi
+from comparison.prefect_flows import blocks, examples
+from comparison.prefect_flows.parameters import published_file
+from localcloud.settings import REPOSITORY
+
+CHECKS = Checks()
+check = CHECKS.check
+FLOWS = REPOSITORY / "comparison" / "prefect_flows"
+
+
+class Prefect:
+    """Prefect's side: its API, and what the common ground says of this comparison."""
+
+    def __init__(self, ground: Ground, api: PrefectApi) -> None:
+        self.ground = ground
+        self.api = api
+
+    def month_run(self, flow_name: str) -> dict[str, Any]:
+        """The oldest completed run of a flow for the common month: the one that loaded something."""
+        runs = self.api.runs(flows={"name": {"any_": [flow_name]}})
+        wanted = {"dataset": self.ground.dataset, "month": self.ground.month}
+        for run in reversed(runs):
+            if run["state_type"] == "COMPLETED" and wanted.items() <= run["parameters"].items():
+                return run
+        raise AssertionError(f"there is no run of {flow_name} for {self.ground.month}")
+
+    def called(self, name: str) -> dict[str, Any]:
+        """The newest run of the flow ``name``, which has been called."""
+        return self.api.runs(flows={"name": {"any_": [name]}}, limit=1)[0]
+
+    def alerts(self, run: str, state: str) -> list[dict[str, Any]]:
+        """What was posted about a run."""
+        posts = httpx.get(self.ground.receiver_url, trust_env=False).json()
+        return [post for post in posts if post.get("run") == run and post.get("state") == state]
+
+    def paths(self) -> list[str]:
+        """All paths of the server's API."""
+        schema = httpx.get(f"{self.ground.prefect_url}/openapi.json", trust_env=False, timeout=60)
+        return list(schema.raise_for_status().json()["paths"])
+
+    def prefect(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the Prefect CLI."""
+        command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", *arguments]
+        return subprocess.run(command, cwd=cwd or REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+@check("flow")
+def flow(prefect: Prefect) -> str:
+    """A function is a flow; the server knows those that have run or have a deployment."""
+    expected = {"web-to-gcs", "gcs-to-bigquery", "web-to-postgres", "load-months"}
+    found = {each["name"] for each in prefect.api.call("POST", "/flows/filter", limit=200)}
+    assert expected <= found
+    run = prefect.month_run("web-to-gcs")
+    assert run["state_type"] == "COMPLETED"
+    return f"{len(expected)} flows for all datasets; a run is a call of the function"
+
+
+@check("task")
+def task(prefect: Prefect) -> str:
+    """Each step has a state, a start, an end and a number of tries of its own."""
+    tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(prefect.month_run("web-to-gcs")["id"])}
+    steps = ["find_version", "to_lake", "fetch", "convert", "upload"]
+    assert [tasks[step]["state_type"] for step in steps] == ["COMPLETED"] * len(steps)
+    assert all(tasks[step]["total_run_time"] > 0 and tasks[step]["run_count"] == 1 for step in steps)
+    return f"{len(tasks)} task runs, each with state, times and tries; a task can call tasks"
+
+
+@check("dependencies")
+def dependencies(prefect: Prefect) -> str:
+    """A step starts after the one before it has ended, and gets what that returned, in memory."""
+    run = prefect.month_run("web-to-gcs")
+    tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(run["id"])}
+    chain = ["fetch", "convert", "upload"]
+    for before, after in pairwise(chain):
+        assert tasks[before]["end_time"] <= tasks[after]["start_time"]
+    assert {"input_type": "task_run", "id": tasks["fetch"]["id"]} in tasks["convert"]["task_inputs"]["version"]
+    return (
+        "the order is that of the Python code; values are passed in memory, and the server notes which came from where"
+    )
+
+
+@check("parameters")
+def parameters(prefect: Prefect) -> str:
+    """A month that is none is refused before there is a run."""
+    before = len(prefect.api.runs(flows={"name": {"any_": ["web-to-gcs"]}}))
+    answer = refused(lambda: prefect.api.start("web-to-gcs/green", parameters={"month": "2021-13"}), 409, 422)
+    assert "2021-13" in answer.text
+    assert len(prefect.api.runs(flows={"name": {"any_": ["web-to-gcs"]}})) == before
+    return f"pydantic types in the signature: `2021-13` is refused with HTTP {answer.status_code}, no run is made"
+
+
+@check("typed_parameters", alone=True)
+def typed_parameters(prefect: Prefect) -> str:
+    """A parameter that is declared as a date arrives as a date."""
+    assert examples.typed(day="2021-02-28") == "February"  # type: ignore[arg-type]
+    return "a text of the form became the `date` that the signature asks for; pydantic models work too"
+
+
+@check("run_names")
+def run_names(prefect: Prefect) -> str:
+    """A run can be told by its name."""
+    run = prefect.month_run("web-to-gcs")
+    assert run["name"] == f"web-to-gcs-{prefect.ground.dataset}-{prefect.ground.month}"
+    return f"a template of the parameters: `{run['name']}`; tasks too. Names need not be unique"
+
+
+@check("retries", alone=True)
+def retries(prefect: Prefect) -> str:
+    """A task that fails twice is tried a third time, after delays that grow."""
+    assert examples.retries() == 3
+    [run] = prefect.api.tasks(prefect.called("retries")["id"])
+    states = prefect.api.call("GET", f"/task_run_states/?task_run_id={run['id']}")
+    waits = [
+        _moment(after["timestamp"]) - _moment(before["timestamp"])
+        for before, after in pairwise(states)
+        if before["name"] == "AwaitingRetry"
+    ]
+    if len(waits) != 2:  # the server keeps only the newest states of a task run
+        waits = _waits_by_log(prefect)
+    assert len(waits) == 2
+    assert 1 <= waits[0] < waits[1]
+    return f"3 tries, {waits[0]:.1f} s and {waits[1]:.1f} s apart; by a condition of ours not for errors that are final"
+
+
+def _waits_by_log(prefect: Prefect) -> list[float]:
+    """The pauses between the tries, by the times of what the task logged."""
+    run = prefect.called("retries")
+    body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC"}
+    records = await_(
+        lambda: found if len(found := _with_failure(prefect.api.call("POST", "/logs/filter", **body))) >= 2 else None,
+        "the failed tries are in the log",
+    )
+    ends = [_moment(record["timestamp"]) for record in records]
+    [done] = prefect.api.tasks(run["id"])
+    return [ends[1] - ends[0], _moment(done["end_time"]) - ends[1]]
+
+
+def _with_failure(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record for record in records if "Retry" in record["message"]]
+
+
+@check("caching", alone=True)
+def caching(prefect: Prefect) -> str:
+    """A month that did not change at the source is not loaded again, and the run says so."""
+    from comparison.prefect_flows.web_to_gcs import web_to_gcs
+
+    blob = blocks.lake().get_bucket()
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    before = blob.get_blob(name).generation
+    web_to_gcs(prefect.ground.dataset, prefect.ground.month)  # type: ignore[arg-type]
+    run = prefect.called("web-to-gcs")
+
+    def states() -> dict[str, str]:
+        return {each["name"].rpartition("-")[0]: each["state_name"] for each in prefect.api.tasks(run["id"])}
+
+    assert await_(lambda: states().get("to_lake") == "Cached", "the task is known as cached", timeout=10)
+    assert "fetch" not in states()
+    assert blob.get_blob(name).generation == before
+    return "built in: a cache key of the file's version and the contract. The cache does not know of a deleted object"
+
+
+@check("time_outs", alone=True)
+def time_outs(prefect: Prefect) -> str:
+    """A task that hangs is ended."""
+    begin = time.monotonic()
+    state = examples.time_out(return_state=True)
+    seconds = time.monotonic() - begin
+    assert state.is_failed()
+    assert seconds < 20
+    [run] = await_(lambda: prefect.api.tasks(prefect.called("time-out")["id"]), "the task run is known")
+    assert run["state_name"] == "TimedOut"
+    return f"ended after {run['total_run_time']:.1f} s of the 1 s that it may take, by an exception in its thread"
+
+
+@check("logging")
+def logging(prefect: Prefect) -> str:
+    """What a task logs can be read by its run and task."""
+    run = prefect.month_run("web-to-gcs")
+    wanted = f"Converted {prefect.ground.rows:,} rows"
+    assert any(wanted in message for message in prefect.api.log(run["id"]))
+    return "one log for a flow run, in which each line knows its task; in the UI, by the API and CLI"
+
+
+@check("subflows", alone=True)
+def subflows(prefect: Prefect) -> str:
+    """A flow calls another one, and gets what it returns."""
+    assert examples.parent() == "2021-02"
+    run, child = prefect.called("parent"), prefect.called("child")
+    [task] = [each for each in prefect.api.tasks(run["id"]) if each["id"] == child["parent_task_run_id"]]
+    assert child["parameters"] == {"month": "2021-02"}
+    return f"an ordinary call, with its value; in the UI a run of its own below `{task['name']}`"
+
+
+@check("mapping", alone=True)
+def mapping(prefect: Prefect) -> str:
+    """There are as many task runs as an earlier task returned months."""
+    assert examples.mapped() == examples.MONTHS
+    run, count = prefect.called("mapped"), len(examples.MONTHS)
+
+    def loads() -> list[str]:
+        return [each["id"] for each in prefect.api.tasks(run["id"]) if each["name"].startswith("load-")]
+
+    await_(lambda: len(loads()) == count, f"{count} task runs are known")
+    return f"`map` made {count} of a list that was known at run time, in threads; the pipeline's months are mapped"
+
+
+@check("concurrency", alone=True)
+def concurrency(prefect: Prefect) -> str:
+    """Where one slot is given, no two run at the same time."""
+    prefect.api.call("POST", "/v2/concurrency_limits/", name="one-at-a-time", limit=1)
+    spans = sorted(examples.limited())
+    assert len(spans) == 3
+    assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
+    return "a limit in the server, taken in the code; also limits for tags, deployments, work pools and queues"
+
+
+@check("connections", alone=True)
+def connections(prefect: Prefect) -> str:
+    """Where a flow reads is changed from outside, without touching the code."""
+    block = blocks.LakeBucket.load(blocks.LAKE)
+    found = []
+    for bucket in ("one", "two"):
+        block.bucket = bucket
+        block.save("compared-bucket", overwrite=True)
+        found.append(blocks.LakeBucket.load("compared-bucket").bucket)
+    assert found == ["one", "two"]
+    return "blocks: typed, with methods, nested (the bucket holds its credentials); in the UI or from code"
+
+
+@check("providers")
+def providers(prefect: Prefect) -> str:
+    """Blocks and tasks for Google Cloud come in a package of their own, and the flows use them."""
+    found = {each["slug"] for each in prefect.api.call("POST", "/block_types/filter", limit=200)}
+    assert {"gcp-credentials", "gcs-bucket", "bigquery-warehouse", "database"} & found
+    run = prefect.month_run("gcs-to-bigquery")
+    names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
+    assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
+    return (
+        f"prefect-gcp {version('prefect-gcp')}: blocks and a few tasks; checks, external tables and publishing are ours"
+    )
+
+
+@check("secrets", alone=True)
+def secrets(prefect: Prefect) -> str:
+    """A password is neither shown by the API nor by the log of a task that prints it."""
+    from prefect.blocks.system import Secret
+    from prefect.variables import Variable
+
+    Secret(value="hunter2-compared").save("compared", overwrite=True)
+    Variable.set("compared", "one", overwrite=True)
+    examples.connected()
+    run = prefect.called("connected")
+    log = await_(lambda: "\n".join(prefect.api.log(run["id"])), "the log is there")
+    shown = json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=False))
+    assert "hunter2-compared" not in shown
+    await_(lambda: "the password is" in "\n".join(prefect.api.log(run["id"])), "what was printed is in the log")
+    log = "\n".join(prefect.api.log(run["id"]))
+    assert "hunter2-compared" in log, "logs are masked now: assert that"
+    raise CannotError("encrypted in the database and hidden by the API and the UI, but a log shows what a task prints")
+
+
+@check("variables", alone=True)
+def variables(prefect: Prefect) -> str:
+    """A value that flows read is changed from outside."""
+    from prefect.blocks.system import Secret
+    from prefect.variables import Variable
+
+    Secret(value="hunter2-compared").save("compared", overwrite=True)
+    found = []
+    for value in ("first", "second"):
+        Variable.set("compared", value, overwrite=True)
+        found.append(examples.connected()["variable"])
+    assert found == ["first", "second"]
+    return "variables, with JSON values, in deployments' templates too"
+
+
+@check("deployment")
+def deployment(prefect: Prefect) -> str:
+    """A flow becomes one that the server can start, and a change of it a new version."""
+    folder = prefect.ground.folder / "deployed"
+    folder.mkdir(exist_ok=True)
+    (folder / "dropped.py").write_text(
+        "from prefect import flow\n\n@flow\ndef dropped(value: str = ''):\n    return value\n"
+    )
+    versions = []
+    for value in ("one", "two"):
+        plan = {
+            "deployments": [
+                {
+                    "name": "dropped",
+                    "entrypoint": "dropped.py:dropped",
+                    "version": value,
+                    "parameters": {"value": value},
+                    "work_pool": {"name": "nobody"},
+                }
+            ]
+        }
+        (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
+        done = prefect.prefect("deploy", "--all", cwd=folder)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+        known = prefect.api.deployment("dropped/dropped")
+        assert known["parameters"] == {"value": value}
+        versions.append(known["version"])
+    assert versions == ["one", "two"]
+    return (
+        "`prefect deploy` from `prefect.yaml`, once for each change; the server keeps the newest version, not the code"
+    )
+
+
+@check("workers")
+def workers(prefect: Prefect) -> str:
+    """Something other than the server runs the flows; which, the work pool decides."""
+    [worker] = [
+        each for each in prefect.api.call("POST", "/work_pools/local/workers/filter") if each["status"] == "ONLINE"
+    ]
+    run_id = prefect.api.start("no-ops/example")
+    run = prefect.api.end(run_id)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["work_pool_name"] == "local"
+    assert run["infrastructure_pid"]
+    return f"a process for each flow run by {worker['name'].split()[0]}; Docker, Kubernetes, Cloud Run by another pool"
+
+
+@check("infrastructure_per_run")
+def infrastructure_per_run(prefect: Prefect) -> str:
+    """Whoever starts a run gives it an environment of its own."""
+    name = "in-its-environment/example"
+    env = prefect.api.deployment(name)["job_variables"].get("env", {}) | {"TAXI_COMPARED": "for this run"}
+    run_id = prefect.api.start(name, job_variables={"env": env})
+    assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
+    said = "TAXI_COMPARED is for this run"
+    await_(lambda: said in prefect.api.log(run_id), "the run has logged its environment", timeout=15)
+    return "`job_variables` of a run: environment, image, memory, as far as the pool's template lets them"
+
+
+@check("schedule")
+def schedule(prefect: Prefect) -> str:
+    """At six in the morning in New York, also after the clocks change."""
+    new_york = ZoneInfo("America/New_York")
+    deployed = prefect.api.deployment("in-new-york/example")
+
+    def planned() -> list[datetime]:
+        runs = prefect.api.runs(deployments={"id": {"any_": [deployed["id"]]}})
+        return sorted(datetime.fromisoformat(run["expected_start_time"]).astimezone(new_york) for run in runs)
+
+    following = await_(planned, "the server has planned runs", timeout=90)[0]
+    assert {(moment.hour, moment.minute) for moment in planned()} == {(6, 0)}
+    import asyncio
+
+    from prefect.server.schemas.schedules import CronSchedule
+
+    cron = CronSchedule(cron="0 6 * * *", timezone="America/New_York")
+    hours = set()
+    for month in (3, 11):  # the clocks change
+        dates = asyncio.run(cron.get_dates(n=15, start=datetime(2027, month, 5, tzinfo=UTC)))
+        hours |= {moment.astimezone(new_york).hour for moment in dates}
+    assert hours == {6}
+    return (
+        f"next: {following:%Y-%m-%d %H:%M %Z}; cron, interval or rrule. The flow derives its month from the start time"
+    )
+
+
+@check("several_schedules")
+def several_schedules(prefect: Prefect) -> str:
+    """The same deployment runs by several schedules, each with parameters of its own."""
+    identity = prefect.api.deployment("web-to-gcs/yellow")["id"]
+    wanted = {"0 7 1 * *": {"force": True}, "0 8 2 * *": {"force": False}}
+    body = [
+        {"schedule": {"cron": cron, "timezone": "UTC"}, "parameters": values, "active": False}
+        for cron, values in wanted.items()
+    ]
+    answer = httpx.post(
+        f"{prefect.ground.prefect_url}/deployments/{identity}/schedules", json=body, trust_env=False, timeout=60
+    )
+    assert answer.is_success, answer.text
+    kept = prefect.api.deployment("web-to-gcs/yellow")["schedules"]
+    assert wanted.items() <= {each["schedule"]["cron"]: each["parameters"] for each in kept}.items()
+    for made in answer.json():
+        prefect.api.call("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
+    return f"{len(wanted)} more schedules, each with parameters; without a new deployment"
+
+
+@check("backfill")
+def backfill(prefect: Prefect) -> str:
+    """One command runs a range of past months, some at once, and none twice."""
+    paths = prefect.paths()
+    assert len(paths) > 50
+    assert not [path for path in paths if "backfill" in path.lower()], "there are backfills now: write the check"
+    raise CannotError(
+        "no such thing: a flow over months (`load-months`) or a loop of runs does it, and knows no past runs"
+    )
+
+
+@check("catch_up")
+def catch_up(prefect: Prefect) -> str:
+    """What the clock missed while nothing ran is run afterwards, each point for itself."""
+    deployed = prefect.api.deployment("caught-up/example")
+    assert deployed["schedules"][0]["schedule"]["anchor_date"].startswith("2022-01-01")
+
+    def planned() -> list[dict[str, Any]]:
+        return prefect.api.runs(deployments={"id": {"any_": [deployed["id"]]}})
+
+    await_(planned, "the server has planned runs", timeout=90)
+    earliest = min(_moment(run["expected_start_time"]) for run in planned())
+    created = _moment(deployed["created"])
+    assert earliest >= created - 60, "past points are run now: write the check"
+    raise CannotError("only the points ahead are planned; those already planned are run late, others never")
+
+
+@check("events")
+def events(prefect: Prefect) -> str:
+    """What arrives in the lake starts the warehouse, for that month."""
+    ground = prefect.ground
+    key = f"gs://{os.environ['LAKE_BUCKET']}/{published_file(ground.dataset, ground.month).lake_object}"  # type: ignore[arg-type]
+    arrivals = prefect.api.events("prefect.asset.materialization.succeeded")
+    assert key in {event["resource"]["prefect.resource.id"] for event in arrivals}
+    deployed = prefect.api.deployment("gcs-to-bigquery/arrivals")["id"]
+
+    def started() -> dict[str, Any] | None:
+        for run in prefect.api.runs(deployments={"id": {"any_": [deployed]}}):
+            if run["parameters"] == {"dataset": ground.dataset, "month": ground.month}:
+                return run
+        return None
+
+    run = prefect.api.end(await_(started, "the arrival starts the next flow")["id"])
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["created_by"]["type"] == "AUTOMATION"
+    return "an automation of the server: the asset's event carries the month, by which it starts the next deployment"
+
+
+@check("notifications")
+def notifications(prefect: Prefect) -> str:
+    """Somebody is told that a run failed."""
+    run = prefect.api.end(prefect.api.start("failing/example"))
+    assert run["state_type"] == "FAILED"
+    posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver hears of the failure")
+    assert len(posts) == 1
+    return "an automation of the server for a tag; or a hook in the code; blocks for Slack, Teams and others"
+
+
+@check("lateness")
+def lateness(prefect: Prefect) -> str:
+    """Somebody is told that a run is late."""
+    run = prefect.api.run(prefect.api.start("late/example"))
+    await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver hears of the delay", timeout=90)
+    assert prefect.api.run(run["id"])["state_name"] == "Late"
+    return "runs that no worker takes become `Late`, and an automation tells; one for runs that take too long is alike"
+
+
+@check("metadata", alone=True)
+def metadata(prefect: Prefect) -> str:
+    """What a task says of its result stays with it."""
+    examples.described()
+
+    def rows() -> list[int]:
+        found = prefect.api.events("prefect.asset.materialization.succeeded")
+        mine = [event for event in found if event["resource"]["prefect.resource.id"] == "file://compared"]
+        return [event["payload"]["rows"] for event in mine]
+
+    assert await_(rows, "the asset's event is there") == [76_518]
+    slug = published_file(prefect.ground.dataset, prefect.ground.month).slug  # type: ignore[arg-type]
+    found = prefect.api.call(
+        "POST", "/artifacts/latest/filter", artifacts={"key": {"like_": f"checks-{slug}".replace("_", "-")}}
+    )
+    assert [artifact["type"] for artifact in found] == ["table"]
+    return "the asset's event carries it; the checks are an artifact, a table in the UI (assets: in the cloud only)"
+
+
+@check("results", alone=True)
+def results(prefect: Prefect) -> str:
+    """What a task returned can be read after its run."""
+    from prefect.client.orchestration import get_client
+
+    run = prefect.month_run("web-to-gcs")
+    [to_lake] = [each for each in prefect.api.tasks(run["id"]) if each["name"].startswith("to_lake")]
+    with get_client(sync_client=True) as client:
+        state = client.read_task_run(to_lake["id"]).state
+        assert state is not None
+        value = state.result(raise_on_failure=False)
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    assert value == f"gs://{os.environ['LAKE_BUCKET']}/{name}"
+    return "only where asked for (`persist_result`): a file in a folder or bucket, any Python value"
+
+
+@check("transactions", alone=True)
+def transactions(prefect: Prefect) -> str:
+    """What was made for the work is removed, although the work fails."""
+    from prefect.variables import Variable
+
+    assert examples.tidied(return_state=True).is_failed()
+    assert Variable.get("staging") is None
+    return "`with transaction()`: the rollback hook of what had succeeded ran. Not where the process is killed"
+
+
+@check("crash_recovery")
+def crash_recovery(prefect: Prefect) -> str:
+    """A run whose process is killed is done all the same, by nobody's hand."""
+    run_id = prefect.api.start("killed/example")
+    pid = _pid(prefect, run_id)
+    begin = time.monotonic()
+    _kill(pid)
+    run = prefect.api.end(run_id, timeout=120, states={"COMPLETED"})
+    assert run["run_count"] == 2
+    seconds = time.monotonic() - begin
+    return f"killed by SIGKILL, completed {seconds:.0f} s later: by an automation of ours. By itself it stays `Crashed`"
+
+
+def _pid(prefect: Prefect, run_id: str) -> int:
+    """The process of a run that has begun its work."""
+
+    def found() -> int | None:
+        run = prefect.api.run(run_id)
+        return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
+
+    return await_(found, "the flow runs", timeout=120)
+
+
+def _kill(pid: int) -> None:
+    process = psutil.Process(pid)
+    for each in [*process.children(recursive=True), process]:
+        each.kill()
+
+
+@check("cancelling")
+def cancelling(prefect: Prefect) -> str:
+    """A run that is stopped by hand ends, with its process."""
+    run_id = prefect.api.start("cancelled/example")
+    pid = _pid(prefect, run_id)
+    begin = time.monotonic()
+    prefect.api.call("POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
+    run = prefect.api.end(run_id)
+    assert run["state_type"] == "CANCELLED", run["state"]
+    await_(lambda: not psutil.pid_exists(pid), "the process ends", timeout=60)
+    return (
+        f"`Cancelled`, a state of its own, and the process ended within {time.monotonic() - begin:.0f} s, by the worker"
+    )
+
+
+@check("approval", alone=True)
+def approval(prefect: Prefect) -> str:
+    """A run waits for a person's answer, and goes on with it."""
+    answers = []
+
+    def answer() -> None:
+        def paused() -> dict[str, Any] | None:
+            found = prefect.api.runs(flows={"name": {"any_": ["approved"]}}, limit=1)
+            return found[0] if found and found[0]["state_type"] == "PAUSED" else None
+
+        run = await_(paused, "the run asks")
+        answers.append(prefect.api.call("POST", f"/flow_runs/{run['id']}/resume", run_input={"approved": True}))
+
+    person = threading.Thread(target=answer)
+    person.start()
+    outcome = examples.approved()
+    person.join()
+    assert answers
+    assert outcome == "published"
+    return "`pause_flow_run` with a typed form, also in the midst of a task's code; `suspend` frees the infrastructure"
+
+
+@check("code_from_git")
+def code_from_git(prefect: Prefect) -> str:
+    """The code comes from a git repository, at a commit."""
+    from prefect.deployments.steps.pull import git_clone
+
+    folder = prefect.ground.folder / "git_flows"
+    folder.mkdir()
+    source = folder / "from_git.py"
+    commits = []
+    _git(folder, "init", "--quiet", "--initial-branch", "main")
+    for value in ("first", "second"):
+        source.write_text(f"from prefect import flow\n\n@flow\ndef from_git():\n    return {value!r}\n")
+        _git(folder, "add", "from_git.py")
+        _git(folder, "commit", "--quiet", "--message", value)
+        commits.append(_git(folder, "rev-parse", "HEAD"))
+    work = prefect.ground.folder / "git_work"
+    work.mkdir()
+    found = []
+    for commit in commits:
+        cloned = _cloned(git_clone, f"file://{folder}", commit, work)
+        found.append((cloned / "from_git.py").read_text())
+    assert ["first" in text for text in found] == [True, False]
+    return "`git_clone` in the deployment's `pull` step, at a branch or commit: cloned anew for each run by its worker"
+
+
+def _cloned(git_clone: Any, url: str, commit: str, work: Path) -> Path:
+    """The folder into which the pull step has cloned the commit."""
+    os.chdir(work)
+    try:
+        return work / git_clone(repository=url, commit_sha=commit, clone_directory_name=commit[:8])["directory"]
+    finally:
+        os.chdir(REPOSITORY)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@check("docker")
+def docker(prefect: Prefect) -> str:
+    """The same runs from an image: a Docker work pool turns the deployment into a container's settings."""
+    from prefect_docker.worker import DockerWorker
+
+    template = DockerWorker.get_default_base_job_template()
+    made = {"name": "docker", "type": "docker", "base_job_template": template}
+    answer = httpx.post(f"{prefect.ground.prefect_url}/work_pools/", json=made, trust_env=False, timeout=60)
+    assert answer.is_success or answer.status_code == 409, answer.text
+    job = template["job_configuration"]
+    assert job["image"] == "{{ image }}"
+    assert {"image", "env", "networks", "volumes", "mem_limit"} <= set(template["variables"]["properties"])
+    return "a work pool of type docker: image, networks, volumes by deployment or run. Checked here, but no engine ran"
+
+
+@check("start_up")
+def start_up(prefect: Prefect) -> str:
+    """One command starts everything, and says how it is."""
+    assert prefect.api.is_healthy()
+    assert prefect.api.has_online_worker("local")
+    env = _without_server(prefect.ground.folder / "alone")
+    begin = time.monotonic()
+    program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.stdout.strip().splitlines()[-1:] == ["3"], done.stdout[-500:] + done.stderr[-1000:]
+    seconds = time.monotonic() - begin
+    return f"a flow runs by being called (with a server of its own, {seconds:.0f} s); a server and a worker to schedule"
+
+
+def _without_server(home: Path) -> dict[str, str]:
+    """The environment of a program that knows of no server, and so starts one of its own for its time."""
+    of_server = ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
+    env = {name: value for name, value in os.environ.items() if name not in of_server}
+    # On a busy machine, twenty seconds are not always enough.
+    return env | {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+
+
+@check("ui")
+def ui(prefect: Prefect) -> str:
+    """A page in the browser, which the server brings itself."""
+    url = prefect.ground.prefect_url.removesuffix("/api")
+    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
+        page = browser.get("/")
+        assert page.status_code == 200
+        assert "text/html" in page.headers["content-type"]
+        script = next(part for part in page.text.split('"') if part.endswith(".js"))
+        code = browser.get(page.url.join(script))
+    assert code.status_code == 200
+    assert "javascript" in code.headers["content-type"]
+    size = len(code.content) // 1000
+    return f"Prefect's UI: page and script ({size} kB) are served; runs, deployments, blocks, automations, artifacts"
+
+
+@check("rest_api")
+def rest_api(prefect: Prefect) -> str:
+    """Everything that the UI does, a program can do: here, start a run and wait for its end."""
+    paths = prefect.paths()
+    assert httpx.get(f"{prefect.ground.prefect_url}/health", trust_env=False).is_success
+    run = prefect.api.end(prefect.api.start("no-ops/example"))
+    assert run["state_type"] == "COMPLETED"
+    return f"{len(paths)} paths; open to anybody who reaches it, unless a password is set"
+
+
+@check("testing")
+def testing(prefect: Prefect) -> str:
+    """A flow runs to its end without a server."""
+    program = (
+        "from prefect.testing.utilities import prefect_test_harness\n"
+        "from comparison.prefect_flows.examples import child, mapped\n"
+        "assert child.fn('2021-03') == '2021-03'\n"
+        "with prefect_test_harness(server_startup_timeout=120):\n    assert len(mapped()) == 3\nprint('passed')\n"
+    )
+    env = _without_server(prefect.ground.folder / "tested")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert "passed" in done.stdout.splitlines(), done.stdout[-500:] + done.stderr[-1000:]
+    return "call the function (`.fn` without Prefect), or run it in a harness with a database of its own"
+
+
+@check("control_flow", alone=True)
+def control_flow(prefect: Prefect) -> str:
+    """The run itself decides how often a step is repeated, until there is nothing left."""
+    assert [examples.until_empty(pages) for pages in (2, 4)] == [2, 4]
+    run = prefect.called("until-empty")
+    await_(lambda: len(prefect.api.tasks(run["id"])) == 5, "five task runs are known")
+    return "an ordinary `while`: 3 task runs for two pages, 5 for four"
+
+
+@check("rerun", alone=True)
+def rerun(prefect: Prefect) -> str:
+    """A finished run is done again from one task on, in the UI; what was before it stays as it was."""
+    examples.parent()
+    run = prefect.called("parent")
+    answer = prefect.api.call("POST", f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED"})
+    assert answer["status"] in ("REJECT", "ABORT"), f"a finished run without a deployment was rescheduled: {answer}"
+    paths = [path for path in prefect.paths() if "task_runs" in path and ("clear" in path or "retry" in path)]
+    assert not paths, f"tasks can be started again now: write the check: {paths}"
+    raise CannotError("a whole run is retried, of a deployment; what had persisted its result is not done again")
+
+
+@check("cloud")
+def cloud(prefect: Prefect) -> str:
+    """Prefect Cloud is another address and a key: here, both are sent to a server that only takes notes."""
+    with _note_taker() as (url, seen):
+        env = {**os.environ, "PREFECT_API_URL": f"{url}/api", "PREFECT_API_KEY": "pnu_compared"}
+        subprocess.run(
+            [str(Path(sys.executable).with_name("prefect")), "deployment", "ls"],
+            env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert "Bearer pnu_compared" in {headers.get("Authorization") for headers in seen}
+    return "Prefect Cloud: the same flows, deployments and workers, by address and key; with more than here. Not tried"
+
+
+@contextmanager
+def _note_taker() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that answers nothing of use and keeps the headers of what it is asked."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(dict(self.headers))
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(404)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def main() -> int:
+    """Run the checks that the command line names."""
+    ground = Ground.from_env()
+    with PrefectApi(ground.prefect_url) as api:
+        CHECKS.run(Prefect(ground, api), sys.argv[1:] or list(CHECKS.by_concept), threads=4, tell=tell)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Writes the generated sections of docs/comparison.md: the concept table, the months, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmarks.measure import median
+from benchmarks.page import figure
+from comparison.checks import Result
+from comparison.concepts import CONCEPTS, Concept, Lines
+from comparison.results import SIDES, Results
+from localcloud.settings import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "comparison.md"
+MARKS = {"passed": "✓", "cannot": "✗", "failed": "failed", "not run": "not run"}
+
+
+def begin(section: str) -> str:
+    """The line behind which a generated section begins."""
+    return f"<!-- {section}: begin; written by make compare -->"
+
+
+def end(section: str) -> str:
+    """The line before which it ends."""
+    return f"<!-- {section}: end -->"
+
+
+def write_page(results: Results) -> None:
+    """Write the generated sections anew."""
+    PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+
+
+def page_with(text: str, results: Results) -> str:
+    """The page ``text`` with other generated sections.
+
+    Raises:
+        ValueError: the page lacks one.
+    """
+    for name, lines in sections(results).items():
+        head, first, rest = text.partition(begin(name))
+        _, last, tail = rest.partition(end(name))
+        if not first or not last:
+            raise ValueError(f"{PAGE.name} lacks the lines {begin(name)} and {end(name)}")
+        text = "\n".join([head + first, "", *lines, "", last + tail])
+    return text
+
+
+def sections(results: Results) -> dict[str, list[str]]:
+    """The lines of each generated section."""
+    return {
+        "summary": _summary(results),
+        "concepts": concept_table(results.checks),
+        "months": _months(results),
+        "figures": _figures(results),
+    }
+
+
+def concept_table(checks: Mapping[str, Mapping[str, Result]]) -> list[str]:
+    """One line for each concept: what it is, and how each side stands."""
+    return [
+        "| concept | Airflow | Prefect |",
+        "| --- | --- | --- |",
+        *(_concept(concept, checks) for concept in CONCEPTS),
+    ]
+
+
+def _concept(concept: Concept, checks: Mapping[str, Mapping[str, Result]]) -> str:
+    cells = [
+        f"**{concept.title}.** {concept.sentence}",
+        _side(checks["airflow"].get(concept.name), concept.airflow),
+        _side(checks["prefect"].get(concept.name), concept.prefect),
+    ]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _side(result: Result | None, lines: Lines) -> str:
+    link = f"[{lines.path.rpartition('/')[2]}](../{lines.path}#L{lines.number()})"
+    if result is None:
+        return f"not run. {link}"
+    return f"{MARKS[result.outcome]} {result.note}. {link}"
+
+
+def _summary(results: Results) -> list[str]:
+    machine = results.machine
+    kind = "A quick run, no measure of speed" if results.quick else "A full run"
+    on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
+    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
+    lines = [
+        f"{kind} of {results.date[:10]}, {results.seconds / 60:.0f} minutes, on {on}; source: {results.source}.",
+        "",
+        f"{len(CONCEPTS)} concepts. Airflow passes {results.passed('airflow')} of the checks, Prefect "
+        f"{results.passed('prefect')}. Identical rows in all stores: {'yes' if results.identical else 'no'}.",
+        "",
+        f"Versions: {versions}.",
+    ]
+    return [*lines, *(f"- {name}: {' '.join(reason.split())}" for name, reason in results.failures.items())]
+
+
+def _months(results: Results) -> list[str]:
+    stores = ("lake", "bigquery", "postgres")
+    lines = [f"| month | {' | '.join(stores)} | both identical |", "| --- | ---: | ---: | ---: | --- |"]
+    for each in results.loaded:
+        rows = (each.rows["airflow"][store] for store in stores)
+        counts = " | ".join(f"{count:,}" for count in rows)
+        lines.append(f"| {each.dataset} {each.month} | {counts} | {'yes' if each.identical else 'no'} |")
+    if results.course_rerun:
+        once, twice = results.course_rerun
+        lines += [
+            "",
+            f"The course's flows, run twice for one of these months, left {once:,} rows in BigQuery after the first "
+            f"run and {twice:,} after the second: they append. Both versions above replace the month.",
+        ]
+    return lines
+
+
+def _figures(results: Results) -> list[str]:
+    lines = ["| what | unit | Airflow | Prefect | |", "| --- | --- | ---: | ---: | --- |"]
+    for each in (each for each in results.measurements if each.runs):
+        figures = " | ".join(_runs(each.runs.get(side)) for side in SIDES)
+        lines.append(f"| {each.title} | {each.unit} | {figures} | {each.note} |")
+    code = results.lines_of_code
+    lines += [
+        f"| Code of the version's own | lines | {code['airflow']} | {code['prefect']} | "
+        f"without blank lines, comments, docstrings and what both share; the course's flows: {code['course']} |",
+        "",
+        "![What each takes](comparison.svg)",
+    ]
+    return lines
+
+
+def _runs(values: list[float] | None) -> str:
+    """The median, and of several the range."""
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return figure(values[0])
+    return f"{figure(median(values))} ({figure(min(values))} to {figure(max(values))})"

@@ -1,0 +1,104 @@
+"""The few calls of Prefect's REST API that the comparison needs; no Prefect is imported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+import httpx
+
+ENDED = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+class PrefectApi:
+    """A client of one Prefect server.
+
+    Args:
+        url: the API's address, ``http://127.0.0.1:4200/api``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+
+    def __enter__(self) -> PrefectApi:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """Any call; what it answers.
+
+        Raises:
+            httpx.HTTPStatusError: the server refuses it; the message holds what it says.
+        """
+        answer = self._http.request(method, path, json=body if method != "GET" else None)
+        if answer.is_error:
+            raise httpx.HTTPStatusError(
+                f"{method} {path}: HTTP {answer.status_code} {answer.text}", request=answer.request, response=answer
+            )
+        return answer.json() if answer.content else None
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """The deployment ``flow/name``."""
+        return self.call("GET", f"/deployments/name/{name}")
+
+    def start(self, deployment: str, **more: Any) -> str:
+        """Start a run of the deployment ``flow/name``; returns its id."""
+        return self.call("POST", f"/deployments/{self.deployment(deployment)['id']}/create_flow_run", **more)["id"]
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """One flow run."""
+        return self.call("GET", f"/flow_runs/{run_id}")
+
+    def runs(self, **filters: Any) -> list[dict[str, Any]]:
+        """Flow runs, the latest to be expected first."""
+        return self.call("POST", "/flow_runs/filter", sort="EXPECTED_START_TIME_DESC", **filters)
+
+    def runs_named(self, name: str) -> list[dict[str, Any]]:
+        """The flow runs of that name."""
+        return self.runs(flow_runs={"name": {"any_": [name]}})
+
+    def tasks(self, run_id: str) -> list[dict[str, Any]]:
+        """The task runs of a flow run, by their start."""
+        return self.call(
+            "POST",
+            "/task_runs/filter",
+            task_runs={"flow_run_id": {"any_": [run_id]}},
+            sort="EXPECTED_START_TIME_ASC",
+        )
+
+    def log(self, run_id: str) -> list[str]:
+        """The messages of a flow run and its tasks."""
+        records = self.call("POST", "/logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC")
+        return [record["message"] for record in records]
+
+    def events(self, prefix: str) -> list[dict[str, Any]]:
+        """The newest events whose names begin so."""
+        return self.call("POST", "/events/filter", filter={"event": {"prefix": [prefix]}}, limit=50)["events"]
+
+    def end(self, run_id: str, timeout: float = 120.0, states: Collection[str] = ENDED) -> dict[str, Any]:
+        """Wait until a run is in one of the states; returns it.
+
+        Raises:
+            TimeoutError: it does not end in time; the message holds its state.
+        """
+        deadline = time.monotonic() + timeout
+        while (run := self.run(run_id))["state_type"] not in states:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{run['name']} is {run['state_name']} after {timeout:.0f} s")
+            time.sleep(0.25)
+        return run
+
+    def is_healthy(self) -> bool:
+        """Whether the server answers."""
+        try:
+            return self._http.get("/health").is_success
+        except httpx.HTTPError:
+            return False
+
+    def has_online_worker(self, pool: str) -> bool:
+        """Whether a worker serves the work pool."""
+        workers = self.call("POST", f"/work_pools/{pool}/workers/filter")
+        return any(worker["status"] == "ONLINE" for worker in workers)

@@ -1,0 +1,42 @@
+"""The Prefect CLI in the comparison's environment, on the embedded cloud of ``make up``: what ``bin/prefect`` runs.
+
+``bin/prefect set-up`` saves what the flows need to the server that runs; everything else is Prefect's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NoReturn
+
+from localcloud.settings import HOST, REPOSITORY
+
+# The pipeline's package lies in Airflow's plugins folder.
+sys.path.insert(0, str(REPOSITORY / "plugins"))
+
+from comparison.prefect_side import ENVIRONMENT, environment
+from comparison.sides import SideError, python_of
+from localairflow.environment import AirflowSettings
+
+
+def main() -> NoReturn:
+    """Become the command."""
+    settings = AirflowSettings.from_env()
+    port = os.environ.get("PREFECT_PORT") or "4200"
+    try:
+        python = python_of(ENVIRONMENT, "run make comparison/.venv/.installed")
+    except SideError as error:
+        raise SystemExit(f"error: {error}") from error
+    own = environment(settings, home=settings.cloud.state_dir / "prefect", url=f"http://{HOST}:{port}/api")
+    own |= {"PREFECT_SERVER_API_HOST": HOST, "PREFECT_SERVER_API_PORT": port}
+    arguments = sys.argv[1:]
+    if arguments == ["set-up"]:
+        command = [str(python), "-m", "comparison.prefect_flows.set_up"]
+    else:
+        command = [str(python.with_name("prefect")), *arguments]
+    os.chdir(REPOSITORY)
+    os.execve(command[0], command, {**os.environ, **own})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""From the lake to the warehouse: one month of trips as one partition in BigQuery."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.cloud import bigquery
+from prefect import flow, get_run_logger, runtime, task
+from prefect.artifacts import create_table_artifact
+from prefect_gcp.bigquery import bigquery_load_cloud_storage, bigquery_query
+
+from comparison.prefect_flows import blocks
+from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file
+from comparison.prefect_flows.retries import RETRIED
+from comparison.statements import Load
+from nyc_taxi.checks import CHECKS, Level, TableCheck, bigquery_table_checks
+from nyc_taxi.datasets import PublishedFile
+from nyc_taxi.schema import bigquery_fields
+
+query = bigquery_query.with_options(**RETRIED)
+load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
+
+
+class CheckError(RuntimeError):
+    """A check does not hold; nothing was published."""
+
+
+@task(**RETRIED)
+def create_external_table(file: PublishedFile, bucket: blocks.LakeBucket) -> None:
+    """SQL over the lake itself; the check of the table counts the month there."""
+    client = bucket.gcp_credentials.get_bigquery_client()
+    prefix = f"gs://{bucket.bucket}/{file.dataset.name}"
+    external = bigquery.ExternalConfig("PARQUET")
+    external.autodetect = True
+    external.source_uris = [f"{prefix}/*.parquet"]
+    hive = bigquery.HivePartitioningOptions()
+    hive.mode, hive.source_uri_prefix = "CUSTOM", f"{prefix}/{{year:INTEGER}}/{{month:INTEGER}}"
+    external.hive_partitioning = hive
+    table = bigquery.Table(f"{client.project}.trips.{file.dataset.name}_external")
+    table.external_data_configuration = external
+    client.create_table(table, exists_ok=True)
+
+
+@task(**RETRIED)
+def check_staging(load: Load, bucket: blocks.LakeBucket) -> list[dict[str, Any]]:
+    """Run the dataset's checks on the staging table, and show them all in an artifact.
+
+    Raises:
+        CheckError: one does not hold that must.
+    """
+    client = bucket.gcp_credentials.get_bigquery_client()
+    conditions = _conditions(load)
+    columns = ", ".join(f"COALESCE({condition}, FALSE) AS {name}" for name, (_, condition) in conditions.items())
+    [row] = client.query_and_wait(f"SELECT {columns} FROM trips_staging.{load.staging_table}")
+    found = [{"check": name, "level": level.value, "holds": bool(row[name])} for name, (level, _) in conditions.items()]
+    create_table_artifact(key=f"checks-{load.file.slug.replace('_', '-')}", table=found)
+    broken = [name for name in conditions if not row[name]]
+    if failed := [name for name in broken if conditions[name][0] is Level.FAIL]:
+        raise CheckError(f"nothing was published: {', '.join(failed)} does not hold")
+    for name in broken:
+        get_run_logger().warning("%s does not hold; the month is published", name)
+    return found
+
+
+def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
+    """The dataset's checks by name: what follows, and the condition in BigQuery's SQL."""
+    dataset = load.file.dataset
+    conditions = {
+        name: (level, check["check_statement"])
+        for level in Level
+        for name, check in bigquery_table_checks(dataset, level).items()
+    }
+    columns = [TableCheck(name=check.column, condition=check.condition()) for check in CHECKS[dataset.name].columns]
+    conditions |= {check.name: (check.level, check.condition.replace('"', "`")) for check in columns}
+    return {name: (level, load.render_text(condition)) for name, (level, condition) in conditions.items()}
+
+
+@task(**RETRIED)
+def publish(load: Load, bucket: blocks.LakeBucket) -> None:
+    """Replace the month's partition by the staging table, in one step."""
+    client = bucket.gcp_credentials.get_bigquery_client()
+    configuration = bigquery.QueryJobConfig(
+        destination=f"{client.project}.trips.{load.file.bigquery_table}",
+        write_disposition="WRITE_TRUNCATE",
+        create_disposition="CREATE_NEVER",
+    )
+    client.query_and_wait(load.render("bigquery/publish/rows.sql"), job_config=configuration)
+
+
+@task(**RETRIED)
+def drop_staging(load: Load, bucket: blocks.LakeBucket) -> None:
+    """Remove the staging table."""
+    client = bucket.gcp_credentials.get_bigquery_client()
+    client.delete_table(f"{client.project}.trips_staging.{load.staging_table}", not_found_ok=True)
+
+
+@flow(name="gcs-to-bigquery", flow_run_name="gcs-to-bigquery-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
+def gcs_to_bigquery(dataset: DatasetName, month: MonthName) -> None:
+    """Take one month from the lake to the warehouse; its partition is replaced whole.
+
+    Args:
+        dataset: which dataset.
+        month: the month.
+
+    Raises:
+        CheckError: the month is not what it should be; the partition is what it was.
+    """
+    bucket, file = blocks.lake(), published_file(dataset, month)
+    credentials = bucket.gcp_credentials
+    load = Load(file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}")
+    query(load.render("bigquery/create/trip_table.sql"), credentials)
+    create_external_table(file, bucket)
+    try:
+        load_from_lake(
+            dataset="trips_staging",
+            table=load.staging_table,
+            uri=f"gs://{bucket.bucket}/{file.lake_object}",
+            gcp_credentials=credentials,
+            schema=[bigquery.SchemaField.from_api_repr(field) for field in bigquery_fields(file.dataset)],
+            job_config={"source_format": "PARQUET", "write_disposition": "WRITE_TRUNCATE", "autodetect": None},
+            return_state=False,
+        )
+        check_staging(load, bucket)
+        publish(load, bucket)
+    finally:
+        drop_staging(load, bucket)

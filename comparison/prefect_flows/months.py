@@ -1,0 +1,50 @@
+"""Many months: a parent flow, and a month as its subflows."""
+
+from __future__ import annotations
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.sync import concurrency
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from comparison.prefect_flows.gcs_to_bigquery import gcs_to_bigquery
+from comparison.prefect_flows.parameters import DatasetName, MonthName
+from comparison.prefect_flows.web_to_gcs import web_to_gcs
+from nyc_taxi.months import Month
+
+AT_ONCE = 4
+LIMIT = "taxi-months"
+
+
+def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
+    """All months from the first to the last, both included."""
+    month, end, found = Month.parse(first), Month.parse(last), []
+    while month <= end:
+        found.append(str(month))
+        month = month.next
+    return found
+
+
+@task(cache_policy=NO_CACHE)
+def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
+    """Take one month to the lake and on to the warehouse, in its turn: the limit is the server's, for all runs."""
+    with concurrency(LIMIT, occupy=1):
+        web_to_gcs(dataset, month, force)
+        gcs_to_bigquery(dataset, month)
+
+
+@flow(
+    name="load-months",
+    flow_run_name="{dataset}-{first}-to-{last}",
+    task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]
+)
+def load_months(dataset: DatasetName, first: MonthName, last: MonthName, force: bool = False) -> None:
+    """Take a range of months to the lake and the warehouse, several at once.
+
+    Args:
+        dataset: which dataset.
+        first: the first month.
+        last: the last month.
+        force: load again what is loaded already.
+    """
+    load_month.map(dataset, months_between(first, last), force).result()

@@ -1,0 +1,30 @@
+"""What the flows can be asked for. Prefect validates it before a run exists, and makes the form of its UI from it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from prefect import runtime
+from pydantic import Field
+
+from nyc_taxi.datasets import TRIP_DATASETS, PublishedFile
+from nyc_taxi.months import MONTH_PATTERN, PUBLICATION_DELAY_MONTHS, Month
+
+DatasetName = Literal["yellow", "green", "fhv", "fhvhv"]
+MonthName = Annotated[str, Field(pattern=MONTH_PATTERN, description="The month to run, YYYY-MM.")]
+
+
+def published_file(dataset: DatasetName, month: MonthName) -> PublishedFile:
+    """The file of one month."""
+    [found] = [each for each in TRIP_DATASETS if each.name == dataset]
+    return found.file(Month.parse(month))
+
+
+def scheduled_month() -> MonthName:
+    """The month of a run that the clock started: the run of 1 November is for September, as in Airflow.
+
+    A deployment's parameters are the same in all its runs, so that the flow derives the month from its start.
+    """
+    start = runtime.flow_run.scheduled_start_time
+    year, index = divmod(start.year * 12 + start.month - 1 - PUBLICATION_DELAY_MONTHS, 12)
+    return str(Month(year, index + 1))

@@ -1,0 +1,45 @@
+"""Which failures are worth another try: the same as in the DAGs."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import exponential_backoff
+
+from nyc_taxi.datasets import ContractError
+from nyc_taxi.download import NotPublishedError
+from nyc_taxi.months import MonthError
+
+
+class TaskOptions(TypedDict):
+    """The options of a task that talks to another system."""
+
+    retries: int
+    retry_delay_seconds: Any
+    retry_condition_fn: Any
+    timeout_seconds: float
+    cache_policy: CachePolicy
+
+
+async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Trying again cannot make a wrong month right or a broken file whole."""
+    try:
+        await state.result()  # type: ignore[misc]
+    except (ContractError, MonthError, NotPublishedError):
+        return False
+    except Exception:
+        return True
+    return True
+
+
+# Nothing is cached unless a task says by which key: by its inputs alone, a month would never be loaded again.
+RETRIED = TaskOptions(
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=20),
+    retry_condition_fn=is_worth_a_retry,
+    timeout_seconds=30 * 60,
+    cache_policy=NO_CACHE,
+)

@@ -1,0 +1,44 @@
+"""Saves what the flows need to Prefect's server: ``python -m comparison.prefect_flows.set_up``; safe to repeat.
+
+Blocks, automations, work pools and a limit are not part of the flows' code or of their deployments: somebody makes them
+in the UI, or a program like this one does.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
+
+from comparison.prefect_flows import automations, blocks, months
+
+# The pool that the worker of this machine serves, and one that nobody does.
+WORK_POOLS = ("local", "nobody")
+
+
+def save_work_pools() -> None:
+    """Make the work pools and the limit, unless they are there."""
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        for name in WORK_POOLS:
+            try:
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+            except ObjectAlreadyExists:
+                continue
+        client.upsert_global_concurrency_limit_by_name(months.LIMIT, months.AT_ONCE)
+
+
+if __name__ == "__main__":
+    save_work_pools()
+    blocks.save(
+        project=os.environ["GCP_PROJECT"],
+        bucket=os.environ["LAKE_BUCKET"],
+        postgres_url=os.environ["POSTGRES_URL"],
+        source_url=os.environ["TAXI_SOURCE_URL"],
+        layout=os.environ["TAXI_SOURCE_LAYOUT"],
+    )
+    if alerts_url := os.environ.get("TAXI_ALERTS_URL"):
+        automations.save(alerts_url)

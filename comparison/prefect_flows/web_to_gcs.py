@@ -1,0 +1,63 @@
+"""From the web to the lake: one month of trips as one Parquet object in GCS."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.assets import add_asset_metadata, materialize
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.context import TaskRunContext
+
+from comparison.prefect_flows import blocks
+from comparison.prefect_flows.fetch import fetch_parquet, find_version, source_url
+from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, scheduled_month
+from comparison.prefect_flows.retries import RETRIED
+from nyc_taxi.datasets import PublishedFile
+from nyc_taxi.provenance import provenance
+
+
+def same_file(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
+    """The cache key: an object that was made from this version, by today's contract, need not be made again."""
+    file: PublishedFile = parameters["file"]
+    bucket = parameters["bucket"]
+    made_from = provenance(file.dataset, file.parquet_name, parameters["version"])
+    return f"{bucket.bucket}-{made_from}" if made_from else None
+
+
+@task(cache_policy=CacheKeyFnPolicy(cache_key_fn=same_file), persist_result=True)
+def to_lake(file: PublishedFile, bucket: blocks.LakeBucket, version: str) -> str:
+    """Fetch the file, convert it and put it into the lake, unless that was done before; returns its address."""
+    uri = f"gs://{bucket.bucket}/{file.lake_object}"
+    with tempfile.TemporaryDirectory() as folder:
+        parquet, rows = fetch_parquet(file, Path(folder))
+        materialize(uri, name="upload", **RETRIED)(upload)(bucket, parquet, file, rows)
+    return uri
+
+
+def upload(bucket: blocks.LakeBucket, parquet: Path, file: PublishedFile, rows: int) -> None:
+    """Put the Parquet file into the lake. The event that tells of it carries the month, for whoever waits for it."""
+    bucket.upload_from_path(parquet, file.lake_object)
+    add_asset_metadata(
+        f"gs://{bucket.bucket}/{file.lake_object}",
+        {"dataset": file.dataset.name, "month": str(file.month), "rows": rows},
+    )
+
+
+@flow(name="web-to-gcs", flow_run_name="web-to-gcs-{dataset}-{month}", timeout_seconds=2 * 60 * 60, log_prints=True)
+def web_to_gcs(dataset: DatasetName = "green", month: MonthName | None = None, force: bool = False) -> str:
+    """Take one month from the source to the lake.
+
+    Args:
+        dataset: which dataset.
+        month: the month; that of the schedule if it is not given.
+        force: load again what is loaded already, although neither the source's file nor the contract changed.
+
+    Returns:
+        The object's address.
+    """
+    file = published_file(dataset, month or scheduled_month())
+    version = find_version(source_url(file))
+    return to_lake.with_options(refresh_cache=force)(file, blocks.lake(), version)

@@ -1,0 +1,114 @@
+"""From the web to Postgres: one month of trips as one partition of a table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+from prefect import flow, runtime, task
+from prefect.transactions import Transaction, transaction
+from prefect_sqlalchemy import SqlAlchemyConnector
+from psycopg import sql
+
+from comparison.prefect_flows import blocks
+from comparison.prefect_flows.fetch import fetch_parquet
+from comparison.prefect_flows.gcs_to_bigquery import CheckError
+from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, scheduled_month
+from comparison.prefect_flows.retries import RETRIED
+from comparison.statements import Load
+from nyc_taxi.checks import Level, postgres_checks
+from nyc_taxi.postgres import copy_parquet
+from nyc_taxi.provenance import read_provenance
+
+
+@contextmanager
+def connection_of(database: SqlAlchemyConnector) -> Iterator[psycopg.Connection]:
+    """One transaction: committed at the end of the block, undone where it raises."""
+    with database.get_connection() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        yield driver
+
+
+@task(**RETRIED)
+def create_table(load: Load, database: SqlAlchemyConnector) -> None:
+    """Create the table, if there is none."""
+    with connection_of(database) as connection:
+        connection.execute(load.render("postgres/create/trip_table.sql"))
+
+
+@task(**RETRIED)
+def load_staging(load: Load, parquet: Path, database: SqlAlchemyConnector) -> None:
+    """Copy the Parquet file into a table of its own."""
+    with connection_of(database) as connection:
+        connection.execute(load.render("postgres/clean/staging.sql"))
+        connection.execute(load.render("postgres/load/trip_staging.sql"))
+        table = sql.Identifier(*load.postgres_staging_table.split("."))
+        copy_parquet(connection, parquet, table)
+        if made_from := read_provenance(parquet):
+            connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
+
+
+@load_staging.on_rollback
+def drop_staging(undone: Transaction) -> None:
+    """Remove the table again when anything behind it fails."""
+    load, database = undone.get("load"), undone.get("database")
+    with connection_of(database) as connection:
+        connection.execute(load.render("postgres/clean/staging.sql"))
+
+
+@task(**RETRIED)
+def check_staging(load: Load, database: SqlAlchemyConnector) -> None:
+    """Run the dataset's checks on the staging table.
+
+    Raises:
+        CheckError: one does not hold that must.
+    """
+    checks = postgres_checks(load.file.dataset, Level.FAIL)
+    conditions = [load.render_text(check["check_statement"]) for check in checks.values()]
+    columns = ", ".join(f"COALESCE({condition}, FALSE)" for condition in conditions)
+    with connection_of(database) as connection:
+        row = connection.execute(f"SELECT {columns} FROM {load.postgres_staging_table}").fetchone()
+    assert row is not None
+    if failed := [name for name, holds in zip(checks, row, strict=True) if not holds]:
+        raise CheckError(f"nothing was published: {', '.join(failed)} does not hold")
+
+
+@task(**RETRIED)
+def publish(load: Load, database: SqlAlchemyConnector) -> None:
+    """Swap the staging table in as the month's partition."""
+    with connection_of(database) as connection:
+        connection.execute(load.render("postgres/publish/trip.sql"))
+
+
+@flow(name="web-to-postgres", flow_run_name="web-to-postgres-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
+def web_to_postgres(dataset: DatasetName = "green", month: MonthName | None = None) -> int:
+    """Take one month from the source to Postgres; its partition is replaced whole.
+
+    Args:
+        dataset: which dataset.
+        month: the month; that of the schedule if it is not given.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        CheckError: the month is not what it should be; the partition is what it was.
+    """
+    file, database = published_file(dataset, month or scheduled_month()), blocks.database()
+    load = Load(file=file, run=f"web-to-postgres/{runtime.flow_run.id}")
+    with tempfile.TemporaryDirectory() as folder:
+        parquet, rows = fetch_parquet(file, Path(folder))
+        load = replace(load, rows=rows)
+        create_table(load, database)
+        with transaction() as whole:
+            whole.set("load", load)
+            whole.set("database", database)
+            load_staging(load, parquet, database)
+            check_staging(load, database)
+            publish(load, database)
+    return rows

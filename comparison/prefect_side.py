@@ -1,0 +1,241 @@
+"""Prefect on the common ground: a server, the flows' deployments and a worker, in Prefect's own environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.lab import cloud_environment
+from comparison.checks import Result, await_
+from comparison.ground import Ground
+from comparison.prefect_api import PrefectApi
+from comparison.sides import ERROR_CHARACTERS, DatasetMonth, SideError, python_of, run_checks
+from localairflow.environment import AirflowSettings
+from localcloud.processes import Process, ProcessError, start, stop
+from localcloud.settings import HOST, REPOSITORY
+
+NAME = "prefect"
+# The database of Prefect's own metadata, beside that of the trips.
+METADATA = "prefect"
+ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
+TIMEOUT = 15 * 60.0
+# Flow runs at once, each a process that imports Prefect anew; more than this only get in each other's way on two cores.
+AT_ONCE = "4"
+# Like Airflow's in config/airflow.env: what makes an orchestrator wait longer than it must.
+SETTINGS = {
+    # A worker asks for work every ten seconds, by default, and a run is late after fifteen.
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "2",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def environment(settings: AirflowSettings, *, home: Path, url: str) -> dict[str, str]:
+    """The variables that Prefect and the flows need beside those of the calling process.
+
+    Args:
+        settings: of the embedded cloud and the source.
+        home: the folder of Prefect's own state.
+        url: the address of its API.
+    """
+    return {
+        **cloud_environment(settings),
+        **SETTINGS,
+        "TAXI_SOURCE_URL": settings.source_base_url,
+        "TAXI_SOURCE_LAYOUT": settings.layout.value,
+        "NYC_TAXI_REPOSITORY": str(REPOSITORY),
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}",
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": url,
+    }
+
+
+@dataclass
+class PrefectSide:
+    """See :class:`comparison.sides.Side`."""
+
+    ground: Ground
+    settings: AirflowSettings
+    port: int
+    name: str = NAME
+
+    def start(self) -> float:
+        python = python_of(ENVIRONMENT, "make compare installs it")
+        begin = time.monotonic()
+        try:
+            self._start("server", ["server", "start", "--host", HOST, "--port", str(self.port)])
+            if not self._is_set_up.exists():
+                self._run([str(python), "-m", "comparison.prefect_flows.set_up"])
+                for plan in ("prefect.yaml", "examples.yaml"):
+                    path = f"comparison/prefect_flows/{plan}"
+                    self._run([self._prefect, "--no-prompt", "deploy", "--all", "--prefect-file", path])
+                self._is_set_up.touch()
+            self._start("worker", ["worker", "start", "--pool", "local", "--name", "this-machine", "--limit", AT_ONCE])
+        except ProcessError as error:
+            self.stop()
+            raise SideError(f"Prefect does not start: {error}") from error
+        except BaseException:
+            self.stop()
+            raise
+        return time.monotonic() - begin
+
+    def stop(self) -> None:
+        for names in (["worker"], None):
+            stop(run_dir=self._run_dir, names=names)
+
+    def run_dirs(self) -> list[Path]:
+        return [self._run_dir]
+
+    def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
+        begin = time.monotonic()
+        with PrefectApi(self.ground.prefect_url) as api:
+            since = api.call("GET", "/admin/version") and time.time()
+            lake = [
+                api.start(f"web-to-gcs/{each.dataset}", parameters=_parameters(each, force=True)) for each in months
+            ]
+            others = [
+                api.start(f"web-to-postgres/{each.dataset}", parameters=_parameters(each))
+                for each in months
+                if postgres
+            ]
+            for run_id in lake:
+                self._await(api, run_id)
+            deployment = api.deployment("gcs-to-bigquery/arrivals")["id"]
+            for each in months:
+                follows = await_(
+                    lambda each=each: _arrival(api, deployment, each, since),  # type: ignore[misc]
+                    f"the arrival of {each.dataset} {each.month} starts its flow",
+                    timeout=120,
+                )
+                self._await(api, follows)
+            for run_id in others:
+                self._await(api, run_id)
+        return time.monotonic() - begin
+
+    def load_range(self, dataset: str, first: str, last: str) -> float:
+        """Take a range of months to the lake and the warehouse by the parent flow; returns the seconds."""
+        with PrefectApi(self.ground.prefect_url) as api:
+            begin = time.monotonic()
+            run_id = api.start("load-months/range", parameters={"dataset": dataset, "first": first, "last": last})
+            self._await(api, run_id)
+            return time.monotonic() - begin
+
+    def no_ops(self) -> float:
+        """Run a chain of ten tasks that do nothing; returns the seconds."""
+        with PrefectApi(self.ground.prefect_url) as api:
+            begin = time.monotonic()
+            self._await(api, api.start("no-ops/example"))
+            return time.monotonic() - begin
+
+    def recover(self) -> float:
+        """Kill the process of a running flow; returns the seconds until its run has completed all the same."""
+        import psutil
+
+        with PrefectApi(self.ground.prefect_url) as api:
+            run_id = api.start("killed/example")
+
+            def pid() -> int | None:
+                run = api.run(run_id)
+                return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
+
+            process = psutil.Process(await_(pid, "the flow runs"))
+            begin = time.monotonic()
+            for each in [*process.children(recursive=True), process]:
+                each.kill()
+            api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"})
+            return time.monotonic() - begin
+
+    def check(self, concepts: Sequence[str]) -> Iterator[Result]:
+        python = python_of(ENVIRONMENT, "make compare installs it")
+        return run_checks(python, "comparison.checks.prefect", concepts, self.environment())
+
+    def course_rerun(self, each: DatasetMonth) -> list[int]:
+        """Run the course's flows twice for a month; returns the rows of its table after each time."""
+        import json
+
+        folder = self.ground.folder / "course"
+        folder.mkdir(exist_ok=True)
+        python = python_of(ENVIRONMENT, "make compare installs it")
+        year, month = each.month.split("-")
+        arguments = [self.settings.source_base_url, str(folder), each.dataset, year, month]
+        printed = self._run([str(python), "-m", "comparison.course_flows.rerun", *arguments])
+        rows: list[int] = json.loads(printed.splitlines()[-1])["rows"]
+        return rows
+
+    def environment(self) -> dict[str, str]:
+        """The variables of everything of Prefect's beside those of this process."""
+        database = self.settings.cloud.postgres_url(METADATA).replace("postgresql://", "postgresql+asyncpg://")
+        return {
+            **environment(self.settings, home=self._home, url=self.ground.prefect_url),
+            **self.ground.environment(),
+            "TAXI_ALERTS_URL": self.ground.receiver_url,
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
+        }
+
+    @property
+    def _home(self) -> Path:
+        return self.ground.folder / "prefect"
+
+    @property
+    def _run_dir(self) -> Path:
+        return self._home / "run"
+
+    @property
+    def _is_set_up(self) -> Path:
+        return self._home / "is-set-up"
+
+    @property
+    def _prefect(self) -> str:
+        return str(ENVIRONMENT / "bin" / "prefect")
+
+    def _start(self, name: str, arguments: list[str]) -> None:
+        api = PrefectApi(self.ground.prefect_url)
+        is_server = name == "server"
+        process = Process(
+            name=name,
+            command=[self._prefect, *arguments],
+            log=self._home / f"{name}.log",
+            env=self.environment(),
+            cwd=REPOSITORY,
+            healthy=api.is_healthy if is_server else lambda: api.has_online_worker("local"),
+            port=self.port if is_server else None,
+            port_setting="PREFECT_PORT",
+            startup_timeout=180,
+            stop_timeout=20,
+        )
+        start([process], run_dir=self._run_dir)
+
+    def _run(self, words: list[str]) -> str:
+        """Run a command of Prefect's environment; returns what it printed."""
+        done = subprocess.run(
+            words, cwd=REPOSITORY, env={**os.environ, **self.environment()}, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise SideError(f"{' '.join(words[1:4])} failed: {(done.stdout + done.stderr)[-ERROR_CHARACTERS:]}")
+        return done.stdout
+
+    def _await(self, api: PrefectApi, run_id: str) -> None:
+        run = api.end(run_id, timeout=TIMEOUT)
+        if run["state_type"] != "COMPLETED":
+            raise SideError(f"{run['name']} is {run['state_name']}: {run['state']['message']}")
+
+
+def _parameters(each: DatasetMonth, **more: object) -> dict[str, object]:
+    return {"dataset": each.dataset, "month": each.month, **more}
+
+
+def _arrival(api: PrefectApi, deployment: str, each: DatasetMonth, since: float) -> str | None:
+    """The run that the arrival of a month has started since then."""
+    from datetime import datetime
+
+    for run in api.runs(deployments={"id": {"any_": [deployment]}}):
+        if run["parameters"] == _parameters(each) and datetime.fromisoformat(run["created"]).timestamp() >= since:
+            return str(run["id"])
+    return None

@@ -1,0 +1,129 @@
+"""How checks are run: what each outcome becomes, and that one side's failure leaves the other's results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comparison.checks import CannotError, Checks, Result, await_, run_check
+from comparison.results import Loaded, Results
+from comparison.sides import SideError, not_run, python_of, run_checks
+from localcloud.settings import REPOSITORY
+
+
+def _run(function: Any) -> Result:
+    return run_check("a concept", function, side=None)
+
+
+def test_a_check_that_returns_has_passed_with_its_note() -> None:
+    result = _run(lambda side: "seen")
+
+    assert (result.concept, result.outcome, result.note) == ("a concept", "passed", "seen")
+
+
+def test_what_a_side_cannot_do_is_no_failure() -> None:
+    def check(side: Any) -> str:
+        raise CannotError("nothing like it")
+
+    assert (_run(check).outcome, _run(check).note) == ("cannot", "nothing like it")
+
+
+def test_an_assertion_that_does_not_hold_is_a_failure_that_says_where() -> None:
+    def check(side: Any) -> str:
+        assert [1] == [2]
+        return "never"
+
+    result = _run(check)
+    assert result.outcome == "failed"
+    assert "AssertionError" in result.note
+    assert "assert [1] == [2]" in result.note
+
+
+def test_checks_run_once_each_and_alone_in_the_callers_thread() -> None:
+    import threading
+
+    checks, threads, told = Checks(), {}, []
+
+    @checks.check("beside")
+    def beside(side: Any) -> str:
+        threads["beside"] = threading.current_thread()
+        return ""
+
+    @checks.check("alone", alone=True)
+    def alone(side: Any) -> str:
+        threads["alone"] = threading.current_thread()
+        return ""
+
+    checks.run(None, ["beside", "alone"], threads=2, tell=told.append)
+
+    assert sorted(result.concept for result in told) == ["alone", "beside"]
+    assert threads["alone"] is threading.main_thread()
+    assert threads["beside"] is not threading.main_thread()
+    with pytest.raises(ValueError, match="two checks of alone"):
+        checks.check("alone")(alone)
+
+
+def test_waiting_ends_with_what_was_waited_for_or_says_what_was_not() -> None:
+    assert await_(lambda: 7, "seven") == 7
+    with pytest.raises(TimeoutError, match="in vain until it happens"):
+        await_(lambda: None, "it happens", timeout=0.1, poll=0.05)
+
+
+def test_a_program_of_checks_that_breaks_off_fails_those_that_it_did_not_tell_of() -> None:
+    found = list(run_checks(Path(sys.executable), "no.such.module", ["flow", "task"], {}))
+
+    assert [(result.concept, result.outcome) for result in found] == [("flow", "failed"), ("task", "failed")]
+    assert "No module named" in found[0].note
+
+
+def test_a_missing_environment_is_named_with_what_to_do() -> None:
+    with pytest.raises(SideError, match="comparison/none is not installed; make compare installs it"):
+        python_of(REPOSITORY / "comparison" / "none", "make compare installs it")
+
+
+def _results(**differences: Any) -> Results:
+    rows = {side: {"lake": 3, "bigquery": 3, "postgres": 3} for side in ("airflow", "prefect")}
+    values: dict[str, Any] = {
+        "date": "2026-01-01T00:00:00+00:00",
+        "quick": True,
+        "seconds": 1.0,
+        "machine": {},
+        "versions": {},
+        "source": "synthetic months",
+        "checks": {
+            "airflow": {"flow": Result(concept="flow", outcome="passed", note="")},
+            "prefect": {"flow": Result(concept="flow", outcome="cannot", note="")},
+        },
+        "loaded": [Loaded(dataset="green", month="2021-01", rows=rows, identical=True)],
+        "course_rerun": [3, 6],
+        "measurements": [],
+        "lines_of_code": {"airflow": 1, "prefect": 1, "course": 1},
+    }
+    return Results(**(values | differences))
+
+
+def test_the_last_line_counts_what_passed() -> None:
+    assert _results().last_line() == "compared concepts=1 airflow=1 prefect=0 identical=yes"
+    assert _results(loaded=[]).last_line() == "compared concepts=1 airflow=1 prefect=0 identical=no"
+
+
+def test_a_side_that_did_not_start_leaves_the_others_results_and_is_no_success() -> None:
+    of_prefect = {result.concept: result for result in not_run(["flow"], "port 4200 is taken")}
+    results = _results(
+        checks={"airflow": _results().checks["airflow"], "prefect": of_prefect},
+        loaded=[],
+        failures={"prefect": "port 4200 is taken"},
+    )
+
+    assert of_prefect["flow"] == Result(concept="flow", outcome="not run", note="port 4200 is taken")
+    assert results.passed("airflow") == 1
+    assert not results.is_complete
+
+
+def test_a_finding_is_a_success_and_a_failed_check_is_none() -> None:
+    assert _results().is_complete
+    failed = {"flow": Result(concept="flow", outcome="failed", note="")}
+    assert not _results(checks={"airflow": failed, "prefect": failed}).is_complete

@@ -1,0 +1,170 @@
+"""The concept table: complete, with a check on each side, links that lead somewhere, and a page that is not stale."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from comparison.concepts import CONCEPTS, Lines
+from comparison.measurements import CODE, count_lines, lines_of_code
+from comparison.page import PAGE, concept_table, page_with
+from comparison.results import RESULTS, SIDES, Results
+from tests.conftest import REPOSITORY
+
+NAMES = [concept.name for concept in CONCEPTS]
+# What a reader of the course looks for; there may be more.
+EXPECTED = {
+    "approval",
+    "backfill",
+    "caching",
+    "cancelling",
+    "catch_up",
+    "cloud",
+    "code_from_git",
+    "concurrency",
+    "connections",
+    "crash_recovery",
+    "dependencies",
+    "deployment",
+    "docker",
+    "events",
+    "flow",
+    "lateness",
+    "logging",
+    "mapping",
+    "metadata",
+    "notifications",
+    "parameters",
+    "providers",
+    "rest_api",
+    "results",
+    "retries",
+    "run_names",
+    "schedule",
+    "secrets",
+    "start_up",
+    "subflows",
+    "task",
+    "testing",
+    "time_outs",
+    "transactions",
+    "ui",
+    "variables",
+    "workers",
+}
+
+
+def _checks(side: str) -> dict[str, ast.FunctionDef]:
+    """The checks of a side, by concept; Prefect's cannot be imported here, where there is no Prefect."""
+    tree = ast.parse((REPOSITORY / "comparison" / "checks" / f"{side}.py").read_text())
+    found = {}
+    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+        for decorator in function.decorator_list:
+            if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "check":
+                [concept] = decorator.args
+                assert isinstance(concept, ast.Constant)
+                assert concept.value not in found
+                found[concept.value] = function
+    return found
+
+
+def test_every_concept_that_a_reader_looks_for_is_there_once() -> None:
+    assert set(NAMES) >= EXPECTED
+    assert [name for name, count in Counter(NAMES).items() if count > 1] == []
+    assert len(NAMES) >= 32
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_every_concept_has_a_check_that_asserts_something(side: str) -> None:
+    checks = _checks(side)
+
+    assert sorted(checks) == sorted(NAMES)
+    for concept, function in checks.items():
+        asserts = [node for node in ast.walk(function) if isinstance(node, ast.Assert | ast.Raise)]
+        assert asserts, f"{side}: the check of {concept} asserts nothing"
+        assert all(not isinstance(node.test, ast.Constant) for node in asserts if isinstance(node, ast.Assert)), concept
+        assert ast.get_docstring(function), f"{side}: the check of {concept} does not say what it checks"
+
+
+@pytest.mark.parametrize("concept", CONCEPTS, ids=NAMES)
+def test_every_link_leads_to_a_line(concept: object) -> None:
+    for lines in (concept.airflow, concept.prefect):  # type: ignore[attr-defined]
+        assert lines.number() > 0
+
+
+def test_a_link_to_no_line_or_to_several_is_refused() -> None:
+    with pytest.raises(ValueError, match="stands in 0 lines"):
+        Lines("Makefile", "no such text").number()
+    with pytest.raises(ValueError, match="it must in one"):
+        Lines("Makefile", "install").number()
+
+
+def test_the_page_is_the_generated_one() -> None:
+    """After a change of what the table links to: make docs."""
+    results = Results.read()
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert "\n".join(concept_table(results.checks)) in text
+    assert page_with(text, results) == text
+
+
+def test_the_results_are_those_of_a_whole_run() -> None:
+    results = Results.read()
+
+    for side in SIDES:
+        assert list(results.checks[side]) == NAMES
+    assert results.is_complete, results.failures
+    assert results.course_rerun[1] == 2 * results.course_rerun[0] > 0
+    assert json.loads(results.to_json()) == json.loads(RESULTS.read_text())
+
+
+def test_lines_of_code_leave_out_what_is_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "a.py"
+    path.write_text(
+        '"""A docstring\nof two lines."""\n\nimport os  # why\n\n\n'
+        'def f(\n    a,\n):\n    """Doc."""\n    return """x\ny"""\n'
+    )
+
+    assert count_lines(path) == 6
+    assert set(lines_of_code()) == set(CODE)
+    assert all(count > 50 for count in lines_of_code().values())
+
+
+@pytest.mark.parametrize("plan", ["prefect.yaml", "examples.yaml"])
+def test_every_deployment_names_a_flow_that_there_is(plan: str) -> None:
+    deployments = yaml.safe_load((REPOSITORY / "comparison" / "prefect_flows" / plan).read_text())["deployments"]
+
+    assert deployments
+    for deployment in deployments:
+        path, _, name = deployment["entrypoint"].partition(":")
+        functions = [node.name for node in ast.parse((REPOSITORY / path).read_text()).body if hasattr(node, "name")]
+        assert name in functions
+
+
+def test_both_have_the_same_examples() -> None:
+    """An example without its counterpart stands only where the other side has nothing like it."""
+    trees = {
+        side: ast.parse((REPOSITORY / "comparison" / folder / "examples.py").read_text())
+        for side, folder in (("airflow", "airflow_dags"), ("prefect", "prefect_flows"))
+    }
+    names = {
+        side: {
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+            and any(_name(decorator) in ("dag", "flow") for decorator in node.decorator_list)
+        }
+        for side, tree in trees.items()
+    }
+
+    assert names["airflow"] - names["prefect"] == set()
+    assert names["prefect"] - names["airflow"] == {"in_its_environment", "typed", "until_empty"}
+
+
+def _name(decorator: ast.expr) -> str:
+    return getattr(decorator.func if isinstance(decorator, ast.Call) else decorator, "id", "")
