@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 PUBLISH_RULE = "none_failed_min_one_success"
 
 _DAG_ARGS: dict[str, Any] = {
-    "start_date": datetime(2019, 1, 1, tzinfo=UTC),
+    # No start_date: of a run whose logical date lies before it, Airflow makes no task and calls it a success.
     "catchup": False,
     "default_args": DEFAULT_ARGS,
     "dagrun_timeout": timedelta(hours=2),
@@ -124,11 +124,14 @@ def year_params() -> dict[str, Param]:
 def monthly(dataset: Dataset) -> BaseTimetable:
     """Run on the first day of each month; a dataset with months gets one of them as partition key.
 
-    The TLC publishes about two months late, so the run of 1 November is for September.
+    The TLC publishes about two months late, so the run of 1 November is for September. A DAG that is unpaused for the
+    first time starts the run of this month's first day at once.
     """
     if isinstance(dataset, TripDataset):
-        return CronPartitionTimetable("0 0 1 * *", timezone="UTC", run_offset=-2, key_format="%Y-%m")
-    return CronTriggerTimetable("0 0 1 * *", timezone="UTC")
+        return CronPartitionTimetable(
+            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=True, key_format="%Y-%m"
+        )
+    return CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=True)
 
 
 def on_update(dataset: Dataset, asset: Asset) -> BaseTimetable | list[Asset]:

@@ -117,9 +117,9 @@ def test_a_dataset_without_months_announces_no_partition() -> None:
 def test_a_month_is_run_for_two_months_after_it_began() -> None:
     for dataset in TRIP_DATASETS:
         assert monthly(dataset) == CronPartitionTimetable(
-            "0 0 1 * *", timezone="UTC", run_offset=-2, key_format="%Y-%m"
+            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=True, key_format="%Y-%m"
         )
-    assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC")
+    assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=True)
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
