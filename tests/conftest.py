@@ -16,6 +16,10 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Where real TLC months lie if the environment does not say so; an empty variable stands for none.
+TLC_DATA = REPOSITORY.parent / "shared" / "data"
+if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
+    os.environ["NYC_TLC_DATA_DIR"] = str(TLC_DATA)
 
 _CONFIGURATION = f"""
 [core]
@@ -70,8 +74,8 @@ def airflow_home() -> Path:
 
 @pytest.fixture(scope="session")
 def tlc_data() -> Path:
-    """Real TLC months, in the mirror's layout, from the folder that ``NYC_TLC_DATA_DIR`` names."""
+    """Real TLC months, in the mirror's layout: from ``NYC_TLC_DATA_DIR``, or else from beside the repository."""
     folder = os.environ.get("NYC_TLC_DATA_DIR")
     if not folder:
-        pytest.skip("NYC_TLC_DATA_DIR is not set: real TLC months are not tested")
+        pytest.skip(f"neither NYC_TLC_DATA_DIR nor {TLC_DATA} is there: real TLC months are not tested")
     return Path(folder)
