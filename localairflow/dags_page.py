@@ -24,6 +24,8 @@ This page is generated from the DAGs by `make docs`; a test tells when it is sta
 the same. How to rerun, to backfill and to read a failure is also in [operations.md](operations.md).
 """
 CONNECTION_ARGUMENTS = ("http_conn_id", "gcp_conn_id", "postgres_conn_id", "conn_id")
+# What templates say that reads the connection taxi_source; see nyc_taxi.macros.
+SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "publication_wait()")
 
 
 def main() -> int:
@@ -113,11 +115,16 @@ def _inputs(dag: DAG) -> str:
     return f"{assets}; {through}" if assets else through
 
 
-def _connections(task: object) -> Iterator[str]:
+def _connections(task: Any) -> Iterator[str]:
+    """The connections that a task is given, and those that its templates read."""
     for name in CONNECTION_ARGUMENTS:
         value = getattr(task, name, None)
         if isinstance(value, str):
             yield value
+    templates = repr([getattr(task, name) for name in task.template_fields])
+    yield from re.findall(r"\bconn\.(\w+)", templates)
+    if any(macro in templates for macro in SOURCE_MACROS):
+        yield "taxi_source"
 
 
 def _assets(condition: Any) -> list[Any]:

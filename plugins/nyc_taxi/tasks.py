@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from nyc_taxi.datasets import get_dataset
 from nyc_taxi.operators.http_to_local import HttpToLocalFilesystemOperator
 from nyc_taxi.operators.publication_sensor import PublicationSensor
 from nyc_taxi.operators.to_parquet import ToParquetOperator
 from nyc_taxi.provenance import provenance, read_provenance
-
-log = logging.getLogger(__name__)
+from nyc_taxi.skipping import skip
 
 LOCAL_PARQUET = "{{ run_dir() }}/{{ file().parquet_name }}"
 
@@ -69,7 +66,13 @@ def remove_files(folder: str) -> None:
 
 @task(task_id="skip_unchanged")
 def skip_unchanged_in_lake(
-    version: str, dataset: str, source_path: str, bucket: str, lake_object: str, params: Mapping[str, Any] | None = None
+    version: str,
+    dataset: str,
+    source_path: str,
+    bucket: str,
+    lake_object: str,
+    params: Mapping[str, Any] | None = None,
+    ti: Any = None,
 ) -> None:
     """Skip the run if the lake's object was made from this version of the source's file, by today's contract.
 
@@ -80,6 +83,7 @@ def skip_unchanged_in_lake(
         bucket: the lake's bucket.
         lake_object: name of the object.
         params: the run's parameters, passed by Airflow; with ``force``, nothing is skipped.
+        ti: the task instance, passed by Airflow.
 
     Raises:
         AirflowSkipException: the object is there and would come out the same; the reason says of what it was made.
@@ -95,12 +99,17 @@ def skip_unchanged_in_lake(
     except NotFound:
         loaded = None
     target = f"gs://{bucket}/{lake_object}"
-    _skip_unchanged(loaded, version, dataset, source_path, target, params, downstream=f"{dataset}_gcs_to_bigquery")
+    _skip_unchanged(loaded, version, dataset, source_path, target, params, ti, downstream=f"{dataset}_gcs_to_bigquery")
 
 
 @task(task_id="skip_unchanged")
 def skip_unchanged_in_postgres(
-    version: str, dataset: str, source_path: str, table: str, params: Mapping[str, Any] | None = None
+    version: str,
+    dataset: str,
+    source_path: str,
+    table: str,
+    params: Mapping[str, Any] | None = None,
+    ti: Any = None,
 ) -> None:
     """Skip the run if the table was made from this version of the source's file, by today's contract.
 
@@ -110,6 +119,7 @@ def skip_unchanged_in_postgres(
         source_path: where the source serves the file.
         table: name of the table or partition.
         params: the run's parameters, passed by Airflow; with ``force``, nothing is skipped.
+        ti: the task instance, passed by Airflow.
 
     Raises:
         AirflowSkipException: the table is there and would come out the same; the reason says of what it was made.
@@ -121,7 +131,7 @@ def skip_unchanged_in_postgres(
     # The second line of the comment; the first says from which staging table it was published.
     comment = row[0] if row else None
     loaded = comment.partition("\n")[2] if comment else None
-    _skip_unchanged(loaded, version, dataset, source_path, table, params)
+    _skip_unchanged(loaded, version, dataset, source_path, table, params, ti)
 
 
 def _skip_unchanged(
@@ -131,6 +141,7 @@ def _skip_unchanged(
     source_path: str,
     target: str,
     params: Mapping[str, Any] | None,
+    ti: Any,
     downstream: str = "",
 ) -> None:
     current = provenance(get_dataset(dataset), PurePosixPath(source_path).name, version)
@@ -138,5 +149,4 @@ def _skip_unchanged(
         reason = f"{target} is unchanged: it was made from {current}. To load it again, set force."
         if downstream:
             reason += f" To load only what follows from it, trigger {downstream}."
-        log.info(reason)  # Airflow's own line about it is folded in the UI
-        raise AirflowSkipException(reason)
+        skip(ti, reason)

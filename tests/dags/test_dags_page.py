@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
-from localairflow.dags_page import PAGE, page
+from localairflow.dags_page import PAGE, SOURCE_MACROS, page
+from nyc_taxi.macros import MACROS, file
 
 
 def test_the_page_is_the_generated_one(bag) -> None:
@@ -23,6 +25,19 @@ def test_the_page_has_every_dag_with_its_parts(bag) -> None:
         assert {task.task_id for task in dag.tasks} == set(re.findall(r"`(\w+)`", of_dag.partition(": ")[2]))
         named = [line.partition(": `")[2].partition("`")[0] for line in params if f"`{dag_id}`" in line]
         assert named == list(dag.params)
+
+
+def test_the_page_has_the_connections_that_templates_read(bag) -> None:
+    (row,) = [line for line in page(bag.dags.values()).splitlines() if line.startswith("| `trips_yearly_rollup`")]
+    assert "connections `google_cloud_default`, `taxi_source` |" in row
+
+
+def test_these_macros_read_the_source_and_no_others() -> None:
+    sources = {name: inspect.getsource(macro) for name, macro in MACROS.items() if macro.__module__ == file.__module__}
+    reading = {name for name, source in sources.items() if ".taxi_source." in source}
+    by_way_of_them = rf"\b({'|'.join(reading)})\(context\)"
+    reading |= {name for name, source in sources.items() if re.search(by_way_of_them, source)}
+    assert {f"{name}()" for name in reading} == set(SOURCE_MACROS)
 
 
 def test_the_page_says_how_to_rerun_the_dags_of_each_file(bag) -> None:

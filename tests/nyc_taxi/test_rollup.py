@@ -164,11 +164,20 @@ class _BigQuery:
         return SimpleNamespace(result=lambda: self.rows)
 
 
-def _execute(bigquery: _BigQuery, monkeypatch: pytest.MonkeyPatch, *, year: str, layout: str) -> list[str]:
+def _execute(
+    bigquery: _BigQuery,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    year: str,
+    layout: str,
+    pushed: dict[str, str] | None = None,
+) -> list[str]:
     monkeypatch.setattr(whole_years, "BigQueryHook", bigquery)
     began = datetime.datetime.combine(TODAY, datetime.time(12), datetime.UTC)
     task = WholeYearsOperator(task_id="check_months", sql="SELECT 1", year=year, layout=layout)
-    return task.execute({"ti": SimpleNamespace(start_date=began)})  # type: ignore[typeddict-item]
+    told = {} if pushed is None else pushed
+    ti = SimpleNamespace(start_date=began, xcom_push=lambda key, value: told.update({key: value}))
+    return task.execute({"ti": ti})  # type: ignore[typeddict-item]
 
 
 def test_the_task_names_the_datasets_that_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +192,10 @@ def test_the_task_names_the_datasets_that_are_complete(monkeypatch: pytest.Monke
 
 def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     bigquery = _BigQuery(*_partitions("green", 2019, 1, 2, 3), *_partitions("fhvhv", 2019, *range(3, 13)))
+    pushed: dict[str, str] = {}
     with pytest.raises(AirflowSkipException) as skipped:
-        _execute(bigquery, monkeypatch, year="2019", layout="mirror")
+        _execute(bigquery, monkeypatch, year="2019", layout="mirror", pushed=pushed)
+    assert pushed == {"skip_reason": str(skipped.value)}
     assert str(skipped.value) == (
         "No dataset has the whole year 2019 in the warehouse: yellow 0 of 12 (missing: 2019-01 to 2019-12); "
         "green 3 of 12 (missing: 2019-04 to 2019-12); fhv 0 of 12 (missing: 2019-01 to 2019-12); "

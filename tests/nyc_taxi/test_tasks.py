@@ -28,15 +28,24 @@ VERSION = 'etag="5f2a" length=1234'
 LOADED = provenance(GREEN, NAME, VERSION)
 
 
+class _TaskInstance(dict[str, Any]):
+    """Stands for the task instance: notes what is pushed."""
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self[key] = value
+
+
 def _skip(loaded: str | None, version: str = VERSION, **differences: Any) -> None:
     given = {"dataset": "green", "source_path": f"green/{NAME}", "target": "gs://lake/x", "params": {"force": False}}
-    tasks._skip_unchanged(loaded, version, **{**given, **differences})
+    tasks._skip_unchanged(loaded, version, **{**given, "ti": _TaskInstance(), **differences})
 
 
 def test_what_is_unchanged_is_skipped_and_the_reason_tells_of_what_it_was_made() -> None:
+    pushed = _TaskInstance()
     with pytest.raises(AirflowSkipException) as skipped:
-        _skip(LOADED)
+        _skip(LOADED, ti=pushed)
     assert str(skipped.value) == f"gs://lake/x is unchanged: it was made from {LOADED}. To load it again, set force."
+    assert pushed == {"skip_reason": str(skipped.value)}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +109,7 @@ def _skip_in_lake(monkeypatch: pytest.MonkeyPatch, content: bytes | None, *, for
     monkeypatch.setattr(gcs, "GCSHook", lake)
     try:
         tasks.skip_unchanged_in_lake.function(
-            VERSION, "green", f"green/{NAME}", "lake", "green/x.parquet", params={"force": force}
+            VERSION, "green", f"green/{NAME}", "lake", "green/x.parquet", params={"force": force}, ti=_TaskInstance()
         )
     finally:
         assert lake.asked == ["lake", "green/x.parquet"]
@@ -138,7 +147,7 @@ def _skip_in_postgres(monkeypatch: pytest.MonkeyPatch, row: tuple[str | None] | 
     monkeypatch.setattr(postgres, "PostgresHook", lambda postgres_conn_id: hooks[postgres_conn_id])
     try:
         tasks.skip_unchanged_in_postgres.function(
-            VERSION, "green", f"green/{NAME}", "green_trips_2021_01", params={"force": force}
+            VERSION, "green", f"green/{NAME}", "green_trips_2021_01", params={"force": force}, ti=_TaskInstance()
         )
     finally:
         query = "SELECT obj_description(to_regclass(%s), 'pg_class')"

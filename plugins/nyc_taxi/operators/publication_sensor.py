@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
 from nyc_taxi.download import NotPublishedError, SourceError, file_version
+from nyc_taxi.skipping import skip
 from nyc_taxi.triggers import PublicationTrigger
 
 if TYPE_CHECKING:
@@ -74,18 +74,17 @@ class PublicationSensor(BaseOperator):
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
         """Go on after the wait: with the version, or by skipping the run."""
-        if event["published"]:
-            try:
-                return self._version()
-            except NotPublishedError as error:  # one of its servers has it, another has not yet: worth another try
-                raise SourceError(f"the source had it a moment ago: {error}") from error
-        waited = timedelta(seconds=float(self.wait_seconds))
-        answer = event["reason"]
-        reason = (
-            f"{self.endpoint} was not published within {waited} of the run's start; the source's last answer: {answer}"
-        )
-        self.log.info(reason)  # Airflow's own line about it is folded in the UI
-        raise AirflowSkipException(reason)
+        if not event["published"]:
+            waited, answer = timedelta(seconds=float(self.wait_seconds)), event["reason"]
+            skip(
+                context["ti"],
+                f"{self.endpoint} was not published within {waited} of the run's start; "
+                f"the source's last answer: {answer}",
+            )
+        try:
+            return self._version()
+        except NotPublishedError as error:  # one of its servers has it, another has not yet: worth another try
+            raise SourceError(f"the source had it a moment ago: {error}") from error
 
     def _version(self) -> str:
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
 from nyc_taxi.datasets import Layout
 from nyc_taxi.months import Month
 from nyc_taxi.rollup import coverage
+from nyc_taxi.skipping import skip
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -75,5 +75,5 @@ class WholeYearsOperator(BaseOperator):
         self.log.info("Months of %s in the warehouse: %s", self.year, months)
         whole = [dataset.dataset for dataset in found if dataset.is_complete]
         if not whole:
-            raise AirflowSkipException(f"No dataset has the whole year {self.year} in the warehouse: {months}")
+            skip(context["ti"], f"No dataset has the whole year {self.year} in the warehouse: {months}")
         return whole

@@ -85,8 +85,11 @@ def test_after_the_wait_the_version_is_told(taxi_source) -> None:
 
 
 def test_too_late_is_skipped_with_the_reason() -> None:
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
     with pytest.raises(AirflowSkipException) as skipped:
-        _sensor("3888000").resume(CONTEXT, {"published": False, "reason": "404:Not Found"})
+        _sensor("3888000").resume({**CONTEXT, "ti": ti}, {"published": False, "reason": "404:Not Found"})
+    assert pushed == {"skip_reason": str(skipped.value)}
     assert str(skipped.value) == (
         "trip-data/green_tripdata_2026-09.parquet was not published within 45 days, 0:00:00 of the run's start; "
         "the source's last answer: 404:Not Found"
