@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from localcloud.source.formats import Format
+from localcloud.source.months import Month
 from localcloud.source.tlc import INDEX
 
 _CSV = frozenset({Format.CSV_GZ, Format.CSV})
@@ -32,6 +33,7 @@ class Order:
     """What is to be written."""
 
     dataset: str
+    month: Month
     rows: int
     file_format: Format
 
@@ -126,6 +128,7 @@ def _defect(name: str) -> Defect:
 _ZONES = ("PULocationID",)
 _WHOLE_NUMBERS = ("passenger_count", "DOLocationID")
 _AMOUNTS = ("total_amount", "base_passenger_fare")
+_TOTALS = ("total_amount",)
 _TEXTS = ("store_and_fwd_flag", "Affiliated_base_number", "dispatching_base_num")
 _DROPOFFS = ("tpep_dropoff_datetime", "lpep_dropoff_datetime", "dropoff_datetime")
 
@@ -212,6 +215,17 @@ def _not_a_number(piece: Piece) -> pa.Table:
     return _with_last(piece, _AMOUNTS, "nan")
 
 
+def _many_refunds(piece: Piece) -> pa.Table:
+    place = _find(piece.table, _TOTALS)
+    values = piece.table[place]
+    if pa.types.is_string(values.type):
+        negative = pc.replace_substring_regex(values, "^-?", "-", max_replacements=1)
+    else:
+        negative = pc.negate(pc.abs(values))
+    tenth = pa.array([row % 10 == 0 for row in range(piece.first, piece.first + len(values))])
+    return _with_column(piece.table, place, pc.if_else(tenth, negative, values))
+
+
 def _far_year(piece: Piece) -> pa.Table:
     return _with_last(piece, _DROPOFFS, datetime.datetime(3019, 2, 3, 4, 5, 6))
 
@@ -274,6 +288,7 @@ DEFECTS: Mapping[str, Defect] = {
         rows=_latin1,
     ),
     "not-a-number": Defect("nan in total_amount, or base_passenger_fare, of the last row", rows=_not_a_number),
+    "many-refunds": Defect("total_amount of every tenth row is negative", rows=_many_refunds),
     "far-year": Defect("the last row's drop-off is in the year 3019", rows=_far_year),
     "index-column": Defect(f"a last column {INDEX} with the rows' numbers", _PARQUET, rows=_index_column),
     "zone-aware-times": Defect("times with the zone UTC", _PARQUET, rows=_zone_aware_times),
@@ -284,6 +299,7 @@ DEFECTS: Mapping[str, Defect] = {
         "the month of another dataset: yellow and green, fhv and fhvhv change places",
         order=lambda order: replace(order, dataset=_OTHER_DATASETS[order.dataset]),
     ),
+    "wrong-month": Defect("the rows of the month after", order=lambda order: replace(order, month=order.month.plus(1))),
     "not-gzip": Defect(
         "CSV that is not compressed",
         frozenset({Format.CSV_GZ}),

@@ -26,6 +26,8 @@ from localcloud.source.months import Month
 
 _AMOUNT_LOW, _AMOUNT_HIGH = -30_000, 60_000
 _COMPRESSION_LEVEL = 5
+# As many as the TLC's own files have.
+ROW_GROUP_ROWS = 1 << 20
 # The published CSV files are not all UTF-8: some texts are in Latin-1.
 _LATIN_1 = ("\N{NO-BREAK SPACE}", "\N{LATIN SMALL LETTER E WITH ACUTE}")
 
@@ -53,7 +55,7 @@ def to_table(dataset: str, month: Month, columns: Mapping[str, Ints], file_forma
 
 
 def write(file: BinaryIO, tables: Iterator[pa.Table], file_format: Format) -> None:
-    """Write ``tables`` to ``file``; only a few are in memory at a time."""
+    """Write ``tables`` to ``file``; of text only a few are in memory at a time, of Parquet those of one row group."""
     _WRITERS[file_format](file, tables)
 
 
@@ -76,8 +78,24 @@ def _typed(values: Ints, field: tlc.Field) -> pa.Array:
 
 def _write_parquet(file: BinaryIO, tables: Iterator[pa.Table]) -> None:
     with pq.ParquetWriter(file, next(tables).schema) as writer:
-        for table in tables:
-            writer.write_table(table)  # a row group of its own
+        for group in _row_groups(tables):
+            writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+            del group  # or it would be kept until the next one is complete
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of ``ROW_GROUP_ROWS`` rows; the last one has what is left."""
+    gathered: list[pa.Table] = []
+    for table in tables:
+        gathered.append(table)
+        if sum(map(len, gathered)) >= ROW_GROUP_ROWS:
+            rows = pa.concat_tables(gathered)
+            gathered = [rows.slice(ROW_GROUP_ROWS)]
+            rows = rows.slice(0, ROW_GROUP_ROWS)
+            yield rows
+            del rows
+    if any(map(len, gathered)):
+        yield pa.concat_tables(gathered)
 
 
 # -- text --------------------------------------------------------------------------------------------------------------

@@ -47,10 +47,10 @@ def write_month(dataset: str, month: Month, path: Path, *, rows: int, defects: S
         KeyError: there is no such dataset.
         DefectError: the file cannot have one of the defects.
     """
-    order = change_order(Order(dataset, rows, Format.of(path)), defects)
+    order = change_order(Order(dataset, month, rows, Format.of(path)), defects)
 
     def fill(file: BinaryIO) -> None:
-        tables = _tables(order.dataset, month, order.rows, order.file_format)
+        tables = _tables(order.dataset, order.month, order.rows, order.file_format)
         write(file, change_tables(tables, defects, rows=order.rows), order.file_format)
         change_file(file, defects)
 

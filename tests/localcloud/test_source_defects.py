@@ -164,6 +164,28 @@ def test_value_is_in_the_last_row_of_many_chunks(folder: Folder) -> None:
     assert [row for row, value in enumerate(values) if value == 1.5] == [209_999]
 
 
+@pytest.mark.parametrize("dataset", ["yellow", "green"])
+def test_many_refunds(folder: Folder, dataset: str) -> None:
+    for suffix in CSV_FORMATS:
+        good, bad = folder.lines(dataset, suffix), folder.lines(dataset, suffix, "many-refunds")
+        place = good[0].index(b"total_amount")
+        for row, (line, before) in enumerate(zip(bad[1:], good[1:], strict=True)):
+            total = b"-" + before[place].removeprefix(b"-") if row % 10 == 0 else before[place]
+            assert line == [*before[:place], total, *before[place + 1 :]]
+    good_table, bad_table = folder.table(dataset), folder.table(dataset, "many-refunds")
+    totals = good_table["total_amount"].to_pylist()
+    assert bad_table["total_amount"].to_pylist() == [
+        -abs(total) if row % 10 == 0 else total for row, total in enumerate(totals)
+    ]
+    assert bad_table.drop_columns("total_amount").equals(good_table.drop_columns("total_amount"))
+
+
+def test_many_refunds_are_counted_through_all_chunks(folder: Folder) -> None:
+    path = folder.generate("green", "parquet", "many-refunds", rows=100_055)
+    totals = pq.read_table(path)["total_amount"].to_pylist()
+    assert [row for row in range(99_995, 100_055) if totals[row] < 0][:4] == [100_000, 100_010, 100_020, 100_030]
+
+
 def test_float_integers(folder: Folder) -> None:
     for suffix in CSV_FORMATS:
         good, bad = folder.lines("green", suffix), folder.lines("green", suffix, "float-integers")
@@ -212,6 +234,13 @@ def test_no_rows(folder: Folder, dataset: str) -> None:
 @pytest.mark.parametrize("suffix", ["csv.gz", "parquet"])
 def test_wrong_dataset(folder: Folder, dataset: str, other: str, suffix: str) -> None:
     assert folder.bytes(dataset, suffix, "wrong-dataset") == folder.bytes(other, suffix)
+
+
+@pytest.mark.parametrize("suffix", ["csv.gz", "parquet"])
+def test_wrong_month(folder: Folder, suffix: str) -> None:
+    right = folder.generate("green", suffix, month="2021-01").read_bytes()
+    wrong = folder.generate("green", suffix, "wrong-month", month="2020-12").read_bytes()
+    assert wrong == right
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "csv", "parquet"])
@@ -270,6 +299,7 @@ def test_defect_of_another_format_is_refused(
     [
         ("fhv", "csv.gz", ["not-a-number"], "not-a-number: it has no column total_amount or base_passenger_fare"),
         ("fhvhv", "csv.gz", ["not-a-number"], "not-a-number: it has no column total_amount or base_passenger_fare"),
+        ("fhvhv", "csv.gz", ["many-refunds"], "many-refunds: it has no column total_amount"),
         ("green", "parquet", ["missing-column", "renamed-column"], "renamed-column: it has no column PULocationID"),
         ("green", "parquet", ["index-column", "index-column"], "index-column: it has __index_level_0__ without it"),
         ("green", "csv.gz", ["no-rows", "far-year"], "a file without rows cannot have the defect far-year"),

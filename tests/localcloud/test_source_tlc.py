@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from localcloud.settings import REPOSITORY
+from localcloud.source import formats
 from localcloud.source.datasets import DATASETS
 from localcloud.source.layouts import TLC
 from localcloud.source.months import Month
@@ -79,10 +80,24 @@ def test_rows_are_those_of_the_mirror_over_many_chunks(written) -> None:
     path = written("green", "2021-01", rows=rows)
     text = text_table(written("green", "2021-01", "csv.gz", rows=rows), {"ehail_fee": DOUBLE})
     parquet = pq.read_table(path)
-    assert pq.read_metadata(path).num_row_groups == 3
     assert text.column_names == parquet.column_names
     for name in text.column_names:
         assert parquet[name].cast(text[name].type).equals(text[name]), name
+
+
+def test_row_groups_are_as_large_as_the_tlcs_whatever_is_drawn_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert formats.ROW_GROUP_ROWS == 1_048_576
+    monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 45_000)
+    whole, grouped = tmp_path / "whole.parquet", tmp_path / "grouped.parquet"
+    write_month("green", Month(2021, 1), grouped, rows=100_000)
+    monkeypatch.undo()
+    write_month("green", Month(2021, 1), whole, rows=100_000)
+    for path, expected in ((grouped, [45_000, 45_000, 10_000]), (whole, [100_000])):
+        metadata = pq.read_metadata(path)
+        assert [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)] == expected
+    assert pq.read_table(grouped).equals(pq.read_table(whole))
 
 
 def test_high_volume_has_the_columns_of_the_tlc(written) -> None:
@@ -201,7 +216,7 @@ def test_first_months_and_the_newest_can_be_written(written, dataset: str) -> No
         assert pq.read_metadata(written(dataset, str(month), rows=100)).num_rows == 100
 
 
-def test_memory_does_not_grow_with_the_file(cloud_python: Path, tmp_path: Path) -> None:
+def test_memory_does_not_grow_beyond_that_of_a_row_group(cloud_python: Path, tmp_path: Path) -> None:
     # Through a small process in between: a new process counts the memory of the one that started it as its own.
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
@@ -209,7 +224,7 @@ def test_memory_does_not_grow_with_the_file(cloud_python: Path, tmp_path: Path) 
     )
     generate = [cloud_python, "-m", "localcloud.source", "generate", "fhvhv", "2021-06", tmp_path / "out.parquet"]
     peaks = []
-    for rows in (200_000, 1_000_000):
+    for rows in (1_100_000, 2_200_000):
         command = [cloud_python, "-c", measure, *generate, "--rows", str(rows)]
         done = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True)
         peaks.append(int(done.stdout))
