@@ -5,6 +5,7 @@ After a wanted change: ``python -m tests.dags.regenerate_golden``, then read the
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -52,6 +53,21 @@ def test_another_month_differs_in_the_month_alone(bag, dag_id: str, month: str) 
 def test_another_year_differs_in_the_year_alone(bag) -> None:
     expected = (GOLDEN / f"{ROLLUP}.json").read_text().replace("2021", "2019")
     assert golden_text(render(bag.dags[ROLLUP], partition_key="2019")) == expected
+
+
+@pytest.mark.parametrize("dag_id", [dag_id for dag_id in TRIP_DAG_IDS if "_web_to_" in dag_id])
+def test_the_tlcs_layout_changes_the_sources_file_and_nothing_else(
+    bag, dag_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = dag_id.partition("_")[0]
+    connection = {"conn_type": "http", "host": "https://golden.invalid", "extra": {"layout": "tlc"}}
+    monkeypatch.setitem(DEPLOYMENT, "AIRFLOW_CONN_TAXI_SOURCE", json.dumps(connection))
+    golden = (GOLDEN / f"{dag_id}.json").read_text()
+    stem = f"{dataset}_tripdata_2021-01"
+    expected = golden.replace(f"{dataset}/{stem}.csv.gz", f"trip-data/{stem}.parquet")
+    expected = expected.replace(f"{stem}.csv.gz", f"{stem}.parquet")
+    assert expected != golden
+    assert golden_text(render(bag.dags[dag_id], partition_key="2021-01")) == expected
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
