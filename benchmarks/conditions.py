@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 YELLOW_MONTH = "2021-01"
+FHVHV_MONTH = "2021-01"
 BACKFILL_YEAR = 2020
 
 
@@ -24,6 +25,7 @@ class Conditions:
         to_sql_rows: rows that pandas writes to Postgres; its speed does not depend on their number.
         memory_rows: rows of the months whose conversion is watched for its memory, ascending.
         memory_reference: that of them with which the last one is compared.
+        fhvhv_rows: rows of the month whose tasks are watched for their memory.
         chained_tasks: no-op tasks in a chain; there is a DAG for it in ``benchmarks/dags``.
         backfill_months: how many months are backfilled.
         backfill_rows: rows of each.
@@ -38,6 +40,7 @@ class Conditions:
     to_sql_rows: int
     memory_rows: tuple[int, ...]
     memory_reference: int
+    fhvhv_rows: int
     chained_tasks: int
     backfill_months: int
     backfill_rows: int
@@ -53,6 +56,7 @@ FULL = Conditions(
     to_sql_rows=300_000,
     memory_rows=(100_000, 1_000_000, 5_000_000, 15_000_000),
     memory_reference=1_000_000,
+    fhvhv_rows=10_000_000,
     chained_tasks=10,
     backfill_months=12,
     backfill_rows=100_000,
@@ -70,6 +74,7 @@ QUICK = Conditions(
     to_sql_rows=20_000,
     memory_rows=(100_000, 1_000_000),
     memory_reference=100_000,
+    fhvhv_rows=200_000,
     chained_tasks=3,
     backfill_months=2,
     backfill_rows=20_000,

@@ -57,9 +57,9 @@ class Lab:
         self._cloud: AirflowSettings | None = None
         self._has_tables = False
 
-    def month(self, dataset: str, month: str, rows: int) -> Path:
-        """A synthetic month as csv.gz, generated once."""
-        return self._generated(self.folder / "months" / f"{rows}" / f"{dataset}_tripdata_{month}.csv.gz", rows)
+    def month(self, dataset: str, month: str, rows: int, *, suffix: str = ".csv.gz") -> Path:
+        """A synthetic month as the mirror has it, or with the suffix .parquet as the TLC has it; generated once."""
+        return self._generated(self.folder / "months" / f"{rows}" / f"{dataset}_tripdata_{month}{suffix}", rows)
 
     def source_month(self, dataset: str, month: str, rows: int) -> Path:
         """The same where the stack's source server serves it."""
@@ -132,7 +132,7 @@ class Lab:
 
     def _generated(self, path: Path, rows: int) -> Path:
         if not path.exists():
-            dataset, _, month = path.name.removesuffix(".csv.gz").partition("_tripdata_")
+            dataset, _, month = path.name.partition(".")[0].partition("_tripdata_")
             generate = [str(CLOUD_PYTHON), "-m", "localcloud.source", "generate"]
             command([*generate, dataset, month, str(path), "--rows", str(rows)])
         return path

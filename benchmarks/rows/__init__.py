@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import Benchmark
-from benchmarks.rows import conversion, loading, month, overhead, parsing
+from benchmarks.rows import conversion, loading, memory, month, overhead, parsing
 
 BENCHMARKS: Sequence[Benchmark] = (
     conversion.CSV_TO_PARQUET,
@@ -13,6 +13,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     parsing.DAG_PARSE,
     loading.PARQUET_TO_POSTGRES,
     loading.PARQUET_TO_BIGQUERY,
+    memory.TASK_MEMORY_FHVHV,
     month.MONTH_END_TO_END,
     overhead.START_UP,
     overhead.TASK_OVERHEAD,

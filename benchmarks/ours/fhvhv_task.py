@@ -1,0 +1,68 @@
+"""Do the work of one task for an fhvhv month: python -m benchmarks.ours.fhvhv_task worker TASK SOURCE [TARGET]
+
+The word ``worker`` among the arguments makes ``airflow_local_settings`` import what a worker of Airflow has imported,
+so that the process is as large as a task's before it does anything.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import airflow_local_settings  # noqa: F401 # see above
+import pyarrow.parquet as pq
+from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+from benchmarks.clock import clock, report
+from benchmarks.conditions import FHVHV_MONTH
+from localcloud.settings import REPOSITORY, Settings
+from nyc_taxi.datasets import FHVHV
+from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
+from nyc_taxi.operators.to_parquet import ToParquetOperator
+from nyc_taxi.schema import postgres_type
+
+TABLE = "staging.fhvhv_task"
+BLOB = "benchmarks/fhvhv.parquet"
+
+
+def to_parquet(source: str, target: str) -> int:
+    """The task ``to_parquet``; returns the number of rows."""
+    operator = ToParquetOperator(task_id="to_parquet", src=source, dst=target, dataset="fhvhv", month=FHVHV_MONTH)
+    return operator.execute({})
+
+
+def load_staging(source: str) -> int:
+    """The task ``load_staging`` of Postgres; returns the number of rows. Nothing of them is left."""
+    hook = PostgresHook("ny_taxi")
+    columns = ", ".join(f'"{column.name}" {postgres_type(column)}' for column in FHVHV.columns)
+    hook.run(["CREATE SCHEMA IF NOT EXISTS staging", f"DROP TABLE IF EXISTS {TABLE}"])
+    create = f"CREATE TABLE {TABLE} ({columns})"
+    ParquetToPostgresOperator(task_id="load_staging", src=source, table=TABLE, create_sql=create).execute({})
+    rows = hook.get_first(f"SELECT count(*) FROM {TABLE}")[0]
+    hook.run(f"DROP TABLE {TABLE}")
+    return int(rows)
+
+
+def local_to_gcs(source: str) -> int:
+    """The task ``local_to_gcs``, in the chunks that its DAG says; returns the number of rows of the file."""
+    chunk_size = runpy.run_path(str(REPOSITORY / "dags" / "web_to_gcs.py"))["UPLOAD_CHUNK_BYTES"]
+    LocalFilesystemToGCSOperator(
+        task_id="local_to_gcs",
+        src=source,
+        bucket=Settings.from_env().lake_bucket,
+        dst=BLOB,
+        chunk_size=chunk_size,
+    ).execute({})
+    return pq.ParquetFile(Path(source)).metadata.num_rows
+
+
+TASKS: Mapping[str, Callable[..., int]] = {task.__name__: task for task in (to_parquet, load_staging, local_to_gcs)}
+
+if __name__ == "__main__":
+    _, _, task, *arguments = sys.argv
+    with clock() as figures:
+        figures["rows"] = TASKS[task](*arguments)
+    report(figures)

@@ -1,0 +1,57 @@
+"""How much memory the tasks need that hold data, for the longest months that there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.conditions import FHVHV_MONTH
+from benchmarks.lab import Lab, cloud_environment
+from benchmarks.measure import Run, require_rows, run_program
+from benchmarks.results import Benchmark, Measured, peak_at_most
+from localcloud.settings import REPOSITORY
+
+PROGRAM = "benchmarks.ours.fhvhv_task"
+
+
+def _task_memory_fhvhv(lab: Lab) -> Measured:
+    """Each task once: the peak hardly differs from run to run."""
+    rows = lab.conditions.fhvhv_rows
+    of_csv, of_parquet = lab.folder / "fhvhv_of_csv.parquet", lab.folder / "fhvhv_of_parquet.parquet"
+    csv, parquet = (lab.month("fhvhv", FHVHV_MONTH, rows, suffix=suffix) for suffix in (".csv.gz", ".parquet"))
+    try:
+        runs = {
+            "to_parquet of csv.gz": _run(lab, "to_parquet", csv, of_csv),
+            "to_parquet of the TLC's Parquet": _run(lab, "to_parquet", parquet, of_parquet),
+            "load_staging in Postgres": _run(lab, "load_staging", of_parquet),
+            "local_to_gcs": _run(lab, "local_to_gcs", of_parquet),
+        }
+    finally:
+        for path in (csv, parquet, of_csv, of_parquet):  # no other benchmark needs them, and they are large
+            path.unlink(missing_ok=True)
+    require_rows(list(runs.values()), rows)
+    peaks = {task: run.peak_mb for task, run in runs.items()}
+    largest = max(peaks, key=lambda task: peaks[task])
+    return Measured(
+        ours=[peaks[largest]],
+        peak_mb=peaks[largest],
+        note=f"{rows:,} rows; the largest is {largest}",
+        more={"peak_mb_by_task": peaks},
+    )
+
+
+def _run(lab: Lab, task: str, *paths: Path) -> Run:
+    """Do a task's work in a process that is as a worker's, with the stack's connections."""
+    settings = lab.cloud()
+    path = {"PYTHONPATH": f"{REPOSITORY / 'plugins'}:{REPOSITORY / 'config'}"}
+    env = {**settings.environment(), **cloud_environment(settings), **path}
+    return run_program(PROGRAM, "worker", task, *paths, env=env)
+
+
+TASK_MEMORY_FHVHV = Benchmark(
+    name="task_memory_fhvhv",
+    title="Peak memory of the largest task for a long fhvhv month",
+    against="no baseline: it is a limit",
+    unit="MB",
+    run=_task_memory_fhvhv,
+    targets=[peak_at_most(400)],
+)
