@@ -2,13 +2,88 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
 
 T = TypeVar("T")
+
+# Each line is the arguments of one call of the Airflow CLI, and variables for it alone.
+_CALLS = """
+import json, os, sys
+from airflow.cli import cli_parser
+
+parser = cli_parser.get_parser()
+own = dict(os.environ)
+for line in sys.stdin:
+    words, variables = json.loads(line)
+    arguments = parser.parse_args(words)
+    os.environ |= variables
+    try:
+        arguments.func(arguments)
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    finally:
+        os.environ.clear()
+        os.environ |= own
+    print("\\nended", json.dumps(code), flush=True)
+"""
+
+
+class AirflowCli:
+    """The Airflow CLI, in one process for many calls: importing Airflow takes longer than most of them.
+
+    Args:
+        settings: of the stack, which may run without Airflow.
+    """
+
+    def __init__(self, settings: AirflowSettings) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 # closed with the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _CALLS],
+            env={**os.environ, **settings.environment()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def __enter__(self) -> AirflowCli:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def call(self, *words: str, **variables: str) -> tuple[object, str]:
+        """Make one call, with variables of the environment for it alone: how it ended, and what it printed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps([words, variables]) + "\n")
+        self._process.stdin.flush()
+        printed = []
+        for line in self._process.stdout:
+            if line.startswith("ended "):
+                return json.loads(line.removeprefix("ended ")), "".join(printed)
+            printed.append(line)
+        self._errors.seek(0)
+        raise AssertionError(f"airflow {' '.join(words)}: {''.join(printed)[-3000:]}{self._errors.read()[-3000:]}")
+
+    def must(self, *words: str, **variables: str) -> str:
+        """Make one call that succeeds; returns what it printed."""
+        code, printed = self.call(*words, **variables)
+        assert code == 0, (words, code, printed[-3000:])
+        return printed
 
 
 def line(dataset: str, month: str, rows: int) -> str:
@@ -43,6 +118,11 @@ def warehouse_runs(api: AirflowApi, months: Mapping[str, str]) -> dict[str, set[
         dataset: {run["dag_run_id"] for run in api.runs(f"{dataset}_gcs_to_bigquery") if run["partition_key"] == month}
         for dataset, month in months.items()
     }
+
+
+def runs_of(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]:
+    """The DAG's runs that have the month as their partition key, newest first."""
+    return [run for run in api.runs(dag_id) if run["partition_key"] == month]
 
 
 def await_warehouse(api: AirflowApi, months: Mapping[str, str], seen: dict[str, set[str]]) -> None:

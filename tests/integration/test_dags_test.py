@@ -2,52 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from google.cloud import bigquery
 
 from localairflow import reconcile
 from localairflow.environment import AirflowSettings
 from localairflow.reconcile import Content
+from localairflow.stack import migrate
 from localcloud.processes import answers
 from localcloud.source.months import Month as SourceMonth
 from localcloud.source.synthetic import write_month
-from nyc_taxi.datasets import DATASETS, GREEN, TRIP_DATASETS, Dataset, TripDataset
+from nyc_taxi.datasets import DATASETS, FHV, GREEN, TRIP_DATASETS, YELLOW, Dataset, TripDataset
 from nyc_taxi.months import Month
+from nyc_taxi.schema import arrow_schema
 from tests.integration.conftest import PORTS, REPOSITORY, free_port
-from tests.integration.support import await_, line
+from tests.integration.support import AirflowCli, await_, line
 
 ROWS = 3000
 MONTH = Month(2021, 3)
 DATE = "2021-03-15"
-CONF = json.dumps({"month": str(MONTH)})
-FORCED = json.dumps({"month": str(MONTH), "force": True})
-
-# Each line is the arguments of one call of the Airflow CLI. Importing Airflow takes longer than a run does, so that one
-# process makes them all; it goes on after a run that fails, and tells how each ended.
-_COMMANDS = """
-import json, sys
-from airflow.cli import cli_parser
-
-parser = cli_parser.get_parser()
-for line in sys.stdin:
-    arguments = parser.parse_args(json.loads(line))
-    try:
-        arguments.func(arguments)
-        code = 0
-    except SystemExit as end:
-        code = end.code
-    print("\\nended", json.dumps(code), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +59,26 @@ def _bin_airflow(*arguments: str) -> None:
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
-def _dags_test(settings: AirflowSettings, *runs: list[str], **environment: str) -> list[tuple[object, str]]:
-    """Make the runs by ``airflow dags test``; how each ended, and what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", _COMMANDS],
-        env={**os.environ, **settings.environment(), **environment},
-        input="".join(json.dumps(["dags", "test", *run]) + "\n" for run in runs),
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    outputs = done.stdout.split("\nended ")
-    ended = [(json.loads(rest.partition("\n")[0]), before) for before, rest in pairwise(outputs)]
-    assert len(ended) == len(runs), done.stdout[-3000:] + done.stderr[-3000:]
-    return ended
+@pytest.fixture(scope="module")
+def cli(cloud: AirflowSettings) -> Iterator[AirflowCli]:
+    """The Airflow CLI on that cloud."""
+    migrate(cloud)
+    with AirflowCli(cloud) as cli:
+        yield cli
+
+
+def _must_run(cli: AirflowCli, runs: Iterable[list[str]], **variables: str) -> list[str]:
+    """Make the runs by ``airflow dags test``, one after another; what each printed."""
+    return [cli.must("dags", "test", *run, **variables) for run in runs]
+
+
+def _source(url: str, **extra: str) -> dict[str, str]:
+    """The variable that makes the server at ``url`` the source."""
+    return {"AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": url, "extra": extra})}
+
+
+def _conf(month: object, **more: object) -> str:
+    return json.dumps({"month": str(month), **more})
 
 
 def _flows(dataset: Dataset, *how: str) -> list[list[str]]:
@@ -97,14 +90,12 @@ def _contents(settings: AirflowSettings) -> dict[str, dict[str, Content]]:
 
 
 @pytest.fixture(scope="module")
-def by_date(cloud: AirflowSettings) -> dict[str, dict[str, Content]]:
+def by_date(cloud: AirflowSettings, cli: AirflowCli) -> dict[str, dict[str, Content]]:
     """The month of every dataset, by ``dags test <dag> <date>``; and what it left."""
     _bin_airflow("dags", "test", "green_web_to_gcs", DATE)
     green = DATASETS["green"]
     others = [dataset for dataset in DATASETS.values() if dataset is not green]
-    runs = [*_flows(green, DATE)[1:], *(run for dataset in others for run in _flows(dataset, DATE))]
-    for run, (code, output) in zip(runs, _dags_test(cloud, *runs), strict=True):
-        assert code == 0, (run, output[-3000:])
+    _must_run(cli, [*_flows(green, DATE)[1:], *(run for dataset in others for run in _flows(dataset, DATE))])
     return _contents(cloud)
 
 
@@ -116,29 +107,37 @@ def test_a_date_takes_its_month_to_every_store(cloud: AirflowSettings, by_date: 
     assert {store: content.rows for store, content in zones.items()} == {"lake": 265, "bigquery": 265, "postgres": 265}
 
 
-def test_the_parameter_leaves_the_same_content(cloud: AirflowSettings, by_date: dict[str, dict[str, Content]]) -> None:
-    _bin_airflow("dags", "test", "green_web_to_gcs", "-c", FORCED)
-    runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", FORCED)]
+def test_the_parameter_leaves_the_same_content(
+    cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]]
+) -> None:
+    runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", _conf(MONTH, force=True))]
     # The warehouse's DAG has no parameter force: it loads whatever it is asked for.
-    runs = [[run[0], "-c", CONF] if run[0].endswith("_gcs_to_bigquery") else run for run in runs]
+    runs = [[run[0], "-c", _conf(MONTH)] if run[0].endswith("_gcs_to_bigquery") else run for run in runs]
 
-    for run, (code, output) in zip(runs, _dags_test(cloud, *runs), strict=True):
-        assert code == 0, (run, output[-3000:])
+    _must_run(cli, runs)
     assert _contents(cloud) == by_date
 
 
 def test_the_tlcs_parquet_lands_on_the_same_rows(
-    cloud: AirflowSettings, by_date: dict[str, dict[str, Content]]
+    cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]]
 ) -> None:
     before = {dataset.name: _rows_of_both_layouts(cloud, dataset) for dataset in TRIP_DATASETS}
-    source = json.dumps({"conn_type": "http", "host": cloud.source_base_url, "extra": {"layout": "tlc"}})
-    runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", CONF)]
 
-    for run, (code, output) in zip(runs, _dags_test(cloud, *runs, AIRFLOW_CONN_TAXI_SOURCE=source), strict=True):
-        assert code == 0, (run, output[-3000:])
+    runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", _conf(MONTH))]
+    _must_run(cli, runs, **_source(cloud.source_base_url, layout="tlc"))
     for dataset in TRIP_DATASETS:
         assert _rows_of_both_layouts(cloud, dataset) == before[dataset.name]
         assert {content.rows for content in reconcile.contents(cloud, dataset.file(MONTH)).values()} == {ROWS}
+
+
+def test_no_date_is_too_early_but_for_the_source(cloud: AirflowSettings, cli: AirflowCli) -> None:
+    tlc = _source(cloud.source_base_url, layout="tlc")
+    cli.must("dags", "test", "yellow_web_to_gcs", "2015-06-15", **tlc)
+    code, output = cli.call("dags", "test", "green_web_to_gcs", "2018-12-15")
+
+    assert reconcile.count_lake(cloud, YELLOW.file(Month(2015, 6))) == ROWS
+    assert code != 0
+    assert "green begins with 2019-01; there is no 2018-12" in output
 
 
 def _rows_of_both_layouts(settings: AirflowSettings, dataset: TripDataset) -> list[tuple[object, ...]]:
@@ -169,13 +168,11 @@ def _served(folder: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(("dataset", "month", "rows"), [("green", "2021-01", 76_518), ("yellow", "2020-01", 10_000)])
 def test_a_real_month_agrees_in_every_store(
-    cloud: AirflowSettings, tlc_data: Path, dataset: str, month: str, rows: int
+    cloud: AirflowSettings, cli: AirflowCli, tlc_data: Path, dataset: str, month: str, rows: int
 ) -> None:
     with _served(tlc_data) as url:
         settings = replace(cloud, cloud=replace(cloud.cloud, source=url))
-        by_date = _flows(DATASETS[dataset], f"{month}-15")
-        for run, (code, output) in zip(by_date, _dags_test(settings, *by_date), strict=True):
-            assert code == 0, (run, output[-3000:])
+        _must_run(cli, _flows(DATASETS[dataset], f"{month}-15"), **_source(url))
         counts = reconcile.count(settings, DATASETS[dataset].file(Month.parse(month)))  # type: ignore[attr-defined]
     assert counts.line(dataset, month) == line(dataset, month, rows)
 
@@ -196,7 +193,7 @@ LAYOUTS = {"mirror": ("green", ".csv.gz"), "tlc": ("trip-data", ".parquet")}
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_defect_fails_with_its_reason_and_leaves_what_was_there(
-    cloud: AirflowSettings, by_date: dict[str, dict[str, Content]], tmp_path: Path, layout: str
+    cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]], tmp_path: Path, layout: str
 ) -> None:
     before = _contents(cloud)
     folder, suffix = LAYOUTS[layout]
@@ -204,11 +201,12 @@ def test_a_defect_fails_with_its_reason_and_leaves_what_was_there(
     for defect, month in months.items():
         target = tmp_path / folder / f"green_tripdata_{month}{suffix}"
         write_month("green", SourceMonth.parse(str(month)), target, rows=500, defects=[defect])
-    runs = [["green_web_to_gcs", "-c", json.dumps({"month": str(month)})] for month in months.values()]
 
     with _served(tmp_path) as url:
-        source = json.dumps({"conn_type": "http", "host": url, "extra": {"layout": layout}})
-        ended = _dags_test(cloud, *runs, AIRFLOW_CONN_TAXI_SOURCE=source)
+        source = _source(url, layout=layout)
+        ended = [
+            cli.call("dags", "test", "green_web_to_gcs", "-c", _conf(month), **source) for month in months.values()
+        ]
 
     for (defect, message), (code, output) in zip(DEFECTS.items(), ended, strict=True):
         assert code != 0, defect
@@ -218,18 +216,139 @@ def test_a_defect_fails_with_its_reason_and_leaves_what_was_there(
     assert _contents(cloud) == before
 
 
-def test_an_unknown_column_can_be_accepted(
-    cloud: AirflowSettings, by_date: dict[str, dict[str, Content]], tmp_path: Path
-) -> None:
-    target = tmp_path / "green" / "green_tripdata_2020-12.csv.gz"
-    write_month("green", SourceMonth.parse("2020-12"), target, rows=500, defects=["unknown-column"])
+def test_an_unknown_column_can_be_accepted(cloud: AirflowSettings, cli: AirflowCli, tmp_path: Path) -> None:
+    month = _written(tmp_path, "2020-12", "unknown-column")
     with _served(tmp_path) as url:
-        ((code, output),) = _dags_test(
-            cloud,
-            ["green_web_to_postgres", "-c", '{"month": "2020-12"}'],
-            AIRFLOW_CONN_TAXI_SOURCE=json.dumps({"conn_type": "http", "host": url}),
-            AIRFLOW_VAR_UNKNOWN_COLUMNS="ignore",
-        )
-    assert code == 0, output[-3000:]
-    assert reconcile.count_postgres(cloud, DATASETS["green"].file(Month(2020, 12))) == 500  # type: ignore[attr-defined]
+        run = ["green_web_to_postgres", "-c", _conf(month)]
+        (output,) = _must_run(cli, [run], **_source(url), AIRFLOW_VAR_UNKNOWN_COLUMNS="ignore")
+    assert reconcile.count_postgres(cloud, GREEN.file(month)) == 500
     assert "unknown_fee" in output
+
+
+def _written(folder: Path, month: str, defect: str) -> Month:
+    """A month of green with the defect, in a folder that can be served."""
+    target = folder / "green" / f"green_tripdata_{month}.csv.gz"
+    write_month("green", SourceMonth.parse(month), target, rows=500, defects=[defect])
+    return Month.parse(month)
+
+
+# Checks, on real databases
+
+CHECKED_DAGS = ("green_gcs_to_bigquery", "green_web_to_postgres")
+CHECKED_MONTH = "2020-10"
+
+
+def _states(settings: AirflowSettings, dag_id: str) -> dict[str, str]:
+    """The states of the tasks of the DAG's newest run."""
+    query = """
+        SELECT task_id, state FROM task_instance
+        WHERE (dag_id, run_id) = (SELECT dag_id, run_id FROM dag_run WHERE dag_id = %s ORDER BY id DESC LIMIT 1)
+    """
+    with psycopg.connect(settings.cloud.postgres_url("airflow")) as connection:
+        return dict(connection.execute(query, [dag_id]).fetchall())
+
+
+def _staged(settings: AirflowSettings) -> list[str]:
+    """What lies in staging, in both databases."""
+    tables = [table.table_id for table in reconcile.bigquery_client(settings).list_tables("trips_staging")]
+    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+        return tables + connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'").fetchall()
+
+
+@pytest.fixture(scope="module")
+def refunds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folder of a source whose month has too many refunds, and the variable that makes it the source."""
+    folder = tmp_path_factory.mktemp("refunds")
+    _written(folder, CHECKED_MONTH, "many-refunds")
+    with _served(folder) as url:
+        yield folder, _source(url)
+
+
+@pytest.fixture(scope="module")
+def refunded(cli: AirflowCli, refunds: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """The month, taken to every store; what each run printed, by DAG."""
+    runs = _flows(GREEN, "-c", _conf(CHECKED_MONTH))
+    return {run[0]: output for run, output in zip(runs, _must_run(cli, runs, **refunds[1]), strict=True)}
+
+
+def test_a_check_that_warns_stops_nothing_and_says_its_name(cloud: AirflowSettings, refunded: dict[str, str]) -> None:
+    contents = reconcile.contents(cloud, GREEN.file(Month.parse(CHECKED_MONTH)))
+    assert {store: content.rows for store, content in contents.items()} == dict.fromkeys(contents, 500)
+    for dag_id in CHECKED_DAGS:
+        assert "a check that stops nothing does not hold: has_few_refunds" in refunded[dag_id]
+        states = _states(cloud, dag_id)
+        assert states.pop("check_warnings") == "skipped"
+        assert set(states.values()) == {"success"}
+    assert _staged(cloud) == []
+
+
+def test_a_check_that_fails_keeps_what_was_published(
+    cloud: AirflowSettings, cli: AirflowCli, refunds: tuple[Path, dict[str, str]], refunded: dict[str, str]
+) -> None:
+    folder, source = refunds
+    file = GREEN.file(_written(folder, CHECKED_MONTH, "wrong-month"))
+    before = reconcile.contents(cloud, file)
+
+    cli.must("dags", "test", "green_web_to_gcs", "-c", _conf(CHECKED_MONTH), **source)
+    ended = {dag_id: cli.call("dags", "test", dag_id, "-c", _conf(CHECKED_MONTH), **source) for dag_id in CHECKED_DAGS}
+
+    for dag_id, (code, output) in ended.items():
+        assert code != 0
+        assert re.search(r"has_most_pickups_in_its_month +fail +0 +NO ", output), output[-3000:]
+        states = _states(cloud, dag_id)
+        assert (states["check_table"], states["publish"], states["drop_staging"]) == (
+            *("failed", "upstream_failed", "success"),
+        )
+    after = reconcile.contents(cloud, file)
+    assert after.pop("lake") != before.pop("lake")  # the lake has what the source has
+    assert after == before
+    assert _staged(cloud) == []
+
+
+# The yearly rollup of several datasets
+
+
+def _append_year(settings: AirflowSettings, dataset: TripDataset, months: Iterable[Month]) -> None:
+    """Load a few trips of each month into the warehouse, without any DAG."""
+    rows = [
+        {dataset.pickup_zone_column: zone, "source_month": month.first_day, "source_file": "a.csv.gz"}
+        for month in months
+        for zone in (None, 7, *range(1, month.month + 1))
+    ]
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(dataset)), content)
+    blob = reconcile.storage_client(settings).bucket(settings.cloud.lake_bucket).blob(f"rollup/{dataset.name}.parquet")
+    blob.upload_from_string(content.getvalue())
+    config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
+    uri = f"gs://{blob.bucket.name}/{blob.name}"
+    reconcile.bigquery_client(settings).load_table_from_uri(uri, f"trips.{dataset.name}", job_config=config).result()
+
+
+def _counted(settings: AirflowSettings, query: str) -> list[tuple[object, ...]]:
+    return [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
+
+
+def test_the_rollup_has_every_dataset_whose_year_is_whole_up_to_the_sources_last_month(
+    cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]]
+) -> None:
+    months = [Month(2021, number) for number in range(1, 8)]
+    for dataset in (GREEN, FHV):
+        _append_year(cloud, dataset, months)
+    source = _source(cloud.source_base_url, last_month="2021-07")
+
+    cli.must("dags", "test", "trips_yearly_rollup", "-c", '{"year": "2021"}', **source)
+
+    expected = [
+        (dataset.name, *row)
+        for dataset in (GREEN, FHV)
+        for row in _counted(
+            cloud,
+            f"SELECT source_month, {dataset.pickup_zone_column}, COUNT(*) FROM trips.{dataset.name}"
+            " WHERE source_month BETWEEN '2021-01-01' AND '2021-12-31' GROUP BY 1, 2",
+        )
+    ]
+    assert {(dataset, month.month) for dataset, month, *_ in expected} >= {
+        (name, month.month) for name in ("green", "fhv") for month in months
+    }
+    rollup = _counted(cloud, "SELECT dataset, month, zone, trips FROM trips.yearly_rollup WHERE month >= '2021-01-01'")
+    assert Counter(rollup) == Counter(expected)
