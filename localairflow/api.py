@@ -65,9 +65,9 @@ class AirflowApi:
             for dag_id in changed:
                 self.set_paused(dag_id, not paused)
 
-    def trigger(self, dag_id: str, conf: dict[str, Any]) -> str:
-        """Start a run by hand; returns its id."""
-        body = {"logical_date": None, "conf": conf}
+    def trigger(self, dag_id: str, conf: dict[str, Any], **fields: Any) -> str:
+        """Start a run by hand; ``fields`` are further ones of the request, such as a partition key. Returns its id."""
+        body = {"logical_date": None, "conf": conf, **fields}
         return self._json(self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"]
 
     def backfill(
@@ -88,6 +88,15 @@ class AirflowApi:
         """Whether Airflow holds a backfill of the DAG for running; it does up to half a minute after its last run."""
         answer = self._http.get("/api/v2/backfills", params={"dag_id": dag_id})
         return any(backfill["completed_at"] is None for backfill in self._json(answer)["backfills"])
+
+    def close_backfills(self, dag_id: str) -> None:
+        """End the DAG's backfills, so that it can have another one now; runs that have not begun fail."""
+        answer = self._http.get("/api/v2/backfills", params={"dag_id": dag_id})
+        for backfill in self._json(answer)["backfills"]:
+            if backfill["completed_at"] is None:
+                answer = self._http.put(f"/api/v2/backfills/{backfill['id']}/cancel")
+                if answer.status_code != 409:  # it has ended meanwhile
+                    self._json(answer)
 
     def fail(self, dag_id: str, run_id: str) -> None:
         """End a run: it and its tasks are marked as failed."""

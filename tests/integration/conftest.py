@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
@@ -17,8 +17,11 @@ import pytest
 
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
+from localcloud.source.layouts import MIRROR
+from localcloud.source.layouts import Layout as SourceLayout
 from localcloud.source.months import Month as SourceMonth
 from localcloud.source.synthetic import write_month
+from tests.integration.support import AirflowCli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
@@ -54,14 +57,12 @@ def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def publish(source_dir: Path, dataset: str, month: str) -> None:
+def publish(
+    source_dir: Path, dataset: str, month: str, *, layout: SourceLayout = MIRROR, defects: Sequence[str] = ()
+) -> None:
     """Put a synthetic month into the source; it appears whole."""
-    write_month(
-        dataset,
-        SourceMonth.parse(month),
-        source_dir / dataset / f"{dataset}_tripdata_{month}.csv.gz",
-        rows=SYNTHETIC_ROWS,
-    )
+    path = source_dir / layout.file(dataset, month)
+    write_month(dataset, SourceMonth.parse(month), path, rows=SYNTHETIC_ROWS, defects=defects)
 
 
 def _write_broken_months(folder: Path) -> None:
@@ -126,6 +127,13 @@ def api(stack: AirflowSettings) -> Iterator[AirflowApi]:
     """A client of the stack's API."""
     with AirflowApi(stack) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
+    """The Airflow CLI on the stack."""
+    with AirflowCli(stack) as cli:
+        yield cli
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:

@@ -6,26 +6,30 @@ The file's name puts it before the other modules that use the stack: its DAGs' f
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from localairflow import reconcile
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
 from localairflow.reconcile import Content
-from nyc_taxi.datasets import TRIP_DATASETS
+from nyc_taxi.datasets import TRIP_DATASETS, PublishedFile
 from nyc_taxi.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
 from tests.integration.support import (
+    AirflowCli,
     await_,
     await_warehouse,
     end,
     line,
     run_months,
+    runs_of,
     task_states,
     trigger_both,
     warehouse_runs,
@@ -38,7 +42,7 @@ MONTHS = {**SYNTHETIC, **({"yellow": "2020-04", "green": "2021-02"} if os.enviro
 REAL_ROWS = {("yellow", "2020-04"): 10_000, ("green", "2021-02"): 64_572}
 ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, month in MONTHS.items()}
 FLOWS = ("web_to_gcs", "web_to_postgres")
-NEVER_PUBLISHED = "green"
+TOO_LATE = "green"
 
 
 def _newest_month() -> str:
@@ -77,7 +81,7 @@ def test_scheduled_runs_wait_for_publication_without_a_slot(
         return all(state["wait_for_publication"] == "deferred" for state in states)
 
     await_(all_wait, "every run waits in the triggerer")
-    published = {dataset: month for dataset in DATASETS if dataset != NEVER_PUBLISHED}
+    published = {dataset: month for dataset in DATASETS if dataset != TOO_LATE}
     seen = warehouse_runs(api, published)
     for dataset in published:
         publish(source_dir, dataset, month)
@@ -90,6 +94,14 @@ def test_scheduled_runs_wait_for_publication_without_a_slot(
     await_warehouse(api, published, seen)
     for dataset in published:
         assert _reconciled(stack, dataset, month) == line(dataset, month, SYNTHETIC_ROWS)
+
+
+@pytest.fixture(scope="module")
+def by_clock(stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]) -> dict[str, Content]:
+    """What the clock's runs of fhvhv left."""
+    for flow in FLOWS:
+        assert end(api, f"fhvhv_{flow}", scheduled[f"fhvhv_{flow}"]) == "success"
+    return _contents_of(stack, "fhvhv", _newest_month())
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +134,51 @@ def test_what_is_unchanged_is_skipped_with_its_reason(
     assert _contents(stack) == by_hand
 
 
-def test_a_second_run_by_hand_leaves_the_same_content(
-    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
-) -> None:
-    run_months(api, MONTHS, force=True)
+def _start_again(api: AirflowApi, cli: AirflowCli, dataset: str, dag_id: str) -> str:
+    """Start the dataset's month by force, each dataset in another way; returns the run's id."""
+    month = MONTHS[dataset]
+    conf = {"month": month, "force": True}
+    if dataset == "yellow":  # the parameter wins over the date
+        return api.trigger(dag_id, conf, logical_date="2018-03-05T06:07:08Z")
+    if dataset == "green":
+        return api.trigger(dag_id, {"force": True}, partition_key=month)
+    if dataset == "fhv":
+        cli.must("dags", "trigger", dag_id, "--conf", json.dumps(conf), "--run-id", "by_command")
+        return "by_command"
+    return api.trigger(dag_id, conf)
 
+
+def test_another_run_started_in_any_way_leaves_the_same_content(
+    stack: AirflowSettings,
+    api: AirflowApi,
+    stack_cli: AirflowCli,
+    by_hand: dict[str, dict[str, Content]],
+    by_clock: dict[str, Content],
+) -> None:
+    scheduled_month = {"fhvhv": _newest_month()}
+    seen, seen_of_clock = warehouse_runs(api, MONTHS), warehouse_runs(api, scheduled_month)
+    dag_ids = [(dataset, f"{dataset}_{flow}") for dataset in MONTHS for flow in FLOWS]
+    started = [(dag_id, _start_again(api, stack_cli, dataset, dag_id)) for dataset, dag_id in dag_ids]
+    started += trigger_both(api, *next(iter(scheduled_month.items())), force=True).items()
+
+    for run in started:
+        assert end(api, *run) == "success", run
+    await_warehouse(api, MONTHS, seen)
+    await_warehouse(api, scheduled_month, seen_of_clock)
     assert _contents(stack) == by_hand
+    assert _contents_of(stack, "fhvhv", _newest_month()) == by_clock
+
+
+def test_dags_test_beside_the_scheduler_leaves_the_same_content(
+    stack: AirflowSettings, by_clock: dict[str, Content]
+) -> None:
+    month = _newest_month()
+    with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as connection:
+        connection.execute(f"DROP TABLE fhvhv_trips_{month.replace('-', '_')}")  # type: ignore[call-overload]
+
+    _airflow("dags", "test", "fhvhv_web_to_postgres", f"{month}-15", "-c", '{"force": true}')
+
+    assert _contents_of(stack, "fhvhv", month) == by_clock
 
 
 def test_a_backfill_leaves_the_same_content(
@@ -136,7 +187,13 @@ def test_a_backfill_leaves_the_same_content(
     seen = warehouse_runs(api, MONTHS)
     for dataset, month in MONTHS.items():
         for flow in FLOWS:
-            api.backfill(f"{dataset}_{flow}", f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
+            # That of green has a run with its key already.
+            api.backfill(
+                *(f"{dataset}_{flow}", f"{month}-01", f"{month}-28"),
+                conf={"force": True},
+                reprocess="completed",
+                parallel=2,
+            )
 
     for dataset in DATASETS:
         for flow in FLOWS:
@@ -146,31 +203,12 @@ def test_a_backfill_leaves_the_same_content(
     assert _contents(stack) == by_hand
 
 
-def test_a_backfill_that_reprocesses_leaves_the_same_content(
-    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
-) -> None:
-    dag_id, month = "yellow_web_to_postgres", MONTHS["yellow"]
-    dates = ["--from-date", f"{month}-01", "--to-date", f"{month}-28", "--reprocess-behavior", "completed"]
-    (before,) = _backfills(api, dag_id, month)
-    _await_no_backfill(api, dag_id)
-
-    _airflow(stack, "backfill", "create", "--dag-id", dag_id, *dates, "--dag-run-conf", '{"force": true}')
-
-    # Airflow keeps the run that was completed, and makes another one of the same key.
-    new = await_(
-        lambda: [run for run in _backfills(api, dag_id, month) if run["dag_run_id"] != before["dag_run_id"]],
-        "the backfill makes another run",
-    )
-    assert [end(api, dag_id, run["dag_run_id"]) for run in new] == ["success"]
-    assert _contents(stack) == by_hand
-
-
 def test_a_backfill_that_does_not_reprocess_makes_no_run_of_a_month_that_has_one(
     stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
 ) -> None:
     dag_id, month = "fhv_web_to_postgres", MONTHS["fhv"]
     before = api.runs(dag_id)
-    _await_no_backfill(api, dag_id)
+    api.close_backfills(dag_id)
 
     api.backfill(dag_id, f"{month}-01", f"{month}-28", conf={"force": True}, parallel=2)
 
@@ -178,43 +216,62 @@ def test_a_backfill_that_does_not_reprocess_makes_no_run_of_a_month_that_has_one
 
 
 def test_a_cleared_partition_key_leaves_the_same_content(
-    stack: AirflowSettings, api: AirflowApi, by_hand: dict[str, dict[str, Content]]
+    stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, by_hand: dict[str, dict[str, Content]]
 ) -> None:
     dag_id = "fhv_web_to_postgres"
     ((run_id, _),) = _backfilled(api, "fhv", "web_to_postgres")
     first = {task["task_id"]: task["start_date"] for task in api.tasks(dag_id, run_id)}
 
-    _airflow(stack, "dags", "clear", dag_id, "--partition-key", MONTHS["fhv"], "--yes")
+    stack_cli.must("dags", "clear", dag_id, "--partition-key", MONTHS["fhv"], "--yes")
 
-    await_(lambda: api.run(dag_id, run_id)["state"] in ("queued", "running") or None, "the run starts again", 20)
-    assert end(api, dag_id, run_id) == "success"
+    _await_cleared(api, dag_id, run_id)
     assert all(task["start_date"] > first[task["task_id"]] for task in api.tasks(dag_id, run_id))
     assert _contents(stack) == by_hand
 
 
-def test_a_backfill_over_months_that_are_not_there_fails_for_each_with_its_reason(api: AirflowApi) -> None:
-    dag_id = "green_web_to_gcs"
-    api.backfill(dag_id, "2020-02-01", "2020-03-31", conf={}, parallel=2)
+def test_a_cleared_key_of_a_run_without_force_is_skipped_as_any_other_start(
+    api: AirflowApi, stack_cli: AirflowCli, scheduled: dict[str, str], by_clock: dict[str, Content]
+) -> None:
+    dag_id, month = "yellow_web_to_gcs", _newest_month()
+    seen = warehouse_runs(api, {"yellow": month})
 
-    def ended() -> list[dict[str, Any]] | None:
-        runs = [run for run in api.runs(dag_id) if run["partition_key"] in ("2020-02", "2020-03")]
-        return runs if [run["state"] for run in runs] == ["failed", "failed"] else None
+    stack_cli.must("dags", "clear", dag_id, "--partition-key", month, "--yes")
 
-    for run in await_(ended, "both months end"):
-        log = "\n".join(api.log(dag_id, run["dag_run_id"], "wait_for_publication", 1))
-        assert f"green_tripdata_{run['partition_key']}.csv.gz (HTTP 404): not published, or misspelt" in log
+    _await_cleared(api, dag_id, scheduled[dag_id])
+    states = task_states(api, dag_id, scheduled[dag_id])
+    assert states.pop("wait_for_publication") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert warehouse_runs(api, {"yellow": month}) == seen
 
 
 def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
     stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]
 ) -> None:
     for flow in FLOWS:
-        dag_id = f"{NEVER_PUBLISHED}_{flow}"
+        dag_id = f"{TOO_LATE}_{flow}"
         assert end(api, dag_id, scheduled[dag_id]) == "success"
         assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"skipped"}
         log = "\n".join(api.log(dag_id, scheduled[dag_id], "wait_for_publication", 1))
         assert f"green_tripdata_{_newest_month()}.csv.gz was not published within 0:00:30 of the run's start" in log
         assert "404:Not Found" in log
+
+
+def test_a_cleared_key_of_the_clock_loads_a_month_that_came_too_late(
+    stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, scheduled: dict[str, str], source_dir: Path
+) -> None:
+    month = {TOO_LATE: _newest_month()}
+    seen = warehouse_runs(api, month)
+    publish(source_dir, TOO_LATE, _newest_month())
+
+    dag_ids = [f"{TOO_LATE}_{flow}" for flow in FLOWS]
+    for dag_id in dag_ids:
+        stack_cli.must("dags", "clear", dag_id, "--partition-key", _newest_month(), "--yes")
+
+    for dag_id in dag_ids:
+        _await_cleared(api, dag_id, scheduled[dag_id])
+        assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"success"}
+    await_warehouse(api, month, seen)
+    assert _reconciled(stack, TOO_LATE, _newest_month()) == line(TOO_LATE, _newest_month(), SYNTHETIC_ROWS)
 
 
 def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str]]:
@@ -228,16 +285,17 @@ def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str
     return await_(ended, f"the backfill of {dag_id} ends")
 
 
-def _await_no_backfill(api: AirflowApi, dag_id: str) -> None:
-    """Airflow refuses a second backfill of a DAG beside a running one."""
-    await_(lambda: not api.has_running_backfill(dag_id), f"the backfill of {dag_id} has ended")
+def _await_cleared(api: AirflowApi, dag_id: str, run_id: str) -> None:
+    """Wait until a run that was cleared has begun again and ended well."""
+    await_(lambda: api.run(dag_id, run_id)["state"] in ("queued", "running") or None, "the run starts again", 20)
+    assert end(api, dag_id, run_id) == "success"
 
 
 def _backfills(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]:
-    return [run for run in api.runs(dag_id) if run["partition_key"] == month and run["run_type"] == "backfill"]
+    return [run for run in runs_of(api, dag_id, month) if run["run_type"] == "backfill"]
 
 
-def _airflow(settings: AirflowSettings, *arguments: str) -> None:
+def _airflow(*arguments: str) -> None:
     """Run ``bin/airflow``, as a user would."""
     command = [REPOSITORY / "bin" / "airflow", *arguments]
     result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
@@ -245,13 +303,17 @@ def _airflow(settings: AirflowSettings, *arguments: str) -> None:
 
 
 def _reconciled(settings: AirflowSettings, dataset: str, month: str) -> str:
-    file = next(each for each in TRIP_DATASETS if each.name == dataset).file(Month.parse(month))
-    return reconcile.count(settings, file).line(dataset, month)
+    return reconcile.count(settings, _file(dataset, month)).line(dataset, month)
 
 
 def _contents(settings: AirflowSettings) -> dict[str, dict[str, Content]]:
     """What each store has of the months, by dataset."""
-    return {
-        dataset.name: reconcile.contents(settings, dataset.file(Month.parse(MONTHS[dataset.name])))
-        for dataset in TRIP_DATASETS
-    }
+    return {dataset: _contents_of(settings, dataset, month) for dataset, month in MONTHS.items()}
+
+
+def _contents_of(settings: AirflowSettings, dataset: str, month: str) -> dict[str, Content]:
+    return reconcile.contents(settings, _file(dataset, month))
+
+
+def _file(dataset: str, month: str) -> PublishedFile:
+    return next(each for each in TRIP_DATASETS if each.name == dataset).file(Month.parse(month))

@@ -14,16 +14,15 @@ from google.cloud import bigquery, storage
 from localairflow import reconcile
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import GREEN, YELLOW
+from nyc_taxi.datasets import GREEN, YELLOW, ZONES
 from nyc_taxi.months import Month
-from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command
 from tests.integration.support import (
     await_,
     await_warehouse,
     end,
     line,
     run_months,
-    trigger,
     trigger_both,
     warehouse_runs,
 )
@@ -153,8 +152,13 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
 
     assert [end(api, *run) for run in runs] == ["success"] * 4
     await_warehouse(api, months, seen)
-    counts = reconcile.count(stack, YELLOW.file(Month(2020, 6)))
-    assert counts.line("yellow", "2020-06") == line("yellow", "2020-06", SYNTHETIC_ROWS)
+    file = YELLOW.file(Month(2020, 6))
+    assert reconcile.count(stack, file).line("yellow", "2020-06") == line("yellow", "2020-06", SYNTHETIC_ROWS)
+
+    before = reconcile.contents(stack, file)
+    direct = [api.trigger("yellow_gcs_to_bigquery", {"month": "2020-06"}) for _ in range(2)]
+    assert [end(api, "yellow_gcs_to_bigquery", run) for run in direct] == ["success"] * 2
+    assert reconcile.contents(stack, file) == before
 
 
 def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
@@ -176,51 +180,34 @@ def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
     )
 
 
-def test_backfill_takes_a_range_of_months_to_the_warehouse(
-    stack: AirflowSettings, api: AirflowApi, environment: dict[str, str], source_dir: Path
-) -> None:
-    months = ["2020-08", "2020-09"]
-    for month in months:
-        publish(source_dir, "yellow", month)
-    api.set_paused("yellow_web_to_gcs", False)
+def test_zones_arrive_in_every_store_by_the_clock_and_by_hand(stack: AirflowSettings, api: AirflowApi) -> None:
+    contents = []
+    for start in (_by_the_clock, _by_hand):
+        before = len(api.runs("zones_gcs_to_bigquery"))
+        for dag_id, run_id in start(api).items():
+            assert end(api, dag_id, run_id) == "success"
+        (warehouse,) = await_(
+            lambda before=before: api.runs("zones_gcs_to_bigquery")[: len(api.runs("zones_gcs_to_bigquery")) - before],
+            "the lake's zones start the warehouse's DAG",
+        )
+        assert end(api, "zones_gcs_to_bigquery", warehouse["dag_run_id"]) == "success"
+        contents.append(reconcile.contents(stack, ZONES.file()))
 
-    dates = ["--from-date", "2020-08-01", "--to-date", "2020-09-01"]
-    command = [REPOSITORY / "bin" / "airflow", "backfill", "create", "--dag-id", "yellow_web_to_gcs", *dates]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-
-    def arrived() -> list[tuple[Any, ...]] | None:
-        runs = [run for run in api.runs("yellow_gcs_to_bigquery") if run["partition_key"] in months]
-        return runs if [run["state"] for run in runs] == ["success"] * len(months) else None
-
-    await_(arrived, f"{months} are in the warehouse")
-    found = dict(_query(stack, "SELECT CAST(source_month AS STRING), COUNT(*) FROM trips.yellow GROUP BY 1"))
-    assert {month: found.get(f"{month}-01") for month in months} == dict.fromkeys(months, SYNTHETIC_ROWS)
-
-
-def test_zones_arrive_in_every_store(stack: AirflowSettings, api: AirflowApi) -> None:
-    before = len(api.runs("zones_gcs_to_bigquery"))
-    for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres"):
-        assert end(api, dag_id, trigger(api, dag_id, {})) == "success"
-    warehouse = await_(lambda: api.runs("zones_gcs_to_bigquery")[before:], "the lake's zones start the warehouse's DAG")
-
-    assert end(api, "zones_gcs_to_bigquery", warehouse[0]["dag_run_id"]) == "success"
+    assert {store: content.rows for store, content in contents[0].items()} == dict.fromkeys(contents[0], 265)
+    assert contents[1] == contents[0]
     assert _lake_objects(stack, "zones/") == ["zones/taxi_zone_lookup.parquet"]
-    assert _query(stack, "SELECT COUNT(*), COUNT(DISTINCT LocationID) FROM trips.zones") == [(265, 265)]
-    assert _postgres(stack, 'SELECT count(*), count(DISTINCT "LocationID") FROM taxi_zones') == [(265, 265)]
 
 
-def test_dags_test_works_beside_the_scheduler(stack: AirflowSettings, environment: dict[str, str], june: Month) -> None:
-    _postgres_execute(stack, "DROP TABLE green_trips_2020_06")
+def _by_the_clock(api: AirflowApi) -> dict[str, str]:
+    """Unpause the zones' DAGs, which starts the runs of this month; returns them."""
+    dag_ids = ("zones_web_to_gcs", "zones_web_to_postgres")
+    for dag_id in dag_ids:
+        api.set_paused(dag_id, False)
+    runs = await_(
+        lambda: runs if all(runs := [api.runs(dag_id) for dag_id in dag_ids]) else None, "the clock starts the zones"
+    )
+    return {dag_id: run["dag_run_id"] for dag_id, (run,) in zip(dag_ids, runs, strict=True)}
 
-    command = [REPOSITORY / "bin" / "airflow", "dags", "test", "green_web_to_postgres", "2020-06-15"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert _postgres(stack, "SELECT count(*) FROM green_trips_2020_06") == [(SYNTHETIC_ROWS,)]
-
-
-def _postgres_execute(settings: AirflowSettings, statement: str) -> None:
-    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+def _by_hand(api: AirflowApi) -> dict[str, str]:
+    return {dag_id: api.trigger(dag_id, {"force": True}) for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres")}

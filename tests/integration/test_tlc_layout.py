@@ -1,0 +1,78 @@
+"""The TLC's layout through the real scheduler, for every dataset, by the REST API and by backfills.
+
+The file's name puts it last: it leaves the stack with another layout than the other modules expect.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from localairflow import reconcile
+from localairflow.api import AirflowApi
+from localairflow.environment import AirflowSettings
+from localcloud.processes import stop
+from localcloud.source.layouts import TLC
+from nyc_taxi.datasets import TRIP_DATASETS, Layout
+from nyc_taxi.months import Month
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
+from tests.integration.support import await_, await_warehouse, end, line, runs_of, trigger_both, warehouse_runs
+
+DATASETS = [dataset.name for dataset in TRIP_DATASETS]
+# Before and after the TLC changed most of the columns' types.
+BY_API, BY_BACKFILL = dict.fromkeys(DATASETS, "2022-04"), dict.fromkeys(DATASETS, "2023-03")
+
+
+@pytest.fixture(scope="module")
+def tlc(stack: AirflowSettings, source_dir: Path) -> AirflowSettings:
+    """The stack with a scheduler, and so with workers, that read the source in the TLC's layout."""
+    for months in (BY_API, BY_BACKFILL):
+        for dataset, month in months.items():
+            publish(source_dir, dataset, month, layout=TLC)
+    stop(run_dir=stack.home / "run", names=["scheduler"])
+    up = subprocess.run(
+        [sys.executable, "-m", "localairflow", "up"],
+        cwd=REPOSITORY,
+        env={**os.environ, "SOURCE_LAYOUT": "tlc"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert up.returncode == 0, up.stdout + up.stderr
+    return replace(stack, layout=Layout.TLC)
+
+
+@pytest.fixture(scope="module")
+def loaded(tlc: AirflowSettings, api: AirflowApi) -> AirflowSettings:
+    """The stack with a month of each dataset loaded in each way; all run at once."""
+    seen = {"api": warehouse_runs(api, BY_API), "backfill": warehouse_runs(api, BY_BACKFILL)}
+    started = [run for each in BY_API.items() for run in trigger_both(api, *each).items()]
+    for dag_id, _ in started:
+        api.close_backfills(dag_id)
+        api.backfill(dag_id, "2023-03-01", "2023-03-31", conf={}, parallel=2)
+    for dag_id, _ in list(started):
+        (run,) = await_(lambda dag_id=dag_id: runs_of(api, dag_id, "2023-03"), f"{dag_id} is backfilled")
+        started.append((dag_id, run["dag_run_id"]))
+    for dag_id, run_id in started:
+        assert end(api, dag_id, run_id) == "success", (dag_id, run_id)
+    await_warehouse(api, BY_API, seen["api"])
+    await_warehouse(api, BY_BACKFILL, seen["backfill"])
+    return tlc
+
+
+@pytest.mark.parametrize("months", [BY_API, BY_BACKFILL], ids=["api", "backfill"])
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_month_of_the_tlc_agrees_in_every_store(
+    loaded: AirflowSettings, dataset: str, months: dict[str, str]
+) -> None:
+    file = next(each for each in TRIP_DATASETS if each.name == dataset).file(Month.parse(months[dataset]))
+
+    counts = reconcile.count(loaded, file)
+
+    assert counts.line(dataset, months[dataset]) == line(dataset, months[dataset], SYNTHETIC_ROWS)
