@@ -43,8 +43,11 @@ COMPARED = (
     DatasetMonth("yellow", "2019-03"),
 )
 COURSE = DatasetMonth("yellow", "2019-01")
-FULL = Amounts(month=DatasetMonth("yellow", "2020-01"), repeats=3, slow_repeats=3, range_months=12)
-QUICK = Amounts(month=DatasetMonth("yellow", "2020-01"), repeats=1, slow_repeats=0, range_months=0)
+# Months that real folders need not have: they are generated.
+MEASURED = DatasetMonth("yellow", "2020-05")
+BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06"))
+FULL = Amounts(month=MEASURED, repeats=3, slow_repeats=3, range_months=12)
+QUICK = Amounts(month=MEASURED, repeats=1, slow_repeats=0, range_months=0)
 SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
 
 Running = AirflowSide | PrefectSide
@@ -104,7 +107,8 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
     begin, date, machine = time.monotonic(), now(), system.machine()
     amounts = QUICK if quick else FULL
     failures: dict[str, str] = {}
-    with place(source=source, rows=SYNTHETIC_ROWS["quick" if quick else "full"], month=CHECKED) as there:
+    rows = SYNTHETIC_ROWS["quick" if quick else "full"]
+    with place(source=source, rows=rows, month=CHECKED, more=[MEASURED, *BACKFILLED, *amounts.range]) as there:
         running, cold = _start(there, failures, at_once=quick)
         loaded = _load(there, running, failures)
         course = _course(there, failures)
@@ -122,7 +126,9 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         seconds=time.monotonic() - begin,
         machine=machine,
         versions=system.versions(),
-        source="synthetic months" if source == "synthetic" else "real months of the TLC",
+        source=f"synthetic months of {rows:,} rows"
+        if source == "synthetic"
+        else f"a folder of months; those that are only measured are synthetic, of {rows:,} rows",
         checks=checks,
         loaded=loaded,
         course_rerun=course,

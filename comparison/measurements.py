@@ -60,6 +60,11 @@ class Amounts:
     range_months: int
     range_dataset: str = "green"
 
+    @property
+    def range(self) -> list[DatasetMonth]:
+        """The months that are loaded at once."""
+        return [DatasetMonth(self.range_dataset, f"2020-{number:02d}") for number in range(1, self.range_months + 1)]
+
 
 class Failures(dict[str, str]):
     """Why a figure is missing, by measurement and side."""
@@ -93,9 +98,8 @@ def measure(
         peaks.setdefault(side.name, []).append(peak[0])
         return seconds
 
-    first, last = "2020-01", f"2020-{amounts.range_months:02d}"
-
     def months(side: AirflowSide | PrefectSide) -> float:
+        first, last = amounts.range[0].month, amounts.range[-1].month
         if isinstance(side, AirflowSide):
             return side.load_range(amounts.range_dataset, first, last, RANGE_PARALLEL)
         return side.load_range(amounts.range_dataset, first, last)

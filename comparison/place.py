@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from localairflow import reconcile
 from localairflow.environment import AirflowSettings
 from localairflow.reconcile import Content
 from localcloud.settings import HOST, Settings
-from nyc_taxi.datasets import DATASETS, PublishedFile, TripDataset
+from nyc_taxi.datasets import DATASETS, Layout, PublishedFile, TripDataset
 from nyc_taxi.months import Month
 
 PORTS = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT")
@@ -54,17 +54,20 @@ def published_file(month: DatasetMonth) -> PublishedFile:
 
 
 @contextmanager
-def place(*, source: str, rows: int, month: DatasetMonth) -> Iterator[Place]:
+def place(*, source: str, rows: int, month: DatasetMonth, more: Sequence[DatasetMonth] = ()) -> Iterator[Place]:
     """The place, with both embedded clouds up; at the end nothing is left of it, and nothing runs any more.
 
     Args:
         source: what the source server serves: ``synthetic``, or a folder in the mirror's layout.
         rows: rows of a synthetic month.
         month: the month that the checks look at.
+        more: further months that are needed; those that the folder lacks are generated beside its own.
     """
     folder = Path(tempfile.mkdtemp(prefix="comparison-"))
     port = int(os.environ.get("PREFECT_PORT") or free_ports(1)[0])
     airflow_port = {name: value for name in ("AIRFLOW_PORT",) if (value := os.environ.get(name))}
+    if source != "synthetic":
+        source = str(_completed(Path(source), folder / "source", more, rows))
     variables = {"SOURCE": source, "SYNTHETIC_ROWS": str(rows), "SOURCE_LAST_MONTH": LAST_MONTH, **airflow_port}
     with receiver() as receiver_url, isolated(folder, **variables), ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -90,6 +93,18 @@ def place(*, source: str, rows: int, month: DatasetMonth) -> Iterator[Place]:
         for side in sides:
             cleanup.callback(side.stop)
         yield Place(ground, *sides)
+
+
+def _completed(source: Path, target: Path, months: Sequence[DatasetMonth], rows: int) -> Path:
+    """A copy of the source's folder, with synthetic months where it has none."""
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    for each in months:
+        path = target / published_file(each).source_path(Layout.MIRROR)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            generate = [str(CLOUD_PYTHON), "-m", "localcloud.source", "generate", each.dataset, each.month]
+            command([*generate, str(path), "--rows", str(rows)])
+    return target
 
 
 def _start_cloud(cleanup: ExitStack, variables: dict[str, str]) -> None:

@@ -23,8 +23,6 @@ NAME = "prefect"
 METADATA = "prefect"
 ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
 TIMEOUT = 15 * 60.0
-# Flow runs at once, each a process that imports Prefect anew; more than this only get in each other's way on two cores.
-AT_ONCE = "4"
 # Like Airflow's in config/airflow.env: what makes an orchestrator wait longer than it must.
 SETTINGS = {
     # A worker asks for work every ten seconds, by default, and a run is late after fifteen.
@@ -77,7 +75,7 @@ class PrefectSide:
                     path = f"comparison/prefect_flows/{plan}"
                     self._run([self._prefect, "--no-prompt", "deploy", "--all", "--prefect-file", path])
                 self._is_set_up.touch()
-            self._start("worker", ["worker", "start", "--pool", "local", "--name", "this-machine", "--limit", AT_ONCE])
+            self._start("worker", ["worker", "start", "--pool", "local", "--name", "this-machine"])
         except ProcessError as error:
             self.stop()
             raise SideError(f"Prefect does not start: {error}") from error

@@ -20,12 +20,18 @@ WORK_POOLS = ("local", "nobody")
 
 
 def save_work_pools() -> None:
-    """Make the work pools and the limit, unless they are there."""
+    """Make the work pools and the limit, unless they are there.
+
+    A pool's runs are limited as the months are: each is a process that imports Prefect anew.
+    """
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         for name in WORK_POOLS:
             try:
-                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+                pool = WorkPoolCreate(
+                    name=name, type="process", base_job_template=template, concurrency_limit=months.AT_ONCE
+                )
+                client.create_work_pool(pool)
             except ObjectAlreadyExists:
                 continue
         client.upsert_global_concurrency_limit_by_name(months.LIMIT, months.AT_ONCE)
