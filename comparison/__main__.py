@@ -26,11 +26,11 @@ from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.measurements import Amounts, Measurement, lines_of_code, measure
-from comparison.page import MARKS, write_page
+from comparison.page import MARKS, concept_table, write_page
 from comparison.place import Place, place
 from comparison.plot import write_plot
 from comparison.prefect_side import PrefectSide
-from comparison.results import RESULTS, Loaded, Results
+from comparison.results import RESULTS, SIDES, Loaded, Results
 from comparison.sides import DatasetMonth, not_run
 from localcloud.processes import raise_on_signals
 
@@ -104,6 +104,7 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         quick: less data and fewer runs.
         source: ``synthetic``, or a folder in the mirror's layout that has the months that are compared.
     """
+    concept_table({side: {} for side in SIDES})  # says now, and not in the end, that a link leads nowhere
     begin, date, machine = time.monotonic(), now(), system.machine()
     amounts = QUICK if quick else FULL
     failures: dict[str, str] = {}

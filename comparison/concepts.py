@@ -346,7 +346,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="testing",
         title="Testing a DAG / flow",
         sentence="It runs without a scheduler or server, in a test.",
-        airflow=Lines("tests/integration/test_dags_test.py", "def _dags_test("),
+        airflow=Lines("tests/integration/test_dags_test.py", "def test_a_date_takes_its_month_to_every_store("),
         prefect=Lines("comparison/checks/prefect.py", "with prefect_test_harness("),
     ),
     Concept(
