@@ -120,6 +120,11 @@ class AirflowApi:
         """The task instances of one run."""
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"))["task_instances"]
 
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
+        """What a task handed on under the key."""
+        task = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        return self._json(self._http.get(f"{task}/xcomEntries/{key}"))["value"]
+
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
         """The messages of a task's log, one a line, with the errors that it names; without Airflow's grouping marks."""
         answer = self._http.get(

@@ -128,9 +128,10 @@ def test_what_is_unchanged_is_skipped_with_its_reason(
             states = task_states(api, dag_id, run_id)
             assert states.pop("wait_for_publication") == "success"
             assert set(states.values()) == {"skipped"}
-            log = "\n".join(api.log(dag_id, run_id, "skip_unchanged", 1))
-            assert f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag=" in log
-            assert (f"trigger {dataset}_gcs_to_bigquery" in log) == dag_id.endswith("_web_to_gcs")
+            reason = api.xcom(dag_id, run_id, "skip_unchanged", "skip_reason")
+            assert f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag=" in reason
+            assert (f"trigger {dataset}_gcs_to_bigquery" in reason) == dag_id.endswith("_web_to_gcs")
+            assert reason in api.log(dag_id, run_id, "skip_unchanged", 1)
     assert warehouse_runs(api, MONTHS) == seen
     assert _contents(stack) == by_hand
 
@@ -252,9 +253,10 @@ def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
         dag_id = f"{TOO_LATE}_{flow}"
         assert end(api, dag_id, scheduled[dag_id]) == "success"
         assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"skipped"}
-        log = "\n".join(api.log(dag_id, scheduled[dag_id], "wait_for_publication", 1))
-        assert f"green_tripdata_{_newest_month()}.csv.gz was not published within 0:00:30 of the run's start" in log
-        assert "404:Not Found" in log
+        reason = api.xcom(dag_id, scheduled[dag_id], "wait_for_publication", "skip_reason")
+        assert f"green_tripdata_{_newest_month()}.csv.gz was not published within 0:00:30 of the run's start" in reason
+        assert "404:Not Found" in reason
+        assert reason in api.log(dag_id, scheduled[dag_id], "wait_for_publication", 1)
 
 
 def test_a_cleared_key_of_the_clock_loads_a_month_that_came_too_late(
