@@ -452,7 +452,8 @@ def catch_up(airflow: Airflow) -> str:
         return sorted(run["logical_date"][:4] for run in runs)
 
     expected = ["2022", "2023", "2024", "2025"]
-    await_(lambda: years() == expected, "the missed runs have ended", timeout=120)
+    await_(lambda: len(years()) >= len(expected), "the missed runs have ended", timeout=120)
+    assert years() == expected
     return f"`catchup=True`: {len(expected)} points from before the DAG was there; off by default"
 
 
