@@ -41,6 +41,14 @@ AIRFLOW_SETTINGS = {
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0",
 }
 
+_UP_WITH = """
+import json, sys
+sys.path.insert(0, "plugins")
+from localairflow import stack
+from localairflow.environment import AirflowSettings
+stack.up(AirflowSettings.from_env(), overrides=json.loads(sys.argv[1]))
+"""
+
 
 class Lab:
     """What the benchmarks share.
@@ -118,6 +126,18 @@ class Lab:
     def up(self) -> None:
         """Start what does not run of the stack, and wait until it is healthy."""
         command([sys.executable, "-m", "localairflow", "up"], AIRFLOW_SETTINGS)
+
+    @contextmanager
+    def runs_with(self, variables: dict[str, str]) -> Iterator[Runs]:
+        """As ``runs``, but Airflow has other settings for the time of the block."""
+        self.down()
+        settings = self.cloud()
+        command([sys.executable, "-c", _UP_WITH, json.dumps(variables)], AIRFLOW_SETTINGS)
+        try:
+            with AirflowApi(settings) as api:
+                yield Runs(api)
+        finally:
+            self.down()
 
     def down(self) -> None:
         """Stop everything that the lab started; it can be started again."""
