@@ -21,6 +21,7 @@ from localcloud.settings import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from benchmarks import system
+from benchmarks.measure import MeasureError
 from benchmarks.results import now
 from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if len(options.only) == len(CONCEPTS):
                 RESULTS.write_text(results.to_json(), encoding="utf-8")
                 _publish(Results.read())
+    except MeasureError as error:  # the embedded clouds, which both need
+        print(f"error: neither side can be compared: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -106,8 +106,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="typed_parameters",
         title="Parameters with Python types",
         sentence="A date that is asked for is a date in the code.",
-        airflow=Lines(f"{_PLUGINS}months.py", "def resolve_month("),
-        prefect=Lines(_PREFECT_EXAMPLES, "def typed("),
+        **_examples("typed"),
     ),
     Concept(
         name="run_names",
@@ -210,7 +209,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="infrastructure_per_run",
         title="Infrastructure for one run",
         sentence="Whoever starts a run gives it more memory, another image or another variable.",
-        airflow=Lines("config/airflow.env", "AIRFLOW__CORE__PARALLELISM"),
+        airflow=Lines("comparison/checks/airflow.py", '["TriggerDAGRunPostBody"]'),
         prefect=Lines(_PREFECT_EXAMPLES, "def in_its_environment("),
     ),
     Concept(
@@ -224,7 +223,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Several schedules with parameters",
         sentence="The same code at several times, each time asked for something else.",
         airflow=Lines(f"{_PLUGINS}dag_defaults.py", "def monthly("),
-        prefect=Lines(f"{_FLOWS}prefect.yaml", "monthly: &monthly"),
+        prefect=Lines(f"{_FLOWS}prefect.yaml", "parameters: {dataset: green, first:"),
     ),
     Concept(
         name="backfill",
@@ -236,7 +235,7 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="catch_up",
         title="Catch-up after downtime",
-        sentence="What the clock missed is run afterwards.",
+        sentence="Every point of the schedule that passed while nothing ran is run afterwards, however long that was.",
         **_examples("caught_up"),
     ),
     Concept(
@@ -251,14 +250,14 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Notifications of failures",
         sentence="Somebody hears of it.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "on_failure_callback=HttpNotifier"),
-        prefect=Lines(f"{_FLOWS}automations.py", 'name="tell of failures"'),
+        prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of failures"'),
     ),
     Concept(
         name="lateness",
         title="Lateness (SLA)",
-        sentence="Somebody hears that it takes too long, while it does.",
+        sentence="Somebody hears that a run is late, before it is done.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "deadline=DeadlineAlert("),
-        prefect=Lines(f"{_FLOWS}automations.py", 'name="tell of late runs"'),
+        prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of late runs"'),
     ),
     Concept(
         name="metadata",
@@ -291,7 +290,7 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="rerun",
         title="Running again from a task on",
-        sentence="After a mistake downstream, what is before it is not done again.",
+        sentence="A finished run is done again from a task that one chooses; what is before it stays as it was.",
         airflow=Lines("docs/operations.md", "run it again from a task on"),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def to_lake("),
     ),
@@ -312,7 +311,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Code from git, with versions",
         sentence="What runs is a commit, and one can tell which.",
         airflow=Lines("comparison/airflow_side.py", "airflow.providers.git.bundles.git.GitDagBundle"),
-        prefect=Lines(f"{_FLOWS}prefect.yaml", "prefect.deployments.steps.set_working_directory"),
+        prefect=Lines("comparison/checks/prefect.py", '"prefect.deployments.steps.git_clone"'),
     ),
     Concept(
         name="docker",

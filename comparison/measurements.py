@@ -195,7 +195,9 @@ CODE = {
     "airflow": (
         "dags/*.py",
         "plugins/nyc_taxi/dag_defaults.py",
+        "plugins/nyc_taxi/executor.py",
         "plugins/nyc_taxi/macros.py",
+        "plugins/nyc_taxi/skipping.py",
         "plugins/nyc_taxi/tasks.py",
         "plugins/nyc_taxi/triggers.py",
         "plugins/nyc_taxi/operators/*.py",

@@ -56,10 +56,6 @@ class PrefectApi:
         """Flow runs, the latest to be expected first."""
         return self.call("POST", "/flow_runs/filter", sort="EXPECTED_START_TIME_DESC", **filters)
 
-    def runs_named(self, name: str) -> list[dict[str, Any]]:
-        """The flow runs of that name."""
-        return self.runs(flow_runs={"name": {"any_": [name]}})
-
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
         """The task runs of a flow run, by their start."""
         return self.call(

@@ -94,7 +94,7 @@ class PrefectSide:
     def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
         begin = time.monotonic()
         with PrefectApi(self.ground.prefect_url) as api:
-            since = api.call("GET", "/admin/version") and time.time()
+            since = time.time()
             lake = [
                 api.start(f"web-to-gcs/{each.dataset}", parameters=_parameters(each, force=True)) for each in months
             ]

@@ -30,6 +30,9 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
     teardown,
 )
 
+from nyc_taxi.dag_defaults import RETRY_POLICY
+from nyc_taxi.download import NotPublishedError
+
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 ALERTS = "taxi_alerts"
 
@@ -43,6 +46,17 @@ def retries() -> None:
         if ti.try_number < 3:
             raise RuntimeError("the source is down")
         return ti.try_number
+
+    fetch()
+
+
+@dag(schedule=None, tags=["comparison"])
+def not_retried() -> None:
+    """The source does not have the file, which the pipeline's policy calls final."""
+
+    @task(retries=2, retry_delay=timedelta(seconds=1), retry_policy=RETRY_POLICY)
+    def fetch() -> None:
+        raise NotPublishedError("the source has no such month")
 
     fetch()
 
@@ -67,6 +81,18 @@ def child() -> None:
     def load(params: dict[str, Any] | None = None) -> str:
         assert params is not None
         return params["month"]
+
+    load()
+
+
+@dag(schedule=None, tags=["comparison"], params={"day": Param("2021-02-28", type="string", format="date")})
+def typed() -> None:
+    """Is asked for a date."""
+
+    @task
+    def load(params: dict[str, Any] | None = None) -> str:
+        assert params is not None
+        return type(params["day"]).__name__
 
     load()
 
@@ -170,8 +196,8 @@ def described() -> None:
     """What it made carries a description of the event, for people and for whatever starts from it."""
 
     @task(outlets=[Asset("compared")])
-    def count() -> Any:
-        yield Metadata(Asset("compared"), {"rows": 76_518})
+    def count(run_id: str = "") -> Any:
+        yield Metadata(Asset("compared"), {"made by": run_id})
 
     count()
 
@@ -273,8 +299,10 @@ def no_ops() -> None:
 
 for example in (
     retries,
+    not_retried,
     time_out,
     child,
+    typed,
     parent,
     mapped,
     limited,

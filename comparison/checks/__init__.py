@@ -113,6 +113,14 @@ def tell(result: Result) -> None:
     print(json.dumps(asdict(result)), file=sys.stdout, flush=True)
 
 
+def page_and_script(url: str) -> tuple[httpx.Response, httpx.Response]:
+    """Load a page and the first script that it names, as a browser would."""
+    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
+        page = browser.get("/")
+        script = next(part for part in page.text.split('"') if part.endswith(".js"))
+        return page, browser.get(page.url.join(script))
+
+
 def refused(call: Callable[[], Any], *codes: int) -> httpx.Response:
     """What a server answers to a call that it refuses with one of these HTTP codes.
 

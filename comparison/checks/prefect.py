@@ -23,9 +23,10 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import psutil
+import psycopg
 import yaml
 
-from comparison.checks import CannotError, Checks, await_, refused, tell
+from comparison.checks import CannotError, Checks, await_, page_and_script, refused, tell
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
 from comparison.prefect_flows import blocks, examples
@@ -34,7 +35,7 @@ from localcloud.settings import REPOSITORY
 
 CHECKS = Checks()
 check = CHECKS.check
-FLOWS = REPOSITORY / "comparison" / "prefect_flows"
+PASSWORD = "hunter2-compared"  # noqa: S105 # nobody's
 
 
 class Prefect:
@@ -152,7 +153,11 @@ def retries(prefect: Prefect) -> str:
         waits = _waits_by_log(prefect)
     assert len(waits) == 2
     assert 1 <= waits[0] < waits[1]
-    return f"3 tries, {waits[0]:.1f} s and {waits[1]:.1f} s apart; by a condition of ours not for errors that are final"
+    assert examples.not_retried(return_state=True).is_failed()
+    final = prefect.called("not-retried")["id"]
+    [only] = await_(lambda: prefect.api.tasks(final), "the task run is known")
+    assert only["run_count"] == 1
+    return f"3 tries, {waits[0]:.1f} s and {waits[1]:.1f} s apart; one for what a condition of ours calls final"
 
 
 def _waits_by_log(prefect: Prefect) -> list[float]:
@@ -189,7 +194,7 @@ def caching(prefect: Prefect) -> str:
     assert await_(lambda: states().get("to_lake") == "Cached", "the task is known as cached", timeout=10)
     assert "fetch" not in states()
     assert blob.get_blob(name).generation == before
-    return "built in: a cache key of the file's version and the contract. The cache does not know of a deleted object"
+    return "built in: a cache key of the file's version and the contract; that the object is still there, we ask"
 
 
 @check("time_outs", alone=True)
@@ -250,21 +255,29 @@ def concurrency(prefect: Prefect) -> str:
 @check("connections", alone=True)
 def connections(prefect: Prefect) -> str:
     """Where a flow reads is changed from outside, without touching the code."""
-    block = blocks.LakeBucket.load(blocks.LAKE)
-    found = []
-    for bucket in ("one", "two"):
-        block.bucket = bucket
-        block.save("compared-bucket", overwrite=True)
-        found.append(blocks.LakeBucket.load("compared-bucket").bucket)
-    assert found == ["one", "two"]
+    buckets = ["one", "two"]
+    assert [_read(bucket=bucket)["bucket"] for bucket in buckets] == buckets
     return "blocks: typed, with methods, nested (the bucket holds its credentials); in the UI or from code"
+
+
+def _read(*, bucket: str = "one", value: str = "") -> dict[str, str]:
+    """Set blocks and a variable, and run a flow that reads them; what it found."""
+    from prefect.blocks.system import Secret
+    from prefect.variables import Variable
+
+    block = blocks.LakeBucket.load(blocks.LAKE)
+    block.bucket = bucket
+    block.save("compared", overwrite=True)
+    Secret(value=PASSWORD).save("compared", overwrite=True)
+    Variable.set("compared", value, overwrite=True)
+    return examples.connected()
 
 
 @check("providers")
 def providers(prefect: Prefect) -> str:
     """Blocks and tasks for Google Cloud come in a package of their own, and the flows use them."""
     found = {each["slug"] for each in prefect.api.call("POST", "/block_types/filter", limit=200)}
-    assert {"gcp-credentials", "gcs-bucket", "bigquery-warehouse", "database"} & found
+    assert {"gcp-credentials", "gcs-bucket", "bigquery-warehouse"} <= found
     run = prefect.month_run("gcs-to-bigquery")
     names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
     assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
@@ -276,34 +289,27 @@ def providers(prefect: Prefect) -> str:
 @check("secrets", alone=True)
 def secrets(prefect: Prefect) -> str:
     """A password is neither shown by the API nor by the log of a task that prints it."""
-    from prefect.blocks.system import Secret
-    from prefect.variables import Variable
-
-    Secret(value="hunter2-compared").save("compared", overwrite=True)
-    Variable.set("compared", "one", overwrite=True)
-    examples.connected()
-    run = prefect.called("connected")
-    log = await_(lambda: "\n".join(prefect.api.log(run["id"])), "the log is there")
+    _read()
     shown = json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=False))
-    assert "hunter2-compared" not in shown
-    await_(lambda: "the password is" in "\n".join(prefect.api.log(run["id"])), "what was printed is in the log")
-    log = "\n".join(prefect.api.log(run["id"]))
-    assert "hunter2-compared" in log, "logs are masked now: assert that"
+    with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
+        kept = str(database.execute("SELECT data::text FROM block_document").fetchall())
+    assert "compared" in shown
+    assert len(kept) > len(PASSWORD)
+    assert PASSWORD not in shown + kept
+    run = prefect.called("connected")
+
+    def printed() -> str | None:
+        return next((line for line in prefect.api.log(run["id"]) if "the password is" in line), None)
+
+    assert PASSWORD in await_(printed, "what was printed is in the log"), "logs are masked now: assert that"
     raise CannotError("encrypted in the database and hidden by the API and the UI, but a log shows what a task prints")
 
 
 @check("variables", alone=True)
 def variables(prefect: Prefect) -> str:
     """A value that flows read is changed from outside."""
-    from prefect.blocks.system import Secret
-    from prefect.variables import Variable
-
-    Secret(value="hunter2-compared").save("compared", overwrite=True)
-    found = []
-    for value in ("first", "second"):
-        Variable.set("compared", value, overwrite=True)
-        found.append(examples.connected()["variable"])
-    assert found == ["first", "second"]
+    values = ["first", "second"]
+    assert [_read(value=value)["variable"] for value in values] == values
     return "variables, with JSON values, in deployments' templates too"
 
 
@@ -420,7 +426,7 @@ def backfill(prefect: Prefect) -> str:
     assert len(paths) > 50
     assert not [path for path in paths if "backfill" in path.lower()], "there are backfills now: write the check"
     raise CannotError(
-        "no such thing: a flow over months (`load-months`) or a loop of runs does it, and knows no past runs"
+        "no such command: a flow over months or a loop of runs does it; with an idempotency key, none twice"
     )
 
 
@@ -437,7 +443,7 @@ def catch_up(prefect: Prefect) -> str:
     earliest = min(_moment(run["expected_start_time"]) for run in planned())
     created = _moment(deployed["created"])
     assert earliest >= created - 60, "past points are run now: write the check"
-    raise CannotError("only the points ahead are planned; those already planned are run late, others never")
+    raise CannotError("points are planned ahead, for 100 days or runs by default: those are run late, others never")
 
 
 @check("events")
@@ -477,7 +483,7 @@ def lateness(prefect: Prefect) -> str:
     run = prefect.api.run(prefect.api.start("late/example"))
     await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver hears of the delay", timeout=90)
     assert prefect.api.run(run["id"])["state_name"] == "Late"
-    return "runs that no worker takes become `Late`, and an automation tells; one for runs that take too long is alike"
+    return "runs that no worker takes in time become `Late`, and an automation tells of them"
 
 
 @check("metadata", alone=True)
@@ -485,12 +491,16 @@ def metadata(prefect: Prefect) -> str:
     """What a task says of its result stays with it."""
     examples.described()
 
-    def rows() -> list[int]:
+    def payloads(key: str) -> list[dict[str, Any]]:
         found = prefect.api.events("prefect.asset.materialization.succeeded")
-        mine = [event for event in found if event["resource"]["prefect.resource.id"] == "file://compared"]
-        return [event["payload"]["rows"] for event in mine]
+        return [event["payload"] for event in found if event["resource"]["prefect.resource.id"] == key]
 
-    assert await_(rows, "the asset's event is there") == [76_518]
+    described = await_(lambda: payloads("file://compared"), "the asset's event is there")
+    assert [payload["made by"] for payload in described] == [prefect.called("described")["id"]]
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    assert {payload["rows"] for payload in payloads(f"gs://{os.environ['LAKE_BUCKET']}/{name}")} == {
+        prefect.ground.rows
+    }
     slug = published_file(prefect.ground.dataset, prefect.ground.month).slug  # type: ignore[arg-type]
     found = prefect.api.call(
         "POST", "/artifacts/latest/filter", artifacts={"key": {"like_": f"checks-{slug}".replace("_", "-")}}
@@ -522,6 +532,12 @@ def transactions(prefect: Prefect) -> str:
 
     assert examples.tidied(return_state=True).is_failed()
     assert Variable.get("staging") is None
+    run = prefect.called("tidied")
+
+    def states() -> list[str]:
+        return [each["state_name"] for each in prefect.api.tasks(run["id"])]
+
+    await_(lambda: states() == ["RolledBack"], "the task is known as rolled back", timeout=15)
     return "`with transaction()`: the rollback hook of what had succeeded ran. Not where the process is killed"
 
 
@@ -593,36 +609,41 @@ def approval(prefect: Prefect) -> str:
 
 @check("code_from_git")
 def code_from_git(prefect: Prefect) -> str:
-    """The code comes from a git repository, at a commit."""
-    from prefect.deployments.steps.pull import git_clone
-
+    """The code comes from a git repository, at a commit, and one can tell which."""
     folder = prefect.ground.folder / "git_flows"
     folder.mkdir()
-    source = folder / "from_git.py"
-    commits = []
     _git(folder, "init", "--quiet", "--initial-branch", "main")
-    for value in ("first", "second"):
-        source.write_text(f"from prefect import flow\n\n@flow\ndef from_git():\n    return {value!r}\n")
+    source = (
+        "from prefect import flow, get_run_logger\n\n@flow\ndef from_git():\n    get_run_logger().info({value!r})\n"
+    )
+    for value in ("told by the first", "told by the second"):
+        (folder / "from_git.py").write_text(source.format(value=value))
         _git(folder, "add", "from_git.py")
         _git(folder, "commit", "--quiet", "--message", value)
-        commits.append(_git(folder, "rev-parse", "HEAD"))
-    work = prefect.ground.folder / "git_work"
-    work.mkdir()
-    found = []
-    for commit in commits:
-        cloned = _cloned(git_clone, f"file://{folder}", commit, work)
-        found.append((cloned / "from_git.py").read_text())
-    assert ["first" in text for text in found] == [True, False]
-    return "`git_clone` in the deployment's `pull` step, at a branch or commit: cloned anew for each run by its worker"
+        commit = _git(folder, "rev-parse", "HEAD")
+        if value.endswith("first"):
+            _deploy_from_git(prefect, folder, commit)
+    first = _git(folder, "rev-parse", "HEAD~1")
+    run = prefect.api.end(prefect.api.start("from-git/from-git"))
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["deployment_version"] == first
+    await_(lambda: "told by the first" in prefect.api.log(run["id"]), "the run has told its commit", timeout=20)
+    return "a `git_clone` step, at a branch or commit: each run clones it anew; a new commit is a new deployment"
 
 
-def _cloned(git_clone: Any, url: str, commit: str, work: Path) -> Path:
-    """The folder into which the pull step has cloned the commit."""
-    os.chdir(work)
-    try:
-        return work / git_clone(repository=url, commit_sha=commit, clone_directory_name=commit[:8])["directory"]
-    finally:
-        os.chdir(REPOSITORY)
+def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
+    """Deploy the flow in the repository at the commit."""
+    clone = {"repository": f"file://{folder}", "commit_sha": commit}
+    deployed = {
+        "name": "from-git",
+        "version": commit,
+        "entrypoint": "from_git.py:from_git",
+        "work_pool": {"name": "local"},
+        "pull": [{"prefect.deployments.steps.git_clone": clone}],
+    }
+    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployed]}))
+    done = prefect.prefect("deploy", "--all", cwd=folder)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -651,7 +672,6 @@ def start_up(prefect: Prefect) -> str:
     assert prefect.api.is_healthy()
     assert prefect.api.has_online_worker("local")
     env = _without_server(prefect.ground.folder / "alone")
-    begin = time.monotonic()
     program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -663,8 +683,7 @@ def start_up(prefect: Prefect) -> str:
         check=False,
     )
     assert done.stdout.strip().splitlines()[-1:] == ["3"], done.stdout[-500:] + done.stderr[-1000:]
-    seconds = time.monotonic() - begin
-    return f"a flow runs by being called (with a server of its own, {seconds:.0f} s); a server and a worker to schedule"
+    return "a flow runs by being called, with a server of its own for the time; a server and a worker to schedule it"
 
 
 def _without_server(home: Path) -> dict[str, str]:
@@ -678,17 +697,11 @@ def _without_server(home: Path) -> dict[str, str]:
 @check("ui")
 def ui(prefect: Prefect) -> str:
     """A page in the browser, which the server brings itself."""
-    url = prefect.ground.prefect_url.removesuffix("/api")
-    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
-        page = browser.get("/")
-        assert page.status_code == 200
-        assert "text/html" in page.headers["content-type"]
-        script = next(part for part in page.text.split('"') if part.endswith(".js"))
-        code = browser.get(page.url.join(script))
-    assert code.status_code == 200
-    assert "javascript" in code.headers["content-type"]
-    size = len(code.content) // 1000
-    return f"Prefect's UI: page and script ({size} kB) are served; runs, deployments, blocks, automations, artifacts"
+    page, script = page_and_script(prefect.ground.prefect_url.removesuffix("/api"))
+    assert (page.status_code, script.status_code) == (200, 200)
+    assert "text/html" in page.headers["content-type"]
+    assert "javascript" in script.headers["content-type"]
+    return "a page and its script are served: runs, deployments, blocks, variables, automations, artifacts"
 
 
 @check("rest_api")
@@ -733,16 +746,14 @@ def control_flow(prefect: Prefect) -> str:
     return "an ordinary `while`: 3 task runs for two pages, 5 for four"
 
 
-@check("rerun", alone=True)
+@check("rerun")
 def rerun(prefect: Prefect) -> str:
     """A finished run is done again from one task on, in the UI; what was before it stays as it was."""
-    examples.parent()
-    run = prefect.called("parent")
-    answer = prefect.api.call("POST", f"/flow_runs/{run['id']}/set_state", state={"type": "SCHEDULED"})
-    assert answer["status"] in ("REJECT", "ABORT"), f"a finished run without a deployment was rescheduled: {answer}"
-    paths = [path for path in prefect.paths() if "task_runs" in path and ("clear" in path or "retry" in path)]
-    assert not paths, f"tasks can be started again now: write the check: {paths}"
-    raise CannotError("a whole run is retried, of a deployment; what had persisted its result is not done again")
+    paths = prefect.paths()
+    assert [path for path in paths if "/task_runs/" in path]
+    found = [path for path in paths if "task_run" in path and ("clear" in path or "retry" in path)]
+    assert not found, f"tasks can be started again now: write the check: {found}"
+    raise CannotError("a whole run is retried; tasks with persisted results are not done again; one chooses no task")
 
 
 @check("cloud")

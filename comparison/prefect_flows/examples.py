@@ -20,6 +20,10 @@ from prefect.logging import get_run_logger
 from prefect.transactions import Transaction, transaction
 from prefect.variables import Variable
 
+from comparison.prefect_flows.blocks import LakeBucket
+from comparison.prefect_flows.retries import RETRIED
+from nyc_taxi.download import NotPublishedError
+
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 
 
@@ -35,6 +39,18 @@ def fetch() -> int:
 def retries() -> int:
     """A task that is tried again."""
     return fetch()
+
+
+@task(**RETRIED)
+def fetch_nothing() -> None:
+    """The source does not have the file, which the pipeline's condition calls final."""
+    raise NotPublishedError("the source has no such month")
+
+
+@flow
+def not_retried() -> None:
+    """A task that is not tried again."""
+    fetch_nothing()
 
 
 @task(timeout_seconds=1, cache_policy=NO_CACHE)
@@ -97,10 +113,10 @@ def limited() -> list[tuple[float, float]]:
 
 @flow(log_prints=True)
 def connected() -> dict[str, str]:
-    """Reads a block and a variable when it runs; both can be changed without touching the code."""
+    """Reads blocks and a variable when it runs; all can be changed without touching the code."""
     secret = Secret.load("compared").get()
     print("the password is", secret)
-    return {"variable": str(Variable.get("compared"))}
+    return {"bucket": LakeBucket.load("compared").bucket, "variable": str(Variable.get("compared"))}
 
 
 @flow
@@ -120,7 +136,7 @@ def described() -> None:
 
     @materialize("file://compared", cache_policy=NO_CACHE)
     def count() -> None:
-        add_asset_metadata("file://compared", {"rows": 76_518})
+        add_asset_metadata("file://compared", {"made by": str(runtime.flow_run.id)})
 
     count()
 

@@ -35,7 +35,8 @@ async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]
     return True
 
 
-# Nothing is cached unless a task says by which key: by its inputs alone, a month would never be loaded again.
+# Nothing is cached unless a task says by which key: the inputs are paths and clients of one process, and their hash
+# says nothing of what they lead to.
 RETRIED = TaskOptions(
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=20),

@@ -46,5 +46,4 @@ if __name__ == "__main__":
         source_url=os.environ["TAXI_SOURCE_URL"],
         layout=os.environ["TAXI_SOURCE_LAYOUT"],
     )
-    if alerts_url := os.environ.get("TAXI_ALERTS_URL"):
-        automations.save(alerts_url)
+    automations.save(os.environ.get("TAXI_ALERTS_URL"))

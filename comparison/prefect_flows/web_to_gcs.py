@@ -58,6 +58,8 @@ def web_to_gcs(dataset: DatasetName = "green", month: MonthName | None = None, f
     Returns:
         The object's address.
     """
-    file = published_file(dataset, month or scheduled_month())
+    file, bucket = published_file(dataset, month or scheduled_month()), blocks.lake()
     version = find_version(source_url(file))
-    return to_lake.with_options(refresh_cache=force)(file, blocks.lake(), version)
+    # The cache knows what was made, but not whether it is still there.
+    is_gone = not bucket.get_bucket().blob(file.lake_object).exists()
+    return to_lake.with_options(refresh_cache=force or is_gone)(file, bucket, version)

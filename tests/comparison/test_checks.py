@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import comparison.__main__ as comparison
 from comparison.checks import CannotError, Checks, Result, await_, run_check
 from comparison.results import Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
@@ -121,6 +123,42 @@ def test_a_side_that_did_not_start_leaves_the_others_results_and_is_no_success()
     assert of_prefect["flow"] == Result(concept="flow", outcome="not run", note="port 4200 is taken")
     assert results.passed("airflow") == 1
     assert not results.is_complete
+
+
+class _Side:
+    """A side that starts or does not, and of which every check passes."""
+
+    def __init__(self, name: str, error: str = "") -> None:
+        self.name, self.error, self.stopped = name, error, False
+
+    def start(self) -> float:
+        if self.error:
+            raise SideError(self.error)
+        return 1.5
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def check(self, concepts: list[str]) -> list[Result]:
+        return [Result(concept=concept, outcome="passed", note="") for concept in concepts]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_the_side_that_starts_is_checked_and_the_other_one_is_named(at_once: bool) -> None:
+    there: Any = SimpleNamespace(airflow=_Side("airflow"), prefect=_Side("prefect", "port 4200 is taken"))
+    failures: dict[str, str] = {}
+
+    running, cold = comparison._start(there, failures, at_once=at_once)
+    found = comparison._check(there, running, ["flow", "task"], failures)
+
+    assert running == [there.airflow]
+    assert cold.runs == {"airflow": [1.5]}
+    assert there.prefect.stopped
+    assert failures == {"prefect": "port 4200 is taken"}
+    assert [result.outcome for result in found["airflow"].values()] == ["passed", "passed"]
+    assert {(result.outcome, result.note) for result in found["prefect"].values()} == {
+        ("not run", "port 4200 is taken")
+    }
 
 
 def test_a_finding_is_a_success_and_a_failed_check_is_none() -> None:
