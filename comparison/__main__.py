@@ -1,8 +1,8 @@
 """``python -m comparison [--quick] [--only CONCEPT ...]`` compares; ``python -m comparison report`` shows it anew.
 
 A whole run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
-``docs/comparison.md``; a run of some concepts alone only prints them. The exit code is 0 if both sides ran, left
-identical rows, and every check passed or found that its side cannot do it.
+``docs/comparison.md``; a run of some concepts alone renews what is kept of their checks. The exit code is 0 if both
+sides ran, left identical rows, and every check passed or found that its side cannot do it.
 """
 
 from __future__ import annotations
@@ -65,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _publish(results)
         else:
             results = compare(options.only, quick=options.quick, source=_source(options.source))
-            if len(options.only) == len(CONCEPTS):
-                RESULTS.write_text(results.to_json(), encoding="utf-8")
-                _publish(Results.read())
+            if len(options.only) < len(CONCEPTS) and RESULTS.exists():
+                results = Results.read().with_checks(results.checks)
+            RESULTS.write_text(results.to_json(), encoding="utf-8")
+            _publish(Results.read())
     except MeasureError as error:  # the embedded clouds, which both need
         print(f"error: neither side can be compared: {error}", file=sys.stderr)
         return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class Results:
         """Whether everything was compared as it should be; a thing that one side cannot do is a finding."""
         ended = {result.outcome for of_side in self.checks.values() for result in of_side.values()}
         return self.identical and not self.failures and ended <= {"passed", "cannot"}
+
+    def with_checks(self, checks: dict[str, dict[str, Result]]) -> Results:
+        """The same, with other results of some checks."""
+        renewed = {side: {**of_side, **checks[side]} for side, of_side in self.checks.items()}
+        return replace(self, checks=renewed)
 
     def last_line(self) -> str:
         """The whole comparison in one line, for programs."""

@@ -11,7 +11,7 @@ import pytest
 
 import comparison.__main__ as comparison
 from comparison.checks import CannotError, Checks, Result, await_, run_check
-from comparison.results import Loaded, Results
+from comparison.results import SIDES, Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
 from localcloud.settings import REPOSITORY
 
@@ -110,6 +110,18 @@ def _results(**differences: Any) -> Results:
 def test_the_last_line_counts_what_passed() -> None:
     assert _results().last_line() == "compared concepts=1 airflow=1 prefect=0 identical=yes"
     assert _results(loaded=[]).last_line() == "compared concepts=1 airflow=1 prefect=0 identical=no"
+
+
+def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
+    failed = Result(concept="task", outcome="failed", note="")
+    kept = _results(checks={side: {"flow": _results().checks[side]["flow"], "task": failed} for side in SIDES})
+    passed = Result(concept="task", outcome="passed", note="seen")
+
+    renewed = kept.with_checks({"airflow": {"task": passed}, "prefect": {"task": failed}})
+
+    assert renewed.checks["airflow"] == {"flow": kept.checks["airflow"]["flow"], "task": passed}
+    assert renewed.checks["prefect"] == kept.checks["prefect"]
+    assert list(renewed.checks["airflow"]) == ["flow", "task"]
 
 
 def test_a_side_that_did_not_start_leaves_the_others_results_and_is_no_success() -> None:
