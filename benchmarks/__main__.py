@@ -1,8 +1,8 @@
 """``python -m benchmarks [--quick] [--only NAME ...]`` measures; ``python -m benchmarks report`` shows it anew.
 
 A whole run writes ``benchmarks/results.json``, ``docs/performance.svg`` and the figures in ``docs/performance.md``.
-A run of some benchmarks alone only prints them. The exit code is 1 if a benchmark failed; one that misses its target is
-marked.
+A run of some benchmarks alone only prints them, or with ``--renew`` puts them in the place of those that are kept. The
+exit code is 1 if a benchmark failed; one that misses its target is marked.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _publish(results)
         else:
             results = _measure([each for each in BENCHMARKS if each.name in options.only], quick=options.quick)
+            if options.renew:
+                results = Results.read(RESULTS).renewed_by(results)
             if len(results.rows) == len(BENCHMARKS):
                 RESULTS.write_text(results.to_json(), encoding="utf-8")
                 results = Results.read(RESULTS)
@@ -55,6 +57,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
     parser.add_argument("--quick", action="store_true", help="small and short: to see that it works")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--renew", action="store_true", help="with --only: put these rows in the place of those kept")
     return parser.parse_args(arguments)
 
 

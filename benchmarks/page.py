@@ -86,6 +86,8 @@ def remarks(results: Results) -> list[str]:
             found.append(f"{row.name} failed: {' '.join(row.error.split())}")
         elif row.note:
             found.append(f"{row.name}: {row.note}")
+        if "measured" in row.more:
+            found.append(f"{row.name} was measured again after the others, alone: {row.more['measured'][:16]} UTC")
         for setting, value in row.more.get("without", {}).items():
             found.append(f"{row.name} without {setting}: {figure(value)} {row.unit}")
     return found

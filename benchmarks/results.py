@@ -201,6 +201,17 @@ class Results:
         """Whether any benchmark failed; a missed target is no failure."""
         return any(row.error is not None for row in self.rows)
 
+    def renewed_by(self, later: Results) -> Results:
+        """The same run with rows of a later one in the place of its own; each says when it was measured.
+
+        Raises:
+            ValueError: the later one was measured on another machine, or not as much of it.
+        """
+        if (self.conditions, self.machine["cpu"]) != (later.conditions, later.machine["cpu"]):
+            raise ValueError("these rows cannot stand beside those that are kept: the machine or the conditions differ")
+        rows = {row.name: replace(row, more={**row.more, "measured": later.date}) for row in later.rows}
+        return replace(self, rows=[rows.get(row.name, row) for row in self.rows])
+
     def to_json(self) -> str:
         """As the text of ``results.json``."""
         return json.dumps(_rounded(asdict(self)), indent=2, ensure_ascii=False) + "\n"

@@ -8,6 +8,8 @@ from airflow.executors.local_executor import LocalExecutor
 
 # After work the next look comes soon: a task that has ended makes others ready, an asset that has arrived makes runs.
 BUSY_PAUSE = 0.1
+# Where several tasks run, each look costs processor time that they need.
+CROWDED_PAUSE = 0.3
 # An idle scheduler looks twice a second; a run that is started then waits for as long.
 IDLE_PAUSE = 0.5
 # How long after the last task was started or has ended the scheduler counts as busy.
@@ -21,7 +23,8 @@ class PromptLocalExecutor(LocalExecutor):
     The scheduler sleeps between two looks for work (``scheduler_idle_sleep_time``), also when a task ends meanwhile. So
     a short sleep keeps an idle machine busy, and a long one delays each task of a chain. This executor, which the
     scheduler asks in each turn, returns as soon as a task has ended, and else after a pause that is short if there was
-    work just now and long if not. What runs, and how, is LocalExecutor's.
+    work just now and long if not. Where several tasks run, what ends is told in rounds. What runs, and how, is
+    LocalExecutor's.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -44,6 +47,9 @@ class PromptLocalExecutor(LocalExecutor):
         super().sync()
 
     def _pause(self) -> None:
+        if len(self.running) > 1:
+            time.sleep(CROWDED_PAUSE)
+            return
         now = time.monotonic()
         end = now + (BUSY_PAUSE if now - self._last_work < BUSY_SECONDS else IDLE_PAUSE)
         while self.result_queue.empty() and time.monotonic() < end:

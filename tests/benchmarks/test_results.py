@@ -65,6 +65,22 @@ def results(*rows: Row, **differences: object) -> Results:
     return Results(**{**values, **differences})  # type: ignore[arg-type]
 
 
+def test_rows_that_are_measured_again_say_when_and_leave_the_others() -> None:
+    machine = {"cpu": "one"}
+    kept = Results(
+        date="2026-01-01T00:00:00+00:00", quick=False, seconds=1, machine=machine, versions={}, conditions={"rows": 1},
+        rows=[Row(name="a", unit="s", ours=1.0), Row(name="b", unit="s", ours=2.0)],
+    )  # fmt: skip
+    later = replace(kept, date="2026-01-02T00:00:00+00:00", rows=[Row(name="b", unit="s", ours=3.0)])
+
+    assert kept.renewed_by(later).rows == [
+        Row(name="a", unit="s", ours=1.0),
+        Row(name="b", unit="s", ours=3.0, more={"measured": "2026-01-02T00:00:00+00:00"}),
+    ]
+    with pytest.raises(ValueError, match="the machine or the conditions differ"):
+        kept.renewed_by(replace(later, conditions={"rows": 2}))
+
+
 def test_a_row_holds_medians_spreads_and_the_ratio() -> None:
     row = measured_row(times_at_least(8), peak_at_most(256))
     assert (row.ours, row.baseline, row.ratio) == (1.5, 15.0, 10.0)
