@@ -207,6 +207,7 @@ class Results:
         Raises:
             ValueError: the later one was measured on another machine, or not as much of it.
         """
+        later = Results.of_json(later.to_json())  # as it would be kept
         if (self.conditions, self.machine["cpu"]) != (later.conditions, later.machine["cpu"]):
             raise ValueError("these rows cannot stand beside those that are kept: the machine or the conditions differ")
         rows = {row.name: replace(row, more={**row.more, "measured": later.date}) for row in later.rows}
@@ -219,7 +220,12 @@ class Results:
     @classmethod
     def read(cls, path: Path = RESULTS) -> Results:
         """Read ``results.json``."""
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls.of_json(path.read_text(encoding="utf-8"))
+
+    @classmethod
+    def of_json(cls, text: str) -> Results:
+        """The reverse of ``to_json``."""
+        content = json.loads(text)
         return cls(**{**content, "rows": [Row(**row) for row in content["rows"]]})
 
 

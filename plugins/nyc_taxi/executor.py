@@ -6,10 +6,9 @@ import time
 
 from airflow.executors.local_executor import LocalExecutor
 
-# After work the next look comes soon: a task that has ended makes others ready, an asset that has arrived makes runs.
-BUSY_PAUSE = 0.1
-# Where several tasks run, each look costs processor time that they need.
-CROWDED_PAUSE = 0.3
+# After work the next look comes sooner: an asset that has arrived makes runs. Each look costs processor time that tasks
+# need.
+BUSY_PAUSE = 0.3
 # An idle scheduler looks twice a second; a run that is started then waits for as long.
 IDLE_PAUSE = 0.5
 # How long after the last task was started or has ended the scheduler counts as busy.
@@ -48,7 +47,7 @@ class PromptLocalExecutor(LocalExecutor):
 
     def _pause(self) -> None:
         if len(self.running) > 1:
-            time.sleep(CROWDED_PAUSE)
+            time.sleep(BUSY_PAUSE)
             return
         now = time.monotonic()
         end = now + (BUSY_PAUSE if now - self._last_work < BUSY_SECONDS else IDLE_PAUSE)

@@ -20,7 +20,6 @@ from nyc_taxi.executor import PromptLocalExecutor
 def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[PromptLocalExecutor]:
     """One without workers, which only looks for what has ended; its pauses are long enough to be told apart."""
     monkeypatch.setattr(module, "BUSY_PAUSE", 0.2)
-    monkeypatch.setattr(module, "CROWDED_PAUSE", 0.3)
     monkeypatch.setattr(module, "IDLE_PAUSE", 0.6)
     monkeypatch.setattr(LocalExecutor, "_check_workers", lambda self: None)
     one = PromptLocalExecutor(parallelism=2)
@@ -85,7 +84,7 @@ def test_where_several_tasks_run_their_ends_are_told_together(
     executor.running = {"a", "b"}  # type: ignore[assignment,arg-type]
     executor.result_queue.put(("a", "success", None))
 
-    assert 0.3 <= _seconds(executor) < 0.6
+    assert 0.2 <= _seconds(executor) < 0.6
     assert told == [("a", "success")]
 
 
