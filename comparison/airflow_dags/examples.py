@@ -196,7 +196,7 @@ def described() -> None:
     """What it made carries a description of the event, for people and for whatever starts from it."""
 
     @task(outlets=[Asset("compared")])
-    def count(run_id: str = "") -> Any:
+    def count(run_id: str | None = None) -> Any:
         yield Metadata(Asset("compared"), {"made by": run_id})
 
     count()

@@ -255,19 +255,24 @@ def concurrency(prefect: Prefect) -> str:
 @check("connections", alone=True)
 def connections(prefect: Prefect) -> str:
     """Where a flow reads is changed from outside, without touching the code."""
-    buckets = ["one", "two"]
-    assert [_read(bucket=bucket)["bucket"] for bucket in buckets] == buckets
+    _read(value="")
+    block = blocks.LakeBucket.load("compared")
+    found = []
+    for bucket in ("two", "three"):
+        block.bucket = bucket
+        block.save("compared", overwrite=True)
+        found.append(examples.connected()["bucket"])
+    assert found == ["two", "three"]
     return "blocks: typed, with methods, nested (the bucket holds its credentials); in the UI or from code"
 
 
-def _read(*, bucket: str = "one", value: str = "") -> dict[str, str]:
+def _read(*, value: str) -> dict[str, str]:
     """Set blocks and a variable, and run a flow that reads them; what it found."""
     from prefect.blocks.system import Secret
     from prefect.variables import Variable
 
-    block = blocks.LakeBucket.load(blocks.LAKE)
-    block.bucket = bucket
-    block.save("compared", overwrite=True)
+    credentials = blocks.EmulatorCredentials(project="compared")
+    blocks.LakeBucket(bucket="one", gcp_credentials=credentials).save("compared", overwrite=True)
     Secret(value=PASSWORD).save("compared", overwrite=True)
     Variable.set("compared", value, overwrite=True)
     return examples.connected()
@@ -289,7 +294,7 @@ def providers(prefect: Prefect) -> str:
 @check("secrets", alone=True)
 def secrets(prefect: Prefect) -> str:
     """A password is neither shown by the API nor by the log of a task that prints it."""
-    _read()
+    _read(value="")
     shown = json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=False))
     with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
         kept = str(database.execute("SELECT data::text FROM block_document").fetchall())

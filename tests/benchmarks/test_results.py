@@ -73,9 +73,9 @@ def test_rows_that_are_measured_again_say_when_and_leave_the_others() -> None:
     )  # fmt: skip
     later = replace(kept, date="2026-01-02T00:00:00+00:00", rows=[Row(name="b", unit="s", ours=3.0)])
 
-    assert kept.renewed_by(later).rows == [
-        Row(name="a", unit="s", ours=1.0),
-        Row(name="b", unit="s", ours=3.0, more={"measured": "2026-01-02T00:00:00+00:00"}),
+    assert [(row.name, row.ours, row.more) for row in kept.renewed_by(later).rows] == [
+        ("a", 1.0, {}),
+        ("b", 3.0, {"measured": "2026-01-02T00:00:00+00:00"}),
     ]
     with pytest.raises(ValueError, match="the machine or the conditions differ"):
         kept.renewed_by(replace(later, conditions={"rows": 2}))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from airflow.dag_processing.dagbag import DagBag
 
 from comparison.concepts import CONCEPTS, Lines
 from comparison.measurements import CODE, count_lines, lines_of_code
@@ -164,6 +165,13 @@ def test_both_have_the_same_examples() -> None:
 
     assert names["airflow"] - names["prefect"] == set()
     assert names["prefect"] - names["airflow"] == {"in_its_environment", "until_empty"}
+
+
+def test_the_examples_are_dags_that_airflow_can_parse() -> None:
+    bag = DagBag(REPOSITORY / "comparison" / "airflow_dags")
+
+    assert bag.import_errors == {}
+    assert {"retries", "killed", "approved"} < set(bag.dags)
 
 
 def _name(decorator: ast.expr) -> str:
