@@ -1,6 +1,7 @@
 """Starts runs through Airflow's API and waits for their end.
 
 Durations are told by Airflow's own clock of the end, which is this machine's: how often it is asked does not matter.
+It is asked seldom, because the answers take processor time from what is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from benchmarks.measure import MeasureError
 from localairflow.api import AirflowApi
 
 TIMEOUT = 15 * 60.0
-POLL_SECONDS = 0.5
+POLL_SECONDS = 2.0
 _ENDED = frozenset({"success", "failed"})
 
 

@@ -9,14 +9,25 @@ import os
 import sys
 
 if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
+    import airflow.providers.common.compat.assets
+    import airflow.providers.common.io.assets.file
     import airflow.providers.common.sql.operators.sql
+    import airflow.providers.google.assets.bigquery
+    import airflow.providers.google.assets.gcs
     import airflow.providers.google.cloud.hooks.gcs
     import airflow.providers.google.cloud.operators.bigquery
     import airflow.providers.google.cloud.transfers.gcs_to_bigquery
     import airflow.providers.google.cloud.transfers.local_to_gcs
     import airflow.providers.http.hooks.http
+    import airflow.providers.postgres.assets.postgres
     import airflow.providers.postgres.hooks.postgres
+    import airflow.providers.standard.decorators.python
+    import airflow.sdk.definitions.decorators
+    import airflow.sdk.definitions.retry_policy
+    import airflow.sdk.lineage
     import google.cloud.storage
+    import google_crc32c
+    import jinja2.ext
     import pandas
     import pgpq
     import pyarrow.csv

@@ -101,7 +101,10 @@ class AirflowSettings:
         }
         environment = {name: os.environ.get(name) or value for name, value in built.items()}
         # Where Airflow finds airflow_local_settings; what led Python to this package is of no use to Airflow.
-        return environment | {"PYTHONPATH": str(REPOSITORY / "config")}
+        environment["PYTHONPATH"] = str(REPOSITORY / "config")
+        # Each task is a process that imports plugins/ anew: without its bytecode, each would compile it anew.
+        environment["PYTHONDONTWRITEBYTECODE"] = ""
+        return environment
 
     def _paths(self) -> dict[str, str]:
         return {
