@@ -62,7 +62,7 @@ COPY include include
 COPY plugins plugins
 COPY dags dags
 # Airflow writes its configuration file into its home; new volumes take their owner from the folders.
-RUN python -m compileall -q config plugins \
+RUN python -m compileall -q config dags plugins \
     && install -d -o airflow -g airflow . auth logs work
 USER 50000
 ENTRYPOINT ["airflow"]

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             results = compare(options.only, quick=options.quick, source=_source(options.source))
             if len(options.only) < len(CONCEPTS) and RESULTS.exists():
-                results = Results.read().with_checks(results.checks)
+                results = Results.read().with_checks_of(results)
             RESULTS.write_text(results.to_json(), encoding="utf-8")
             _publish(Results.read())
     except MeasureError as error:  # the embedded clouds, which both need
@@ -123,7 +123,7 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         measurements = [cold]
         if len(concepts) == len(CONCEPTS):
             _tell("measuring")
-            measured, missing = measure(there, running, amounts)
+            measured, missing = measure(running, amounts)
             measurements += measured
             failures |= missing
     return Results(
@@ -178,9 +178,15 @@ def _load(there: Place, running: Sequence[Running], failures: dict[str, str]) ->
         return []
     loaded = []
     for each in COMPARED:
-        found = there.contents(each)
+        try:
+            found, published = there.contents(each), there.count_source(each)
+        except Exception as error:
+            failures[f"{each.dataset} {each.month}"] = f"{type(error).__name__}: {error}"
+            continue
         rows = {side: {store: content.rows for store, content in stores.items()} for side, stores in found.items()}
         identical = found[there.airflow.name] == found[there.prefect.name]
+        if any(count != published for stores in rows.values() for count in stores.values()):
+            failures[f"{each.dataset} {each.month}"] = f"the source has {published:,} rows, the stores have {rows}"
         loaded.append(Loaded(dataset=each.dataset, month=each.month, rows=rows, identical=identical))
         _tell(f"{each.dataset} {each.month}: {'identical' if identical else f'different: {found}'}")
     return loaded
@@ -194,6 +200,8 @@ def _course(there: Place, failures: dict[str, str]) -> list[int]:
         failures["course"] = str(error)
         return []
     _tell(f"the course's table after one run and after two: {rows}")
+    if rows[1] != 2 * rows[0]:
+        failures["course"] = f"its flows, run twice, no longer double the month: {rows}"
     return rows
 
 

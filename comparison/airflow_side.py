@@ -13,9 +13,9 @@ import httpx
 
 from benchmarks.lab import command
 from benchmarks.measure import MeasureError
-from comparison.checks import Result, await_
+from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
-from comparison.sides import DatasetMonth, SideError, own_python, run_checks
+from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
 from localcloud.processes import stop
@@ -42,7 +42,7 @@ from_git()
 
 
 @dataclass
-class AirflowSide:
+class AirflowSide(Side):
     """See :class:`comparison.sides.Side`."""
 
     ground: Ground
@@ -57,9 +57,8 @@ class AirflowSide:
             command([str(own_python()), "-m", "localairflow", "up"], self._environment())
         except MeasureError as error:
             raise SideError(f"Airflow does not start: {error}") from error
-        seconds = time.monotonic() - begin
         self._prepare()
-        return seconds
+        return time.monotonic() - begin
 
     def stop(self) -> None:
         # The scheduler first: its tasks report their end to the API server.
@@ -88,30 +87,28 @@ class AirflowSide:
                 self._await(api, f"{each.dataset}_web_to_postgres", run_id)
         return time.monotonic() - begin
 
-    def load_range(self, dataset: str, first: str, last: str, parallel: int) -> float:
-        """Take a range of months to the lake and the warehouse by one backfill; returns the seconds."""
-        to_gcs, to_bigquery = f"{dataset}_web_to_gcs", f"{dataset}_gcs_to_bigquery"
+    def load_range(self, months: Sequence[DatasetMonth]) -> float:
+        first, last = months[0], months[-1]
+        to_gcs, to_bigquery = f"{first.dataset}_web_to_gcs", f"{first.dataset}_gcs_to_bigquery"
         with AirflowApi(self.settings) as api:
             before = {run["dag_run_id"] for dag_id in (to_gcs, to_bigquery) for run in api.runs(dag_id)}
             begin = time.monotonic()
-            api.backfill(to_gcs, f"{first}-01", f"{last}-01", conf={"force": True}, parallel=parallel)
-            count = int(last[5:]) - int(first[5:]) + 1
+            api.backfill(to_gcs, f"{first.month}-01", f"{last.month}-01", conf={"force": True}, parallel=RANGE_PARALLEL)
             for dag_id in (to_gcs, to_bigquery):
                 await_(
-                    lambda dag_id=dag_id: _ended(api, dag_id, before, count),  # type: ignore[misc]
-                    f"{count} runs of {dag_id} have ended",
+                    lambda dag_id=dag_id: _ended(api, dag_id, before, len(months)),  # type: ignore[misc]
+                    f"{len(months)} runs of {dag_id} have ended",
                     timeout=TIMEOUT,
                 )
             return time.monotonic() - begin
 
     def no_ops(self) -> float:
-        """Run a chain of ten tasks that do nothing; returns the seconds."""
-        return self._seconds("no_ops")
+        with AirflowApi(self.settings) as api:
+            begin = time.monotonic()
+            self._await(api, "no_ops", api.trigger("no_ops", {}))
+            return time.monotonic() - begin
 
     def recover(self) -> float:
-        """Kill the process of a running task; returns the seconds until its run has succeeded all the same."""
-        import psutil
-
         with AirflowApi(self.settings) as api:
             run_id = api.trigger("killed", {})
 
@@ -119,10 +116,7 @@ class AirflowSide:
                 tasks = api.tasks("killed", run_id)
                 return tasks[0]["pid"] if tasks and tasks[0]["state"] == "running" else None
 
-            process = psutil.Process(await_(pid, "the task runs"))
-            begin = time.monotonic()
-            for each in [*process.children(recursive=True), process]:
-                each.kill()
+            begin = kill_tree(await_(pid, "the task runs"))
             self._await(api, "killed", run_id)
             return time.monotonic() - begin
 
@@ -130,12 +124,6 @@ class AirflowSide:
         env = {**self.settings.environment(), **self._environment(), **self.ground.environment()}
         env["PYTHONPATH"] = f"{env['PYTHONPATH']}:{REPOSITORY / 'plugins'}"
         return run_checks(own_python(), "comparison.checks.airflow", concepts, env)
-
-    def _seconds(self, dag_id: str) -> float:
-        with AirflowApi(self.settings) as api:
-            begin = time.monotonic()
-            self._await(api, dag_id, api.trigger(dag_id, {}))
-            return time.monotonic() - begin
 
     def _await(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         deadline = time.monotonic() + TIMEOUT
@@ -152,8 +140,9 @@ class AirflowSide:
         """Let all DAGs run that are compared, and say where alerts go."""
         with AirflowApi(self.settings) as api:
             dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
-            api.await_parsed([*dag_ids, "no_ops", "killed", "from_git"], since="", timeout=300)
-            for dag_id in [*dag_ids, "no_ops", "killed"]:
+            api.await_parsed([*dag_ids, "no_ops", "killed", "child", "from_git"], since="", timeout=300)
+            # The child too: another DAG starts it, and waits.
+            for dag_id in [*dag_ids, "no_ops", "killed", "child"]:
                 api.set_paused(dag_id, False)
             connection = {"connection_id": "taxi_alerts", "conn_type": "http", "host": self.ground.receiver_url}
             try:

@@ -13,14 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from comparison.airflow_side import AirflowSide
-from comparison.place import Place
-from comparison.prefect_side import PrefectSide
-from comparison.sides import DatasetMonth
+from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side
 from localcloud.settings import REPOSITORY
 
 MEMORY_POLL_SECONDS = 0.25
-RANGE_PARALLEL = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,39 +66,33 @@ class Failures(dict[str, str]):
     """Why a figure is missing, by measurement and side."""
 
 
-def measure(
-    place: Place, sides: Sequence[AirflowSide | PrefectSide], amounts: Amounts
-) -> tuple[list[Measurement], Failures]:
+def measure(sides: Sequence[Side], amounts: Amounts) -> tuple[list[Measurement], Failures]:
     """Measure the sides that run; each figure in turns, so that what disturbs one disturbs the other."""
     failures = Failures()
 
-    def turns(name: str, repeats: int, run: Callable[[AirflowSide | PrefectSide], float]) -> dict[str, list[float]]:
+    def turns(name: str, repeats: int, run: Callable[[Side], float]) -> dict[str, list[float]]:
         runs: dict[str, list[float]] = {}
         for _ in range(repeats):
             for side in sides:
                 try:
-                    runs.setdefault(side.name, []).append(run(side))
+                    seconds = run(side)
                 except Exception as error:
                     failures[f"{name}, {side.name}"] = f"{type(error).__name__}: {error}"
+                else:
+                    runs.setdefault(side.name, []).append(seconds)
         return runs
 
-    def warm_start(side: AirflowSide | PrefectSide) -> float:
+    def warm_start(side: Side) -> float:
         side.stop()
         return side.start()
 
     peaks: dict[str, list[float]] = {}
 
-    def month(side: AirflowSide | PrefectSide) -> float:
+    def month(side: Side) -> float:
         with peak_memory(side.run_dirs()) as peak:
             seconds = side.load([amounts.month], postgres=False)
         peaks.setdefault(side.name, []).append(peak[0])
         return seconds
-
-    def months(side: AirflowSide | PrefectSide) -> float:
-        first, last = amounts.range[0].month, amounts.range[-1].month
-        if isinstance(side, AirflowSide):
-            return side.load_range(amounts.range_dataset, first, last, RANGE_PARALLEL)
-        return side.load_range(amounts.range_dataset, first, last)
 
     measured = [
         Measurement(
@@ -146,8 +136,9 @@ def measure(
                 name="months",
                 title=f"{amounts.range_months} months to the lake and BigQuery",
                 unit="s",
-                note=f"{RANGE_PARALLEL} at once: a backfill, and a parent flow whose months are threads of one process",
-                runs=turns("months", 1, months),
+                note=f"{RANGE_PARALLEL} at once: a backfill, and a parent flow whose months are threads of one "
+                "process; on both sides each arrival in the lake starts the second step",
+                runs=turns("months", 1, lambda side: side.load_range(amounts.range)),
             )
         )
     return measured, failures

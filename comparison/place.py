@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.lab import command, isolated
+from benchmarks.measure import MeasureError
 from benchmarks.system import CLOUD_PYTHON, free_ports
 from comparison.airflow_side import AirflowSide
 from comparison.ground import Ground
@@ -45,6 +46,10 @@ class Place:
         file = published_file(month)
         return {side.name: reconcile.contents(side.settings, file) for side in (self.airflow, self.prefect)}
 
+    def count_source(self, month: DatasetMonth) -> int:
+        """How many rows the source's file of a month has."""
+        return reconcile.count_source(_url(self.airflow.settings, month))
+
 
 def published_file(month: DatasetMonth) -> PublishedFile:
     """The file that a source publishes for a month."""
@@ -64,7 +69,9 @@ def place(*, source: str, rows: int, month: DatasetMonth, more: Sequence[Dataset
         more: further months that are needed; those that the folder lacks are generated beside its own.
     """
     folder = Path(tempfile.mkdtemp(prefix="comparison-"))
-    port = int(os.environ.get("PREFECT_PORT") or free_ports(1)[0])
+    port = os.environ.get("PREFECT_PORT") or str(free_ports(1)[0])
+    if not port.isdecimal():
+        raise MeasureError(f"PREFECT_PORT={port!r} is not a whole number")
     airflow_port = {name: value for name in ("AIRFLOW_PORT",) if (value := os.environ.get(name))}
     if source != "synthetic":
         source = str(_completed(Path(source), folder / "source", more, rows))
@@ -86,18 +93,31 @@ def place(*, source: str, rows: int, month: DatasetMonth, more: Sequence[Dataset
             receiver_url=receiver_url,
             dataset=month.dataset,
             month=month.month,
-            rows=reconcile.count_source(_url(settings, month)),
+            rows=_count(settings, month),
             prefect_url=f"http://{HOST}:{port}/api",
         )
-        sides = AirflowSide(ground, settings), PrefectSide(ground, prefects_settings, port)
+        sides = AirflowSide(ground, settings), PrefectSide(ground, prefects_settings, int(port))
         for side in sides:
             cleanup.callback(side.stop)
         yield Place(ground, *sides)
 
 
+def _count(settings: AirflowSettings, month: DatasetMonth) -> int:
+    """How many rows the source's file of a month has.
+
+    Raises:
+        MeasureError: the source does not have it.
+    """
+    url = _url(settings, month)
+    try:
+        return reconcile.count_source(url)
+    except Exception as error:
+        raise MeasureError(f"the source must have {month.dataset} {month.month}: {url}: {error}") from error
+
+
 def _completed(source: Path, target: Path, months: Sequence[DatasetMonth], rows: int) -> Path:
-    """A copy of the source's folder, with synthetic months where it has none."""
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    """A folder of links to the source's files, with synthetic months where it has none."""
+    shutil.copytree(source, target, copy_function=os.symlink)
     for each in months:
         path = target / published_file(each).source_path(Layout.MIRROR)
         if not path.exists():

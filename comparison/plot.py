@@ -19,7 +19,7 @@ def write_plot(results: Results, path: Path = PLOT) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    rows = [each for each in results.measurements if len(each.runs) == len(_SIDES)]
+    rows = [each for each in results.measurements if all(each.runs.get(side) for side in _SIDES)]
     with mpl.rc_context({"svg.hashsalt": "comparison", "svg.fonttype": "none", "font.size": 9}):
         drawing = Figure(figsize=(8, 0.6 + 0.85 * max(len(rows), 1)), layout="constrained")
         for place, each in enumerate(rows, start=1):

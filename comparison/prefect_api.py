@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -94,7 +95,11 @@ class PrefectApi:
         except httpx.HTTPError:
             return False
 
-    def has_online_worker(self, pool: str) -> bool:
-        """Whether a worker serves the work pool."""
+    def has_online_worker(self, pool: str, since: datetime | None = None) -> bool:
+        """Whether a worker serves the work pool; with a time, whether one has said so since then."""
         workers = self.call("POST", f"/work_pools/{pool}/workers/filter")
-        return any(worker["status"] == "ONLINE" for worker in workers)
+        return any(
+            worker["status"] == "ONLINE"
+            and (since is None or datetime.fromisoformat(worker["last_heartbeat_time"]) >= since)
+            for worker in workers
+        )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.lab import cloud_environment
-from comparison.checks import Result, await_
+from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
-from comparison.sides import ERROR_CHARACTERS, DatasetMonth, SideError, python_of, run_checks
+from comparison.sides import ERROR_CHARACTERS, DatasetMonth, Side, SideError, python_of, run_checks
 from localairflow.environment import AirflowSettings
 from localcloud.processes import Process, ProcessError, start, stop
 from localcloud.settings import HOST, REPOSITORY
@@ -56,7 +58,7 @@ def environment(settings: AirflowSettings, *, home: Path, url: str) -> dict[str,
 
 
 @dataclass
-class PrefectSide:
+class PrefectSide(Side):
     """See :class:`comparison.sides.Side`."""
 
     ground: Ground
@@ -105,37 +107,27 @@ class PrefectSide:
             ]
             for run_id in lake:
                 self._await(api, run_id)
-            deployment = api.deployment("gcs-to-bigquery/arrivals")["id"]
-            for each in months:
-                follows = await_(
-                    lambda each=each: _arrival(api, deployment, each, since),  # type: ignore[misc]
-                    f"the arrival of {each.dataset} {each.month} starts its flow",
-                    timeout=120,
-                )
-                self._await(api, follows)
+            self._await_arrivals(api, months, since)
             for run_id in others:
                 self._await(api, run_id)
         return time.monotonic() - begin
 
-    def load_range(self, dataset: str, first: str, last: str) -> float:
-        """Take a range of months to the lake and the warehouse by the parent flow; returns the seconds."""
+    def load_range(self, months: Sequence[DatasetMonth]) -> float:
+        first, last = months[0], months[-1]
         with PrefectApi(self.ground.prefect_url) as api:
-            begin = time.monotonic()
-            run_id = api.start("load-months/range", parameters={"dataset": dataset, "first": first, "last": last})
-            self._await(api, run_id)
+            begin, since = time.monotonic(), time.time()
+            parameters = {"dataset": first.dataset, "first": first.month, "last": last.month, "force": True}
+            self._await(api, api.start("load-months/range", parameters=parameters))
+            self._await_arrivals(api, months, since)
             return time.monotonic() - begin
 
     def no_ops(self) -> float:
-        """Run a chain of ten tasks that do nothing; returns the seconds."""
         with PrefectApi(self.ground.prefect_url) as api:
             begin = time.monotonic()
             self._await(api, api.start("no-ops/example"))
             return time.monotonic() - begin
 
     def recover(self) -> float:
-        """Kill the process of a running flow; returns the seconds until its run has completed all the same."""
-        import psutil
-
         with PrefectApi(self.ground.prefect_url) as api:
             run_id = api.start("killed/example")
 
@@ -143,10 +135,7 @@ class PrefectSide:
                 run = api.run(run_id)
                 return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
 
-            process = psutil.Process(await_(pid, "the flow runs"))
-            begin = time.monotonic()
-            for each in [*process.children(recursive=True), process]:
-                each.kill()
+            begin = kill_tree(await_(pid, "the flow runs"))
             api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"})
             return time.monotonic() - begin
 
@@ -156,8 +145,6 @@ class PrefectSide:
 
     def course_rerun(self, each: DatasetMonth) -> list[int]:
         """Run the course's flows twice for a month; returns the rows of its table after each time."""
-        import json
-
         folder = self.ground.folder / "course"
         folder.mkdir(exist_ok=True)
         python = python_of(ENVIRONMENT, "make compare installs it")
@@ -195,14 +182,14 @@ class PrefectSide:
 
     def _start(self, name: str, arguments: list[str]) -> None:
         api = PrefectApi(self.ground.prefect_url)
-        is_server = name == "server"
+        is_server, begin = name == "server", datetime.now(UTC)
         process = Process(
             name=name,
             command=[self._prefect, *arguments],
             log=self._home / f"{name}.log",
             env=self.environment(),
             cwd=REPOSITORY,
-            healthy=api.is_healthy if is_server else lambda: api.has_online_worker("local"),
+            healthy=api.is_healthy if is_server else lambda: api.has_online_worker("local", since=begin),
             port=self.port if is_server else None,
             port_setting="PREFECT_PORT",
             startup_timeout=180,
@@ -219,6 +206,17 @@ class PrefectSide:
             raise SideError(f"{' '.join(words[1:4])} failed: {(done.stdout + done.stderr)[-ERROR_CHARACTERS:]}")
         return done.stdout
 
+    def _await_arrivals(self, api: PrefectApi, months: Sequence[DatasetMonth], since: float) -> None:
+        """Wait for the end of the runs that the months' arrivals in the lake have started since then."""
+        deployment = api.deployment("gcs-to-bigquery/arrivals")["id"]
+        for each in months:
+            follows = await_(
+                lambda each=each: _arrival(api, deployment, each, since),  # type: ignore[misc]
+                f"the arrival of {each.dataset} {each.month} starts its flow",
+                timeout=120,
+            )
+            self._await(api, follows)
+
     def _await(self, api: PrefectApi, run_id: str) -> None:
         run = api.end(run_id, timeout=TIMEOUT)
         if run["state_type"] != "COMPLETED":
@@ -231,8 +229,6 @@ def _parameters(each: DatasetMonth, **more: object) -> dict[str, object]:
 
 def _arrival(api: PrefectApi, deployment: str, each: DatasetMonth, since: float) -> str | None:
     """The run that the arrival of a month has started since then."""
-    from datetime import datetime
-
     for run in api.runs(deployments={"id": {"any_": [deployment]}}):
         if run["parameters"] == _parameters(each) and datetime.fromisoformat(run["created"]).timestamp() >= since:
             return str(run["id"])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from comparison.checks import Result
+from comparison.concepts import CONCEPTS
 from comparison.measurements import Measurement
 from localcloud.settings import REPOSITORY
 
@@ -78,10 +79,14 @@ class Results:
         ended = {result.outcome for of_side in self.checks.values() for result in of_side.values()}
         return self.identical and not self.failures and ended <= {"passed", "cannot"}
 
-    def with_checks(self, checks: dict[str, dict[str, Result]]) -> Results:
-        """The same, with other results of some checks."""
-        renewed = {side: {**of_side, **checks[side]} for side, of_side in self.checks.items()}
-        return replace(self, checks=renewed)
+    def with_checks_of(self, other: Results) -> Results:
+        """The same, with the results of another run's checks, in their order, and with what went wrong in that run."""
+        names = [concept.name for concept in CONCEPTS]
+        renewed = {side: {**of_side, **other.checks[side]} for side, of_side in self.checks.items()}
+        ordered = {side: {name: found[name] for name in names if name in found} for side, found in renewed.items()}
+        # What the months hold depends on the other run's source; only that they differ is news.
+        loaded = self.loaded if other.identical else other.loaded
+        return replace(self, checks=ordered, loaded=loaded, failures={**self.failures, **other.failures})
 
     def last_line(self) -> str:
         """The whole comparison in one line, for programs."""

@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from comparison.checks import Result
+from comparison.checks import Result, kill_tree
 from localcloud.settings import REPOSITORY
 
 CHECKS_TIMEOUT = 15 * 60
+# So many months of a range are loaded at once; LIMIT and AT_ONCE of comparison/prefect_flows are Prefect's.
+RANGE_PARALLEL = 4
 ERROR_CHARACTERS = 600
 
 
@@ -52,6 +55,15 @@ class Side(Protocol):
             SideError: one of them fails.
         """
 
+    def load_range(self, months: Sequence[DatasetMonth]) -> float:
+        """Take consecutive months of a dataset to the lake and the warehouse by one command; returns the seconds."""
+
+    def no_ops(self) -> float:
+        """Run a chain of ten tasks that do nothing; returns the seconds."""
+
+    def recover(self) -> float:
+        """Kill the process of a running task; returns the seconds until its run has succeeded all the same."""
+
     def run_dirs(self) -> list[Path]:
         """Where its running processes are recorded."""
 
@@ -60,7 +72,7 @@ class Side(Protocol):
 
 
 def run_checks(python: Path, module: str, concepts: Sequence[str], env: Mapping[str, str]) -> Iterator[Result]:
-    """Run a program of checks; a check that it tells nothing of has failed with it."""
+    """Run a program of checks, for as long as ``CHECKS_TIMEOUT``; what it tells nothing of has failed with it."""
     command = [str(python), "-m", module, *concepts]
     told = set()
     with subprocess.Popen(
@@ -70,21 +82,25 @@ def run_checks(python: Path, module: str, concepts: Sequence[str], env: Mapping[
         assert program.stderr is not None
         errors: list[str] = []
         reader = _drain(program, errors)
+        limit = threading.Timer(CHECKS_TIMEOUT, kill_tree, [program.pid])
+        limit.start()
         for line in program.stdout:
             if line.startswith('{"concept"'):
                 result = Result(**json.loads(line))
                 told.add(result.concept)
                 yield result
         reader.join()
+    is_late = not limit.is_alive()
+    limit.cancel()
     for concept in concepts:
         if concept not in told:
             end = " ".join("".join(errors).split())[-ERROR_CHARACTERS:]
-            yield Result(concept=concept, outcome="failed", note=f"the program of the checks ended: {end}")
+            why = f"was ended after {CHECKS_TIMEOUT} s" if is_late else "ended"
+            yield Result(concept=concept, outcome="failed", note=f"the program of the checks {why}: {end}")
 
 
-def _drain(program: subprocess.Popen[str], errors: list[str]):  # type: ignore[no-untyped-def]
+def _drain(program: subprocess.Popen[str], errors: list[str]) -> threading.Thread:
     """Read what the program says of errors, so that it never waits for a reader."""
-    import threading
 
     def read() -> None:
         assert program.stderr is not None

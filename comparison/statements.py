@@ -25,13 +25,11 @@ class Load:
         file: the file.
         run: what tells this load from all others; the names of its staging tables carry it.
         rows: how many rows the file has; None as long as that is not known.
-        attempt: tells apart the tables of several tries, where these can overlap.
     """
 
     file: PublishedFile
     run: str
     rows: int | None = None
-    attempt: int = 1
 
     @property
     def staging_table(self) -> str:
@@ -41,7 +39,7 @@ class Load:
     @property
     def postgres_staging_table(self) -> str:
         """The same in Postgres, with the schema."""
-        return f"staging.{self.staging_table}_{self.attempt}"
+        return f"staging.{self.staging_table}"
 
     def render(self, name: str) -> str:
         """The statement in the file ``name`` below ``include/sql``."""

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeVar
 
 import httpx
+import psutil
 
 Outcome = Literal["passed", "cannot", "failed", "not run"]
 T = TypeVar("T")
@@ -28,7 +29,7 @@ NOTE_CHARACTERS = 400
 
 
 class CannotError(Exception):
-    """The orchestrator has nothing like it; the message says so, and what is done instead."""
+    """The orchestrator cannot do that, or only a part of it; the message says so, and what is done instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,15 @@ def run_check(concept: str, function: Callable[[Any], str], side: Any) -> Result
 def tell(result: Result) -> None:
     """Print the result as one JSON line."""
     print(json.dumps(asdict(result)), file=sys.stdout, flush=True)
+
+
+def kill_tree(pid: int) -> float:
+    """Kill a process and all that it has started, by SIGKILL; returns when, on the monotonic clock, in seconds."""
+    process = psutil.Process(pid)
+    begin = time.monotonic()
+    for each in [*process.children(recursive=True), process]:
+        each.kill()
+    return begin
 
 
 def page_and_script(url: str) -> tuple[httpx.Response, httpx.Response]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -22,7 +23,7 @@ import httpx
 import psutil
 import psycopg
 
-from comparison.checks import CannotError, Checks, await_, page_and_script, refused, tell
+from comparison.checks import CannotError, Checks, await_, kill_tree, page_and_script, refused, tell
 from comparison.ground import Ground
 from localairflow import reconcile
 from localairflow.api import AirflowApi
@@ -80,9 +81,9 @@ class Airflow:
         """The task instances of a run by their ids; of mapped ones, the last."""
         return {task["task_id"]: task for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
 
-    def result(self, run: Mapping[str, Any], task_id: str) -> Any:
-        """What a task returned."""
-        path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task_id}/xcomEntries/return_value"
+    def result(self, run: Mapping[str, Any], task_id: str, key: str = "return_value") -> Any:
+        """What a task returned, or has left under another key."""
+        path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task_id}/xcomEntries/{key}"
         value = self.api.call("GET", path)["value"]
         try:
             return json.loads(value)
@@ -163,10 +164,9 @@ def dependencies(airflow: Airflow) -> str:
 @check("parameters")
 def parameters(airflow: Airflow) -> str:
     """A month that is none is refused before there is a run."""
-    before = len(airflow.api.runs(airflow.to_gcs))
     answer = refused(lambda: airflow.api.trigger(airflow.to_gcs, {"month": "2021-13"}), 400)
     assert "2021-13" in answer.text
-    assert len(airflow.api.runs(airflow.to_gcs)) == before
+    assert "2021-13" not in {run["conf"].get("month") for run in airflow.api.runs(airflow.to_gcs)}
     return "JSON schema in `Param`: `2021-13` is refused with HTTP 400, no run is made"
 
 
@@ -200,7 +200,9 @@ def retries(airflow: Airflow) -> str:
     assert [one["try_number"] for one in tries] == [1, 2, 3]
     assert tries[-1]["state"] == "success"
     first, second = (_seconds(one["end_date"], two["start_date"]) for one, two in pairwise(tries))
-    assert 1 <= first < second
+    # A second, and twice as long; Airflow adds up to as much again, by chance.
+    assert first >= 1
+    assert second >= 2
     final = airflow.tasks(airflow.run("not_retried"))["fetch"]
     assert (final["state"], final["try_number"]) == ("failed", 1)
     return f"3 tries, {first:.1f} s and {second:.1f} s apart; one for an error that a retry policy calls final"
@@ -244,12 +246,8 @@ def subflows(airflow: Airflow) -> str:
     run = airflow.run("parent")
     tasks = airflow.tasks(run)
     assert (run["state"], tasks["prepare.create_table"]["state"]) == ("success", "success")
-    [child] = [
-        each
-        for each in airflow.api.runs("child")
-        if each["triggered_by"] == "operator" and each["conf"] == {"month": "2021-02"}
-        and each["run_after"] >= run["run_after"]
-    ]  # fmt: skip
+    child = airflow.api.run("child", airflow.result(run, "start_child", key="trigger_run_id"))
+    assert (child["state"], child["triggered_by"], child["conf"]) == ("success", "operator", {"month": "2021-02"})
     assert child["end_date"] <= tasks["start_child"]["end_date"]
     return "a task group inside the DAG; a run of another DAG, waited for. What it returns is looked up, not returned"
 
@@ -341,7 +339,7 @@ def variables(airflow: Airflow) -> str:
 
 @check("deployment")
 def deployment(airflow: Airflow) -> str:
-    """A file in the DAGs' folder is a DAG within seconds, and a change of it is a new version."""
+    """A file in the DAGs' folder is a DAG, and a change of it is a new version; both run."""
     path = airflow.ground.folder / "dropped_dags" / "dropped.py"
     path.parent.mkdir(exist_ok=True)
     source = (
@@ -401,13 +399,14 @@ def schedule(airflow: Airflow) -> str:
     dag = airflow.api.call("GET", "/dags/in_new_york/details")
     following = datetime.fromisoformat(dag["next_dagrun_run_after"]).astimezone(ZoneInfo("America/New_York"))
     assert (following.hour, following.minute) == (6, 0)
-    from airflow.sdk import CronTriggerTimetable
     from airflow.serialization.decoders import decode_timetable
     from airflow.serialization.encoders import encode_timetable
     from airflow.timetables.base import TimeRestriction
     from pendulum import datetime as moment
 
-    timetable = decode_timetable(encode_timetable(CronTriggerTimetable("0 6 * * *", timezone="America/New_York")))
+    from comparison.airflow_dags import examples
+
+    timetable = decode_timetable(encode_timetable(examples.in_new_york().timetable))
     hours = set()
     for month in (3, 11):  # the clocks change
         restriction = TimeRestriction(moment(2027, month, 5), moment(2027, month, 20), True)
@@ -453,7 +452,7 @@ def backfill(airflow: Airflow) -> str:
     assert sorted(run["partition_key"] for run in runs) == months
     assert {run["state"] for run in runs} == {"success"}
     assert max(run["start_date"] for run in runs) < min(run["end_date"] for run in runs)
-    return f"`airflow backfill create`: {' and '.join(months)} at the same time; repeated, it left out what had run"
+    return f"a backfill, here by the API: {' and '.join(months)} at the same time; repeated, it left out what had run"
 
 
 @check("catch_up")
@@ -546,14 +545,11 @@ def crash_recovery(airflow: Airflow) -> str:
         [task] = airflow.api.tasks("killed", run_id)
         return task["pid"] if task["state"] == "running" else None
 
-    process = psutil.Process(await_(pid, "the task runs"))
-    begin = datetime.now(UTC)
-    for each in [*process.children(recursive=True), process]:
-        each.kill()
+    begin = kill_tree(await_(pid, "the task runs"))
     assert airflow.end("killed", run_id, timeout=240) == "success"
     [done] = airflow.api.tasks("killed", run_id)
     assert done["try_number"] == 2
-    seconds = (datetime.now(UTC) - begin).total_seconds()
+    seconds = time.monotonic() - begin
     return f"killed by SIGKILL, succeeded at the next try {seconds:.0f} s later; retries count for crashes too"
 
 
@@ -617,7 +613,7 @@ def code_from_git(airflow: Airflow) -> str:
     _await_source(airflow, "from_git", "second")
     run = airflow.run("from_git")
     assert (run["bundle_version"], airflow.result(run, "tell")) == (second, "second")
-    return "`GitDagBundle`: a run stays at its commit to its end; new commits are fetched by themselves"
+    return "`GitDagBundle`: each run knows its commit; new commits are fetched by themselves"
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -744,7 +740,7 @@ def cloud(airflow: Airflow) -> str:
     found = done.stdout.strip().splitlines()[-1:]
     expected = len(TRIP_DATASETS) * 3 + 3 + 1
     assert found == [f"{expected} {{}}"], done.stdout[-500:] + done.stderr[-500:]
-    return f"Composer, MWAA, Astronomer and others run {expected} DAGs of these folders; none was tried here"
+    return f"Composer, MWAA, Astronomer and others take such folders, here with {expected} DAGs; none was tried"
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
+from prefect.tasks import exponential_backoff
 from prefect.transactions import Transaction, transaction
 from prefect.variables import Variable
 
@@ -27,7 +28,7 @@ from nyc_taxi.download import NotPublishedError
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 
 
-@task(retries=2, retry_delay_seconds=[1, 2], cache_policy=NO_CACHE)
+@task(retries=2, retry_delay_seconds=exponential_backoff(backoff_factor=1), cache_policy=NO_CACHE)
 def fetch() -> int:
     """The source answers at the third try; the delays grow."""
     if runtime.task_run.run_count < 3:

@@ -1,4 +1,4 @@
-"""Many months: a parent flow, and a month as its subflows."""
+"""Many months: a parent flow, and each month as its subflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from comparison.prefect_flows.gcs_to_bigquery import gcs_to_bigquery
 from comparison.prefect_flows.parameters import DatasetName, MonthName
 from comparison.prefect_flows.web_to_gcs import web_to_gcs
 from nyc_taxi.months import Month
@@ -27,10 +26,9 @@ def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
 
 @task(cache_policy=NO_CACHE)
 def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
-    """Take one month to the lake and on to the warehouse, in its turn: the limit is the server's, for all runs."""
+    """Take one month to the lake, in its turn: the limit is the server's, for all runs."""
     with concurrency(LIMIT, occupy=1):
         web_to_gcs(dataset, month, force)
-        gcs_to_bigquery(dataset, month)
 
 
 @flow(
@@ -39,7 +37,7 @@ def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
     task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]
 )
 def load_months(dataset: DatasetName, first: MonthName, last: MonthName, force: bool = False) -> None:
-    """Take a range of months to the lake and the warehouse, several at once.
+    """Take a range of months to the lake, several at once; the arrival of each starts its way to the warehouse.
 
     Args:
         dataset: which dataset.

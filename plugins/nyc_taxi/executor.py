@@ -21,9 +21,9 @@ class PromptLocalExecutor(LocalExecutor):
 
     The scheduler sleeps between two looks for work (``scheduler_idle_sleep_time``), also when a task ends meanwhile. So
     a short sleep keeps an idle machine busy, and a long one delays each task of a chain. This executor, which the
-    scheduler asks in each turn, returns as soon as a task has ended, and else after a pause that is short if there was
-    work just now and long if not. Where several tasks run, what ends is told in rounds. What runs, and how, is
-    LocalExecutor's.
+    scheduler asks in each turn, returns as soon as a lone task has ended, and else after a pause that is short if there
+    was work just now and long if not. Where several tasks run, what has ended is told in rounds, one short pause apart:
+    the processor is better spent on the tasks. What runs, and how, is LocalExecutor's.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:

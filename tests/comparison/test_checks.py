@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -117,11 +118,18 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     kept = _results(checks={side: {"flow": _results().checks[side]["flow"], "task": failed} for side in SIDES})
     passed = Result(concept="task", outcome="passed", note="seen")
 
-    renewed = kept.with_checks({"airflow": {"task": passed}, "prefect": {"task": failed}})
+    other = _results(
+        checks={"airflow": {"task": passed}, "prefect": {"task": failed}}, failures={"prefect": "it is late"}
+    )
+    renewed = kept.with_checks_of(other)
 
     assert renewed.checks["airflow"] == {"flow": kept.checks["airflow"]["flow"], "task": passed}
     assert renewed.checks["prefect"] == kept.checks["prefect"]
     assert list(renewed.checks["airflow"]) == ["flow", "task"]
+    assert renewed.loaded == kept.loaded
+    assert renewed.failures == {"prefect": "it is late"}
+    different = replace(kept.loaded[0], identical=False)
+    assert not kept.with_checks_of(replace(other, loaded=[different])).identical
 
 
 def test_a_side_that_did_not_start_leaves_the_others_results_and_is_no_success() -> None:
