@@ -38,12 +38,17 @@ class PromptLocalExecutor(LocalExecutor):
         self._handed_out = len(self.queued_tasks) < queued
 
     def sync(self) -> None:
-        """Wait for the end of a task, unless the scheduler has work to go on with; then tell it what has ended."""
-        if not self._handed_out:
-            self._pause()
-        if self._handed_out or not self.result_queue.empty():
-            self._last_work = time.monotonic()
+        """Tell the scheduler which tasks have ended; if there are none, and none were handed out, wait for one.
+
+        What ends meanwhile is told in the next turn. Were it told in this one, the scheduler would hear of an end
+        without having looked at what happened since: a task that waited and goes on already would seem to be lost.
+        """
+        has_ended = not self.result_queue.empty()
         super().sync()
+        if has_ended or self._handed_out:
+            self._last_work = time.monotonic()
+        else:
+            self._pause()
 
     def _pause(self) -> None:
         if len(self.running) > 1:
