@@ -25,7 +25,7 @@ from nyc_taxi.read_parquet import read_parquet
 from nyc_taxi.schema import arrow_schema
 
 # So many batches wait for the writer: this bounds the memory.
-READ_AHEAD = 4
+READ_AHEAD = 8
 ROW_GROUP_ROWS = 1 << 16
 
 

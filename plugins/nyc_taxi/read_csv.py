@@ -18,7 +18,7 @@ from nyc_taxi.schema import arrow_type
 from nyc_taxi.values import converter, whole_numbers
 
 # One block of CSV is parsed at a time: this bounds the memory.
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 19
 HEADER_BYTES = 1 << 16
 
 
