@@ -38,8 +38,8 @@ class Load:
 
     @property
     def postgres_staging_table(self) -> str:
-        """The same in Postgres, with the schema."""
-        return f"staging.{self.staging_table}"
+        """The same in Postgres, with the schema and the number of the try: a try removes the tables of the others."""
+        return f"staging.{self.staging_table}_1"
 
     def render(self, name: str) -> str:
         """The statement in the file ``name`` below ``include/sql``."""

@@ -16,7 +16,7 @@ from nyc_taxi.values import converter
 
 # The TLC's row groups have a million rows. Pages are read as their rows are needed: this bounds the memory.
 BUFFER_BYTES = 1 << 16
-BATCH_ROWS = 1 << 14
+BATCH_ROWS = 1 << 13
 _MAGIC = b"PAR1"
 
 
