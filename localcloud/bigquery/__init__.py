@@ -9,7 +9,8 @@ Where things are:
   and, to write, the one writer's lock and a transaction that includes bqemulator's catalog
 - ``routes`` and ``tables``: the REST routes that stand before bqemulator's; ``jobs``: ids, states, errors, cancelling
 - ``queries``, ``loads``, ``copies``: the jobs; ``writes``: what they share, writing a table or a partition, whole
-- ``statements``: what every SQL statement is checked for; ``ddl``, ``scripts``: statements that bqemulator cannot keep
+- ``parsing``: each statement is parsed once; ``statements``: what every one is checked for; ``ddl``, ``scripts``:
+  statements that bqemulator cannot keep
 - ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``: each what it says
 
 What the layer adds to bqemulator:

@@ -30,7 +30,7 @@ from bqemulator.row_access.policy import RowAccessPolicyManager
 from bqemulator.udf.runtime import UDFRegistry
 from bqemulator.versioning.materialized_views import hydrate_subscriptions
 
-from localcloud.bigquery import scripts
+from localcloud.bigquery import parsing, scripts
 from localcloud.bigquery.dispatch import Dispatcher
 from localcloud.bigquery.jobs import Jobs
 from localcloud.bigquery.routes import build_router
@@ -151,6 +151,7 @@ async def open_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
     hydrate_subscriptions(context)
     store = Store(context=context, engine=engine, catalog=catalog, project=project, gcs_root=gcs_root.resolve())
     _forget_old_jobs(store)
+    parsing.install()
     scripts.install(store)
     return store
 
