@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from airflow.executors.local_executor import LocalExecutor
 
@@ -21,40 +24,61 @@ class PromptLocalExecutor(LocalExecutor):
 
     The scheduler sleeps between two looks for work (``scheduler_idle_sleep_time``), also when a task ends meanwhile. So
     a short sleep keeps an idle machine busy, and a long one delays each task of a chain. This executor, which the
-    scheduler asks in each turn, returns as soon as a lone task has ended, and else after a pause that is short if there
-    was work just now and long if not. Where several tasks run, what has ended is told in rounds, one short pause apart:
-    the processor is better spent on the tasks. What runs, and how, is LocalExecutor's.
+    scheduler asks in each turn, returns when a task has ended and a processor is free for what follows; else after a
+    pause that is short if there was work just now and long if not. While all processors are busy, what has ended is
+    told in rounds, one pause apart: the processors are better spent on the tasks. How tasks run is LocalExecutor's.
+
+    A task that waited (a deferral, an approval) may go on before the process has ended that it waited in. It is handed
+    out when that end has been told: the scheduler would take the end for the second process's, and the task for lost.
     """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self._processors = os.cpu_count() or 1
+        # LocalExecutor does not fill ``running``, by which others know what they have handed out.
+        self._handed_out: set[Any] = set()
+        self._ended: list[tuple[Any, Any]] = []
         self._last_work = 0.0
-        self._handed_out = False
-
-    def trigger_tasks(self, open_slots: int) -> None:
-        """Hand queued tasks to the workers."""
-        queued = len(self.queued_tasks)
-        super().trigger_tasks(open_slots)
-        self._handed_out = len(self.queued_tasks) < queued
 
     def sync(self) -> None:
-        """Tell the scheduler which tasks have ended; if there are none, and none were handed out, wait for one.
-
-        What ends meanwhile is told in the next turn. Were it told in this one, the scheduler would hear of an end
-        without having looked at what happened since: a task that waited and goes on already would seem to be lost.
-        """
-        has_ended = not self.result_queue.empty()
+        """Wait for the end of a task, and tell the scheduler which have ended."""
+        self._wait()
+        workers = set(self.workers)
         super().sync()
-        if has_ended or self._handed_out:
-            self._last_work = time.monotonic()
-        else:
-            self._pause()
+        if not workers <= set(self.workers):
+            # A worker was killed, and its task, which one is not known, will not be told.
+            self._handed_out.clear()
 
-    def _pause(self) -> None:
-        if len(self.running) > 1:
-            time.sleep(BUSY_PAUSE)
-            return
+    def _process_workloads(self, workload_list: Sequence[Any]) -> None:
+        """Hand tasks to the workers; one whose last process has not ended yet stays queued for the next turn."""
+        ready = [workload for workload in workload_list if workload.key not in self._handed_out]
+        if ready:
+            self._last_work = time.monotonic()
+            self._handed_out.update(workload.key for workload in ready)
+            super()._process_workloads(ready)
+
+    def _read_results(self) -> None:
+        """Tell what has ended."""
+        self._collect()
+        for key, state in self._ended:
+            self._handed_out.discard(key)
+            self.change_state(key, state)
+        self._ended.clear()
+
+    def _collect(self) -> None:
+        while not self.result_queue.empty():
+            key, state, _ = self.result_queue.get()
+            self._ended.append((key, state))
+            self._last_work = time.monotonic()
+
+    def _wait(self) -> None:
+        self._collect()
         now = time.monotonic()
         end = now + (BUSY_PAUSE if now - self._last_work < BUSY_SECONDS else IDLE_PAUSE)
-        while self.result_queue.empty() and time.monotonic() < end:
+        while not self._is_one_wanted() and time.monotonic() < end:
             time.sleep(_STEP)
+            self._collect()
+
+    def _is_one_wanted(self) -> bool:
+        """Whether a task has ended, and fewer run than there are processors."""
+        return bool(self._ended) and len(self._handed_out) - len(self._ended) < self._processors
