@@ -22,15 +22,24 @@ from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQue
 from airflow.sdk import DAG
 
 from nyc_taxi.checks import Level, bigquery_column_checks, bigquery_table_checks
-from nyc_taxi.dag_defaults import PUBLISH_RULE, dag_args, lake_asset, on_update, run_params, updates, warehouse_asset
-from nyc_taxi.datasets import DATASETS, TripDataset
+from nyc_taxi.dag_defaults import (
+    PUBLISH_RULE,
+    dag_args,
+    each_dataset,
+    lake_asset,
+    on_update,
+    run_params,
+    updates,
+    warehouse_asset,
+)
+from nyc_taxi.datasets import TripDataset
 from nyc_taxi.operators.check_bigquery_columns import BigQueryColumnAuditOperator
 from nyc_taxi.operators.check_bigquery_table import BigQueryTableAuditOperator
 from nyc_taxi.schema import bigquery_fields
 
-for dataset in DATASETS.values():
+for dag_id, dataset in each_dataset("gcs_to_bigquery"):
     with DAG(
-        dag_id=f"{dataset.name}_gcs_to_bigquery",
+        dag_id=dag_id,
         description=f"{dataset.title}: from the lake to the warehouse",
         doc_md=__doc__,
         schedule=on_update(dataset, lake_asset(dataset)),

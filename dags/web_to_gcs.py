@@ -17,16 +17,15 @@ from __future__ import annotations
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import lake_asset, monthly, source_dag_args, source_params, updates
-from nyc_taxi.datasets import DATASETS
+from nyc_taxi.dag_defaults import each_dataset, lake_asset, monthly, source_dag_args, source_params, updates
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
 
 # A task holds a chunk of the upload in memory; the stock 100 MB are too much for a small worker.
 UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
 
-for dataset in DATASETS.values():
+for dag_id, dataset in each_dataset("web_to_gcs"):
     with DAG(
-        dag_id=f"{dataset.name}_web_to_gcs",
+        dag_id=dag_id,
         description=f"{dataset.title}: from the web to the lake",
         doc_md=__doc__,
         schedule=monthly(dataset),

@@ -18,15 +18,22 @@ from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG
 
 from nyc_taxi.checks import Level, postgres_checks
-from nyc_taxi.dag_defaults import PUBLISH_RULE, monthly, postgres_asset, source_dag_args, source_params, updates
-from nyc_taxi.datasets import DATASETS
+from nyc_taxi.dag_defaults import (
+    PUBLISH_RULE,
+    each_dataset,
+    monthly,
+    postgres_asset,
+    source_dag_args,
+    source_params,
+    updates,
+)
 from nyc_taxi.operators.check_sql_table import SQLTableAuditOperator
 from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
 from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_postgres, wait_for_publication
 
-for dataset in DATASETS.values():
+for dag_id, dataset in each_dataset("web_to_postgres"):
     with DAG(
-        dag_id=f"{dataset.name}_web_to_postgres",
+        dag_id=dag_id,
         description=f"{dataset.title}: from the web to Postgres",
         doc_md=__doc__,
         schedule=monthly(dataset),

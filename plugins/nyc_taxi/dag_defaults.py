@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from airflow.sdk import (
     RollupMapper,
     StartOfYearMapper,
     YearWindow,
+    get_parsing_context,
 )
 from airflow.sdk.bases.timetable import BaseTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
-from nyc_taxi.datasets import TRIP_DATASETS, ContractError, Dataset, TripDataset
+from nyc_taxi.datasets import DATASETS, TRIP_DATASETS, ContractError, Dataset, TripDataset
 from nyc_taxi.download import NotPublishedError
 from nyc_taxi.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.months import MONTH_PATTERN, YEAR_PATTERN, MonthError, resolve_month, resolve_year
@@ -60,6 +61,25 @@ _DAG_ARGS: dict[str, Any] = {
     "dagrun_timeout": timedelta(hours=2),
     "template_searchpath": [str(SQL_DIR)],
 }
+
+
+def each_dataset(step: str) -> Iterator[tuple[str, Dataset]]:
+    """The DAGs that a file declares for one step of the pipeline: the id of each, and its dataset.
+
+    A process that runs a task parses the file for one DAG alone, and Airflow says for which
+    (``get_parsing_context``): building the others too would be most of what parsing costs there.
+
+    Args:
+        step: what all of them do, such as ``web_to_gcs``.
+
+    Yields:
+        ``<dataset>_<step>`` and the dataset: of every dataset of the registry, or of the DAG that is asked for.
+    """
+    wanted = get_parsing_context().dag_id
+    for dataset in DATASETS.values():
+        dag_id = f"{dataset.name}_{step}"
+        if wanted in (None, dag_id):
+            yield dag_id, dataset
 
 
 def dag_args(dataset: Dataset) -> dict[str, Any]:

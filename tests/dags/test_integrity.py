@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pendulum
 import pytest
+from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import (
     DAG,
     Asset,
@@ -103,6 +104,20 @@ def test_the_dags_are_these(bag) -> None:
 
 def test_every_dataset_of_the_registry_has_its_dags(bag) -> None:
     assert {f"{dataset}_{flow}" for dataset in DATASETS for flow in FLOWS} == set(FLOW_DAG_IDS)
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_a_task_of_a_dag_finds_it_the_same_without_the_others_of_its_file(
+    bag, dag_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bag.dags[dag_id]
+    # What Airflow sets for the process of a task.
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
+
+    own = DagBag(dag_folder=whole.fileloc)
+
+    assert (list(own.dags), own.import_errors) == ([dag_id], {})
+    assert DagSerialization.to_dict(own.dags[dag_id]) == DagSerialization.to_dict(whole)
 
 
 # What they have in common
