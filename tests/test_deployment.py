@@ -325,6 +325,8 @@ def test_containers_set_what_the_local_stack_sets(
         assert not set(own) & set(common), "a setting must be in one place"
         # The image has the bytecode of everything; here, Python is to write it.
         expected = set(local.environment()) - {"PYTHONDONTWRITEBYTECODE"}
+        # The local stack's processes have it from the environment that they are started in.
+        expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK"}
         assert set(own) | set(common) | set(image) - {"PATH"} == expected
 
 
@@ -375,6 +377,11 @@ def test_own_connection_replaces_the_emulators(local: AirflowSettings, monkeypat
 def test_source_elsewhere_replaces_the_synthetic_one() -> None:
     scheduler = load_compose(**SECRETS, TAXI_SOURCE_URL="https://example.org/data")["services"]["scheduler"]
     assert json.loads(environment_of(scheduler)["AIRFLOW_CONN_TAXI_SOURCE"])["host"] == "https://example.org/data"
+
+
+def test_whoever_hears_of_failures_can_be_set() -> None:
+    name, own = "AIRFLOW_CONN_FAILURE_WEBHOOK", '{"conn_type": "http", "host": "https://example.org"}'
+    assert environment_of(load_compose(**SECRETS, **{name: own})["services"]["dag-processor"])[name] == own
 
 
 def test_the_layout_of_the_source_can_be_set() -> None:

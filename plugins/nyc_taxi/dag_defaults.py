@@ -27,6 +27,7 @@ from nyc_taxi.datasets import DATASETS, TRIP_DATASETS, ContractError, Dataset, T
 from nyc_taxi.download import NotPublishedError
 from nyc_taxi.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.months import MONTH_PATTERN, YEAR_PATTERN, MonthError, resolve_month, resolve_year
+from nyc_taxi.notifications import notify_failure
 
 SQL_DIR = Path(__file__).resolve().parents[2] / "include" / "sql"
 
@@ -59,6 +60,7 @@ _DAG_ARGS: dict[str, Any] = {
     "catchup": False,
     "default_args": DEFAULT_ARGS,
     "dagrun_timeout": timedelta(hours=2),
+    "on_failure_callback": notify_failure,
     "template_searchpath": [str(SQL_DIR)],
 }
 

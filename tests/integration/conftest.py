@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from unittest import mock
 import psutil
 import pytest
 
+from comparison.receiver import receiver
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
 from localcloud.source.layouts import MIRROR
@@ -82,11 +84,19 @@ def _write_broken_months(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def environment(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def webhook() -> Iterator[str]:
+    """Where the stack's DAGs tell of failed runs: keeps what is posted, and answers a GET with it."""
+    with receiver() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of every command of the stack; nothing runs yet."""
     own = {port: str(free_port()) for port in PORTS}
     own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("local")), "SOURCE": str(source_dir)}
     own |= {"AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS": "30"}
+    own |= {"AIRFLOW_CONN_FAILURE_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook})}
     return {**os.environ, **own}
 
 

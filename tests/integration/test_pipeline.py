@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from google.cloud import bigquery, storage
@@ -137,6 +138,23 @@ def test_broken_month_fails_with_its_reason_and_leaves_nothing(
     assert _lake_objects(stack, f"green/year={month[:4]}/month={month[5:]}") == []
     assert _postgres(stack, f"SELECT to_regclass('green_trips_{month.replace('-', '_')}')") == [(None,)]
     assert _leftovers(stack) == NOTHING_LEFT
+
+
+def test_each_failed_run_is_told_once_with_its_task_and_the_address_of_its_log(
+    stack: AirflowSettings, webhook: str, broken: dict[str, dict[str, str]]
+) -> None:
+    expected = [
+        f"{dag_id} failed for {month}: task_failure in run {run_id}, task {task_id}, log {stack.url}/dags/{dag_id}/"
+        for month, (task_id, _) in BROKEN.items()
+        for dag_id, run_id in broken[month].items()
+    ]
+
+    def told() -> list[list[str]] | None:
+        texts = [post["text"] for post in httpx.get(webhook, trust_env=False).json()]
+        found = [[text for text in texts if text.startswith(start)] for start in expected]
+        return found if all(found) else None
+
+    assert [len(texts) for texts in await_(told, "all failures are told")] == [1] * len(expected)
 
 
 def test_month_that_breaks_later_keeps_what_it_had(
