@@ -20,6 +20,7 @@ from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
 from localcloud.processes import stop
 from localcloud.settings import REPOSITORY
+from nyc_taxi.notifications import FAILURE_WEBHOOK
 
 NAME = "airflow"
 TIMEOUT = 15 * 60.0
@@ -144,12 +145,13 @@ class AirflowSide(Side):
             # The child too: another DAG starts it, and waits.
             for dag_id in [*dag_ids, "no_ops", "killed", "child"]:
                 api.set_paused(dag_id, False)
-            connection = {"connection_id": "taxi_alerts", "conn_type": "http", "host": self.ground.receiver_url}
-            try:
-                api.call("POST", "/connections", **connection)
-            except httpx.HTTPStatusError as error:
-                if error.response.status_code != 409:  # it is there from an earlier start
-                    raise
+            for connection_id in ("taxi_alerts", FAILURE_WEBHOOK):
+                connection = {"connection_id": connection_id, "conn_type": "http", "host": self.ground.receiver_url}
+                try:
+                    api.call("POST", "/connections", **connection)
+                except httpx.HTTPStatusError as error:
+                    if error.response.status_code != 409:  # it is there from an earlier start
+                        raise
 
     def _environment(self) -> dict[str, str]:
         bundles = [

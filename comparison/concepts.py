@@ -249,7 +249,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="notifications",
         title="Notifications of failures",
         sentence="Somebody hears of it.",
-        airflow=Lines(_AIRFLOW_EXAMPLES, "on_failure_callback=HttpNotifier"),
+        airflow=Lines(f"{_PLUGINS}notifications.py", "def notify_failure"),
         prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of failures"'),
     ),
     Concept(

@@ -32,6 +32,7 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
 
 from nyc_taxi.dag_defaults import RETRY_POLICY
 from nyc_taxi.download import NotPublishedError
+from nyc_taxi.notifications import notify_failure
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 ALERTS = "taxi_alerts"
@@ -160,7 +161,7 @@ def connected() -> None:
 @dag(
     schedule=None,
     tags=["comparison"],
-    on_failure_callback=HttpNotifier(http_conn_id=ALERTS, json={"run": "{{ dag.dag_id }}"}),
+    on_failure_callback=notify_failure,
 )
 def failing() -> None:
     """Fails; whoever listens is told."""
