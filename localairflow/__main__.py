@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
+
+import httpx
 
 from localcloud.processes import ProcessError, raise_on_signals
 from localcloud.settings import REPOSITORY
@@ -12,8 +13,7 @@ from localcloud.settings import REPOSITORY
 # The DAGs' package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from localairflow import stack
-from localairflow.api import AirflowApi
+from localairflow import foreground, stack
 from localairflow.environment import AirflowSettings
 
 
@@ -36,6 +36,9 @@ def main() -> int:
     raise_on_signals()
     try:
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
+    except httpx.HTTPError as error:
+        print(f"error: Airflow's API does not answer as it should: {error}; see make status", file=sys.stderr)
+        return 1
     except (ProcessError, ValueError, RuntimeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -47,6 +50,7 @@ def main() -> int:
 def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
     if options.command == "up":
         stack.up(settings)
+        foreground.mend(settings)
         _print_login(settings)
     elif options.command == "down":
         stack.down(settings)
@@ -82,13 +86,12 @@ def _print_login(settings: AirflowSettings) -> None:
 def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
     """Run the Airflow CLI. The embedded cloud must be up, because Airflow's metadata are in its Postgres."""
     stack.migrate(settings)
-    if arguments[:2] != ["dags", "test"] or not stack.is_up(settings):
+    if not stack.is_up(settings):
         return stack.run_airflow(settings, *arguments).returncode
-    # A scheduler would take the run of "dags test" for its own and run its tasks a second time; it leaves the runs of
-    # a paused DAG alone.
-    names = [word for word in arguments[2:] if re.fullmatch(r"\w[\w.-]*", word)]
-    with AirflowApi(settings) as api, api.paused(names, True):
-        return stack.run_airflow(settings, *arguments).returncode
+    foreground.mend(settings)
+    if arguments[:2] == ["dags", "test"]:
+        return foreground.test_dag(settings, arguments)
+    return stack.run_airflow(settings, *arguments).returncode
 
 
 if __name__ == "__main__":

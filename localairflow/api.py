@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -53,17 +51,22 @@ class AirflowApi:
         """Pause or unpause a DAG."""
         self._json(self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
 
-    @contextmanager
-    def paused(self, dag_ids: Iterable[str], paused: bool) -> Iterator[None]:
-        """Pause or unpause DAGs for the time of the block; afterwards each is as it was."""
-        changed = [dag_id for dag_id in dag_ids if (dag := self.dag(dag_id)) and dag["is_paused"] != paused]
-        for dag_id in changed:
-            self.set_paused(dag_id, paused)
-        try:
-            yield
-        finally:
-            for dag_id in changed:
-                self.set_paused(dag_id, not paused)
+    def assets_starting(self, dag_id: str) -> list[int]:
+        """The ids of the assets whose updates start the DAG."""
+        answer = self._json(self._http.get("/api/v2/assets", params={"dag_ids": dag_id, "limit": 1000}))
+        return [
+            asset["id"] for asset in answer["assets"] if dag_id in {dag["dag_id"] for dag in asset["scheduled_dags"]}
+        ]
+
+    def asset_events(self, asset_id: int, since: str) -> list[dict[str, Any]]:
+        """The updates of an asset since a moment (ISO time), oldest first."""
+        params: dict[str, str | int] = {"asset_id": asset_id, "timestamp_gte": since, "limit": 1000}
+        return self._json(self._http.get("/api/v2/assets/events", params=params))["asset_events"]
+
+    def announce(self, asset_id: int, partition_key: str | None) -> None:
+        """Say that an asset, or a partition of it, was updated; that starts what waits for it."""
+        body = {"asset_id": asset_id, "partition_key": partition_key}
+        self._json(self._http.post("/api/v2/assets/events", json=body))
 
     def trigger(self, dag_id: str, conf: dict[str, Any], **fields: Any) -> str:
         """Start a run by hand; ``fields`` are further ones of the request, such as a partition key. Returns its id."""

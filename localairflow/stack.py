@@ -117,13 +117,14 @@ def migrate(settings: AirflowSettings) -> None:
 
 
 def run_airflow(
-    settings: AirflowSettings, *arguments: str, capture_output: bool = False
+    settings: AirflowSettings, *arguments: str, capture_output: bool = False, pass_fds: Collection[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run the Airflow CLI in the project's environment and wait for it."""
+    """Run the Airflow CLI in the project's environment and wait for it; ``pass_fds`` stay open in its process."""
     return subprocess.run(
         [str(AIRFLOW), *arguments],
         env={**os.environ, **settings.environment()},
         capture_output=capture_output,
+        pass_fds=pass_fds,
         text=True,
         check=False,
     )
