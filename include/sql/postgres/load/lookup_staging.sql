@@ -1,1 +1,1 @@
-CREATE TABLE {{ new_staging() }} (LIKE public.{{ dataset.postgres_table }});
+{% include "postgres/load/columns.sql" %}
