@@ -65,7 +65,7 @@ def to_parquet(
     Raises:
         ContractError: the file is no file of this dataset: empty, without rows, cut short, damaged, a column missing,
             unknown or repeated, a row with too few fields, a value of another type. Rows are counted as the file has
-            them: from 1, and in CSV the header is the first.
+            them: from 1; in CSV the header is the first, and empty lines do not count.
         OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
     """
     read = read_parquet if source.suffix == ".parquet" else read_csv

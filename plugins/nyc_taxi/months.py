@@ -80,7 +80,8 @@ def resolve_month(context: Mapping[str, Any]) -> Month:
         context: the task's template context (``dag_run``, ``params``).
 
     Raises:
-        MonthError: none of the three is there, or the first one found is not a month.
+        MonthError: none of the three is there, the first one found is not a month, or the parameter is another one than
+            the key.
     """
     if month := _named(context, "month"):
         return Month.parse(month)
@@ -96,7 +97,8 @@ def resolve_year(context: Mapping[str, Any]) -> int:
         context: the task's template context (``dag_run``, ``params``).
 
     Raises:
-        MonthError: none of the three is there, or the first one found is not a year.
+        MonthError: none of the three is there, the first one found is not a year, or the parameter is another one than
+            the key.
     """
     if year := _named(context, "year"):
         if not isinstance(year, str) or not re.fullmatch(YEAR_PATTERN, year):
@@ -109,4 +111,7 @@ def resolve_year(context: Mapping[str, Any]) -> int:
 
 def _named(context: Mapping[str, Any], parameter: str) -> Any:
     """What the run names: its partition key, or else the parameter."""
-    return getattr(context["dag_run"], "partition_key", None) or context["params"].get(parameter)
+    key, named = getattr(context["dag_run"], "partition_key", None), context["params"].get(parameter)
+    if key and named and key != named:
+        raise MonthError(f"the run's partition key is {key}, but its parameter {parameter} is {named}: leave one out")
+    return key or named

@@ -23,7 +23,7 @@ HEADER_BYTES = 1 << 16
 
 
 def read_csv(source: Path, dataset: Dataset, month: Month | None, *, accept_unknown: bool) -> Reading:
-    """Read a CSV file, gzipped if its name ends in ``.gz``. Its header is row 1.
+    """Read a CSV file, gzipped if its name ends in ``.gz``. Its header is row 1; empty lines do not count.
 
     Raises:
         ContractError: at once, if the header does not agree with the contract; while the batches are read, if a row

@@ -84,9 +84,12 @@ def _text(values: pa.Array) -> pa.Array:
     """Text of bytes: UTF-8, and a value that is not is read as Latin-1. A file may have both."""
     values = values.cast(pa.binary())
     try:
-        return values.cast(pa.string())
+        text = values.cast(pa.string())
     except pa.ArrowInvalid:
-        return pa.array([None if value is None else _decoded(value) for value in values.to_pylist()], pa.string())
+        text = pa.array([None if value is None else _decoded(value) for value in values.to_pylist()], pa.string())
+    if compute.any(compute.match_substring(text, "\0")).as_py():  # Postgres can keep no such text
+        raise pa.ArrowInvalid("a NUL character")
+    return text
 
 
 def _decoded(value: bytes) -> str:

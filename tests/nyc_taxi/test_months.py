@@ -89,7 +89,8 @@ _DATE = datetime.datetime(2019, 3, 31, 23, 59, tzinfo=datetime.UTC)
 @pytest.mark.parametrize(
     ("context", "month"),
     [
-        (_context("2021-01", "2020-02", _DATE), Month(2021, 1)),
+        (_context("2021-01", "2021-01", _DATE), Month(2021, 1)),
+        (_context("2021-01", None, _DATE), Month(2021, 1)),
         (_context("2021-01"), Month(2021, 1)),
         (_context(None, "2020-02", _DATE), Month(2020, 2)),
         (_context("", "2020-02"), Month(2020, 2)),
@@ -101,10 +102,18 @@ def test_partition_key_then_parameter_then_logical_date(context: dict[str, Any],
     assert resolve_month(context) == month
 
 
-@pytest.mark.parametrize("context", [_context("2021-13", "2020-02", _DATE), _context(None, "2021-13", _DATE)])
+@pytest.mark.parametrize("context", [_context("2021-13", None, _DATE), _context(None, "2021-13", _DATE)])
 def test_a_wrong_month_does_not_fall_through_to_the_next_source(context: dict[str, Any]) -> None:
     with pytest.raises(MonthError, match=r"^'2021-13' is not a month"):
         resolve_month(context)
+
+
+def test_a_key_and_a_parameter_that_differ_are_no_answer() -> None:
+    with pytest.raises(MonthError) as error:
+        resolve_month(_context("2021-01", "2021-02", _DATE))
+    assert str(error.value) == "the run's partition key is 2021-01, but its parameter month is 2021-02: leave one out"
+    with pytest.raises(MonthError, match=r"key is 2021, but its parameter year is 2020: leave one out$"):
+        resolve_year(_year_context("2021", "2020"))
 
 
 def test_a_run_without_a_month_is_told_how_to_name_one() -> None:
@@ -129,7 +138,7 @@ def _year_context(partition_key: str | None = None, year: Any = None, logical_da
 @pytest.mark.parametrize(
     ("context", "year"),
     [
-        (_year_context("2021", "2020", _DATE), 2021),
+        (_year_context("2021", None, _DATE), 2021),
         (_year_context(None, "2020", _DATE), 2020),
         (_year_context("", "2020"), 2020),
         (_year_context(None, None, _DATE), 2019),
@@ -143,7 +152,7 @@ def test_the_year_too_is_the_keys_then_the_parameters_then_the_dates(context: di
     "text", ["2021-01", "21", "20211", "0000", "0999", "2021\n", " 2021", "../x", "\u0662021", 2021]
 )
 def test_what_is_no_year_is_refused_wherever_it_stands(text: Any) -> None:
-    for context in (_year_context(text, "2020", _DATE), _year_context(None, text, _DATE)):
+    for context in (_year_context(text, None, _DATE), _year_context(None, text, _DATE)):
         with pytest.raises(MonthError) as error:
             resolve_year(context)
         assert str(error.value) == f"{text!r} is not a year; write YYYY, for example 2021"

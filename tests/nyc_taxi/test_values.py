@@ -93,6 +93,14 @@ def test_a_value_that_is_not_utf_8_is_latin_1_and_its_neighbours_stay_what_they_
     assert _converted(values, Type.STRING) == ["Café", "B02107\N{NO-BREAK SPACE}", None, "é\N{NO-BREAK SPACE}", ""]
 
 
+@pytest.mark.parametrize("type_", [pa.string(), pa.binary()], ids=str)
+def test_text_that_no_database_keeps_is_refused(type_: pa.DataType) -> None:
+    values = pa.array(["B00001", None, "B\0"], pa.string()).cast(type_)
+    with pytest.raises(pa.ArrowInvalid, match="NUL"):
+        _converted(values, Type.STRING)
+    assert _converted(values.slice(0, 2), Type.STRING) == ["B00001", None]
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_wall_clock_times_of_every_resolution(unit: str) -> None:
     assert _converted(pa.array([NOON, None], pa.timestamp(unit)), Type.DATETIME) == [NOON, None]
