@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the packages localairflow and localcloud.
 RUN := .venv/bin/python -m localairflow
 
-.PHONY: help install up down status demo test bench compare lint docs format lock
+.PHONY: help install up down status demo reconcile test bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ status: install ## Tell how both are, with the UI's address and password
 
 demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOURCE=synthetic
 	@$(RUN) demo "$$DATASET" "$$MONTH"
+
+reconcile: install ## Count one month in every store of the running stack, as make demo does: DATASET=green MONTH=2021-01
+	@$(RUN) reconcile "$$DATASET" "$$MONTH"
 
 test: install comparison/.venv/.installed ## Run every test that needs no Docker and no cloud account
 	@.venv/bin/python -m pytest

@@ -1,4 +1,4 @@
-"""``python -m localairflow up | down | status | demo DATASET MONTH | run ...``: for the Makefile and bin/airflow."""
+"""``python -m localairflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import httpx
 
-from localcloud.processes import ProcessError, raise_on_signals
+from localcloud.processes import ProcessError, answers, raise_on_signals
 from localcloud.settings import REPOSITORY
 
 # The DAGs' package lies in Airflow's plugins folder.
@@ -23,9 +23,13 @@ def main() -> int:
     commands.add_parser("up", help="start the embedded cloud and Airflow")
     commands.add_parser("down", help="stop both")
     commands.add_parser("status", help="tell how both are; exit 0 only if all is healthy")
-    demo = commands.add_parser("demo", help="one month through all DAGs")
-    demo.add_argument("dataset")
-    demo.add_argument("month")
+    for name, description in (
+        ("demo", "one month through all DAGs"),
+        ("reconcile", "count the rows of one month in every store; exit 0 only if all counts agree"),
+    ):
+        command = commands.add_parser(name, help=description)
+        command.add_argument("dataset")
+        command.add_argument("month")
     run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
     run.add_argument("arguments", nargs="*")
     # What follows "run" is Airflow's, its options included.
@@ -36,10 +40,7 @@ def main() -> int:
     raise_on_signals()
     try:
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
-    except httpx.HTTPError as error:
-        print(f"error: Airflow's API does not answer as it should: {error}; see make status", file=sys.stderr)
-        return 1
-    except (ProcessError, ValueError, RuntimeError) as error:
+    except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -60,9 +61,22 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
         from localairflow.demo import demo
 
         return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
+    elif options.command == "reconcile":
+        return _reconcile(settings, options.dataset, options.month)
     else:
         return _run_airflow(settings, options.arguments)
     return 0
+
+
+def _reconcile(settings: AirflowSettings, dataset: str, month: str) -> int:
+    from localairflow import reconcile
+
+    file = reconcile.month_file(settings, dataset, month)
+    if not settings.uses_real_google_cloud and not answers(f"{settings.cloud.bigquery_url}/healthz"):
+        raise ProcessError("the embedded cloud is not up; run make up")
+    counts = reconcile.count(settings, file)
+    print(counts.line(dataset, month))
+    return 0 if counts.agree else 1
 
 
 def _status(settings: AirflowSettings) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from localairflow.environment import AirflowSettings
+from localcloud.processes import ProcessError
 
 
 class AirflowApi:
@@ -16,11 +17,19 @@ class AirflowApi:
 
     Args:
         settings: where the server listens.
+
+    Raises:
+        ProcessError: it does not answer.
     """
 
     def __init__(self, settings: AirflowSettings) -> None:
         self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False)
-        answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
+        try:
+            answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
+        except httpx.TransportError as error:
+            raise ProcessError(
+                f"Airflow's API server at {settings.url} does not answer ({error}); see make status"
+            ) from error
         answer.raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 

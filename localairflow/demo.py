@@ -15,8 +15,7 @@ from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings, running_source
 from localcloud.processes import ProcessError
 from localcloud.settings import REPOSITORY
-from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile, TripDataset
-from nyc_taxi.months import Month
+from nyc_taxi.datasets import PublishedFile
 
 # What follows every month that arrives in the warehouse.
 ROLLUP = "trips_yearly_rollup"
@@ -46,8 +45,7 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
         ProcessError: something does not start, or the stack that runs reads another source.
         DemoError: the source does not answer, or a task failed.
     """
-    file = _trip_dataset(dataset).file(Month.parse(month))
-    file.source_path(settings.layout)  # refuses a month that the source never had
+    file = reconcile.month_file(settings, dataset, month)
     begin = time.monotonic()
     with _running(settings):
         _run_all(settings, file)
@@ -55,13 +53,6 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
     print(f"done in {time.monotonic() - begin:.1f} s", flush=True)
     print(counts.line(dataset, month), flush=True)
     return counts.agree
-
-
-def _trip_dataset(name: str) -> TripDataset:
-    for dataset in TRIP_DATASETS:
-        if dataset.name == name:
-            return dataset
-    raise ContractError(f"unknown dataset {name!r}; there are {', '.join(d.name for d in TRIP_DATASETS)}")
 
 
 @contextmanager

@@ -16,12 +16,14 @@ import httpx
 import pandas as pd
 import psycopg
 import pyarrow.parquet as pq
+from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
 from psycopg import sql
 
 from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import PublishedFile
+from nyc_taxi.datasets import TRIP_DATASETS, ContractError, PublishedFile
+from nyc_taxi.months import Month
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,26 @@ class Counts:
         return f"{'reconciled' if self.agree else 'DISAGREE'} {dataset} {month} {counts}"
 
 
+def month_file(settings: AirflowSettings, dataset: str, month: str) -> PublishedFile:
+    """The file of a month that somebody names.
+
+    Raises:
+        ContractError, MonthError: there is no such dataset with months, or no such month.
+    """
+    for each in TRIP_DATASETS:
+        if each.name == dataset:
+            file = each.file(Month.parse(month))
+            file.source_path(settings.layout)  # refuses a month that the source never had
+            return file
+    raise ContractError(f"unknown dataset {dataset!r}; there are {', '.join(each.name for each in TRIP_DATASETS)}")
+
+
 def count(settings: AirflowSettings, file: PublishedFile) -> Counts:
-    """Count the rows of ``file``, a file with a month, in all five places."""
+    """Count the rows of ``file``, a file with a month, in all five places; where it is not, it has 0.
+
+    Raises:
+        httpx.HTTPError: the source does not have it, or does not answer.
+    """
     return Counts(
         source=count_source(f"{settings.source_base_url}/{file.source_path(settings.layout)}"),
         lake=count_lake(settings, file),
@@ -124,26 +144,36 @@ def count_source(url: str) -> int:
 
 
 def count_lake(settings: AirflowSettings, file: PublishedFile) -> int:
-    """The rows of the month's Parquet object, by its own footer."""
+    """The rows of the month's Parquet object, by its own footer; 0 if there is none."""
     client = storage_client(settings)
-    with client.bucket(settings.cloud.lake_bucket).blob(file.lake_object).open("rb") as blob:
-        return pq.ParquetFile(blob).metadata.num_rows
+    try:
+        with client.bucket(settings.cloud.lake_bucket).blob(file.lake_object).open("rb") as blob:
+            return pq.ParquetFile(blob).metadata.num_rows
+    except NotFound:
+        return 0
 
 
 def count_postgres(settings: AirflowSettings, file: PublishedFile) -> int:
-    """The rows of the month in the table, through the parent."""
+    """The rows of the month in the table, through the parent; 0 if there is no table."""
     assert file.month is not None
     query = sql.SQL("SELECT count(*) FROM {} WHERE source_month = %s").format(
         sql.Identifier(file.dataset.postgres_table)
     )
-    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
-        row = connection.execute(query, [file.month.first_day]).fetchone()
+    try:
+        with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+            row = connection.execute(query, [file.month.first_day]).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return 0
     assert row is not None
     return row[0]
 
 
 def _count_bigquery(settings: AirflowSettings, query: str, file: PublishedFile) -> int:
-    return _query_bigquery(settings, query, file)[0]
+    """The one number that the query asks for; 0 if there is no table."""
+    try:
+        return _query_bigquery(settings, query, file)[0]
+    except NotFound:
+        return 0
 
 
 def _query_bigquery(settings: AirflowSettings, query: str, file: PublishedFile) -> tuple[int, ...]:

@@ -12,12 +12,13 @@ import psycopg
 import pytest
 from google.cloud import bigquery, storage
 
+from comparison.statements import Load
 from localairflow import reconcile
 from localairflow.api import AirflowApi
 from localairflow.environment import AirflowSettings
 from nyc_taxi.datasets import GREEN, YELLOW, ZONES
 from nyc_taxi.months import Month
-from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command
+from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
 from tests.integration.support import (
     await_,
     await_warehouse,
@@ -71,6 +72,18 @@ def test_real_month_arrives_in_every_store(
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stdout.splitlines()[-1] == line(dataset, month, rows)
     assert _leftovers(stack) == NOTHING_LEFT
+
+
+def test_the_other_real_months_arrive_too(tlc_data: Path, stack: AirflowSettings, api: AirflowApi) -> None:
+    months = ("2019-02", "2019-03", "2020-01", "2020-04", "2020-07")
+    seen = {month: warehouse_runs(api, {"yellow": month}) for month in months}
+    started = [run for month in months for run in trigger_both(api, "yellow", month).items()]
+
+    assert [end(api, *run) for run in started] == ["success"] * len(started)
+    for month in months:
+        await_warehouse(api, {"yellow": month}, seen[month])
+        counts = reconcile.count(stack, YELLOW.file(Month.parse(month)))
+        assert counts.line("yellow", month) == line("yellow", month, 10000)
 
 
 def test_pickups_outside_the_month_stay_with_the_file_that_published_them(
@@ -174,6 +187,28 @@ def test_month_that_breaks_later_keeps_what_it_had(
     assert reconcile.count(stack, GREEN.file(june)) == before
 
 
+def test_a_load_into_postgres_hinders_no_other_month(stack: AirflowSettings, june: Month) -> None:
+    load = Load(file=GREEN.file(Month(2020, 5)), run="goes on")
+    columns = (
+        "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute "
+        "WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"
+    )
+
+    with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as loading:
+        loading.execute(load.render("postgres/load/trip_staging.sql"))  # type: ignore[arg-type]
+        staging = loading.execute(columns, [load.postgres_staging_table]).fetchall()
+        with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as other:
+            other.execute("SET lock_timeout = '5s'")
+            other.execute("DROP TABLE green_trips_2020_06")  # the first step of replacing it
+            published = other.execute(columns, ["green_trips"]).fetchall()
+            other.rollback()
+        loading.rollback()
+
+    assert june == Month(2020, 6)
+    assert len(staging) == len(GREEN.columns)
+    assert staging == published
+
+
 def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSettings, api: AirflowApi) -> None:
     months = {"yellow": "2020-06"}
     seen = warehouse_runs(api, months)
@@ -188,6 +223,22 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
     direct = [api.trigger("yellow_gcs_to_bigquery", {"month": "2020-06"}) for _ in range(2)]
     assert [end(api, "yellow_gcs_to_bigquery", run) for run in direct] == ["success"] * 2
     assert reconcile.contents(stack, file) == before
+
+
+def test_reconcile_counts_a_month_that_is_there_and_one_that_is_not(
+    stack: AirflowSettings, localairflow: Command, source_dir: Path, june: Month
+) -> None:
+    publish(source_dir, "green", "2019-12")
+    loaded, waiting, absent = (localairflow("reconcile", "green", month) for month in ("2020-06", "2019-12", "2019-11"))
+
+    assert (loaded.returncode, loaded.stdout) == (0, f"{line('green', str(june), SYNTHETIC_ROWS)}\n")
+    assert (waiting.returncode, waiting.stdout) == (
+        1,
+        f"DISAGREE green 2019-12 source={SYNTHETIC_ROWS} lake=0 external=0 bigquery=0 postgres=0\n",
+    )
+    assert (absent.returncode, absent.stdout) == (1, "")
+    assert "green/green_tripdata_2019-11.csv.gz" in absent.stderr
+    assert "404" in absent.stderr
 
 
 def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
