@@ -97,8 +97,9 @@ def _schedule(dag: DAG) -> str:
     timetable: Any = dag.timetable
     kind = type(timetable).__name__
     if kind == "CronPartitionTimetable":
-        ticks = f"{-timetable.run_offset} ticks earlier" if timetable.run_offset else "the tick"
-        return f"`{timetable.expression}` {timetable.timezone}, for the partition `{timetable.key_format}` of {ticks}"
+        when = f", {-timetable.run_offset} runs earlier" if timetable.run_offset else ""
+        key = f"the partition key is its date as `{timetable.key_format}`{when}"
+        return f"`{timetable.expression}` {timetable.timezone}; {key}"
     if kind == "CronTriggerTimetable":
         return f"`{timetable.expression}` {timetable.timezone}"
     if kind == "PartitionedAssetTimetable":
