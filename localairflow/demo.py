@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -34,8 +34,9 @@ class DemoError(RuntimeError):
 def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
     """Run one month from the web to the lake, BigQuery and Postgres, and print the reconciliation line.
 
-    Starts the stack, and stops it at the end. A stack that is up is used as it is and stays up; the DAGs that the month
-    needs are unpaused there, as the form in the UI does it.
+    Starts the stack, and stops it at the end; the DAGs that it unpaused are paused again, so that the next start runs
+    nothing that nobody asked for. A stack that is up is used as it is and stays up; there the DAGs stay unpaused, as
+    the form in the UI leaves them: pausing one again would freeze whatever else it runs by then.
 
     Returns:
         Whether all counts agree.
@@ -47,8 +48,8 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
     """
     file = reconcile.month_file(settings, dataset, month)
     begin = time.monotonic()
-    with _running(settings):
-        _run_all(settings, file)
+    with _running(settings) as is_own:
+        _run_all(settings, file, pause_again=is_own)
         counts = reconcile.count(settings, file)
     print(f"done in {time.monotonic() - begin:.1f} s", flush=True)
     print(counts.line(dataset, month), flush=True)
@@ -56,7 +57,8 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
 
 
 @contextmanager
-def _running(settings: AirflowSettings) -> Iterator[None]:
+def _running(settings: AirflowSettings) -> Iterator[bool]:
+    """A running stack; yields whether it is the demo's own."""
     if stack.is_up(settings):
         running = running_source(settings.cloud)
         if running and running != (settings.cloud.source, settings.layout):
@@ -65,16 +67,16 @@ def _running(settings: AirflowSettings) -> Iterator[None]:
                 f"the stack that runs reads SOURCE={source} in the layout {layout.value}; stop it with make down, or "
                 f"leave SOURCE out"
             )
-        yield
+        yield False
         return
     try:
         stack.up(settings, overrides=NO_CLOCK_RUNS)
-        yield
+        yield True
     finally:
         stack.down(settings)
 
 
-def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
+def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: bool) -> None:
     name = file.dataset.name
     to_gcs, to_bigquery, to_postgres = (
         f"{name}_web_to_gcs",
@@ -84,23 +86,33 @@ def _run_all(settings: AirflowSettings, file: PublishedFile) -> None:
     _check_source(settings, file)
     with AirflowApi(settings) as api:
         api.await_parsed([to_gcs, to_bigquery, to_postgres, ROLLUP], since=_last_change().isoformat())
-        for dag_id in (to_gcs, to_bigquery, to_postgres):
-            if (dag := api.dag(dag_id)) and dag["is_paused"]:
-                # It stays unpaused: pausing it again would freeze whatever else it runs by then.
-                print(f"unpausing {dag_id}", flush=True)
-                api.set_paused(dag_id, False)
-        # What the demo shows is the whole way, also of a month that is there already.
-        conf = {"month": str(file.month), "force": True}
-        upstream = {to_bigquery: to_gcs}
-        if (dag := api.dag(ROLLUP)) and not dag["is_paused"]:
-            upstream[ROLLUP] = to_bigquery
-        started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
-        follower = _Follower(api, started, upstream)
-        try:
-            follower.follow()
-        except BaseException:
-            follower.end_runs()
-            raise
+        with _unpaused(api, (to_gcs, to_bigquery, to_postgres), pause_again=pause_again):
+            # What the demo shows is the whole way, also of a month that is there already.
+            conf = {"month": str(file.month), "force": True}
+            upstream = {to_bigquery: to_gcs}
+            if (dag := api.dag(ROLLUP)) and not dag["is_paused"]:
+                upstream[ROLLUP] = to_bigquery
+            started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
+            follower = _Follower(api, started, upstream)
+            try:
+                follower.follow()
+            except BaseException:
+                follower.end_runs()
+                raise
+
+
+@contextmanager
+def _unpaused(api: AirflowApi, dag_ids: Iterable[str], *, pause_again: bool) -> Iterator[None]:
+    paused = [dag_id for dag_id in dag_ids if (dag := api.dag(dag_id)) and dag["is_paused"]]
+    for dag_id in paused:
+        print(f"unpausing {dag_id}", flush=True)
+        api.set_paused(dag_id, False)
+    try:
+        yield
+    finally:
+        for dag_id in paused if pause_again else ():
+            print(f"pausing {dag_id} again", flush=True)
+            api.set_paused(dag_id, True)
 
 
 def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:

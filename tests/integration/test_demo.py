@@ -25,6 +25,9 @@ def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
     assert demo.stdout.splitlines()[-1] == expected
     assert re.search(r"green_gcs_to_bigquery\.publish +success", demo.stdout)
     assert re.search(r"trips_yearly_rollup\.check_months +skipped", demo.stdout)
+    unpaused = re.findall(r"(?m)^unpausing (\w+)$", demo.stdout)
+    assert unpaused == ["green_web_to_gcs", "green_web_to_postgres"]
+    assert re.findall(r"(?m)^pausing (\w+) again$", demo.stdout) == unpaused
     assert processes_of(environment) == []
     assert open_ports(environment) == []
 
