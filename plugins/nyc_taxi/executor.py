@@ -43,11 +43,7 @@ class PromptLocalExecutor(LocalExecutor):
     def sync(self) -> None:
         """Wait for the end of a task, and tell the scheduler which have ended."""
         self._wait()
-        workers = set(self.workers)
         super().sync()
-        if not workers <= set(self.workers):
-            # A worker was killed, and its task, which one is not known, will not be told.
-            self._handed_out.clear()
 
     def _process_workloads(self, workload_list: Sequence[Any]) -> None:
         """Hand tasks to the workers; one whose last process has not ended yet stays queued for the next turn."""
@@ -64,6 +60,13 @@ class PromptLocalExecutor(LocalExecutor):
             self._handed_out.discard(key)
             self.change_state(key, state)
         self._ended.clear()
+
+    def _check_workers(self) -> None:
+        """Replace dead workers. What task one of them had is not known, and its end will not be told."""
+        before = set(self.workers)
+        super()._check_workers()
+        if not before <= set(self.workers):
+            self._handed_out.clear()
 
     def _collect(self) -> None:
         while not self.result_queue.empty():
