@@ -93,20 +93,11 @@ def test_it_waits_only_a_little_after_tasks_were_handed_out_or_have_ended(
     assert told == [("a", "success")]
 
 
-def test_the_end_of_a_lone_task_ends_the_wait_and_is_told(
-    executor: PromptLocalExecutor, told: list[tuple[str, str]]
+@pytest.mark.parametrize("running", [("b",), ("a", "b")], ids=["alone", "one for each processor"])
+def test_an_end_that_frees_a_processor_ends_the_wait_and_is_told(
+    executor: PromptLocalExecutor, told: list[tuple[str, str]], running: tuple[str, ...]
 ) -> None:
-    _queue(executor, "a")
-    _end(executor, "a", after=0.1)
-
-    assert 0.1 <= _seconds(executor.sync) < BUSY
-    assert told == [("a", "success")]
-
-
-def test_an_end_that_frees_a_processor_is_told_at_once(
-    executor: PromptLocalExecutor, told: list[tuple[str, str]]
-) -> None:
-    _queue(executor, "a", "b")
+    _queue(executor, *running)
     _end(executor, "b", after=0.1)
 
     assert 0.1 <= _seconds(executor.sync) < BUSY
