@@ -64,7 +64,7 @@ def _folder(settings: AirflowSettings) -> Path:
 
 
 def _mark(settings: AirflowSettings, dag_id: str) -> Path:
-    """A file that is there while the DAG is paused for a test; it holds the moment from which it is."""
+    """An empty file that is there while the DAG is paused for a test; its time is the moment from which it is."""
     return _folder(settings) / f"{dag_id}.paused"
 
 
@@ -89,7 +89,7 @@ def _turn(settings: AirflowSettings, dag_id: str, *, wait: bool = True) -> Itera
 def _pause(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
     dag, mark = api.dag(dag_id), _mark(settings, dag_id)
     if dag and not dag["is_paused"]:
-        mark.write_text(datetime.now(UTC).isoformat())
+        mark.touch()
         api.set_paused(dag_id, True)
 
 
@@ -98,7 +98,7 @@ def _restore(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
     mark = _mark(settings, dag_id)
     if not mark.exists():
         return
-    since = mark.read_text()
+    since = datetime.fromtimestamp(mark.stat().st_mtime, UTC).isoformat()
     if api.dag(dag_id):
         api.set_paused(dag_id, False)
         for asset_id, key in sorted(_arrived(api, dag_id, since), key=str):
