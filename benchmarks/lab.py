@@ -22,9 +22,9 @@ from benchmarks.measure import ERROR_CHARACTERS, MeasureError, run_program
 from benchmarks.runs import Runs
 from benchmarks.stock import StockAirflow
 from benchmarks.system import CLOUD_PYTHON, free_ports
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.settings import REPOSITORY, read_env_file
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.settings import REPOSITORY, read_env_file
 
 PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
 DAGS = REPOSITORY / "benchmarks" / "dags"
@@ -44,8 +44,8 @@ AIRFLOW_SETTINGS = {
 _UP_WITH = """
 import json, sys
 sys.path.insert(0, "plugins")
-from localairflow import stack
-from localairflow.environment import AirflowSettings
+from local.airflow import stack
+from local.airflow.environment import AirflowSettings
 stack.up(AirflowSettings.from_env(), overrides=json.loads(sys.argv[1]))
 """
 
@@ -87,7 +87,7 @@ class Lab:
             return self._cloud
         # The source server wants to see trip data when it starts.
         self.source_month("yellow", YELLOW_MONTH, self.conditions.yellow_rows)
-        command([str(CLOUD_PYTHON), "-m", "localcloud", "up"])
+        command([str(CLOUD_PYTHON), "-m", "local.cloud", "up"])
         settings = AirflowSettings.from_env()
         if not self._has_tables:
             command(
@@ -118,14 +118,14 @@ class Lab:
         self.cloud()
         with ThreadPoolExecutor() as pool:
             # Airflow's own command line migrates first, whatever it is asked.
-            ours = pool.submit(command, [sys.executable, "-m", "localairflow", "run", "version"])
+            ours = pool.submit(command, [sys.executable, "-m", "local.airflow", "run", "version"])
             stock = pool.submit(self.stock.migrate)
         ours.result()
         stock.result()
 
     def up(self) -> None:
         """Start what does not run of the stack, and wait until it is healthy."""
-        command([sys.executable, "-m", "localairflow", "up"], AIRFLOW_SETTINGS)
+        command([sys.executable, "-m", "local.airflow", "up"], AIRFLOW_SETTINGS)
 
     @contextmanager
     def runs_with(self, variables: dict[str, str]) -> Iterator[Runs]:
@@ -143,7 +143,7 @@ class Lab:
         """Stop everything that the lab started; it can be started again."""
         self._cloud = None
         self.stock.stop()
-        command([sys.executable, "-m", "localairflow", "down"])
+        command([sys.executable, "-m", "local.airflow", "down"])
 
     def run_dirs(self) -> list[Path]:
         """Where the stack's running components are recorded: those of the cloud, and Airflow's."""
@@ -153,7 +153,7 @@ class Lab:
     def _generated(self, path: Path, rows: int) -> Path:
         if not path.exists():
             dataset, _, month = path.name.partition(".")[0].partition("_tripdata_")
-            generate = [str(CLOUD_PYTHON), "-m", "localcloud.source", "generate"]
+            generate = [str(CLOUD_PYTHON), "-m", "local.cloud.source", "generate"]
             command([*generate, dataset, month, str(path), "--rows", str(rows)])
         return path
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, TypeVar
 
-from localcloud.settings import REPOSITORY, read_env_file
+from local.cloud.settings import REPOSITORY, read_env_file
 
 TIMEOUT = 30 * 60.0
 ERROR_CHARACTERS = 2000

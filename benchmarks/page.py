@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from benchmarks.results import Benchmark, Results, Row
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 BEGIN, END = "<!-- results: begin; written by make bench -->", "<!-- results: end -->"

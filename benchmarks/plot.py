@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.page import figure
 from benchmarks.results import Results
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 PLOT = REPOSITORY / "docs" / "performance.svg"
 _COLOURS = {"reached": "#2a78b5", "": "#2a78b5", "missed": "#d98032"}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Better, Run, median, spread, times_better
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 if TYPE_CHECKING:
     from benchmarks.lab import Lab

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from benchmarks.measure import MeasureError
-from localairflow.api import AirflowApi
+from local.airflow.api import AirflowApi
 
 TIMEOUT = 15 * 60.0
 POLL_SECONDS = 2.0

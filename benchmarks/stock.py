@@ -17,9 +17,9 @@ from urllib.request import urlopen
 
 from benchmarks.measure import ERROR_CHARACTERS, MeasureError
 from benchmarks.system import free_ports
-from localairflow.environment import AirflowSettings
-from localcloud.processes import Process, start, stop
-from localcloud.settings import HOST, Settings
+from local.airflow.environment import AirflowSettings
+from local.cloud.processes import Process, start, stop
+from local.cloud.settings import HOST, Settings
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
 NAME = "stock"

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
-CLOUD_PYTHON = REPOSITORY / "localcloud" / ".venv" / "bin" / "python"
+CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 PREFECT_PYTHON = REPOSITORY / "comparison" / ".venv" / "bin" / "python"
 
 _OURS = (

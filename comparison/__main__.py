@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 # The pipeline's package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
@@ -33,7 +33,7 @@ from comparison.plot import write_plot
 from comparison.prefect_side import PrefectSide
 from comparison.results import RESULTS, SIDES, Loaded, Results
 from comparison.sides import DatasetMonth, not_run
-from localcloud.processes import raise_on_signals
+from local.cloud.processes import raise_on_signals
 
 CHECKED = DatasetMonth("green", "2021-01")
 COMPARED = (

@@ -16,11 +16,11 @@ from benchmarks.measure import MeasureError
 from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
 from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.processes import stop
-from localcloud.settings import REPOSITORY
-from nyc_taxi.notifications import FAILURE_WEBHOOK
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.processes import stop
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.dag_parts.notifications import FAILURE_WEBHOOK
 
 NAME = "airflow"
 TIMEOUT = 15 * 60.0
@@ -55,7 +55,7 @@ class AirflowSide(Side):
         self._write_git_dags()
         self._dropped.mkdir(exist_ok=True)
         try:
-            command([str(own_python()), "-m", "localairflow", "up"], self._environment())
+            command([str(own_python()), "-m", "local.airflow", "up"], self._environment())
         except MeasureError as error:
             raise SideError(f"Airflow does not start: {error}") from error
         self._prepare()

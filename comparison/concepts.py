@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 
 class Lines(NamedTuple):
@@ -99,7 +99,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="parameters",
         title="Parameters and their validation",
         sentence="A run is asked for a month; what is no month is refused before anything runs.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", "pattern=MONTH_PATTERN"),
+        airflow=Lines(f"{_PLUGINS}dag_parts/params.py", "pattern=MONTH_PATTERN"),
         prefect=Lines(f"{_FLOWS}parameters.py", "MonthName = Annotated"),
     ),
     Concept(
@@ -112,35 +112,35 @@ CONCEPTS: tuple[Concept, ...] = (
         name="run_names",
         title="Run names",
         sentence="A run can be told from others at a glance.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", 'key_format="%Y-%m"'),
+        airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", 'key_format="%Y-%m"'),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", 'flow_run_name="web-to-gcs-{dataset}-{month}"'),
     ),
     Concept(
         name="retries",
         title="Retries with backoff",
         sentence="What fails is tried again, after delays that grow, unless trying again cannot help.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", '"retry_exponential_backoff"'),
+        airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"retry_exponential_backoff"'),
         prefect=Lines(f"{_FLOWS}retries.py", "retry_delay_seconds=exponential_backoff"),
     ),
     Concept(
         name="caching",
         title="Caching / skipping what is there",
         sentence="A month that did not change is not loaded again.",
-        airflow=Lines(f"{_PLUGINS}tasks.py", "def skip_unchanged_in_lake("),
+        airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "def skip_unchanged_in_lake("),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def same_file("),
     ),
     Concept(
         name="time_outs",
         title="Time-outs",
         sentence="What hangs is ended.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", '"execution_timeout"'),
+        airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"execution_timeout"'),
         prefect=Lines(f"{_FLOWS}retries.py", "timeout_seconds=30 * 60"),
     ),
     Concept(
         name="logging",
         title="Logging",
         sentence="What the code says can be read at the step that said it.",
-        airflow=Lines(f"{_PLUGINS}operators/to_parquet.py", 'self.log.info("Converted'),
+        airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", 'self.log.info("Converted'),
         prefect=Lines(f"{_FLOWS}fetch.py", 'get_run_logger().info("Converted'),
     ),
     Concept(
@@ -160,14 +160,14 @@ CONCEPTS: tuple[Concept, ...] = (
         name="concurrency",
         title="Concurrency limits",
         sentence="Not more at once than the other side can take.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", '"max_active_runs": 4'),
+        airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"max_active_runs": 4'),
         prefect=Lines(f"{_FLOWS}months.py", "with concurrency(LIMIT"),
     ),
     Concept(
         name="connections",
         title="Connections / blocks",
         sentence="Where to read and write, kept outside the code.",
-        airflow=Lines("localairflow/environment.py", '"AIRFLOW_CONN_TAXI_SOURCE"'),
+        airflow=Lines("local/airflow/environment.py", '"AIRFLOW_CONN_TAXI_SOURCE"'),
         prefect=Lines(f"{_FLOWS}blocks.py", "def save("),
     ),
     Concept(
@@ -188,14 +188,14 @@ CONCEPTS: tuple[Concept, ...] = (
         name="variables",
         title="Variables",
         sentence="A value that can be changed without a new deployment.",
-        airflow=Lines(f"{_PLUGINS}tasks.py", "var.value.get('unknown_columns'"),
+        airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "var.value.get('unknown_columns'"),
         prefect=Lines(f"{_FLOWS}blocks.py", "value = Variable.get(SOURCE)"),
     ),
     Concept(
         name="deployment",
         title="Deployment",
         sentence="How code becomes something that can be started.",
-        airflow=Lines("localairflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
+        airflow=Lines("local/airflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "- name: range"),
     ),
     Concept(
@@ -222,7 +222,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="several_schedules",
         title="Several schedules with parameters",
         sentence="The same code at several times, each time asked for something else.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", "def monthly("),
+        airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "def monthly("),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "parameters: {dataset: green, first:"),
     ),
     Concept(
@@ -242,14 +242,14 @@ CONCEPTS: tuple[Concept, ...] = (
         name="events",
         title="Starting by assets or events",
         sentence="What arrives starts what follows, for the month that arrived.",
-        airflow=Lines(f"{_PLUGINS}dag_defaults.py", "return PartitionedAssetTimetable(assets=asset)"),
+        airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "return PartitionedAssetTimetable(assets=asset)"),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "a month arrived in the lake"),
     ),
     Concept(
         name="notifications",
         title="Notifications of failures",
         sentence="Somebody hears of it.",
-        airflow=Lines(f"{_PLUGINS}notifications.py", "def notify_failure"),
+        airflow=Lines(f"{_PLUGINS}dag_parts/notifications.py", "def notify_failure"),
         prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of failures"'),
     ),
     Concept(
@@ -270,7 +270,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="results",
         title="XCom / persisted results",
         sentence="What a step returned, after its run.",
-        airflow=Lines(f"{_PLUGINS}operators/to_parquet.py", "return converted.rows"),
+        airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", "return converted.rows"),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "persist_result=True"),
     ),
     Concept(
@@ -324,21 +324,21 @@ CONCEPTS: tuple[Concept, ...] = (
         name="start_up",
         title="Start on a laptop",
         sentence="From nothing to the first run.",
-        airflow=Lines("localairflow/stack.py", "def up("),
+        airflow=Lines("local/airflow/stack.py", "def up("),
         prefect=Lines("comparison/prefect_side.py", "def start("),
     ),
     Concept(
         name="ui",
         title="UI",
         sentence="What there is can be looked at in a browser.",
-        airflow=Lines("localairflow/stack.py", '"api-server",'),
+        airflow=Lines("local/airflow/stack.py", '"api-server",'),
         prefect=Lines("comparison/prefect_side.py", '"server", "start"'),
     ),
     Concept(
         name="rest_api",
         title="REST API",
         sentence="What the UI does, a program can do.",
-        airflow=Lines("localairflow/api.py", "class AirflowApi"),
+        airflow=Lines("local/airflow/api.py", "class AirflowApi"),
         prefect=Lines("comparison/prefect_api.py", "class PrefectApi"),
     ),
     Concept(

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 MEMORY_POLL_SECONDS = 0.25
 
@@ -185,13 +185,15 @@ def _memory_mb(run_dirs: Sequence[Path]) -> float:
 CODE = {
     "airflow": (
         "dags/*.py",
-        "plugins/nyc_taxi/dag_defaults.py",
-        "plugins/nyc_taxi/executor.py",
-        "plugins/nyc_taxi/macros.py",
-        "plugins/nyc_taxi/skipping.py",
-        "plugins/nyc_taxi/tasks.py",
-        "plugins/nyc_taxi/triggers.py",
-        "plugins/nyc_taxi/operators/*.py",
+        "plugins/nyc_taxi/common/skip.py",
+        "plugins/nyc_taxi/dag_parts/*.py",
+        "plugins/nyc_taxi/parquet/to_parquet.py",
+        "plugins/nyc_taxi/rollup/whole_years.py",
+        "plugins/nyc_taxi/source/http_to_local.py",
+        "plugins/nyc_taxi/source/publication_*.py",
+        "plugins/nyc_taxi/stores/audit.py",
+        "plugins/nyc_taxi/stores/*/check_*.py",
+        "plugins/nyc_taxi/stores/postgres/parquet_to_postgres.py",
     ),
     "prefect": ("comparison/prefect_flows/*.py", "comparison/prefect_flows/prefect.yaml", "comparison/statements.py"),
     "course": (

@@ -9,7 +9,7 @@ from benchmarks.page import figure
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS, Concept, Lines
 from comparison.results import SIDES, Results
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "comparison.md"
 MARKS = {"passed": "✓", "cannot": "✗", "failed": "failed", "not run": "not run"}

@@ -21,12 +21,14 @@ from comparison.ground import Ground
 from comparison.prefect_side import METADATA, PrefectSide
 from comparison.receiver import receiver
 from comparison.sides import DatasetMonth
-from localairflow import reconcile
-from localairflow.environment import AirflowSettings
-from localairflow.reconcile import Content
-from localcloud.settings import HOST, Settings
-from nyc_taxi.datasets import DATASETS, Layout, PublishedFile, TripDataset
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.environment import AirflowSettings
+from local.airflow.reconcile import Content
+from local.cloud.settings import HOST, Settings
+from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.datasets import DATASETS
+from nyc_taxi.registry.model import PublishedFile, TripDataset
+from nyc_taxi.registry.months import Month
 
 PORTS = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT")
 # An unpaused DAG starts the clock's newest month at once; behind the last one of the source, such a run ends at once.
@@ -122,16 +124,16 @@ def _completed(source: Path, target: Path, months: Sequence[DatasetMonth], rows:
         path = target / published_file(each).source_path(Layout.MIRROR)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            generate = [str(CLOUD_PYTHON), "-m", "localcloud.source", "generate", each.dataset, each.month]
+            generate = [str(CLOUD_PYTHON), "-m", "local.cloud.source", "generate", each.dataset, each.month]
             command([*generate, str(path), "--rows", str(rows)])
     return target
 
 
 def _start_cloud(cleanup: ExitStack, variables: dict[str, str]) -> None:
     """Start an embedded cloud, to be stopped in the end."""
-    localcloud = [str(CLOUD_PYTHON), "-m", "localcloud"]
-    cleanup.callback(command, [*localcloud, "down"], variables)
-    command([*localcloud, "up"], variables)
+    cloud = [str(CLOUD_PYTHON), "-m", "local.cloud"]
+    cleanup.callback(command, [*cloud, "down"], variables)
+    command([*cloud, "up"], variables)
 
 
 def _url(settings: AirflowSettings, month: DatasetMonth) -> str:

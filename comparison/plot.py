@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.measure import median
 from benchmarks.page import figure
 from comparison.results import Results
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 PLOT = REPOSITORY / "docs" / "comparison.svg"
 _SIDES = {"airflow": "Airflow", "prefect": "Prefect"}

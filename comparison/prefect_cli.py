@@ -9,14 +9,14 @@ import os
 import sys
 from typing import NoReturn
 
-from localcloud.settings import HOST, REPOSITORY
+from local.cloud.settings import HOST, REPOSITORY
 
 # The pipeline's package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from comparison.prefect_side import ENVIRONMENT, environment
 from comparison.sides import SideError, python_of
-from localairflow.environment import AirflowSettings
+from local.airflow.environment import AirflowSettings
 
 
 def main() -> NoReturn:

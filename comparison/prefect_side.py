@@ -16,9 +16,9 @@ from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
 from comparison.sides import ERROR_CHARACTERS, DatasetMonth, Side, SideError, python_of, run_checks
-from localairflow.environment import AirflowSettings
-from localcloud.processes import Process, ProcessError, start, stop
-from localcloud.settings import HOST, REPOSITORY
+from local.airflow.environment import AirflowSettings
+from local.cloud.processes import Process, ProcessError, start, stop
+from local.cloud.settings import HOST, REPOSITORY
 
 NAME = "prefect"
 # The database of Prefect's own metadata, beside that of the trips.

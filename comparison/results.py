@@ -10,7 +10,7 @@ from typing import Any
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.measurements import Measurement
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 RESULTS = REPOSITORY / "comparison" / "results.json"
 SIDES = ("airflow", "prefect")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from comparison.checks import Result, kill_tree
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 CHECKS_TIMEOUT = 15 * 60
 # So many months of a range are loaded at once; LIMIT and AT_ONCE of comparison/prefect_flows are Prefect's.

@@ -8,9 +8,10 @@ from typing import Any
 
 import jinja2
 
-from localcloud.settings import REPOSITORY
-from nyc_taxi import schema
-from nyc_taxi.datasets import PublishedFile
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.stores.bigquery.schema import bigquery_type
+from nyc_taxi.stores.postgres.schema import postgres_type
 
 _TEMPLATES = jinja2.Environment(  # noqa: S701 # it is SQL
     loader=jinja2.FileSystemLoader(REPOSITORY / "include" / "sql"), undefined=jinja2.StrictUndefined
@@ -57,6 +58,6 @@ class Load:
             "new_staging": lambda: self.postgres_staging_table,
             "loaded_staging": lambda: self.postgres_staging_table,
             "converted_rows": lambda: self.rows,
-            "bigquery_type": schema.bigquery_type,
-            "postgres_type": schema.postgres_type,
+            "bigquery_type": bigquery_type,
+            "postgres_type": postgres_type,
         }

@@ -21,21 +21,16 @@ from airflow.providers.google.cloud.operators.bigquery import (
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.checks import Level, bigquery_column_checks, bigquery_table_checks
-from nyc_taxi.dag_defaults import (
-    PUBLISH_RULE,
-    dag_args,
-    each_dataset,
-    lake_asset,
-    on_update,
-    run_params,
-    updates,
-    warehouse_asset,
-)
-from nyc_taxi.datasets import TripDataset
-from nyc_taxi.operators.check_bigquery_columns import BigQueryColumnAuditOperator
-from nyc_taxi.operators.check_bigquery_table import BigQueryTableAuditOperator
-from nyc_taxi.schema import bigquery_fields
+from nyc_taxi.dag_parts.assets import lake_asset, updates, warehouse_asset
+from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, dag_args, each_dataset
+from nyc_taxi.dag_parts.params import run_params
+from nyc_taxi.dag_parts.schedules import on_update
+from nyc_taxi.registry.checks import Level
+from nyc_taxi.registry.model import TripDataset
+from nyc_taxi.stores.bigquery.check_columns import BigQueryColumnAuditOperator
+from nyc_taxi.stores.bigquery.check_table import BigQueryTableAuditOperator
+from nyc_taxi.stores.bigquery.checks import bigquery_column_checks, bigquery_table_checks
+from nyc_taxi.stores.bigquery.schema import bigquery_fields
 
 for dag_id, dataset in each_dataset("gcs_to_bigquery"):
     with DAG(

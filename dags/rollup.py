@@ -16,16 +16,12 @@ from __future__ import annotations
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import (
-    on_update_of_a_month,
-    updates_year,
-    warehouse_asset,
-    year_params,
-    yearly_dag_args,
-    yearly_rollup_asset,
-)
-from nyc_taxi.datasets import TRIP_DATASETS
-from nyc_taxi.operators.whole_years import WholeYearsOperator
+from nyc_taxi.dag_parts.assets import updates_year, warehouse_asset, yearly_rollup_asset
+from nyc_taxi.dag_parts.defaults import yearly_dag_args
+from nyc_taxi.dag_parts.params import year_params
+from nyc_taxi.dag_parts.schedules import on_update_of_a_month
+from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.rollup.whole_years import WholeYearsOperator
 
 with DAG(
     dag_id="trips_yearly_rollup",

@@ -17,8 +17,11 @@ from __future__ import annotations
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_defaults import each_dataset, lake_asset, monthly, source_dag_args, source_params, updates
-from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
+from nyc_taxi.dag_parts.assets import lake_asset, updates
+from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
+from nyc_taxi.dag_parts.params import source_params
+from nyc_taxi.dag_parts.schedules import monthly
+from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
 
 # A task holds a chunk of the upload in memory; the stock 100 MB are too much for a small worker.
 UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024

@@ -17,19 +17,15 @@ from __future__ import annotations
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.checks import Level, postgres_checks
-from nyc_taxi.dag_defaults import (
-    PUBLISH_RULE,
-    each_dataset,
-    monthly,
-    postgres_asset,
-    source_dag_args,
-    source_params,
-    updates,
-)
-from nyc_taxi.operators.check_sql_table import SQLTableAuditOperator
-from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
-from nyc_taxi.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_postgres, wait_for_publication
+from nyc_taxi.dag_parts.assets import postgres_asset, updates
+from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, each_dataset, source_dag_args
+from nyc_taxi.dag_parts.params import source_params
+from nyc_taxi.dag_parts.schedules import monthly
+from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_postgres, wait_for_publication
+from nyc_taxi.registry.checks import Level
+from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
+from nyc_taxi.stores.postgres.checks import postgres_checks
+from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
 
 for dag_id, dataset in each_dataset("web_to_postgres"):
     with DAG(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.clock import clock, report
 from benchmarks.conditions import YELLOW_MONTH
-from nyc_taxi.convert import to_parquet
-from nyc_taxi.datasets import YELLOW
-from nyc_taxi.months import Month
+from nyc_taxi.parquet.convert import to_parquet
+from nyc_taxi.registry.datasets import YELLOW
+from nyc_taxi.registry.months import Month
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])

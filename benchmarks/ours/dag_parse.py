@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.dag_processing.dagbag import DagBag
 
 from benchmarks.clock import clock, report
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 if __name__ == "__main__":
     with clock() as figures:

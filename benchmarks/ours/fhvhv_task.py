@@ -18,11 +18,11 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from benchmarks.clock import clock, report
 from benchmarks.conditions import FHVHV_MONTH
-from localcloud.settings import REPOSITORY, Settings
-from nyc_taxi.datasets import FHVHV
-from nyc_taxi.operators.parquet_to_postgres import ParquetToPostgresOperator
-from nyc_taxi.operators.to_parquet import ToParquetOperator
-from nyc_taxi.schema import postgres_type
+from local.cloud.settings import REPOSITORY, Settings
+from nyc_taxi.parquet.to_parquet import ToParquetOperator
+from nyc_taxi.registry.datasets import FHVHV
+from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
+from nyc_taxi.stores.postgres.schema import postgres_type
 
 TABLE = "staging.fhvhv_task"
 BLOB = "benchmarks/fhvhv.parquet"

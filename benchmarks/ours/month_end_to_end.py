@@ -11,8 +11,8 @@ from benchmarks.clock import clock, report
 from benchmarks.conditions import yellow_url
 from benchmarks.ours.load import FILE
 from benchmarks.ours.warehouse import Warehouse
-from nyc_taxi.convert import to_parquet
-from nyc_taxi.download import download
+from nyc_taxi.parquet.convert import to_parquet
+from nyc_taxi.source.download import download
 
 
 def web_to_bigquery(warehouse: Warehouse, url: str, folder: Path) -> None:

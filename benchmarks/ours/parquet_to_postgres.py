@@ -11,7 +11,7 @@ from psycopg import sql
 
 from benchmarks.clock import clock, report
 from benchmarks.ours.load import LOAD
-from nyc_taxi.postgres import copy_parquet
+from nyc_taxi.stores.postgres.copy import copy_parquet
 
 
 def load(source: Path) -> int:

@@ -9,7 +9,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
 
 from benchmarks.ours.load import FILE, LOAD
-from nyc_taxi.schema import bigquery_fields
+from nyc_taxi.stores.bigquery.schema import bigquery_fields
 
 
 class Warehouse:

@@ -8,7 +8,7 @@ from benchmarks.conditions import FHVHV_MONTH
 from benchmarks.lab import Lab, cloud_environment
 from benchmarks.measure import Run, require_rows, run_program
 from benchmarks.results import Benchmark, Measured, peak_at_most
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 PROGRAM = "benchmarks.ours.fhvhv_task"
 

@@ -30,9 +30,9 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
     teardown,
 )
 
-from nyc_taxi.dag_defaults import RETRY_POLICY
-from nyc_taxi.download import NotPublishedError
-from nyc_taxi.notifications import notify_failure
+from nyc_taxi.dag_parts.defaults import RETRY_POLICY
+from nyc_taxi.dag_parts.notifications import notify_failure
+from nyc_taxi.source.download import NotPublishedError
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 ALERTS = "taxi_alerts"

@@ -25,12 +25,13 @@ import psycopg
 
 from comparison.checks import CannotError, Checks, await_, kill_tree, page_and_script, refused, tell
 from comparison.ground import Ground
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.settings import REPOSITORY
-from nyc_taxi.datasets import DATASETS, TRIP_DATASETS, PublishedFile, TripDataset
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
+from nyc_taxi.registry.model import PublishedFile, TripDataset
+from nyc_taxi.registry.months import Month
 
 CHECKS = Checks()
 check = CHECKS.check

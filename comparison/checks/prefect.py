@@ -31,7 +31,7 @@ from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
 from comparison.prefect_flows import blocks, examples
 from comparison.prefect_flows.parameters import published_file
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 CHECKS = Checks()
 check = CHECKS.check

@@ -10,10 +10,11 @@ from prefect.cache_policies import NO_CACHE
 
 from comparison.prefect_flows import blocks
 from comparison.prefect_flows.retries import RETRIED
-from nyc_taxi.convert import to_parquet
-from nyc_taxi.datasets import Layout, PublishedFile
-from nyc_taxi.download import download, file_version
-from nyc_taxi.provenance import provenance
+from nyc_taxi.parquet.convert import to_parquet
+from nyc_taxi.parquet.provenance import provenance
+from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.source.download import download, file_version
 
 
 def source_url(file: PublishedFile) -> str:

@@ -13,9 +13,10 @@ from comparison.prefect_flows import blocks
 from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file
 from comparison.prefect_flows.retries import RETRIED
 from comparison.statements import Load
-from nyc_taxi.checks import CHECKS, Level, TableCheck, bigquery_table_checks
-from nyc_taxi.datasets import PublishedFile
-from nyc_taxi.schema import bigquery_fields
+from nyc_taxi.registry.checks import Level, TableCheck
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.stores.bigquery.checks import bigquery_table_checks
+from nyc_taxi.stores.bigquery.schema import bigquery_fields
 
 query = bigquery_query.with_options(**RETRIED)
 load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
@@ -70,7 +71,7 @@ def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
         for level in Level
         for name, check in bigquery_table_checks(dataset, level).items()
     }
-    columns = [TableCheck(name=check.column, condition=check.condition()) for check in CHECKS[dataset.name].columns]
+    columns = [TableCheck(name=check.column, condition=check.condition()) for check in dataset.checks.columns]
     conditions |= {check.name: (check.level, check.condition.replace('"', "`")) for check in columns}
     return {name: (level, load.render_text(condition)) for name, (level, condition) in conditions.items()}
 

@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from comparison.prefect_flows.parameters import DatasetName, MonthName
 from comparison.prefect_flows.web_to_gcs import web_to_gcs
-from nyc_taxi.months import Month
+from nyc_taxi.registry.months import Month
 
 AT_ONCE = 4
 LIMIT = "taxi-months"

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from prefect import runtime
 from pydantic import Field
 
-from nyc_taxi.datasets import TRIP_DATASETS, PublishedFile
-from nyc_taxi.months import MONTH_PATTERN, PUBLICATION_DELAY_MONTHS, Month
+from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import MONTH_PATTERN, PUBLICATION_DELAY_MONTHS, Month
 
 DatasetName = Literal["yellow", "green", "fhv", "fhvhv"]
 MonthName = Annotated[str, Field(pattern=MONTH_PATTERN, description="The month to run, YYYY-MM.")]

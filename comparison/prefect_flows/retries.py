@@ -9,9 +9,9 @@ from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
-from nyc_taxi.datasets import ContractError
-from nyc_taxi.download import NotPublishedError
-from nyc_taxi.months import MonthError
+from nyc_taxi.registry.model import ContractError
+from nyc_taxi.registry.months import MonthError
+from nyc_taxi.source.download import NotPublishedError
 
 
 class TaskOptions(TypedDict):

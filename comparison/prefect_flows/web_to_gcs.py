@@ -15,8 +15,8 @@ from comparison.prefect_flows import blocks
 from comparison.prefect_flows.fetch import fetch_parquet, find_version, source_url
 from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, scheduled_month
 from comparison.prefect_flows.retries import RETRIED
-from nyc_taxi.datasets import PublishedFile
-from nyc_taxi.provenance import provenance
+from nyc_taxi.parquet.provenance import provenance
+from nyc_taxi.registry.model import PublishedFile
 
 
 def same_file(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:

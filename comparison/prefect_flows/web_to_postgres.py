@@ -20,9 +20,10 @@ from comparison.prefect_flows.gcs_to_bigquery import CheckError
 from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, scheduled_month
 from comparison.prefect_flows.retries import RETRIED
 from comparison.statements import Load
-from nyc_taxi.checks import Level, postgres_checks
-from nyc_taxi.postgres import copy_parquet
-from nyc_taxi.provenance import read_provenance
+from nyc_taxi.parquet.provenance import read_provenance
+from nyc_taxi.registry.checks import Level
+from nyc_taxi.stores.postgres.checks import postgres_checks
+from nyc_taxi.stores.postgres.copy import copy_parquet
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import measure
 from benchmarks.measure import MeasureError, Run, in_turns, median, require_rows, run_program, spread, times_better
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 
 @pytest.mark.parametrize(

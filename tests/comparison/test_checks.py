@@ -14,7 +14,7 @@ import comparison.__main__ as comparison
 from comparison.checks import CannotError, Checks, Result, await_, run_check
 from comparison.results import SIDES, Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
-from localcloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY
 
 
 def _run(function: Any) -> Result:

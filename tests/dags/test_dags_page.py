@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 
-from localairflow.dags_page import PAGE, SOURCE_MACROS, page
-from nyc_taxi.macros import MACROS, file
+from local.airflow.dags_page import PAGE, SOURCE_MACROS, page
+from nyc_taxi.dag_parts.macros import MACROS, file
 
 
 def test_the_page_is_the_generated_one(bag) -> None:

@@ -12,8 +12,8 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowRuntimeError
 
-from nyc_taxi.datasets import ContractError
-from nyc_taxi.months import Month, MonthError
+from nyc_taxi.registry.model import ContractError
+from nyc_taxi.registry.months import Month, MonthError
 from tests.dags.rendering import DEPLOYMENT, GOLDEN, golden_key, golden_text, render, run_kinds
 from tests.dags.test_integrity import DAG_IDS, FLOW_DAG_IDS, ROLLUP
 

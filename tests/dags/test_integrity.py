@@ -35,10 +35,10 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 
-from nyc_taxi.checks import Level
-from nyc_taxi.dag_defaults import RETRY_POLICY
-from nyc_taxi.datasets import DATASETS, TRIP_DATASETS
-from nyc_taxi.operators.check_audit import AuditMixin
+from nyc_taxi.dag_parts.defaults import RETRY_POLICY
+from nyc_taxi.registry.checks import Level
+from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
+from nyc_taxi.stores.audit import AuditMixin
 from tests.conftest import REPOSITORY
 
 FLOW_DAG_IDS = [
@@ -418,7 +418,7 @@ def test_no_source_has_a_month_in_it(path: Path) -> None:
 # The check operators make their SQL of these when they are declared, and the SQL is a template field.
 MADE_INTO_SQL = {"checks", "column_mapping"}
 # These run in the triggerer or the scheduler, never when a DAG file is parsed, and may look at the clock in this way.
-RUN_LATER = {"triggers.py": {"now"}, "executor.py": {"monotonic"}}
+RUN_LATER = {"publication_trigger.py": {"now"}}
 
 
 def test_no_argument_with_a_template_is_left_as_it_is(dag: DAG) -> None:

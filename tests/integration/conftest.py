@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from comparison.receiver import receiver
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.source.layouts import MIRROR
-from localcloud.source.layouts import Layout as SourceLayout
-from localcloud.source.months import Month as SourceMonth
-from localcloud.source.synthetic import write_month
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.source.layouts import MIRROR
+from local.cloud.source.layouts import Layout as SourceLayout
+from local.cloud.source.months import Month as SourceMonth
+from local.cloud.source.synthetic import write_month
 from tests.integration.support import AirflowCli
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,12 +101,12 @@ def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="session")
-def localairflow(environment: dict[str, str]) -> Command:
-    """Runs ``python -m localairflow ...`` as the Makefile does, and returns what it printed."""
+def local_airflow(environment: dict[str, str]) -> Command:
+    """Runs ``python -m local.airflow ...`` as the Makefile does, and returns what it printed."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "localairflow", *arguments],
+            [sys.executable, "-m", "local.airflow", *arguments],
             cwd=REPOSITORY,
             env=environment,
             capture_output=True,
@@ -119,15 +119,15 @@ def localairflow(environment: dict[str, str]) -> Command:
 
 
 @pytest.fixture(scope="session")
-def stack(environment: dict[str, str], localairflow: Command) -> Iterator[AirflowSettings]:
+def stack(environment: dict[str, str], local_airflow: Command) -> Iterator[AirflowSettings]:
     """The running stack; stopped at the end of the session, when nothing of it may be left."""
-    up = localairflow("up")
+    up = local_airflow("up")
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         with mock.patch.dict(os.environ, environment):
             yield AirflowSettings.from_env()
     finally:
-        down = localairflow("down")
+        down = local_airflow("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert processes_of(environment) == []
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
 
 T = TypeVar("T")
 

@@ -21,16 +21,17 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from localairflow import reconcile
-from localairflow.environment import AirflowSettings
-from localairflow.reconcile import Content
-from localairflow.stack import migrate
-from localcloud.processes import answers
-from localcloud.source.months import Month as SourceMonth
-from localcloud.source.synthetic import write_month
-from nyc_taxi.datasets import DATASETS, FHV, GREEN, TRIP_DATASETS, YELLOW, Dataset, TripDataset
-from nyc_taxi.months import Month
-from nyc_taxi.schema import arrow_schema
+from local.airflow import reconcile
+from local.airflow.environment import AirflowSettings
+from local.airflow.reconcile import Content
+from local.airflow.stack import migrate
+from local.cloud.processes import answers
+from local.cloud.source.months import Month as SourceMonth
+from local.cloud.source.synthetic import write_month
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.datasets import DATASETS, FHV, GREEN, TRIP_DATASETS, YELLOW
+from nyc_taxi.registry.model import Dataset, TripDataset
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import PORTS, REPOSITORY, free_port
 from tests.integration.support import AirflowCli, await_, line
 
@@ -44,13 +45,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
     """An embedded cloud of its own, with an Airflow database and no Airflow process."""
     own = {port: str(free_port()) for port in PORTS}
     own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("cloud")), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
-    python = sys.executable.replace("/.venv/", "/localcloud/.venv/")
+    python = sys.executable.replace("/.venv/", "/local/cloud/.venv/")
     with mock.patch.dict(os.environ, own):
         try:
-            subprocess.run([python, "-m", "localcloud", "up"], cwd=REPOSITORY, check=True)
+            subprocess.run([python, "-m", "local.cloud", "up"], cwd=REPOSITORY, check=True)
             yield AirflowSettings.from_env()
         finally:
-            subprocess.run([python, "-m", "localcloud", "down"], cwd=REPOSITORY, check=True)
+            subprocess.run([python, "-m", "local.cloud", "down"], cwd=REPOSITORY, check=True)
 
 
 def _bin_airflow(*arguments: str) -> None:
@@ -153,9 +154,9 @@ def _rows_of_both_layouts(settings: AirflowSettings, dataset: TripDataset) -> li
 def _served(folder: Path) -> Iterator[str]:
     """The folder as a source, at the URL that is yielded."""
     port = free_port()
-    python = sys.executable.replace("/.venv/", "/localcloud/.venv/")
+    python = sys.executable.replace("/.venv/", "/local/cloud/.venv/")
     server = subprocess.Popen(
-        [python, "-m", "localcloud.source", "--port", str(port), "--folder", str(folder)], cwd=REPOSITORY
+        [python, "-m", "local.cloud.source", "--port", str(port), "--folder", str(folder)], cwd=REPOSITORY
     )
     url = f"http://127.0.0.1:{port}"
     try:

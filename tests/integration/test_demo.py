@@ -13,11 +13,11 @@ from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, open
 
 
 def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
-    environment: dict[str, str], localairflow: Command
+    environment: dict[str, str], local_airflow: Command
 ) -> None:
     assert open_ports(environment) == []
 
-    demo = localairflow("demo", "green", "2020-06")
+    demo = local_airflow("demo", "green", "2020-06")
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     n = SYNTHETIC_ROWS
@@ -34,7 +34,7 @@ def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(
 
 def test_terminated_demo_stops_what_it_started(environment: dict[str, str]) -> None:
     demo = subprocess.Popen(
-        [sys.executable, "-m", "localairflow", "demo", "green", "2020-06"],
+        [sys.executable, "-m", "local.airflow", "demo", "green", "2020-06"],
         cwd=REPOSITORY,
         env=environment,
         stdout=subprocess.PIPE,
@@ -64,9 +64,9 @@ def test_terminated_demo_stops_what_it_started(environment: dict[str, str]) -> N
     ],
 )
 def test_demo_refuses_what_cannot_be_before_it_starts_anything(
-    localairflow: Command, environment: dict[str, str], dataset: str, month: str, message: str
+    local_airflow: Command, environment: dict[str, str], dataset: str, month: str, message: str
 ) -> None:
-    demo = localairflow("demo", dataset, month)
+    demo = local_airflow("demo", dataset, month)
 
     assert demo.returncode == 1
     assert message in demo.stderr

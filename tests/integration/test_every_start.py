@@ -15,12 +15,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localairflow.reconcile import Content
-from nyc_taxi.datasets import TRIP_DATASETS, PublishedFile
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.airflow.reconcile import Content
+from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
 from tests.integration.support import (
     AirflowCli,

@@ -9,11 +9,11 @@ import subprocess
 
 import pytest
 
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import FHV
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from nyc_taxi.registry.datasets import FHV
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS
 from tests.integration.support import await_, end, run_months, runs_of
 

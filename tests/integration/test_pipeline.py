@@ -13,11 +13,11 @@ import pytest
 from google.cloud import bigquery, storage
 
 from comparison.statements import Load
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import GREEN, YELLOW, ZONES
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from nyc_taxi.registry.datasets import GREEN, YELLOW, ZONES
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
 from tests.integration.support import (
     await_,
@@ -65,9 +65,9 @@ NOTHING_LEFT: dict[str, Any] = {"files": [], "postgres": [], "bigquery": []}
     [("green", "2021-01", 76518), ("green", "2021-02", 64572), ("yellow", "2019-01", 10000)],
 )
 def test_real_month_arrives_in_every_store(
-    tlc_data: Path, stack: AirflowSettings, localairflow: Command, dataset: str, month: str, rows: int
+    tlc_data: Path, stack: AirflowSettings, local_airflow: Command, dataset: str, month: str, rows: int
 ) -> None:
-    demo = localairflow("demo", dataset, month)
+    demo = local_airflow("demo", dataset, month)
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stdout.splitlines()[-1] == line(dataset, month, rows)
@@ -226,10 +226,12 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
 
 
 def test_reconcile_counts_a_month_that_is_there_and_one_that_is_not(
-    stack: AirflowSettings, localairflow: Command, source_dir: Path, june: Month
+    stack: AirflowSettings, local_airflow: Command, source_dir: Path, june: Month
 ) -> None:
     publish(source_dir, "green", "2019-12")
-    loaded, waiting, absent = (localairflow("reconcile", "green", month) for month in ("2020-06", "2019-12", "2019-11"))
+    loaded, waiting, absent = (
+        local_airflow("reconcile", "green", month) for month in ("2020-06", "2019-12", "2019-11")
+    )
 
     assert (loaded.returncode, loaded.stdout) == (0, f"{line('green', str(june), SYNTHETIC_ROWS)}\n")
     assert (waiting.returncode, waiting.stdout) == (
@@ -245,7 +247,7 @@ def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
     stack: AirflowSettings, environment: dict[str, str]
 ) -> None:
     demo = subprocess.run(
-        [sys.executable, "-m", "localairflow", "demo", "green", "2020-06"],
+        [sys.executable, "-m", "local.airflow", "demo", "green", "2020-06"],
         cwd=REPOSITORY,
         env={**environment, "SOURCE": "synthetic"},
         capture_output=True,

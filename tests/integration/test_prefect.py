@@ -19,12 +19,13 @@ from benchmarks.system import CLOUD_PYTHON, PREFECT_PYTHON
 from comparison.ground import Ground
 from comparison.place import PORTS
 from comparison.prefect_side import PrefectSide
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.settings import REPOSITORY, Settings
-from nyc_taxi.datasets import GREEN, YELLOW, PublishedFile
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.settings import REPOSITORY, Settings
+from nyc_taxi.registry.datasets import GREEN, YELLOW
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import free_port
 from tests.integration.support import run_months
 
@@ -57,7 +58,7 @@ def prefect(stack: AirflowSettings, tmp_path: Path) -> Iterator[PrefectSide]:
     """Prefect's side on an embedded cloud of its own, reading the stack's source; nothing of Prefect runs yet."""
     own = {port: str(free_port()) for port in PORTS}
     own |= {"LOCAL_DIR": str(tmp_path / "local"), "SOURCE": stack.source_base_url}
-    cloud = [str(CLOUD_PYTHON), "-m", "localcloud"]
+    cloud = [str(CLOUD_PYTHON), "-m", "local.cloud"]
     with ExitStack() as cleanup:
         cleanup.callback(subprocess.run, [*cloud, "down"], cwd=REPOSITORY, env={**os.environ, **own}, check=True)
         subprocess.run([*cloud, "up"], cwd=REPOSITORY, env={**os.environ, **own}, check=True)

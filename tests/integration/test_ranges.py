@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import FHVHV
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from nyc_taxi.registry.datasets import FHVHV
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import SYNTHETIC_ROWS, publish
 from tests.integration.support import AirflowCli, await_, end, line, runs_of
 

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from nyc_taxi.datasets import FHV
-from nyc_taxi.months import Month
-from nyc_taxi.schema import arrow_schema
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.datasets import FHV
+from nyc_taxi.registry.months import Month
 from tests.integration.support import await_, end, task_states
 
 ROLLUP = "trips_yearly_rollup"

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from localairflow import reconcile
-from localairflow.api import AirflowApi
-from localairflow.environment import AirflowSettings
-from localcloud.processes import stop
-from localcloud.source.layouts import TLC
-from nyc_taxi.datasets import TRIP_DATASETS, Layout
-from nyc_taxi.months import Month
+from local.airflow import reconcile
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from local.cloud.processes import stop
+from local.cloud.source.layouts import TLC
+from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
 from tests.integration.support import await_, await_warehouse, end, line, runs_of, trigger_both, warehouse_runs
 
@@ -36,7 +37,7 @@ def tlc(stack: AirflowSettings, source_dir: Path) -> AirflowSettings:
             publish(source_dir, dataset, month, layout=TLC)
     stop(run_dir=stack.home / "run", names=["scheduler"])
     up = subprocess.run(
-        [sys.executable, "-m", "localairflow", "up"],
+        [sys.executable, "-m", "local.airflow", "up"],
         cwd=REPOSITORY,
         env={**os.environ, "SOURCE_LAYOUT": "tlc"},
         capture_output=True,

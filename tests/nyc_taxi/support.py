@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from localcloud.source.months import Month as SourceMonth
-from localcloud.source.synthetic import write_month
-from nyc_taxi.convert import Converted, to_parquet
-from nyc_taxi.datasets import DATASETS, GREEN, ZONES, ContractError, TripDataset
-from nyc_taxi.months import Month
+from local.cloud.source.months import Month as SourceMonth
+from local.cloud.source.synthetic import write_month
+from nyc_taxi.parquet.convert import Converted, to_parquet
+from nyc_taxi.registry.datasets import DATASETS, GREEN, ZONES
+from nyc_taxi.registry.model import ContractError, TripDataset
+from nyc_taxi.registry.months import Month
 
 JANUARY = Month(2021, 1)
 ZONES_HEADER = "LocationID,Borough,Zone,service_zone\n"

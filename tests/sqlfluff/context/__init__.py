@@ -8,11 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "plugins"))
 
-from nyc_taxi.datasets import GREEN as dataset
-from nyc_taxi.datasets import TRIP_DATASETS as trip_datasets
-from nyc_taxi.datasets import PublishedFile
-from nyc_taxi.months import Month
-from nyc_taxi.schema import bigquery_type, postgres_type
+from nyc_taxi.registry.datasets import GREEN as dataset
+from nyc_taxi.registry.datasets import TRIP_DATASETS as trip_datasets
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.bigquery.schema import bigquery_type
+from nyc_taxi.stores.postgres.schema import postgres_type
 
 __all__ = [
     "bigquery_type",

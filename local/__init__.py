@@ -1,0 +1,1 @@
+"""Everything on one machine: the embedded cloud, and Airflow beside it."""

@@ -1,0 +1,112 @@
+"""``python -m local.airflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import httpx
+
+from local.cloud.processes import ProcessError, answers, raise_on_signals
+from local.cloud.settings import REPOSITORY
+
+# The DAGs' package lies in Airflow's plugins folder.
+sys.path.insert(0, str(REPOSITORY / "plugins"))
+
+from local.airflow import foreground, stack
+from local.airflow.environment import AirflowSettings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.airflow", description="Airflow on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the embedded cloud and Airflow")
+    commands.add_parser("down", help="stop both")
+    commands.add_parser("status", help="tell how both are; exit 0 only if all is healthy")
+    for name, description in (
+        ("demo", "one month through all DAGs"),
+        ("reconcile", "count the rows of one month in every store; exit 0 only if all counts agree"),
+    ):
+        command = commands.add_parser(name, help=description)
+        command.add_argument("dataset")
+        command.add_argument("month")
+    run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
+    run.add_argument("arguments", nargs="*")
+    # What follows "run" is Airflow's, its options included.
+    words = sys.argv[1:]
+    options = parser.parse_args(words[:1] if words[:1] == ["run"] else words)
+    if options.command == "run":
+        options.arguments = words[1:]
+    raise_on_signals()
+    try:
+        return _run(options, stack.with_running_source(AirflowSettings.from_env()))
+    except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
+    if options.command == "up":
+        stack.up(settings)
+        foreground.mend(settings)
+        _print_login(settings)
+    elif options.command == "down":
+        stack.down(settings)
+    elif options.command == "status":
+        return _status(settings)
+    elif options.command == "demo":
+        from local.airflow.demo import demo
+
+        return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
+    elif options.command == "reconcile":
+        return _reconcile(settings, options.dataset, options.month)
+    else:
+        return _run_airflow(settings, options.arguments)
+    return 0
+
+
+def _reconcile(settings: AirflowSettings, dataset: str, month: str) -> int:
+    from local.airflow import reconcile
+
+    file = reconcile.month_file(settings, dataset, month)
+    if not settings.uses_real_google_cloud and not answers(f"{settings.cloud.bigquery_url}/healthz"):
+        raise ProcessError("the embedded cloud is not up; run make up")
+    counts = reconcile.count(settings, file)
+    print(counts.line(dataset, month))
+    return 0 if counts.agree else 1
+
+
+def _status(settings: AirflowSettings) -> int:
+    code = stack.cloud(settings, "status", check=False)
+    for component in stack.airflow_status(settings):
+        pid = f"pid {component.pid}" if component.pid else ""
+        print(f"{component.name:<14} {component.address:<28} {component.state:<10} {pid}")
+        if component.state != "running":
+            code = 1
+    if code == 0:
+        _print_login(settings)
+    return code
+
+
+def _print_login(settings: AirflowSettings) -> None:
+    print(
+        f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}\nsource   {settings.cloud.source}"
+    )
+
+
+def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
+    """Run the Airflow CLI. The embedded cloud must be up, because Airflow's metadata are in its Postgres."""
+    stack.migrate(settings)
+    if not stack.is_up(settings):
+        return stack.run_airflow(settings, *arguments).returncode
+    foreground.mend(settings)
+    if arguments[:2] == ["dags", "test"]:
+        return foreground.test_dag(settings, arguments)
+    return stack.run_airflow(settings, *arguments).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""One month through all DAGs by the real scheduler, and the proof that no row was lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from local.airflow import reconcile, stack
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings, running_source
+from local.cloud.processes import ProcessError
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.registry.model import PublishedFile
+
+# What follows every month that arrives in the warehouse.
+ROLLUP = "trips_yearly_rollup"
+RUN_TIMEOUT = 20 * 60.0
+LOG_LINES = 25
+
+# An unpaused DAG starts the newest month at once. The demo is for one month, so its own scheduler makes no runs from
+# the clock; runs started by hand and by assets are not touched by this.
+NO_CLOCK_RUNS = {"AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0"}
+
+
+class DemoError(RuntimeError):
+    """A run of the demo failed; what is wrong has been printed."""
+
+
+def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
+    """Run one month from the web to the lake, BigQuery and Postgres, and print the reconciliation line.
+
+    Starts the stack, and stops it at the end; the DAGs that it unpaused are paused again, so that the next start runs
+    nothing that nobody asked for. A stack that is up is used as it is and stays up; there the DAGs stay unpaused, as
+    the form in the UI leaves them: pausing one again would freeze whatever else it runs by then.
+
+    Returns:
+        Whether all counts agree.
+
+    Raises:
+        ContractError, MonthError: there is no such dataset or month.
+        ProcessError: something does not start, or the stack that runs reads another source.
+        DemoError: the source does not answer, or a task failed.
+    """
+    file = reconcile.month_file(settings, dataset, month)
+    begin = time.monotonic()
+    with _running(settings) as is_own:
+        _run_all(settings, file, pause_again=is_own)
+        counts = reconcile.count(settings, file)
+    print(f"done in {time.monotonic() - begin:.1f} s", flush=True)
+    print(counts.line(dataset, month), flush=True)
+    return counts.agree
+
+
+@contextmanager
+def _running(settings: AirflowSettings) -> Iterator[bool]:
+    """A running stack; yields whether it is the demo's own."""
+    if stack.is_up(settings):
+        running = running_source(settings.cloud)
+        if running and running != (settings.cloud.source, settings.layout):
+            source, layout = running
+            raise ProcessError(
+                f"the stack that runs reads SOURCE={source} in the layout {layout.value}; stop it with make down, or "
+                f"leave SOURCE out"
+            )
+        yield False
+        return
+    try:
+        stack.up(settings, overrides=NO_CLOCK_RUNS)
+        yield True
+    finally:
+        stack.down(settings)
+
+
+def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: bool) -> None:
+    name = file.dataset.name
+    to_gcs, to_bigquery, to_postgres = (
+        f"{name}_web_to_gcs",
+        f"{name}_gcs_to_bigquery",
+        f"{name}_web_to_postgres",
+    )
+    _check_source(settings, file)
+    with AirflowApi(settings) as api:
+        api.await_parsed([to_gcs, to_bigquery, to_postgres, ROLLUP], since=_last_change().isoformat())
+        with _unpaused(api, (to_gcs, to_bigquery, to_postgres), pause_again=pause_again):
+            # What the demo shows is the whole way, also of a month that is there already.
+            conf = {"month": str(file.month), "force": True}
+            upstream = {to_bigquery: to_gcs}
+            if (dag := api.dag(ROLLUP)) and not dag["is_paused"]:
+                upstream[ROLLUP] = to_bigquery
+            started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
+            follower = _Follower(api, started, upstream)
+            try:
+                follower.follow()
+            except BaseException:
+                follower.end_runs()
+                raise
+
+
+@contextmanager
+def _unpaused(api: AirflowApi, dag_ids: Iterable[str], *, pause_again: bool) -> Iterator[None]:
+    paused = [dag_id for dag_id in dag_ids if (dag := api.dag(dag_id)) and dag["is_paused"]]
+    for dag_id in paused:
+        print(f"unpausing {dag_id}", flush=True)
+        api.set_paused(dag_id, False)
+    try:
+        yield
+    finally:
+        for dag_id in paused if pause_again else ():
+            print(f"pausing {dag_id} again", flush=True)
+            api.set_paused(dag_id, True)
+
+
+def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:
+    """Say at once that the source does not answer; the tasks would try for minutes."""
+    url = f"{settings.source_base_url}/{file.source_path(settings.layout)}"
+    try:
+        httpx.head(url, follow_redirects=True, timeout=30)
+    except httpx.HTTPError as error:
+        raise DemoError(f"the source does not answer: {url}: {error}") from error
+
+
+def _last_change() -> datetime:
+    """When the DAGs, or what they import, were last changed: a parse before that does not count."""
+    files = [path for folder in ("dags", "plugins") for path in (REPOSITORY / folder).rglob("*.py")]
+    return datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC)
+
+
+class _Follower:
+    """Prints each task as it ends, until all runs have ended."""
+
+    _ENDED = frozenset({"success", "failed"})
+
+    def __init__(self, api: AirflowApi, runs: dict[str, str], upstream: dict[str, str]) -> None:
+        """Follow ``runs``, ids by DAG; and of each DAG in ``upstream`` the run that its upstream DAG's run starts."""
+        self._api = api
+        self._runs = dict(runs)
+        self._upstream = upstream
+        self._states: dict[str, str] = {}
+        self._seen: set[tuple[str, str, int, str]] = set()
+
+    def follow(self) -> None:
+        deadline = time.monotonic() + RUN_TIMEOUT
+        while True:
+            self._find_downstream()
+            states = {dag_id: self._api.run(dag_id, run_id)["state"] for dag_id, run_id in self._runs.items()}
+            self._states = states
+            for dag_id in self._runs:
+                self._print_tasks(dag_id)
+            failed = [dag_id for dag_id, state in states.items() if state == "failed"]
+            # Every run is followed to its end, also beside a failed one: a run left behind would hold its place.
+            if not any(map(self._is_coming, self._upstream)) and self._ENDED.issuperset(states.values()):
+                if failed:
+                    raise DemoError(f"{', '.join(failed)} failed")
+                return
+            if time.monotonic() > deadline:
+                raise DemoError(f"the runs did not end within {RUN_TIMEOUT:.0f} s: {states}")
+            time.sleep(0.2)
+
+    def end_runs(self) -> None:
+        """Leave no run behind that the next start of the scheduler would take up again."""
+        for dag_id, run_id in self._runs.items():
+            if self._states.get(dag_id) not in self._ENDED:
+                self._api.fail(dag_id, run_id)
+
+    def _is_coming(self, dag_id: str) -> bool:
+        """Whether a run of the DAG is still to be started by the one before it."""
+        upstream = self._upstream.get(dag_id)
+        if dag_id in self._runs or upstream is None:
+            return False
+        return self._states[upstream] != "failed" if upstream in self._runs else self._is_coming(upstream)
+
+    def _find_downstream(self) -> None:
+        """The runs that the scheduler starts when a month has arrived."""
+        for dag_id, upstream in self._upstream.items():
+            if dag_id in self._runs or upstream not in self._runs:
+                continue
+            for run in self._api.runs(dag_id)[:10]:
+                if self._runs[upstream] in self._api.started_by(dag_id, run["dag_run_id"]):
+                    self._runs[dag_id] = run["dag_run_id"]
+                    break
+
+    def _print_tasks(self, dag_id: str) -> None:
+        tasks = self._api.tasks(dag_id, self._runs[dag_id])
+        for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
+            mark = (dag_id, task["task_id"], task["try_number"], task["state"] or "")
+            if task["state"] not in ("success", "failed", "up_for_retry", "skipped") or mark in self._seen:
+                continue
+            self._seen.add(mark)
+            seconds = f"{task['duration']:6.1f} s" if task["duration"] is not None else ""
+            print(f"  {dag_id + '.' + task['task_id']:<48} {task['state']:<12} {seconds}", flush=True)
+            if task["state"] == "failed":
+                self._print_log(dag_id, task)
+
+    def _print_log(self, dag_id: str, task: dict[str, Any]) -> None:
+        print(f"    the end of the log of {dag_id}.{task['task_id']}, try {task['try_number']}:", flush=True)
+        for line in self._api.log(dag_id, self._runs[dag_id], task["task_id"], task["try_number"])[-LOG_LINES:]:
+            print(f"    | {line}", flush=True)

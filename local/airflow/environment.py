@@ -1,0 +1,203 @@
+"""The environment in which every Airflow process of this repository runs, built in one place.
+
+Whatever the user sets, in ``.env`` or in the shell, wins over what is built here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
+from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.months import Month
+
+# Sources that are not on this machine: their base URLs.
+REMOTE_SOURCES = {
+    "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
+    "tlc": "https://d37ci6vzurychx.cloudfront.net",
+}
+# The last months of those that have ended.
+LAST_MONTHS = {"dtc": "2021-07"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowSettings:
+    """Where the local Airflow keeps its state, on which port its UI and API listen, and what it reads.
+
+    Attributes:
+        cloud: the settings of the embedded cloud; its ``source`` names the source of the trip data.
+        port: TCP port of the UI and the API on 127.0.0.1.
+        layout: how that source lays out its files.
+    """
+
+    cloud: Settings
+    port: int = 8080
+    layout: Layout = Layout.MIRROR
+
+    @classmethod
+    def from_env(cls) -> AirflowSettings:
+        """Read the settings from the environment and ``.env``.
+
+        Raises:
+            ValueError: a variable has a value that it cannot have; the message names it.
+        """
+        load_env_file()
+        cloud = Settings.from_env()
+        cloud = replace(cloud, source=_absolute(cloud.source))
+        port = os.environ.get("AIRFLOW_PORT") or "8080"
+        if not port.isdecimal():
+            raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
+        return cls(cloud=cloud, port=int(port), layout=_layout(cloud.source))
+
+    @property
+    def home(self) -> Path:
+        """``AIRFLOW_HOME``: logs, process ids, the UI's password."""
+        return self.cloud.state_dir / "airflow"
+
+    @property
+    def work_dir(self) -> Path:
+        """Where tasks put the files that they hand on within a run."""
+        return self.cloud.state_dir / "work"
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and the API."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def source_base_url(self) -> str:
+        """Base URL of the source that ``SOURCE`` names."""
+        source = self.cloud.source
+        if source in REMOTE_SOURCES:
+            return REMOTE_SOURCES[source]
+        if source.startswith(("http://", "https://")):
+            return source.rstrip("/")
+        return self.cloud.source_url
+
+    @property
+    def last_month(self) -> str:
+        """The last month that the source has, ``YYYY-MM``; empty if it goes on publishing.
+
+        Raises:
+            MonthError: ``SOURCE_LAST_MONTH`` is no month.
+        """
+        last = os.environ.get("SOURCE_LAST_MONTH") or LAST_MONTHS.get(self.cloud.source, "")
+        return str(Month.parse(last)) if last else ""
+
+    def password(self) -> str:
+        """The password of the UI's user ``admin``, generated on first use and kept."""
+        return secret(self.cloud.state_dir, "admin_password")
+
+    def environment(self) -> dict[str, str]:
+        """The variables that an Airflow process needs beside those of the calling process."""
+        built = {
+            **read_env_file(REPOSITORY / "config" / "airflow.env"),
+            **self._paths(),
+            **self._services(),
+            **self._connections(),
+        }
+        environment = {name: os.environ.get(name) or value for name, value in built.items()}
+        # Where Airflow finds airflow_local_settings; what led Python to this package is of no use to Airflow.
+        environment["PYTHONPATH"] = str(REPOSITORY / "config")
+        # Each task is a process that imports plugins/ anew: without its bytecode, each would compile it anew.
+        environment["PYTHONDONTWRITEBYTECODE"] = ""
+        return environment
+
+    def _paths(self) -> dict[str, str]:
+        return {
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+        }
+
+    def _services(self) -> dict[str, str]:
+        database = self.cloud.postgres_url("airflow").replace("postgresql://", "postgresql+psycopg2://")
+        return {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": secret(self.cloud.state_dir, "fernet_key") + "=",
+            "AIRFLOW__API__SECRET_KEY": secret(self.cloud.state_dir, "api_secret_key"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secret(self.cloud.state_dir, "jwt_secret") * 2,
+        }
+
+    def _connections(self) -> dict[str, str]:
+        postgres = {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": self.cloud.postgres_port,
+            "login": "postgres",
+            "password": self.cloud.postgres_password(),
+            "schema": "ny_taxi",
+        }
+        extra = {"layout": self.layout.value, "last_month": self.last_month}
+        source = {"conn_type": "http", "host": self.source_base_url, "extra": extra}
+        google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": self.cloud.project}}
+        connections = {
+            "AIRFLOW_CONN_TAXI_SOURCE": json.dumps(source),
+            "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
+            "AIRFLOW_VAR_LAKE_BUCKET": self.cloud.lake_bucket,
+            "AIRFLOW_VAR_WORK_DIR": str(self.work_dir),
+        }
+        if not self.uses_real_google_cloud:
+            connections |= {
+                "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(google),
+                "STORAGE_EMULATOR_HOST": self.cloud.gcs_url,
+                "BIGQUERY_EMULATOR_HOST": self.cloud.bigquery_url,
+            }
+        return connections
+
+    @property
+    def uses_real_google_cloud(self) -> bool:
+        """Whether the user's own connection replaces the emulators."""
+        return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
+
+
+def running_source(cloud: Settings) -> tuple[str, Layout] | None:
+    """The source that the stack was started with, and its layout; None if it was stopped since."""
+    path = _source_file(cloud)
+    if not path.exists():
+        return None
+    layout, _, source = path.read_text().partition(" ")
+    return source, Layout(layout)
+
+
+def record_source(settings: AirflowSettings, *, running: bool) -> None:
+    """Note with which source the stack runs, or that it does not run any more."""
+    path = _source_file(settings.cloud)
+    if running:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{settings.layout.value} {settings.cloud.source}")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _source_file(cloud: Settings) -> Path:
+    return cloud.state_dir / "airflow" / "source"
+
+
+def _layout(source: str) -> Layout:
+    """The layout of the source: the TLC's server has its own, others the mirror's unless ``SOURCE_LAYOUT`` says so.
+
+    Raises:
+        ValueError: there is no such layout, or the named source has another.
+    """
+    default = Layout.TLC if source == "tlc" else Layout.MIRROR
+    given = os.environ.get("SOURCE_LAYOUT") or default.value
+    if given not in {layout.value for layout in Layout}:
+        raise ValueError(f"SOURCE_LAYOUT={given!r}; there are {', '.join(layout.value for layout in Layout)}")
+    if source in REMOTE_SOURCES and given != default.value:
+        raise ValueError(f"SOURCE_LAYOUT={given}: SOURCE={source} has the layout {default.value}")
+    return Layout(given)
+
+
+def _absolute(source: str) -> str:
+    """A folder by its whole path, so that it is the same wherever the next command is called; names as they are."""
+    is_name = source in ("synthetic", *REMOTE_SOURCES) or "://" in source
+    return source if is_name else str(Path(source).expanduser().absolute())

@@ -1,0 +1,130 @@
+"""From the event loop to worker threads: a thread, a DuckDB cursor and, to change things, a transaction a request.
+
+bqemulator's handlers block whatever event loop they run on. The server's own loop therefore only reads requests,
+answers health checks and writes responses; bqemulator's application runs on event loops of worker threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import re
+import threading
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from bqemulator.domain.errors import DomainError
+
+from local.cloud.bigquery.limits import limit
+from local.cloud.bigquery.store import Store
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+HEALTH_PATH = "/healthz"
+_WORKERS = 32
+_PROJECT = re.compile(r"(?:/upload|/resumable)?(?:/upload)?/bigquery/v2/projects/([^/]+)/")
+# These run jobs, which look after their own transactions.
+_JOB_PATHS = re.compile(r"/upload/|/resumable/|/projects/[^/]+/(jobs|queries)\b")
+_BAD_REQUEST = 400
+
+
+@dataclass
+class _Answer:
+    """A response, collected whole."""
+
+    status: int = 500
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+    async def receive(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message.get("headers", []))
+        elif message["type"] == "http.response.body":
+            self.body += message.get("body", b"")
+
+
+class _FailedError(Exception):
+    """Carries an error response out of the transaction that it rolls back."""
+
+
+class Dispatcher:
+    """The ASGI application that the server runs; it hands requests to ``app`` in worker threads."""
+
+    def __init__(self, store: Store, app: App) -> None:
+        self._store = store
+        self._app = app
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="request")
+        self._local = threading.local()
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["path"] == HEALTH_PATH:
+            answer = _json_answer(200, {"status": "ok", "project": self._store.project})
+        else:
+            body = await _read_body(receive)
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._pool, contextvars.Context().run, self._handle, scope, body)
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def close(self) -> None:
+        """Take no more requests; those under way are not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _handle(self, scope: MutableMapping[str, Any], body: bytes) -> _Answer:
+        answer = _Answer()
+        project = _PROJECT.match(scope["path"])
+        if project and project[1] != self._store.project:
+            return _error_answer(limit(f"serve the project {project[1]!r}; only {self._store.project!r}"))
+        with self._store.engine.session():
+            if scope["method"] == "GET" or _JOB_PATHS.search(scope["path"]):
+                self._run(scope, body, answer)
+                return answer
+            try:
+                with self._store.transaction():
+                    self._run(scope, body, answer)
+                    if answer.status >= _BAD_REQUEST:
+                        raise _FailedError
+            except _FailedError:
+                pass
+        return answer
+
+    def _run(self, scope: MutableMapping[str, Any], body: bytes, answer: _Answer) -> None:
+        """Run the application on this thread's own event loop, in the context that has the cursor."""
+        runner: asyncio.Runner | None = getattr(self._local, "runner", None)
+        if runner is None:
+            runner = self._local.runner = asyncio.Runner()
+        parts = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> Message:
+            if parts:
+                return parts.pop()
+            await asyncio.Event().wait()  # the client stays connected until the answer is there
+            raise AssertionError
+
+        async def call() -> None:
+            await self._app(scope, receive, answer.receive)
+
+        runner.run(call(), context=contextvars.copy_context())
+
+
+async def _read_body(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+def _json_answer(status: int, content: dict[str, Any]) -> _Answer:
+    return _Answer(status=status, headers=[(b"content-type", b"application/json")], body=json.dumps(content).encode())
+
+
+def _error_answer(error: DomainError) -> _Answer:
+    return _json_answer(error.http_status, error.to_bigquery_error())

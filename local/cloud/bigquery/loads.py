@@ -1,0 +1,229 @@
+"""Load jobs: Parquet bound by name, CSV and JSON, into a table or a partition, all files or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.objects import StoredObject, require_objects
+from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.schemas import (
+    Field,
+    by_name,
+    check_parquet,
+    duckdb_type,
+    field_of_duckdb,
+    literal,
+    normalized,
+    parquet_columns,
+    parquet_fields,
+    parquet_select,
+    quoted,
+    table_fields,
+)
+from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.writes import Write, check_dispositions, write_table
+
+_OPTIONS = {
+    *("destinationTable", "sourceUris", "sourceFormat", "schema", "autodetect", "createDisposition"),
+    *("writeDisposition", "ignoreUnknownValues", "timePartitioning", "clustering", "schemaUpdateOptions"),
+    *("destinationTableProperties", "parquetOptions", "fieldDelimiter", "skipLeadingRows", "quote", "nullMarker"),
+    *("allowQuotedNewlines", "allowJaggedRows", "encoding"),
+}
+# Only another format reads these, so they change nothing, whatever clients send.
+_OTHER_FORMATS = {"useAvroLogicalTypes"}
+_FORMATS = ("PARQUET", "CSV", "NEWLINE_DELIMITED_JSON")
+
+
+def check_load(project: str, config: Mapping[str, Any]) -> None:
+    """Check a load job's configuration before the job exists.
+
+    Raises:
+        ValidationError: an option is wrong or not implemented.
+    """
+    refuse_other_options("configuration.load", config, _OPTIONS | _OTHER_FORMATS)
+    properties = config.get("destinationTableProperties") or {}
+    refuse_other_options("destinationTableProperties", properties, {"description", "labels", "friendlyName"})
+    refuse_other_options("parquetOptions", config.get("parquetOptions") or {}, {"enumAsString", "enableListInference"})
+    source_format = config.get("sourceFormat") or "CSV"
+    if source_format not in _FORMATS:
+        raise limit(f"load {source_format} files; only {', '.join(_FORMATS)}")
+    if (config.get("encoding") or "UTF-8").upper() not in ("UTF-8", "UTF8"):
+        raise limit(f"load files in the encoding {config['encoding']}; only UTF-8")
+    check_dispositions(dict(config), write_default="WRITE_APPEND")
+    TableRef.from_rest(config.get("destinationTable") or {}, project)
+    normalized((config.get("schema") or {}).get("fields") or [])
+
+
+def run_load(store: Store, project: str, config: Mapping[str, Any], *, upload: Path | None = None) -> dict[str, Any]:
+    """Run a load job.
+
+    Args:
+        store: the store.
+        project: the job's project.
+        config: ``configuration.load``.
+        upload: the file that came with the request, instead of ``sourceUris``.
+
+    Returns:
+        The job's statistics.
+
+    Raises:
+        DomainError: what is wrong with the files or the table; nothing has changed then.
+
+    Rerun: as the write disposition says.
+    """
+    objects = [_uploaded(upload)] if upload else require_objects(store.gcs_root, list(config.get("sourceUris") or []))
+    if not objects:
+        raise invalid("Load configuration must specify at least one source URI")
+    ref = TableRef.from_rest(config["destinationTable"], project)
+    write_disposition, create_disposition = check_dispositions(dict(config), write_default="WRITE_APPEND")
+    with store.transaction():
+        declared = _target_fields(store, ref, config, write_disposition)
+        reader = _read_parquet if (config.get("sourceFormat") or "CSV") == "PARQUET" else _read_text
+        select, fields = reader(store, objects, declared, config)
+        try:
+            rows = write_table(
+                store,
+                Write(
+                    destination=ref,
+                    select=select,
+                    fields=fields,
+                    write_disposition=write_disposition,
+                    create_disposition=create_disposition,
+                    time_partitioning=config.get("timePartitioning"),
+                    clustering=config.get("clustering"),
+                    update_options=config.get("schemaUpdateOptions") or (),
+                    properties=config.get("destinationTableProperties") or {},
+                ),
+            )
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise invalid(f"Error while reading data, error message: {error}") from error
+    return {
+        "load": {
+            "inputFiles": str(len(objects)),
+            "inputFileBytes": str(sum(stored.size for stored in objects)),
+            "outputRows": str(rows),
+            "outputBytes": str(sum(stored.size for stored in objects)),
+            "badRecords": "0",
+        }
+    }
+
+
+def _uploaded(path: Path) -> StoredObject:
+    status = path.stat()
+    return StoredObject(uri=f"upload:{path.name}", path=str(path), size=status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def _target_fields(store: Store, ref: TableRef, config: Mapping[str, Any], write_disposition: str) -> list[Field]:
+    """The columns to load into: the job's; else, unless the load replaces it, the table's; else none (the files')."""
+    declared = normalized((config.get("schema") or {}).get("fields") or [])
+    table = store.catalog.get_table(*ref.key)
+    replaces = write_disposition == "WRITE_TRUNCATE" and ref.partition is None
+    if declared or table is None or replaces:
+        return declared
+    return table_fields(table)
+
+
+# --- Parquet ---------------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(
+    store: Store, objects: Sequence[StoredObject], declared: Sequence[Field], config: Mapping[str, Any]
+) -> tuple[str, list[Field]]:
+    # BigQuery takes the schema from the last file by name.
+    fields = list(declared) or parquet_fields(max(objects, key=lambda stored: stored.uri))
+    known = by_name(fields)
+    for stored in objects:
+        check_parquet(stored, fields)
+        for key, (name, _) in parquet_columns(stored).items():
+            if key in known or config.get("ignoreUnknownValues"):
+                continue
+            if "ALLOW_FIELD_ADDITION" in (config.get("schemaUpdateOptions") or ()):
+                added = next(field for field in parquet_fields(stored) if field["name"] == name)
+                fields.append(added)
+                known[key] = added
+                continue
+            raise invalid(
+                f"Provided Schema does not match the file. Cannot add fields (field: {name}). File: {stored.uri}"
+            )
+    return parquet_select(objects, fields), fields
+
+
+# --- CSV and JSON ----------------------------------------------------------------------------------------------------
+
+
+def _read_text(
+    store: Store, objects: Sequence[StoredObject], declared: Sequence[Field], config: Mapping[str, Any]
+) -> tuple[str, list[Field]]:
+    is_csv = (config.get("sourceFormat") or "CSV") == "CSV"
+    paths = "[" + ", ".join(literal(stored.duckdb_path) for stored in objects) + "]"
+    if declared:
+        read = _csv_select(paths, declared, config) if is_csv else _json_select(store, paths, declared, config)
+        return read, list(declared)
+    if not config.get("autodetect"):
+        raise invalid("No schema specified on job or table: give a schema, or set autodetect")
+    options = _csv_options(config) if is_csv else "format = 'newline_delimited'"
+    select = f"SELECT * FROM {'read_csv' if is_csv else 'read_json'}({paths}, {options}, union_by_name = true)"
+    try:
+        rows = store.execute(f"DESCRIBE {select}").fetchall()
+    except duckdb.Error as error:
+        raise invalid(f"Error while reading data, error message: {error}") from error
+    return select, normalized(field_of_duckdb(row[0], row[1]) for row in rows)
+
+
+def _csv_options(config: Mapping[str, Any]) -> str:
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(config.get("fieldDelimiter") or ",", config.get("fieldDelimiter") or ",")
+    quote = config["quote"] if config.get("quote") is not None else '"'
+    options = [f"delim = {literal(delimiter)}", f"quote = {literal(quote)}", f"escape = {literal(quote)}"]
+    skip = int(config.get("skipLeadingRows") or 0)
+    if skip:
+        options.append(f"skip = {skip - 1}, header = true")
+    return ", ".join(options)
+
+
+def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) -> str:
+    """Columns by position, as text, then cast: an empty value is NULL but in a STRING, a null marker is NULL in any."""
+    names = ", ".join(f"{literal(f['name'])}: 'VARCHAR'" for f in fields)
+    marker = config.get("nullMarker") or ""
+    skip = int(config.get("skipLeadingRows") or 0)
+    delimiter = {"tab": "\t", "\\t": "\t"}.get(config.get("fieldDelimiter") or ",", config.get("fieldDelimiter") or ",")
+    quote = config["quote"] if config.get("quote") is not None else '"'
+    padding = ", null_padding = true" if config.get("allowJaggedRows") else ""
+    columns = []
+    for column in fields:
+        if column["type"] in ("RECORD", "BYTES", "GEOGRAPHY") or column["mode"] == "REPEATED":
+            raise limit(f"load CSV into the column {column['name']} of type {column['type']} ({column['mode']})")
+        value = quoted(column["name"])
+        if marker:
+            value = f"nullif({value}, {literal(marker)})"
+        elif column["type"] != "STRING":
+            value = f"nullif({value}, '')"
+        if column["type"] == "STRING" and not marker:
+            value = f"coalesce({value}, '')"
+        columns.append(f"CAST({value} AS {duckdb_type(column)}) AS {quoted(column['name'])}")
+    return (
+        f"SELECT {', '.join(columns)} FROM read_csv({paths}, columns = {{{names}}}, auto_detect = false, "
+        f"header = false, skip = {skip}, delim = {literal(delimiter)}, quote = {literal(quote)}, "
+        f"escape = {literal(quote)}, nullstr = '\x01', strict_mode = true{padding})"
+    )
+
+
+def _json_select(store: Store, paths: str, fields: Sequence[Field], config: Mapping[str, Any]) -> str:
+    """Members by name, ignoring case; a member that is no column is an error unless ``ignoreUnknownValues``."""
+    read = f"read_json({paths}, format = 'newline_delimited'"
+    if not config.get("ignoreUnknownValues"):
+        known = by_name(fields)
+        sql = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({paths})"
+        try:
+            unknown = [row[0] for row in store.execute(sql).fetchall() if row[0].lower() not in known]
+        except duckdb.Error as error:
+            raise invalid(f"Error while reading data, error message: {error}") from error
+        if unknown:
+            raise invalid(f"Error while reading data, error message: JSON parsing error: No such field: {unknown[0]}.")
+    types = ", ".join(f"{literal(f['name'])}: {literal(duckdb_type(f))}" for f in fields)
+    columns = ", ".join(quoted(f["name"]) for f in fields)
+    return f"SELECT {columns} FROM {read}, columns = {{{types}}})"

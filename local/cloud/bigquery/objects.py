@@ -1,0 +1,109 @@
+"""Objects of the GCS emulator, read as the files they are: ``<root>/<bucket>/<object name>``.
+
+fake-gcs-server writes an object to ``.<name><digits>`` beside its place and renames it when it is whole, so a file
+under an object's own name is never half written; the temporary names are left out here.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.cloud.bigquery.limits import invalid, not_found
+
+_URI = re.compile(r"gs://(?P<bucket>[^/*]+)/(?P<name>.+)", re.DOTALL)
+_TEMPORARY = re.compile(r"\..*\d+")
+_METADATA_SUFFIX = ".metadata"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredObject:
+    """One object: its URI, and the file behind it."""
+
+    uri: str
+    path: str
+    size: int
+    modified_ns: int
+
+    @property
+    def duckdb_path(self) -> str:
+        """The path, with what DuckDB would take for a wildcard escaped."""
+        return glob.escape(self.path)
+
+
+def list_objects(root: Path, uri: str) -> list[StoredObject]:
+    """The objects that ``uri`` names, sorted by name.
+
+    Args:
+        root: the GCS emulator's root folder.
+        uri: ``gs://bucket/name``; one ``*`` in the name matches any characters, ``/`` too, as in BigQuery.
+
+    Raises:
+        ValidationError: the URI is not of that form.
+    """
+    match = _URI.fullmatch(uri)
+    if not match or ".." in match["name"].split("/") or match["bucket"] in (".", ".."):
+        raise invalid(f"Source URI must be a Google Cloud Storage location: gs://bucket/object; got {uri!r}")
+    name = match["name"]
+    if name.count("*") > 1:
+        raise invalid(f"Source URI may have one wildcard (*) only; got {uri!r}")
+    bucket = root / match["bucket"]
+    if "*" not in name:
+        return list(_stored(bucket, [bucket / name]))
+    before, after = name.split("*")
+    folder = bucket / before.rpartition("/")[0]
+    pattern = re.compile(re.escape(before) + ".*" + re.escape(after), re.DOTALL)
+    found = _stored(bucket, _files(folder))
+    return sorted((o for o in found if pattern.fullmatch(_name(o, bucket))), key=lambda o: o.uri)
+
+
+def require_objects(root: Path, uris: list[str]) -> list[StoredObject]:
+    """The objects that ``uris`` name, each once.
+
+    Raises:
+        NotFoundError: one of the URIs matches nothing.
+    """
+    objects: dict[str, StoredObject] = {}
+    for uri in uris:
+        found = list_objects(root, uri)
+        if not found:
+            raise not_found("URI", uri)
+        objects.update((o.uri, o) for o in found)
+    return list(objects.values())
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name)
+
+
+def _stored(bucket: Path, paths: Iterator[Path] | list[Path]) -> Iterator[StoredObject]:
+    for path in paths:
+        if _TEMPORARY.fullmatch(path.name) or _is_metadata(path):
+            continue
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # deleted meanwhile
+        if path.is_file():
+            name = path.relative_to(bucket).as_posix()
+            yield StoredObject(
+                uri=f"gs://{bucket.name}/{name}",
+                path=str(path),
+                size=status.st_size,
+                modified_ns=status.st_mtime_ns,
+            )
+
+
+def _is_metadata(path: Path) -> bool:
+    """Where a file system has no extended attributes, fake-gcs-server keeps them in ``<name>.metadata``."""
+    return path.name.endswith(_METADATA_SUFFIX) and path.with_name(path.name.removesuffix(_METADATA_SUFFIX)).exists()
+
+
+def _name(stored: StoredObject, bucket: Path) -> str:
+    return stored.uri.removeprefix(f"gs://{bucket.name}/")

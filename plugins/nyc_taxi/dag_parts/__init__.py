@@ -1,0 +1,1 @@
+"""What DAG files are built from: arguments, schedules, parameters, assets, macros."""

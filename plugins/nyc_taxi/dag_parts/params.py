@@ -1,0 +1,48 @@
+"""The parameters of a run that is started by hand."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from nyc_taxi.registry.model import Dataset, TripDataset
+from nyc_taxi.registry.months import MONTH_PATTERN, YEAR_PATTERN
+
+
+def run_params(dataset: Dataset) -> dict[str, Param]:
+    """The parameters of a run that is started by hand: ``month``, where the dataset has months."""
+    if not isinstance(dataset, TripDataset):
+        return {}
+    return {
+        "month": Param(
+            None,
+            type=["null", "string"],
+            pattern=MONTH_PATTERN,
+            title="Month",
+            description="The month to run, YYYY-MM. Scheduled, backfilled and asset-triggered runs have a partition "
+            "key instead.",
+        )
+    }
+
+
+def source_params(dataset: Dataset) -> dict[str, Param]:
+    """The parameters of a run that reads the source: those of ``run_params``, and ``force``."""
+    force = Param(
+        False,
+        type="boolean",
+        title="Force",
+        description="Load again what is loaded already, although neither the source's file nor the contract changed.",
+    )
+    return {**run_params(dataset), "force": force}
+
+
+def year_params() -> dict[str, Param]:
+    """The parameter of a run for a whole year that is started by hand: ``year``."""
+    return {
+        "year": Param(
+            None,
+            type=["null", "string"],
+            pattern=YEAR_PATTERN,
+            title="Year",
+            description="The year to run, YYYY. Asset-triggered runs have a partition key instead.",
+        )
+    }

@@ -1,0 +1,1 @@
+"""From a published file to Parquet that follows the registry."""

@@ -1,0 +1,152 @@
+"""Converts a published file to typed Parquet that follows the registry, in bounded memory.
+
+Strict: every column that the contract asks for must be there, and every value must be of its column's type, exactly. A
+file that does not agree is refused whole, with the file, the column and the row in the message.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nyc_taxi.common.files import whole_file
+from nyc_taxi.parquet.provenance import METADATA_KEY
+from nyc_taxi.parquet.read_csv import read_csv
+from nyc_taxi.parquet.read_parquet import read_parquet
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.columns import Type
+from nyc_taxi.registry.model import ContractError, Dataset
+from nyc_taxi.registry.months import Month
+
+# So many batches wait for the writer: this bounds the memory.
+READ_AHEAD = 8
+ROW_GROUP_ROWS = 1 << 16
+
+
+class Converted(NamedTuple):
+    """What was converted: the number of rows, and the names of the source's columns that were left out."""
+
+    rows: int
+    ignored: tuple[str, ...]
+
+
+def to_parquet(
+    source: Path,
+    target: Path,
+    *,
+    dataset: Dataset,
+    month: Month | None,
+    provenance: str = "",
+    accept_unknown: bool = False,
+) -> Converted:
+    """Convert one published file to one Parquet file: Parquet if its name ends in ``.parquet``, else CSV.
+
+    Values are kept as they are: no row is dropped, moved or repeated. Columns are bound by their names and come in the
+    registry's order; those that the source's layout lacks are null, and so are the empty fields of CSV. The file's
+    name and month are appended as the lineage columns.
+
+    Args:
+        source: a Parquet file, or a CSV file with a header line, gzipped if its name ends in ``.gz``.
+        target: the Parquet file (zstd) to write. It appears whole and is replaced by a repeated call.
+        dataset: the contract.
+        month: the month whose file this is; None for a dataset without months.
+        provenance: what the file is made from, for ``read_provenance``; written if it is not empty.
+        accept_unknown: leave out columns that the contract does not know, instead of refusing the file.
+
+    Returns:
+        The number of rows, and the columns that were left out.
+
+    Raises:
+        ContractError: the file is no file of this dataset: empty, without rows, cut short, damaged, a column missing,
+            unknown or repeated, a row with too few fields, a value of another type. Rows are counted as the file has
+            them: from 1; in CSV the header is the first, and empty lines do not count.
+        OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
+    """
+    read = read_parquet if source.suffix == ".parquet" else read_csv
+    lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
+    try:
+        batches, ignored = read(source, dataset, month, accept_unknown=accept_unknown)
+        # Closed, the reading ends with the writing: an error that somebody keeps would keep its thread and the file.
+        with whole_file(target) as temporary, closing(_read_ahead(batches)) as ahead:
+            rows = _write(ahead, temporary, dataset, lineage, provenance)
+            if rows == 0:
+                raise ContractError("it has columns and no rows")
+            return Converted(rows, ignored)
+    except ContractError as error:
+        raise ContractError(f"{source.name} is no valid file of {dataset.name}: {error}") from error
+
+
+def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+    """Read in a thread while the caller writes: both release the interpreter, so that two cores are used."""
+    waiting: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(READ_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: pa.RecordBatch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+                break
+            except queue.Full:
+                continue
+
+    def read() -> None:
+        try:
+            for batch in batches:
+                put(batch)
+                if stopped.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # handed to the caller's thread, which raises it
+            put(error)
+
+    reader = threading.Thread(target=read, name="reader", daemon=True)
+    reader.start()
+    try:
+        while (item := waiting.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        reader.join()
+
+
+def _write(
+    batches: Iterator[pa.RecordBatch], target: Path, dataset: Dataset, lineage: list[pa.Scalar], provenance: str
+) -> int:
+    schema = arrow_schema(dataset)
+    rows = 0
+    with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=_dictionary_columns(dataset)) as writer:
+        if provenance:
+            writer.add_key_value_metadata({METADATA_KEY: provenance})
+        for group in _row_groups(batches):
+            columns = group.columns + [pa.repeat(value, group.num_rows) for value in lineage]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            rows += group.num_rows
+    return rows
+
+
+def _dictionary_columns(dataset: Dataset) -> list[str]:
+    """The columns worth a dictionary: all but the times, whose values hardly repeat."""
+    return [column.name for column in dataset.columns if column.type is not Type.DATETIME]
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Gather the small batches of the reader into row groups."""
+    gathered: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        gathered.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(gathered)
+            gathered, rows = [], 0
+    if gathered:
+        yield pa.Table.from_batches(gathered)

@@ -1,0 +1,27 @@
+"""The Arrow types of a dataset's columns, derived from the registry."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from nyc_taxi.registry.columns import Column, Type
+from nyc_taxi.registry.model import Dataset
+
+_ARROW = {
+    Type.INTEGER: pa.int64(),
+    Type.FLOAT: pa.float64(),
+    Type.STRING: pa.string(),
+    Type.DATE: pa.date32(),
+    # Microseconds: nanoseconds overflow on years such as 3019, which the TLC's files do contain.
+    Type.DATETIME: pa.timestamp("us"),
+}
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the Arrow type of ``column``."""
+    return _ARROW[column.type]
+
+
+def arrow_schema(dataset: Dataset) -> pa.Schema:
+    """Return the Arrow schema of the dataset's Parquet files: the source's columns, then the lineage."""
+    return pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])

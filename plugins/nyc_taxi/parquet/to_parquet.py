@@ -1,0 +1,87 @@
+"""Converts a downloaded file to typed Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from nyc_taxi.parquet.convert import to_parquet
+from nyc_taxi.parquet.provenance import provenance
+from nyc_taxi.registry.datasets import get_dataset
+from nyc_taxi.registry.model import ContractError
+from nyc_taxi.registry.months import Month
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+UNKNOWN_COLUMNS = ("fail", "ignore")
+
+
+class ToParquetOperator(BaseOperator):
+    """Convert one published file, CSV or Parquet, to one Parquet file that follows the dataset's contract.
+
+    The Parquet file is there whole or not at all, and says in its metadata what it was made from. A rerun converts
+    again and replaces it; the same input gives the same rows.
+
+    Args:
+        src: path of the file: Parquet if its name ends in ``.parquet``, else CSV, gzipped if it ends in ``.gz``
+            (templated).
+        dst: path of the Parquet file (templated).
+        dataset: name of the dataset in the registry (templated).
+        month: the month whose file this is, ``YYYY-MM``; empty for a dataset without months (templated).
+        source_version: the file's version at the source, as the download tells it; empty if it is not known
+            (templated).
+        unknown_columns: what to do with a file that has columns which the contract does not know: ``fail``, or
+            ``ignore`` to leave them out with a warning (templated).
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ContractError: the file does not follow the contract; the message names file, column and row. Not worth a
+            retry.
+    """
+
+    template_fields: Sequence[str] = ("src", "dst", "dataset", "month", "source_version", "unknown_columns")
+    ui_color = "#e2f0d9"
+
+    def __init__(
+        self,
+        *,
+        src: str,
+        dst: str,
+        dataset: str,
+        month: str = "",
+        source_version: str = "",
+        unknown_columns: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.src = src
+        self.dst = dst
+        self.dataset = dataset
+        self.month = month
+        self.source_version = source_version
+        self.unknown_columns = unknown_columns
+
+    def execute(self, context: Context) -> int:
+        if self.unknown_columns not in UNKNOWN_COLUMNS:
+            raise ContractError(
+                f"unknown_columns is {self.unknown_columns!r}; it can be {' or '.join(UNKNOWN_COLUMNS)}"
+            )
+        source, dataset = Path(self.src), get_dataset(self.dataset)
+        converted = to_parquet(
+            source,
+            Path(self.dst),
+            dataset=dataset,
+            month=Month.parse(self.month) if self.month else None,
+            provenance=provenance(dataset, source.name, self.source_version),
+            accept_unknown=self.unknown_columns == "ignore",
+        )
+        if converted.ignored:
+            self.log.warning("Left out columns that are not in the contract: %s", ", ".join(converted.ignored))
+        self.log.info("Converted %s rows to %s", f"{converted.rows:,}", self.dst)
+        return converted.rows

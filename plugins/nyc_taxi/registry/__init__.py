@@ -1,0 +1,1 @@
+"""What the pipeline moves: datasets, their columns, checks and months."""

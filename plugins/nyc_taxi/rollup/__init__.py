@@ -1,0 +1,1 @@
+"""From months to years: which years are complete in the warehouse."""

@@ -1,0 +1,95 @@
+"""Waits until an HTTP source has published a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import BaseOperator
+
+from nyc_taxi.common.skip import skip
+from nyc_taxi.source.download import NotPublishedError, SourceError, file_version
+from nyc_taxi.source.publication_trigger import PublicationTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# A wait is divided into this many looks, but no two are closer than a second or further apart than an hour.
+LOOKS = 100
+
+
+class PublicationSensor(BaseOperator):
+    """Wait for a file at an HTTP source, without a worker's slot, and tell its version.
+
+    A file that is there already costs one request and no wait. One that is not is waited for in the triggerer, and so
+    is a source that is down; a run that does not wait fails instead, because somebody asked for just this file.
+
+    Args:
+        endpoint: path of the file below the connection's base URL (templated).
+        wait_seconds: seconds to wait, from the start of the run; 0 for not at all (templated).
+        http_conn_id: the HTTP connection that names the source (templated).
+
+    Returns:
+        The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not tell it.
+
+    Raises:
+        NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. Not worth a retry.
+        AirflowSkipException: the file was not published in time; the reason tells the source's last answer.
+        SourceError: the source is down or refuses, and ``wait_seconds`` is 0.
+    """
+
+    template_fields: Sequence[str] = ("endpoint", "wait_seconds", "http_conn_id")
+    ui_color = "#e6f1f2"
+
+    def __init__(
+        self, *, endpoint: str, wait_seconds: float | str = 0, http_conn_id: str = "taxi_source", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.endpoint = endpoint
+        self.wait_seconds = wait_seconds
+        self.http_conn_id = http_conn_id
+
+    def execute(self, context: Context) -> str:
+        wait = float(self.wait_seconds)
+        try:
+            return self._version()
+        except (NotPublishedError, SourceError) as absence:
+            if wait <= 0:
+                raise
+            begin = context["dag_run"].start_date
+            assert begin is not None  # a run that executes tasks has begun
+            deadline = begin + timedelta(seconds=wait)
+            self.log.info("%s. Waiting until %s", absence, deadline.isoformat(timespec="seconds"))
+            self.defer(
+                trigger=PublicationTrigger(
+                    endpoint=self.endpoint,
+                    http_conn_id=self.http_conn_id,
+                    deadline=deadline.isoformat(),
+                    poll_seconds=min(max(wait / LOOKS, 1.0), 3600.0),
+                ),
+                method_name=self.resume.__name__,
+            )
+
+    def resume(self, context: Context, event: dict[str, Any]) -> str:
+        """Go on after the wait: with the version, or by skipping the run."""
+        if not event["published"]:
+            waited, answer = timedelta(seconds=float(self.wait_seconds)), event["reason"]
+            skip(
+                context["ti"],
+                f"{self.endpoint} was not published within {waited} of the run's start; "
+                f"the source's last answer: {answer}",
+            )
+        try:
+            return self._version()
+        except NotPublishedError as error:  # one of its servers has it, another has not yet: worth another try
+            raise SourceError(f"the source had it a moment ago: {error}") from error
+
+    def _version(self) -> str:
+        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
+        with hook.get_conn() as session:
+            url = hook.url_from_endpoint(self.endpoint)
+            version = file_version(session, url)
+        self.log.info("%s is there: %s", url, version or "the source does not tell its version")
+        return version

@@ -1,0 +1,1 @@
+"""Where months are kept: the lake, BigQuery and Postgres, a folder each."""

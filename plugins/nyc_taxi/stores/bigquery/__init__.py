@@ -1,0 +1,1 @@
+"""The warehouse: partitioned tables in BigQuery."""

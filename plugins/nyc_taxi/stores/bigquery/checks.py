@@ -1,0 +1,28 @@
+"""A dataset's checks, as the providers' BigQuery check operators take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nyc_taxi.registry.checks import Level, TableCheck, statements
+from nyc_taxi.registry.model import Dataset, TripDataset
+
+# The lake's object was counted apart from the staging table.
+HAS_EVERY_ROW_OF_THE_LAKE = TableCheck(
+    name="has_every_row_of_the_lake",
+    condition="COUNT(*) = (SELECT COUNT(*) FROM trips.{{ dataset.name }}_external"
+    " WHERE year = {{ file().month.year }} AND month = {{ file().month.month }})",
+)
+
+
+def bigquery_column_checks(dataset: Dataset) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the ``column_mapping`` for BigQueryColumnCheckOperator."""
+    return {check.column: check.mapping() for check in dataset.checks.columns}
+
+
+def bigquery_table_checks(dataset: Dataset, level: Level) -> dict[str, dict[str, str]]:
+    """Return the ``checks`` of one level for BigQueryTableCheckOperator."""
+    checks = dataset.checks.table
+    if isinstance(dataset, TripDataset):
+        checks = (HAS_EVERY_ROW_OF_THE_LAKE, *checks)
+    return {name: {"check_statement": sql.replace('"', "`")} for name, sql in statements(checks, level).items()}

@@ -1,0 +1,1 @@
+"""The lake: Parquet objects in GCS."""

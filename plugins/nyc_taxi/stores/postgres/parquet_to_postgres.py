@@ -1,0 +1,63 @@
+"""Loads a local Parquet file into a fresh Postgres table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import BaseOperator
+from psycopg import sql
+
+from nyc_taxi.parquet.provenance import read_provenance
+from nyc_taxi.stores.postgres.copy import copy_parquet
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class ParquetToPostgresOperator(BaseOperator):
+    """Create a staging table and fill it from one Parquet file by binary COPY, in one transaction.
+
+    The provenance that the file carries, if any, becomes the table's comment.
+
+    The table is there with all rows or not at all. Give it a name that carries the run and the try, so that a process
+    of an earlier try that is still alive cannot write into the table of a later one.
+
+    Args:
+        src: path of the Parquet file (templated).
+        table: name of the staging table, ``schema.table`` (templated).
+        create_sql: the statement that creates the table, or a ``.sql`` file with it (templated).
+        postgres_conn_id: the Postgres connection (templated).
+
+    Returns:
+        The staging table's name, schema included, for the tasks that check and publish it.
+
+    Raises:
+        psycopg.Error: the database refuses the statement or a row.
+    """
+
+    template_fields: Sequence[str] = ("src", "table", "create_sql", "postgres_conn_id")
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"create_sql": "sql"}
+    ui_color = "#fce4d6"
+
+    def __init__(
+        self, *, src: str, table: str, create_sql: str, postgres_conn_id: str = "ny_taxi", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.src = src
+        self.table = table
+        self.create_sql = create_sql
+        self.postgres_conn_id = postgres_conn_id
+
+    def execute(self, context: Context) -> str:
+        with PostgresHook(postgres_conn_id=self.postgres_conn_id).get_conn() as connection:
+            connection.execute(self.create_sql)
+            table = sql.Identifier(*self.table.split("."))
+            rows = copy_parquet(connection, Path(self.src), table)
+            if made_from := read_provenance(Path(self.src)):
+                connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
+        self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)
+        return self.table

@@ -1,0 +1,211 @@
+"""The environment of the local Airflow's processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from local.airflow import environment
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.registry.columns import Layout
+
+
+def test_the_defaults(make_settings, tmp_path: Path) -> None:
+    settings = make_settings()
+    assert settings.port == 8080
+    assert settings.url == "http://127.0.0.1:8080"
+    assert settings.home == tmp_path / "state" / "airflow"
+    assert settings.work_dir == tmp_path / "state" / "work"
+
+
+def test_where_airflow_finds_things(make_settings, tmp_path: Path) -> None:
+    variables = make_settings(AIRFLOW_PORT="18080").environment()
+    assert variables["AIRFLOW_HOME"] == str(tmp_path / "state" / "airflow")
+    assert variables["AIRFLOW__CORE__DAGS_FOLDER"] == str(REPOSITORY / "dags")
+    assert variables["AIRFLOW__CORE__PLUGINS_FOLDER"] == str(REPOSITORY / "plugins")
+    assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert variables["AIRFLOW__API__PORT"] == "18080"
+    assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
+    assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
+    assert variables["AIRFLOW_VAR_WORK_DIR"] == str(tmp_path / "state" / "work")
+    assert variables["PYTHONPATH"].split(":")[0] == str(REPOSITORY / "config")
+
+
+def test_the_settings_that_hold_everywhere_are_in_it(make_settings) -> None:
+    variables = make_settings().environment()
+    common = environment.read_env_file(REPOSITORY / "config" / "airflow.env")
+    assert common["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+    assert {name: variables[name] for name in common} == common
+
+
+def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
+    settings = make_settings(
+        GCS_PORT="1001",
+        BIGQUERY_PORT="1002",
+        POSTGRES_PORT="1003",
+        SOURCE_PORT="1004",
+        GCP_PROJECT="p",
+        LAKE_BUCKET="b",
+    )
+    variables = settings.environment()
+    assert json.loads(variables["AIRFLOW_CONN_TAXI_SOURCE"]) == {
+        "conn_type": "http",
+        "host": "http://127.0.0.1:1004",
+        "extra": {"layout": "mirror", "last_month": ""},
+    }
+    assert json.loads(variables["AIRFLOW_CONN_NY_TAXI"]) == {
+        "conn_type": "postgres",
+        "host": "127.0.0.1",
+        "port": 1003,
+        "login": "postgres",
+        "password": settings.cloud.postgres_password(),
+        "schema": "ny_taxi",
+    }
+    assert json.loads(variables["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"]) == {
+        "conn_type": "google_cloud_platform",
+        "extra": {"is_anonymous": True, "project": "p"},
+    }
+    assert variables["STORAGE_EMULATOR_HOST"] == "http://127.0.0.1:1001"
+    assert variables["BIGQUERY_EMULATOR_HOST"] == "http://127.0.0.1:1002"
+    assert variables["AIRFLOW_VAR_LAKE_BUCKET"] == "b"
+    database = variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert database == (f"postgresql+psycopg2://postgres:{settings.cloud.postgres_password()}@127.0.0.1:1003/airflow")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AIRFLOW__CORE__PARALLELISM", "3"),  # from config/airflow.env
+        ("AIRFLOW__CORE__DAGS_FOLDER", "/mine"),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://mine/airflow"),
+        ("AIRFLOW_CONN_TAXI_SOURCE", "http://mine"),
+        ("AIRFLOW_CONN_NY_TAXI", "postgresql://mine"),
+        ("AIRFLOW_VAR_LAKE_BUCKET", "mine"),
+        ("STORAGE_EMULATOR_HOST", "http://mine"),
+    ],
+)
+def test_what_the_user_sets_wins(make_settings, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    before = make_settings().environment()
+    assert before[name] != value
+    monkeypatch.setenv(name, value)
+    assert make_settings().environment() == {**before, name: value}
+
+
+def test_an_empty_variable_is_not_set(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_settings().environment()
+    monkeypatch.setenv("AIRFLOW_VAR_LAKE_BUCKET", "")
+    assert make_settings().environment() == before
+
+
+def test_a_connection_to_real_google_cloud_switches_the_emulators_off(
+    make_settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulated = make_settings()
+    assert not emulated.uses_real_google_cloud
+    names = set(emulated.environment())
+    real = json.dumps({"conn_type": "google_cloud_platform", "extra": {"project": "real"}})
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", real)
+    settings = make_settings()
+    assert settings.uses_real_google_cloud
+    # The user's connection stays in the process's own environment.
+    assert names - set(settings.environment()) == {
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT",
+        "STORAGE_EMULATOR_HOST",
+        "BIGQUERY_EMULATOR_HOST",
+    }
+
+
+@pytest.mark.parametrize("port", ["http", "80 80", "-1", "8080.5", "0x1f90"])
+def test_a_port_that_is_no_number_is_refused(make_settings, port: str) -> None:
+    with pytest.raises(ValueError, match="AIRFLOW_PORT=") as error:
+        make_settings(AIRFLOW_PORT=port)
+    assert str(error.value) == f"AIRFLOW_PORT={port!r} is not a whole number"
+
+
+def test_an_empty_port_is_the_default(make_settings) -> None:
+    assert make_settings(AIRFLOW_PORT="").port == 8080
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "url", "layout"),
+    [
+        ("synthetic", "", "http://127.0.0.1:8090", "mirror"),
+        ("synthetic", "tlc", "http://127.0.0.1:8090", "tlc"),
+        ("/data/taxi", "", "http://127.0.0.1:8090", "mirror"),
+        ("/data/taxi", "tlc", "http://127.0.0.1:8090", "tlc"),
+        ("dtc", "", "https://github.com/DataTalksClub/nyc-tlc-data/releases/download", "mirror"),
+        ("tlc", "", "https://d37ci6vzurychx.cloudfront.net", "tlc"),
+        ("tlc", "tlc", "https://d37ci6vzurychx.cloudfront.net", "tlc"),
+        ("http://example.invalid/mirror/", "", "http://example.invalid/mirror", "mirror"),
+        ("https://example.invalid", "tlc", "https://example.invalid", "tlc"),
+    ],
+)
+def test_the_source_is_where_the_settings_say(make_settings, source: str, given: str, url: str, layout: str) -> None:
+    settings = make_settings(SOURCE=source, SOURCE_LAYOUT=given)
+    assert settings.source_base_url == url
+    assert settings.layout.value == layout
+    assert json.loads(settings.environment()["AIRFLOW_CONN_TAXI_SOURCE"]) == {
+        "conn_type": "http",
+        "host": url,
+        "extra": {"layout": layout, "last_month": "2021-07" if source == "dtc" else ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "layout", "message"),
+    [
+        ("synthetic", "csv", "SOURCE_LAYOUT='csv'; there are mirror, tlc"),
+        ("tlc", "mirror", "SOURCE_LAYOUT=mirror: SOURCE=tlc has the layout tlc"),
+        ("dtc", "tlc", "SOURCE_LAYOUT=tlc: SOURCE=dtc has the layout mirror"),
+    ],
+)
+def test_a_layout_that_the_source_cannot_have_is_refused(make_settings, source: str, layout: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"SOURCE_LAYOUT") as error:
+        make_settings(SOURCE=source, SOURCE_LAYOUT=layout)
+    assert str(error.value) == message
+
+
+def test_the_last_month_of_a_source_can_be_set(make_settings) -> None:
+    assert make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-12").last_month == "2020-12"
+    with pytest.raises(ValueError, match="'2020-13' is not a month"):
+        _ = make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-13").last_month
+
+
+def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:
+    settings = make_settings(SOURCE="/data/my taxi", SOURCE_LAYOUT="tlc")
+    assert environment.running_source(settings.cloud) is None
+    environment.record_source(settings, running=True)
+    assert environment.running_source(settings.cloud) == ("/data/my taxi", Layout.TLC)
+    environment.record_source(settings, running=False)
+    assert environment.running_source(settings.cloud) is None
+
+
+def test_secrets_are_made_once_and_are_not_alike(make_settings) -> None:
+    names = (
+        "AIRFLOW__CORE__FERNET_KEY",
+        "AIRFLOW__API__SECRET_KEY",
+        "AIRFLOW__API_AUTH__JWT_SECRET",
+    )
+    first, second = make_settings().environment(), make_settings().environment()
+    assert [first[name] for name in names] == [second[name] for name in names]
+    secrets = {*(first[name] for name in names), make_settings().password(), make_settings().cloud.postgres_password()}
+    assert len(secrets) == 5
+    assert len(first["AIRFLOW__API_AUTH__JWT_SECRET"].encode()) >= 64
+
+
+def test_the_fernet_key_is_one(make_settings) -> None:
+    from cryptography.fernet import Fernet
+
+    fernet = Fernet(make_settings().environment()["AIRFLOW__CORE__FERNET_KEY"])
+    assert fernet.decrypt(fernet.encrypt(b"x")) == b"x"
+
+
+def test_building_the_environment_changes_nothing(make_settings) -> None:
+    import os
+
+    settings = make_settings()
+    before = dict(os.environ)
+    settings.environment()
+    assert dict(os.environ) == before

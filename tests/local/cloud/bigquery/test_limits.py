@@ -1,0 +1,128 @@
+"""What is not as in BigQuery is refused with HTTP 400 and named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import BadRequest
+from google.cloud import bigquery
+
+from tests.local.cloud.bigquery.conftest import Server
+from tests.local.cloud.bigquery.support import PROJECT, create_trips, query
+
+STATEMENTS = [
+    (
+        "SELECT * FROM {d}.trips FOR SYSTEM_TIME AS OF TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 HOUR)",
+        "old versions",
+    ),
+    ("SELECT _PARTITIONTIME FROM {d}.trips", "pseudo column _PARTITIONTIME"),
+    ("CREATE TABLE {d}.x (n INT64) PARTITION BY _PARTITIONDATE", "ingestion-time partitioning"),
+    (
+        "CREATE TABLE {d}.x (n INT64) PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(0, 9, 1))",
+        "integer-range partitioning",
+    ),
+    ("CREATE TABLE {d}.x (s STRING(10))", "parameterized types"),
+    ("CREATE TABLE {d}.x (n INT64 DEFAULT 1)", "DEFAULT 1"),
+    ("CREATE TABLE {d}.x (n INT64, PRIMARY KEY (n) NOT ENFORCED)", "table constraints"),
+    ("CREATE TABLE {d}.x (n INT64) OPTIONS (kms_key_name = 'k')", "the option kms_key_name"),
+    ("CREATE TABLE {d}.x LIKE {d}.trips", "LIKE"),
+    ("CREATE TABLE {d}.x CLONE {d}.trips", "CLONE"),
+    ("CREATE SNAPSHOT TABLE {d}.x CLONE {d}.trips", "CREATE SNAPSHOT"),
+    ("CREATE SCHEMA x OPTIONS (max_time_travel_hours = 48)", "the option max_time_travel_hours"),
+    ("ALTER TABLE {d}.trips RENAME TO x", "ALTER TABLE ... RENAME TO"),
+    ("ALTER SCHEMA {d} SET OPTIONS (description = 'x')", "ALTER SCHEMA"),
+    ("LOAD DATA INTO {d}.x FROM FILES (format = 'PARQUET', uris = ['gs://b/x'])", "LOAD DATA"),
+    ("EXPORT DATA OPTIONS (uri = 'gs://b/*.csv', format = 'CSV') AS SELECT 1", "EXPORT DATA"),
+    ("EXECUTE IMMEDIATE 'CREATE TABLE {d}.x (n INT64)'", "run CREATE TABLE here"),
+    ("BEGIN TRANSACTION", "transactions are for scripts"),
+    ("SELECT * FROM read_csv('/etc/passwd')", "Table-valued function not found"),
+    ("SELECT * FROM `/etc/passwd`", "must be qualified with a dataset"),
+    ("SELECT * FROM '/tmp/x.parquet'", "Invalid dataset ID"),
+    ("DELETE FROM {d}.trips", "DELETE must have a WHERE clause"),
+    ("DELETE {d}.trips", "DELETE must have a WHERE clause"),
+    ("UPDATE {d}.trips SET VendorID = 1", "UPDATE must have a WHERE clause"),
+    ("UPDATE {d}.trips SET VendorID = (SELECT 1 AS n WHERE true)", "UPDATE must have a WHERE clause"),
+    ("SELECT 1; DELETE FROM {d}.trips", "DELETE must have a WHERE clause"),
+    (
+        "MERGE {d}.trips AS a USING {d}.trips AS b ON a.VendorID = b.VendorID WHEN NOT MATCHED THEN INSERT ROW",
+        "does not run MERGE ... INSERT ROW",
+    ),
+    ("COPY {d}.trips TO '/tmp/x'", "does not run this statement"),
+    ("PRAGMA database_list", "does not run this statement"),
+]
+
+
+@pytest.mark.parametrize(("sql", "message"), STATEMENTS, ids=[sql[:40] for sql, _ in STATEMENTS])
+def test_statements(client: bigquery.Client, dataset: str, sql: str, message: str) -> None:
+    create_trips(client, f"{dataset}.trips")
+    with pytest.raises(BadRequest, match=message):
+        query(client, sql.format(d=dataset))
+    assert [table.table_id for table in client.list_tables(dataset)] == ["trips"]
+
+
+TABLE = {"projectId": PROJECT, "datasetId": "d", "tableId": "t"}
+LOAD = {"destinationTable": TABLE, "sourceUris": ["gs://b/x"], "sourceFormat": "PARQUET"}
+CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
+    ({"query": {"query": "SELECT 1", "useLegacySql": True}}, "does not run legacy SQL"),
+    ({"query": {"query": "SELECT 1", "createSession": True}}, "configuration.query.createSession"),
+    ({"query": {"query": "SELECT 1", "tableDefinitions": {"x": {}}}}, "configuration.query.tableDefinitions"),
+    ({"query": {"query": "SELECT 1", "rangePartitioning": {"field": "x"}}}, "configuration.query.rangePartitioning"),
+    (
+        {"query": {"query": "SELECT @p", "queryParameters": [{"name": "p", "parameterType": {"type": "BYTES"}}]}},
+        "query parameters of type BYTES",
+    ),
+    ({"query": {"query": "SELECT @p; SELECT 1", "queryParameters": [{"name": "p"}]}}, "query parameters in scripts"),
+    ({"query": {"query": "SELECT 1"}, "reservation": "r"}, "configuration.reservation"),
+    ({"load": {**LOAD, "sourceFormat": "AVRO"}}, "does not load AVRO"),
+    ({"load": {**LOAD, "maxBadRecords": 3}}, "configuration.load.maxBadRecords"),
+    ({"load": {**LOAD, "decimalTargetTypes": ["STRING"]}}, "configuration.load.decimalTargetTypes"),
+    ({"load": {**LOAD, "hivePartitioningOptions": {"mode": "AUTO"}}}, "configuration.load.hivePartitioningOptions"),
+    ({"load": {**LOAD, "encoding": "ISO-8859-1"}}, "ISO-8859-1"),
+    ({"load": {**LOAD, "writeDisposition": "WRITE_SOMETIMES"}}, "Invalid writeDisposition"),
+    ({"load": {**LOAD, "destinationTable": {**TABLE, "projectId": "other"}}}, "does not serve the project 'other'"),
+    (
+        {"load": {**LOAD, "writeDisposition": "WRITE_TRUNCATE", "schemaUpdateOptions": ["ALLOW_FIELD_ADDITION"]}},
+        "Schema update options",
+    ),
+    ({"load": LOAD, "dryRun": True}, "does not dry-run load jobs"),
+    (
+        {"copy": {"sourceTable": TABLE, "destinationTable": TABLE, "operationType": "SNAPSHOT"}},
+        "copy jobs of type SNAPSHOT",
+    ),
+    ({"extract": {"sourceTable": TABLE, "destinationUris": ["gs://b/x"]}}, "does not run extract jobs"),
+    ({}, "exactly one of"),
+]
+
+
+@pytest.mark.parametrize(("configuration", "message"), CONFIGURATIONS, ids=[message for _, message in CONFIGURATIONS])
+def test_job_configurations(client: bigquery.Client, configuration: dict[str, Any], message: str) -> None:
+    body = {"configuration": configuration}
+    with pytest.raises(BadRequest, match=message):
+        client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/jobs", data=body)
+
+
+def test_other_projects(server: Server, client: bigquery.Client) -> None:
+    client.project = "other"
+    with pytest.raises(BadRequest, match=f"does not serve the project 'other'; only '{PROJECT}'"):
+        client.create_dataset("d")
+
+
+def test_dataset_options(client: bigquery.Client) -> None:
+    body = {"datasetReference": {"projectId": PROJECT, "datasetId": "never"}, "defaultCollation": "und:ci"}
+    with pytest.raises(BadRequest, match=r"does not implement dataset.defaultCollation"):
+        client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets", data=body)
+
+
+def test_streaming(client: bigquery.Client, dataset: str) -> None:
+    create_trips(client, f"{dataset}.trips")
+    with pytest.raises(BadRequest, match="does not stream rows"):
+        client.insert_rows_json(f"{dataset}.trips", [{"VendorID": 1}])
+
+
+def test_names_are_case_sensitive(client: bigquery.Client, dataset: str) -> None:
+    create_trips(client, f"{dataset}.trips")
+    with pytest.raises(Exception, match="Not found: Table"):
+        query(client, f"SELECT * FROM {dataset}.TRIPS")
+    with pytest.raises(BadRequest, match="differ by case only"):
+        create_trips(client, f"{dataset}.Trips")

@@ -1,0 +1,141 @@
+"""The Postgres server: who may in, how it is set up, and that a bad state of its data is told or healed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local.cloud.settings import Settings
+
+
+def connect(settings: Settings, database: str = "ny_taxi", **options: str) -> psycopg.Connection:
+    return psycopg.connect(settings.postgres_url(database), connect_timeout=5, autocommit=True, **options)
+
+
+def one(settings: Settings, statement: str) -> object:
+    with connect(settings) as connection:
+        row = connection.execute(statement).fetchone()
+        assert row is not None
+        return row[0]
+
+
+def test_both_databases_are_there(cloud) -> None:
+    for database in ("airflow", "ny_taxi"):
+        with connect(cloud.settings, database) as connection:
+            assert connection.execute("SELECT current_database()").fetchone() == (database,)
+
+
+def test_a_password_is_demanded(cloud) -> None:
+    for password in ("wrong", ""):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            connect(cloud.settings, password=password)
+    with connect(cloud.settings) as connection:
+        row = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'").fetchone()
+    assert row is not None
+    assert row[0].startswith("SCRAM-SHA-256$")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("listen_addresses", "127.0.0.1"),
+        ("unix_socket_directories", ""),
+        ("TimeZone", "UTC"),
+        ("server_encoding", "UTF8"),
+        ("fsync", "on"),
+        ("full_page_writes", "on"),
+        ("synchronous_commit", "on"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+        ("max_wal_size", "4GB"),
+        ("max_connections", "200"),
+        ("shared_buffers", "256MB"),
+        ("data_checksums", "on"),
+    ],
+)
+def test_setting(cloud, name: str, value: str) -> None:
+    assert one(cloud.settings, f"SHOW {name}") == value
+
+
+def test_text_sorts_by_code_point_and_knows_unicode(cloud) -> None:
+    assert one(cloud.settings, "SELECT string_agg(x, '' ORDER BY x) FROM unnest(array['b', 'a', 'B', 'é']) x") == "Babé"
+    assert one(cloud.settings, "SELECT upper('é')") == "É"
+    assert one(cloud.settings, "SELECT datlocale FROM pg_database WHERE datname = 'ny_taxi'") == "C.UTF-8"
+
+
+def test_server_does_not_run_as_root(cloud) -> None:
+    pid = int((cloud.settings.postgres_dir / "postmaster.pid").read_text().split()[0])
+    assert Path(f"/proc/{pid}").stat().st_uid == (cloud.settings.postgres_dir.stat().st_uid) != 0
+
+
+def test_copy_into_a_new_table_writes_no_wal_for_its_rows(cloud) -> None:
+    def copy_rows(connection: psycopg.Connection, *, create: bool) -> int:
+        """COPY 2 MB in one transaction, which also makes the table if asked to; returns the bytes of WAL it wrote."""
+        before = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+        with connection.transaction():
+            if create:
+                connection.execute("CREATE TABLE copied (t text)")
+            with connection.cursor().copy("COPY copied FROM STDIN") as copy:
+                copy.write((b"x" * 99 + b"\n") * 20_000)
+        row = connection.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", before).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    with connect(cloud.settings) as connection:
+        into_new = copy_rows(connection, create=True)
+        into_old = copy_rows(connection, create=False)
+        connection.execute("DROP TABLE copied")
+    assert into_new < 200_000 < 2_000_000 < into_old
+
+
+def test_killed_server_comes_back_with_what_was_committed(own_cloud) -> None:
+    own_cloud.must("up", "postgres")
+    with connect(own_cloud.settings) as connection:
+        connection.execute("CREATE TABLE kept (number int)")
+        connection.execute("INSERT INTO kept VALUES (42)")
+    pid = int((own_cloud.settings.postgres_dir / "postmaster.pid").read_text().split()[0])
+    os.kill(pid, signal.SIGKILL)
+    assert "restarted" in own_cloud.must("up", "postgres")
+    assert one(own_cloud.settings, "SELECT number FROM kept") == 42
+    own_cloud.must("down")
+
+    # Half a first start, as a kill during it leaves it behind, is in nobody's way.
+    (own_cloud.settings.postgres_dir.with_name("postgres.new") / "base").mkdir(parents=True)
+    # Neither is a lock file whose process number has gone to another program.
+    (own_cloud.settings.postgres_dir / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    own_cloud.must("up", "postgres")
+    assert one(own_cloud.settings, "SELECT number FROM kept") == 42
+    own_cloud.must("down")
+
+    secret = own_cloud.settings.postgres_password_file
+    secret.write_text("another")
+    done = own_cloud.run("up", "postgres")
+    assert done.returncode == 1
+    assert "postgres refuses the password in" in done.stderr
+
+    version = own_cloud.settings.postgres_dir / "PG_VERSION"
+    version.write_text("15\n")
+    done = own_cloud.run("up", "postgres")
+    assert done.returncode == 1
+    assert "is of PostgreSQL 15, but the server is 18." in done.stderr
+
+
+def test_interrupted_first_start_is_made_anew(own_cloud) -> None:
+    half = own_cloud.settings.postgres_dir.with_name("postgres.new")
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    own_cloud.must("up", "postgres")
+    assert one(own_cloud.settings, "SELECT 1") == 1
+    assert not half.exists()
+    assert not list(own_cloud.settings.cloud_dir.glob("postgres.password"))
+
+
+def test_deep_folder_is_no_obstacle(make_cloud, tmp_path: Path) -> None:
+    deep = make_cloud(tmp_path.joinpath(*["a-rather-long-folder-name"] * 6))
+    assert len(str(deep.settings.postgres_dir)) > 150
+    deep.must("up", "postgres")
+    assert one(deep.settings, "SELECT 1") == 1

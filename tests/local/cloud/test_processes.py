@@ -1,0 +1,320 @@
+"""The supervisor: real processes, started, watched and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.cloud.processes import Process, ProcessError, Started, answers, start, status, stop
+from local.cloud.system import birth
+
+SERVER = """
+import http.server, sys
+print("serving", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+SLEEPER = "import time; time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+)
+# A child in the session, and one that left it for a session of its own.
+PARENT = f"""
+import subprocess, sys, time
+for new_session in (False, True):
+    child = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], start_new_session=new_session)
+    print("child", child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path / "run"
+    stop(run_dir=tmp_path / "run")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Process]:
+    def make_process(name: str, script: str, *arguments: object, **options: object) -> Process:
+        settings: dict = {"healthy": lambda: True, "startup_timeout": 10.0, "stop_timeout": 1.0, **options}
+        command = [sys.executable, "-c", script, *map(str, arguments)]
+        return Process(name=name, command=command, log=tmp_path / f"{name}.log", **settings)
+
+    return make_process
+
+
+@pytest.fixture
+def web(make: Callable[..., Process], port: int) -> Process:
+    return make(
+        "web", SERVER, port, port=port, port_setting="WEB_PORT", healthy=lambda: answers(f"http://127.0.0.1:{port}")
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_start_status_stop(web: Process, make: Callable[..., Process], run_dir: Path) -> None:
+    prepared: list[str] = []
+    other = make("other", SLEEPER, prepare=lambda: prepared.append("other"))
+    seen: list[str] = []
+    started = start([web, other], run_dir=run_dir, on_ready=lambda one: seen.append(one.process.name))
+    assert [(one.process.name, one.outcome) for one in started] == [("web", "started"), ("other", "started")]
+    assert sorted(seen) == ["other", "web"]
+    assert prepared == ["other"]
+    found = status([web, other], run_dir=run_dir)
+    assert [(one.name, one.state, one.pid) for one in found] == [
+        ("web", "running", started[0].pid),
+        ("other", "running", started[1].pid),
+    ]
+    assert found[0].address == f"127.0.0.1:{web.port}"
+    assert 0 <= (found[0].uptime or -1) < 30
+    assert os.getsid(started[0].pid) == started[0].pid != os.getsid(0)
+
+    stopped = stop(run_dir=run_dir)
+    assert sorted((one.name, one.killed, one.was_dead) for one in stopped) == [
+        ("other", False, False),
+        ("web", False, False),
+    ]
+    assert [one.state for one in status([web, other], run_dir=run_dir)] == ["stopped", "stopped"]
+    assert not any(is_alive(one.pid) for one in started)
+    assert stop(run_dir=run_dir) == []
+
+
+def test_second_start_changes_nothing(web: Process, run_dir: Path) -> None:
+    first = start([web], run_dir=run_dir)
+    second = start([web], run_dir=run_dir)
+    assert (second[0].pid, second[0].outcome) == (first[0].pid, "running")
+
+
+def test_dead_component_is_restarted_and_the_others_are_not(
+    web: Process, make: Callable[..., Process], run_dir: Path
+) -> None:
+    other = make("other", SLEEPER)
+    first = start([web, other], run_dir=run_dir)
+    os.kill(first[0].pid, signal.SIGKILL)
+    wait_for(lambda: status([web], run_dir=run_dir)[0].state == "stopped")
+    second = start([web, other], run_dir=run_dir)
+    assert [one.outcome for one in second] == ["restarted", "running"]
+    assert second[0].pid != first[0].pid
+    assert second[1].pid == first[1].pid
+
+
+def test_changed_command_or_variables_restart_just_that_component(make: Callable[..., Process], run_dir: Path) -> None:
+    same = make("same", SLEEPER)
+    first = start([make("changing", SLEEPER, "a"), same], run_dir=run_dir)
+    second = start([make("changing", SLEEPER, "b"), same], run_dir=run_dir)
+    assert [one.outcome for one in second] == ["restarted", "running"]
+    assert not is_alive(first[0].pid)
+    third = start([make("changing", SLEEPER, "b", env={"SECRET": "hunter2"}), same], run_dir=run_dir)
+    assert [one.outcome for one in third] == ["restarted", "running"]
+    assert "hunter2" not in (run_dir / "changing.json").read_text()
+
+
+def test_taken_port_is_named_with_its_holder_and_its_setting(
+    web: Process, make: Callable[..., Process], run_dir: Path
+) -> None:
+    other = make("other", SLEEPER)
+    with socket.create_server(("127.0.0.1", web.port)), pytest.raises(ProcessError) as error:
+        start([other, web], run_dir=run_dir)
+    message = str(error.value)
+    assert message.startswith(f"web needs port {web.port} of 127.0.0.1, but pid {os.getpid()} (")
+    assert message.endswith("set WEB_PORT in .env to another port")
+    assert [one.state for one in status([other, web], run_dir=run_dir)] == ["stopped", "stopped"]
+
+
+def test_port_held_on_all_addresses_counts_as_taken(web: Process, run_dir: Path) -> None:
+    with socket.create_server(("0.0.0.0", web.port)), pytest.raises(ProcessError, match=f"web needs port {web.port}"):
+        start([web], run_dir=run_dir)
+
+
+def test_impossible_port_is_refused(make: Callable[..., Process], run_dir: Path) -> None:
+    with pytest.raises(ProcessError, match="web: 70000 is no TCP port; set WEB_PORT"):
+        start([make("web", SLEEPER, port=70000, port_setting="WEB_PORT")], run_dir=run_dir)
+
+
+def test_dying_component_is_reported_with_the_log_of_this_start(
+    web: Process, make: Callable[..., Process], run_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.log").write_text("an older story\n")
+    broken = make("broken", "import sys; print('the disk is on fire'); sys.exit(7)", healthy=lambda: False)
+    with pytest.raises(ProcessError) as error:
+        start([web, broken], run_dir=run_dir)
+    message = str(error.value)
+    assert message.startswith("broken ended with exit code 7 during its start; the end of ")
+    assert "    the disk is on fire" in message
+    assert "older story" not in message
+    assert "older story" in (tmp_path / "broken.log").read_text()
+    assert status([web], run_dir=run_dir)[0].state == "stopped"
+    assert not answers(f"http://127.0.0.1:{web.port}")
+    assert list(run_dir.glob("*.json")) == []
+
+
+def test_component_that_dies_by_a_signal_says_so(make: Callable[..., Process], run_dir: Path) -> None:
+    with pytest.raises(ProcessError, match=r"was ended by signal 9 \(SIGKILL\)"):
+        start([make("broken", "import os; os.kill(os.getpid(), 9)", healthy=lambda: False)], run_dir=run_dir)
+
+
+def test_never_healthy_component_stops_all_that_was_started(
+    web: Process, make: Callable[..., Process], run_dir: Path
+) -> None:
+    running = make("running", SLEEPER)
+    before = start([running], run_dir=run_dir)
+    slow = make("slow", f"print('warming up', flush=True); {SLEEPER}", healthy=lambda: False, startup_timeout=0.6)
+    with pytest.raises(ProcessError, match=r"(?s)slow \(pid \d+\) did not become healthy within 0.6 s.*    warming up"):
+        start([running, web, slow], run_dir=run_dir)
+    assert [one.state for one in status([running, web, slow], run_dir=run_dir)] == ["running", "stopped", "stopped"]
+    assert is_alive(before[0].pid)
+
+
+def test_failing_preparation_stops_the_component(make: Callable[..., Process], run_dir: Path) -> None:
+    def prepare() -> None:
+        raise ProcessError("no such bucket")
+
+    process = make("web", SLEEPER, prepare=prepare)
+    with pytest.raises(ProcessError, match="no such bucket"):
+        start([process], run_dir=run_dir)
+    assert status([process], run_dir=run_dir)[0].state == "stopped"
+
+
+def test_command_that_does_not_exist_is_reported(make: Callable[..., Process], run_dir: Path, tmp_path: Path) -> None:
+    process = Process(name="web", command=[str(tmp_path / "nothing")], log=tmp_path / "log", healthy=lambda: True)
+    with pytest.raises(ProcessError, match=r"web cannot be run: .*nothing"):
+        start([process], run_dir=run_dir)
+
+
+def test_interrupt_stops_what_was_started(web: Process, make: Callable[..., Process], run_dir: Path) -> None:
+    def interrupt(_: Started) -> None:
+        raise KeyboardInterrupt
+
+    slow = make("slow", SLEEPER, healthy=lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        start([web, slow], run_dir=run_dir, on_ready=interrupt)
+    assert [one.state for one in status([web, slow], run_dir=run_dir)] == ["stopped", "stopped"]
+
+
+def test_stop_ends_stubborn_children_and_those_that_left_the_session(
+    make: Callable[..., Process], run_dir: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "parent.log"
+    started = start([make("parent", PARENT, healthy=lambda: log.read_text().count("deaf") == 2)], run_dir=run_dir)
+    children = [int(line.split()[1]) for line in log.read_text().splitlines() if line.startswith("child ")]
+    assert len(children) == 2
+    assert all(is_alive(pid) for pid in children)
+    stopped = stop(run_dir=run_dir)
+    assert [(one.name, one.killed) for one in stopped] == [("parent", True)]
+    assert not any(is_alive(pid) for pid in [started[0].pid, *children])
+
+
+def test_orphans_of_a_dead_component_are_stopped_before_it_is_restarted(
+    make: Callable[..., Process], run_dir: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "parent.log"
+    process = make("parent", PARENT, healthy=lambda: log.read_text().count("deaf") >= 2)
+    first = start([process], run_dir=run_dir)
+    orphan = int(next(line for line in log.read_text().splitlines() if line.startswith("child ")).split()[1])
+    os.kill(first[0].pid, signal.SIGKILL)
+    wait_for(lambda: not is_alive(first[0].pid))
+    assert is_alive(orphan)
+    # The second child left the session before its parent died: only a person can tell whose it is.
+    for line in log.read_text().splitlines():
+        if line.startswith("child ") and int(line.split()[1]) != orphan:
+            os.kill(int(line.split()[1]), signal.SIGKILL)
+    assert start([process], run_dir=run_dir)[0].outcome == "restarted"
+    assert not is_alive(orphan)
+
+
+def test_deaf_component_is_killed_after_its_timeout(
+    make: Callable[..., Process], run_dir: Path, tmp_path: Path
+) -> None:
+    deaf = make("deaf", STUBBORN, healthy=lambda: "\ndeaf\n" in (tmp_path / "deaf.log").read_text(), stop_timeout=0.3)
+    started = start([deaf], run_dir=run_dir)
+    assert stop(run_dir=run_dir)[0].killed
+    assert not is_alive(started[0].pid)
+
+
+def test_recycled_pid_is_neither_taken_for_ours_nor_killed(web: Process, run_dir: Path) -> None:
+    start([web], run_dir=run_dir)
+    record_file = run_dir / "web.json"
+    record = json.loads(record_file.read_text())
+    stop(run_dir=run_dir)
+    # As after a crash and many new processes: the recorded number names somebody else's process, in a session with it.
+    stranger = subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=True)
+    try:
+        record_file.write_text(json.dumps({**record, "pid": stranger.pid}))
+        assert status([web], run_dir=run_dir)[0].state == "stopped"
+        assert [(one.name, one.was_dead) for one in stop(run_dir=run_dir)] == [("web", True)]
+        assert is_alive(stranger.pid)
+        record_file.write_text(json.dumps({**record, "pid": stranger.pid}))
+        assert start([web], run_dir=run_dir)[0].outcome == "restarted"
+        assert is_alive(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_record_from_before_a_reboot_is_stale(web: Process, run_dir: Path) -> None:
+    start([web], run_dir=run_dir)
+    record_file = run_dir / "web.json"
+    record = json.loads(record_file.read_text())
+    stop(run_dir=run_dir)
+    stranger = subprocess.Popen([sys.executable, "-c", SLEEPER], start_new_session=True)
+    try:
+        # The same number and the same moment, counted from another boot.
+        began = birth(stranger.pid)
+        assert began is not None
+        record_file.write_text(json.dumps({**record, "pid": stranger.pid, "birth": ["another boot", began.moment]}))
+        assert status([web], run_dir=run_dir)[0].state == "stopped"
+        assert stop(run_dir=run_dir)[0].was_dead
+        assert is_alive(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_two_starts_at_once_start_one(web: Process, run_dir: Path) -> None:
+    outcomes: list[tuple[int, str]] = []
+
+    def run() -> None:
+        outcomes.extend((one.pid, one.outcome) for one in start([web], run_dir=run_dir))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome for _, outcome in outcomes) == ["running", "started"]
+    assert len({pid for pid, _ in outcomes}) == 1
+
+
+def test_stop_can_choose(make: Callable[..., Process], run_dir: Path) -> None:
+    start([make(name, SLEEPER, group=group) for name, group in (("a", "x"), ("b", "x"), ("c", "y"))], run_dir=run_dir)
+    assert [one.name for one in stop(run_dir=run_dir, names=["a"])] == ["a"]
+    assert [one.name for one in stop(run_dir=run_dir, group="x")] == ["b"]
+    assert [one.name for one in stop(run_dir=run_dir)] == ["c"]
+
+
+def test_unhealthy_component_is_told_from_a_stopped_one(make: Callable[..., Process], run_dir: Path) -> None:
+    well = [True]
+    process = make("web", SLEEPER, healthy=lambda: well[0])
+    start([process], run_dir=run_dir)
+    well[0] = False
+    assert status([process], run_dir=run_dir)[0].state == "unhealthy"

@@ -1,0 +1,152 @@
+"""What all DAGs share: which failures are tried again, what starts a run, and how a month is announced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
+from airflow.sdk.definitions.retry_policy import RetryAction
+from airflow.sdk.exceptions import ParamValidationError
+
+from nyc_taxi.dag_parts.assets import lake_asset, postgres_asset, updates, warehouse_asset
+from nyc_taxi.dag_parts.defaults import DEFAULT_ARGS, RETRY_POLICY, dag_args, source_dag_args
+from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
+from nyc_taxi.dag_parts.params import run_params, source_params
+from nyc_taxi.dag_parts.schedules import monthly, on_update
+from nyc_taxi.dag_parts.sql import SQL_DIR
+from nyc_taxi.registry.datasets import DATASETS, GREEN, TRIP_DATASETS, ZONES
+from nyc_taxi.registry.model import ContractError, Dataset
+from nyc_taxi.registry.months import MonthError
+from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError
+
+
+@pytest.mark.parametrize("error", [ContractError("x"), MonthError("x"), NotPublishedError("x")])
+def test_what_a_retry_cannot_help_fails_at_once(error: Exception) -> None:
+    decision = RETRY_POLICY.evaluate(error, try_number=1, max_tries=3)
+    assert decision.action is RetryAction.FAIL
+    assert decision.reason == "Wrong input: a retry would fail the same way."
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SourceError("x"),
+        RefusedError("x"),
+        OSError(28, "No space left on device"),
+        psycopg.OperationalError("x"),
+        ValueError("x"),
+    ],
+)
+def test_all_else_is_tried_again_as_usual(error: Exception) -> None:
+    assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action is RetryAction.DEFAULT
+    assert DEFAULT_ARGS["retries"] == 3
+
+
+def test_the_policy_survives_serialization() -> None:
+    restored = type(RETRY_POLICY).deserialize(RETRY_POLICY.serialize())
+    assert restored.evaluate(NotPublishedError("x"), try_number=1, max_tries=3).action is RetryAction.FAIL
+    assert restored.evaluate(SourceError("x"), try_number=1, max_tries=3).action is RetryAction.DEFAULT
+
+
+class _Events(dict[Asset, Any]):
+    """Stands for ``outlet_events``: notes which partitions are added to which asset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[tuple[str, str]] = []
+
+    def __missing__(self, asset: Asset) -> Any:
+        return SimpleNamespace(add_partitions=lambda key: self.added.append((asset.name, key)))
+
+
+def _announce(partition_key: str | None, month: str | None) -> list[tuple[str, str]]:
+    events = _Events()
+    context = {
+        "dag_run": SimpleNamespace(partition_key=partition_key, logical_date=None),
+        "params": {"month": month},
+        "outlet_events": events,
+    }
+    updates(GREEN, lake_asset(GREEN))["post_execute"](context, None)
+    return events.added
+
+
+def test_a_run_started_by_hand_announces_its_month() -> None:
+    assert _announce(None, "2021-01") == [("lake_green", "2021-01")]
+
+
+def test_a_run_with_a_partition_key_announces_nothing_more() -> None:
+    assert _announce("2021-01", None) == []
+    assert _announce("2021-01", "2020-02") == []
+
+
+def test_a_run_without_a_month_cannot_announce_one() -> None:
+    with pytest.raises(MonthError):
+        _announce(None, None)
+
+
+def test_the_assets() -> None:
+    assert lake_asset(GREEN) == Asset(name="lake_green", group="lake")
+    assert warehouse_asset(GREEN) == Asset(name="warehouse_green", group="warehouse")
+    assert postgres_asset(ZONES) == Asset(name="postgres_zones", group="postgres")
+    assert on_update(GREEN, lake_asset(GREEN)) == PartitionedAssetTimetable(assets=lake_asset(GREEN))
+    assert on_update(ZONES, lake_asset(ZONES)) == [lake_asset(ZONES)]
+
+
+def test_a_dataset_without_months_announces_no_partition() -> None:
+    asset = lake_asset(ZONES)
+    assert updates(ZONES, asset) == {"outlets": [asset], "post_execute": None}
+    assert updates(GREEN, lake_asset(GREEN))["outlets"] == [lake_asset(GREEN)]
+
+
+# Runs
+
+
+def test_a_month_is_run_for_two_months_after_it_began() -> None:
+    for dataset in TRIP_DATASETS:
+        assert monthly(dataset) == CronPartitionTimetable(
+            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=True, key_format="%Y-%m"
+        )
+    assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=True)
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
+def test_a_run_knows_its_dataset_and_its_macros_and_where_the_sql_is(dataset: Dataset) -> None:
+    args = dag_args(dataset)
+    assert args["user_defined_macros"] == {"dataset": dataset, **MACROS}
+    assert args["template_searchpath"] == [str(SQL_DIR)]
+    assert (SQL_DIR / "bigquery").is_dir()
+    assert args["catchup"] is False
+    assert args["max_active_runs"] == 4
+    assert args["default_args"] is DEFAULT_ARGS
+
+
+def test_only_a_run_that_reads_the_source_has_the_time_to_wait_for_it() -> None:
+    plain, waiting = dag_args(GREEN), source_dag_args(GREEN)
+    assert plain["dagrun_timeout"] == timedelta(hours=2)
+    assert waiting["dagrun_timeout"] == timedelta(hours=2) + PUBLICATION_WAIT
+    assert {**waiting, "dagrun_timeout": None} == {**plain, "dagrun_timeout": None}
+
+
+def test_a_run_is_started_by_hand_with_a_month_where_the_dataset_has_months() -> None:
+    assert list(run_params(GREEN)) == ["month"]
+    assert run_params(ZONES) == {}
+    month = run_params(GREEN)["month"]
+    assert month.value is None
+    assert month.resolve("2021-01") == "2021-01"
+    for wrong in ("2021-13", "2021-1", "2021", " 2021-01", 202101):
+        with pytest.raises(ParamValidationError):
+            month.resolve(wrong)
+
+
+def test_a_run_that_reads_the_source_can_be_forced() -> None:
+    assert list(source_params(GREEN)) == ["month", "force"]
+    assert list(source_params(ZONES)) == ["force"]
+    force = source_params(GREEN)["force"]
+    assert force.value is False
+    assert force.resolve(True) is True
+    with pytest.raises(ParamValidationError):
+        force.resolve("yes")

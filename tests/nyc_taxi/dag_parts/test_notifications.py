@@ -1,0 +1,123 @@
+"""Who is told of a failed run, and what."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from nyc_taxi.dag_parts.notifications import failure_text, notify_failure
+
+CONTEXT: dict[str, Any] = {
+    "dag": DAG(dag_id="green_web_to_gcs", schedule=None),
+    "run_id": "scheduled__2021-03-01",
+    "reason": "task_failure",
+    "dag_run": SimpleNamespace(partition_key="2021-01"),
+    "params": {"month": None, "force": False},
+    "ti": SimpleNamespace(task_id="to_parquet", log_url="http://127.0.0.1:8080/dags/x"),
+}
+TEXT = (
+    "green_web_to_gcs failed for 2021-01: task_failure in run scheduled__2021-03-01, task to_parquet, "
+    "log http://127.0.0.1:8080/dags/x"
+)
+
+
+class Webhook:
+    """A server that keeps what is posted to it, as path and body."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, Any]] = []
+        self.status = 200
+        webhook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                webhook.posts.append((self.path, json.loads(body)))
+                self.send_response(webhook.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/services"
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """A webhook, of which the connection ``failure_webhook`` tells."""
+    one = Webhook()
+    thread = threading.Thread(target=one.server.serve_forever, daemon=True)
+    thread.start()
+    connection = {"conn_type": "http", "host": one.url, "password": "T0/B0/secret"}
+    monkeypatch.setenv("AIRFLOW_CONN_FAILURE_WEBHOOK", json.dumps(connection))
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def test_a_failure_is_posted_to_the_webhook(webhook: Webhook) -> None:
+    notify_failure(CONTEXT)
+
+    assert webhook.posts == [("/services/T0/B0/secret", {"text": TEXT})]
+
+
+def test_each_failure_has_a_message_of_its_own(webhook: Webhook) -> None:
+    notify_failure({**CONTEXT, "run_id": "one"})
+    notify_failure({**CONTEXT, "run_id": "other"})
+
+    assert [body["text"].split(",")[0].rpartition(" ")[2] for _, body in webhook.posts] == ["one", "other"]
+
+
+def test_a_webhook_without_a_secret_is_its_host_alone(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FAILURE_WEBHOOK", json.dumps({"conn_type": "http", "host": webhook.url}))
+
+    notify_failure(CONTEXT)
+
+    assert webhook.posts == [("/services", {"text": TEXT})]
+
+
+def test_a_webhook_that_refuses_is_an_error(webhook: Webhook) -> None:
+    webhook.status = 404
+
+    with pytest.raises(Exception, match="404"):
+        notify_failure(CONTEXT)
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_connection_nobody_is_told(
+    value: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if value is None:
+        monkeypatch.delenv("AIRFLOW_CONN_FAILURE_WEBHOOK", raising=False)
+    else:  # in .env, an empty value means none
+        monkeypatch.setenv("AIRFLOW_CONN_FAILURE_WEBHOOK", value)
+
+    with caplog.at_level(logging.INFO):
+        notify_failure(CONTEXT)
+
+    assert f"Nobody is told, because there is no connection failure_webhook: {TEXT}" in caplog.text
+
+
+def test_the_month_or_year_is_the_key_or_what_was_asked_for() -> None:
+    by_hand = {**CONTEXT, "dag_run": SimpleNamespace(partition_key=None)}
+
+    assert failure_text(CONTEXT) == TEXT
+    assert failure_text({**by_hand, "params": {"month": "2020-05"}}).startswith("green_web_to_gcs failed for 2020-05: ")
+    assert failure_text({**by_hand, "params": {"year": "2020"}}).startswith("green_web_to_gcs failed for 2020: ")
+    assert failure_text(by_hand).startswith("green_web_to_gcs failed: task_failure in run ")
+
+
+def test_a_context_with_the_run_alone_is_enough() -> None:
+    least = {"dag": CONTEXT["dag"], "run_id": "x", "reason": "timed_out"}
+
+    assert failure_text(least) == "green_web_to_gcs failed: timed_out in run x"

@@ -1,0 +1,218 @@
+"""Which of a file's columns are which of its dataset's, and which files are refused for their columns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nyc_taxi.parquet.column_matching import Match, match_columns
+from nyc_taxi.registry.columns import Column, Layout, Type
+from nyc_taxi.registry.datasets import DATASETS, FHV, FHVHV, GREEN, TRIP_DATASETS, YELLOW, ZONES
+from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset
+from nyc_taxi.registry.months import Month
+
+JANUARY = Month(2021, 1)
+BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+SMALL = LookupDataset(
+    name="small",
+    title="Small",
+    postgres_table="small",
+    source_path="small.csv",
+    source_columns=(
+        Column("a", Type.INTEGER, "A.", aliases=("first", "One")),
+        Column("b", Type.INTEGER, "B."),
+        Column("c", Type.INTEGER, "C.", layouts=(Layout.TLC,)),
+        Column("d", Type.INTEGER, "D.", layouts=(Layout.TLC,), since=Month(2025, 1)),
+    ),
+)
+
+
+def _match(
+    *names: str,
+    dataset: Dataset = SMALL,
+    layout: Layout = Layout.MIRROR,
+    month: Month | None = JANUARY,
+    accept_unknown: bool = False,
+) -> Match:
+    return match_columns(names, dataset, layout, month, accept_unknown=accept_unknown)
+
+
+def _refusal(*names: str, **differences: object) -> str:
+    with pytest.raises(ContractError) as error:
+        _match(*names, **differences)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+def _required(dataset: Dataset, layout: Layout, month: Month = JANUARY) -> list[str]:
+    return [column.name for column in dataset.source_columns if column.is_required(layout, month)]
+
+
+# What is found
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        (("a", "b"), (0, 1, None, None)),
+        (("b", "a"), (1, 0, None, None)),
+        (("A", "B"), (0, 1, None, None)),
+        ((" a", "b\t"), (0, 1, None, None)),
+        ((f"{BOM}a", "b"), (0, 1, None, None)),
+        (("first", "b"), (0, 1, None, None)),
+        (("b", "oNE"), (1, 0, None, None)),
+        (("d", "c", "b", "a"), (3, 2, 1, 0)),
+    ],
+    ids=["as they are", "order", "case", "blanks", "byte order mark", "alias", "alias in another case", "all"],
+)
+def test_columns_are_found_by_name_alias_and_whatever_their_case(
+    names: tuple[str, ...], places: tuple[int | None, ...]
+) -> None:
+    assert _match(*names) == Match(places, ())
+
+
+@pytest.mark.parametrize("index", ["__index_level_0__", "__index_level_12__", "__INDEX_LEVEL_0__"])
+def test_an_index_of_pandas_is_left_out_without_a_word(index: str) -> None:
+    assert _match(index, "a", "b") == Match((1, 2, None, None), ())
+    assert _match("a", index, "b", index) == Match((0, 2, None, None), ())
+
+
+def test_what_only_looks_like_an_index_is_unknown() -> None:
+    assert "unknown: __index_level_x__, index_level_0" in _refusal("a", "b", "__index_level_x__", "index_level_0")
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("dataset", TRIP_DATASETS, ids=lambda dataset: dataset.name)
+def test_the_columns_that_a_layout_must_have_are_enough(dataset: Dataset, layout: Layout) -> None:
+    names = _required(dataset, layout)
+    places, ignored = _match(*reversed(names), dataset=dataset, layout=layout)
+    assert ignored == ()
+    expected = [len(names) - 1 - names.index(name) if name in names else None for name in _names(dataset)]
+    assert list(places) == expected
+
+
+def _names(dataset: Dataset) -> list[str]:
+    return [column.name for column in dataset.source_columns]
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
+def test_every_column_of_the_registry_may_be_there(dataset: Dataset) -> None:
+    for layout in Layout:
+        places, ignored = _match(*_names(dataset), dataset=dataset, layout=layout)
+        assert (list(places), ignored) == (list(range(len(dataset.source_columns))), ())
+
+
+# What must be there, by layout and month
+
+
+@pytest.mark.parametrize(
+    ("layout", "month", "missing"),
+    [
+        (Layout.MIRROR, JANUARY, None),
+        (Layout.MIRROR, Month(2025, 1), None),
+        (Layout.MIRROR, None, None),
+        (Layout.TLC, Month(2024, 12), "c"),
+        (Layout.TLC, None, "c"),
+        (Layout.TLC, Month(2025, 1), "c, d"),
+        (Layout.TLC, Month(2026, 7), "c, d"),
+    ],
+)
+def test_what_must_be_there_depends_on_layout_and_month(
+    layout: Layout, month: Month | None, missing: str | None
+) -> None:
+    if missing is None:
+        assert _match("a", "b", layout=layout, month=month).places == (0, 1, None, None)
+    else:
+        expected = f"it has other columns; missing: {missing}"
+        assert _refusal("a", "b", layout=layout, month=month) == expected
+
+
+@pytest.mark.parametrize("dataset", [YELLOW, GREEN, FHVHV], ids=lambda dataset: dataset.name)
+def test_the_congestion_fee_must_be_there_from_january_2025(dataset: Dataset) -> None:
+    before, since = Month(2024, 12), Month(2025, 1)
+    names = _required(dataset, Layout.TLC, before)
+    assert "cbd_congestion_fee" not in names
+    assert _match(*names, dataset=dataset, layout=Layout.TLC, month=before).places[-1] is None
+    refusal = _refusal(*names, dataset=dataset, layout=Layout.TLC, month=since)
+    assert refusal == "it has other columns; missing: cbd_congestion_fee"
+    early = _match(*names, "cbd_congestion_fee", dataset=dataset, layout=Layout.TLC, month=before)
+    assert early.places[-1] == len(names)
+
+
+def test_only_the_tlcs_files_must_have_an_airport_fee() -> None:
+    names = _required(YELLOW, Layout.MIRROR)
+    assert "airport_fee" not in names
+    place = _names(YELLOW).index("airport_fee")
+    assert _match(*names, dataset=YELLOW).places[place] is None
+    assert _match(*names, "Airport_fee", dataset=YELLOW, layout=Layout.TLC).places[place] == len(names)
+    assert _refusal(*names, dataset=YELLOW, layout=Layout.TLC) == "it has other columns; missing: airport_fee"
+
+
+# What is refused
+
+UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
+MANY = [f"x{number}" for number in range(32)]
+HINT = "set the variable unknown_columns to ignore to leave them out"
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (("a",), "missing: b"),
+        ((), "missing: a, b"),
+        (("a", "b", "x", "y"), f"unknown: x, y; {HINT}"),
+        (("a", "b", "x", "x"), f"unknown: x, x; {HINT}"),
+        (("a", "b", ""), f"unknown: (no name); {HINT}"),
+        (("a", "b", " \t"), f"unknown: (no name); {HINT}"),
+        (("a", "b", "B"), "repeated: b"),
+        (("a", "first", "b", "b"), "repeated: a, b"),
+        (("a", "x"), "missing: b; unknown: x"),
+        (("a", "a", "x"), "missing: b; unknown: x; repeated: a"),
+        (("a", "b", "x\x00\n\x1b[1my"), f"unknown: x{3 * UNPRINTABLE}[1my; {HINT}"),
+        (("a", "b", "x" * 61), f"unknown: {'x' * 60}...; {HINT}"),
+        (("a", "b", *MANY), f"unknown: {', '.join(MANY[:30])}, and 2 more; {HINT}"),
+    ],
+)
+def test_other_columns_are_refused_and_named(names: tuple[str, ...], problem: str) -> None:
+    assert _refusal(*names) == f"it has other columns; {problem}"
+
+
+def test_unknown_columns_can_be_left_out_and_are_told() -> None:
+    assert _match("x", "a", "y", "b", "__index_level_0__", accept_unknown=True) == Match((1, 3, None, None), ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"), [(("a", "x"), "missing: b; unknown: x"), (("a", "b", "a", "x"), "unknown: x; repeated: a")]
+)
+def test_accepting_the_unknown_accepts_nothing_else(names: tuple[str, ...], problem: str) -> None:
+    assert _refusal(*names, accept_unknown=True) == f"it has other columns; {problem}"
+
+
+@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("other", DATASETS.values(), ids=lambda dataset: dataset.name)
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
+def test_a_file_of_another_dataset_is_told_to_be_one(dataset: Dataset, other: Dataset, layout: Layout) -> None:
+    names = _required(other, layout)
+    if dataset is other:
+        assert _match(*names, dataset=dataset, layout=layout).ignored == ()
+    else:
+        refusal = _refusal(*(name.upper() for name in names), "__index_level_0__", dataset=dataset, layout=layout)
+        assert refusal.endswith(f"; its columns are those of {other.name}")
+
+
+def test_what_another_dataset_must_not_have_either_is_nobodys() -> None:
+    names = _required(FHV, Layout.MIRROR)
+    for of_nobody in ([*names, "x"], names[1:], [*names, names[0]]):
+        assert "its columns are those of" not in _refusal(*of_nobody, dataset=FHVHV)
+
+
+def test_the_zones_need_no_month() -> None:
+    assert _match(*_names(ZONES), dataset=ZONES, month=None).places == (0, 1, 2, 3)
+    refusal = _refusal(*_names(ZONES)[:-1], dataset=ZONES, month=None)
+    assert refusal == "it has other columns; missing: service_zone"
+
+
+def test_a_column_there_under_its_name_and_under_its_alias_is_there_twice() -> None:
+    aliased = replace(SMALL, source_columns=(Column("a", Type.INTEGER, "A.", aliases=("first",)),))
+    assert _match("First", dataset=aliased).places == (0,)
+    assert _refusal("a", "First", dataset=aliased) == "it has other columns; repeated: a"

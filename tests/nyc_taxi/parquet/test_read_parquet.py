@@ -1,0 +1,355 @@
+"""The TLC's Parquet files: how their drifting columns and types are read, and what is refused of them."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import struct
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from nyc_taxi.parquet import read_parquet
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.datasets import GREEN
+from tests.nyc_taxi.support import PICKUP, Folder, green_table, parquet_bytes, refused
+
+REFUSED = "green_tripdata_2021-01.parquet is no valid file of green: "
+FAR = datetime.datetime(3019, 2, 3, 4, 5, 6)
+
+
+# Types that change from month to month
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("passenger_count", pa.array([1, None, 9], pa.int32()), [1, None, 9]),
+        ("passenger_count", pa.array([1, None, 9], pa.int64()), [1, None, 9]),
+        ("passenger_count", pa.array([1.0, None, 9.0]), [1, None, 9]),
+        ("passenger_count", pa.array([1.0, None, 9.0], pa.float32()), [1, None, 9]),
+        ("passenger_count", pa.array([Decimal("1.0"), None, Decimal("9.0")]), [1, None, 9]),
+        ("passenger_count", pa.array([1, None, 9], pa.uint8()), [1, None, 9]),
+        ("passenger_count", pa.array([1, None, 9]).dictionary_encode(), [1, None, 9]),
+        ("passenger_count", pa.nulls(3), [None] * 3),
+        ("ehail_fee", pa.nulls(3), [None] * 3),
+        ("ehail_fee", pa.array([None, 0.5, 1.0]), [None, 0.5, 1.0]),
+        ("ehail_fee", pa.array([None, 0, 1]), [None, 0.0, 1.0]),
+        ("ehail_fee", pa.array([None, 0, 1], pa.int32()), [None, 0.0, 1.0]),
+        ("fare_amount", pa.array([Decimal("0.07"), None, Decimal("-5.55")]), [0.07, None, -5.55]),
+        ("fare_amount", pa.array([0.5, None, 2.25], pa.float32()), [0.5, None, 2.25]),
+        ("store_and_fwd_flag", pa.array(["N", None, "Y"], pa.large_string()), ["N", None, "Y"]),
+        ("store_and_fwd_flag", pa.array(["N", None, "Y"], pa.string_view()), ["N", None, "Y"]),
+        ("store_and_fwd_flag", pa.array(["N", None, "Y"]).dictionary_encode(), ["N", None, "Y"]),
+        ("store_and_fwd_flag", pa.array([b"Z\xc3\xbc", None, b"\xe9\xa0"]), ["Zü", None, "é\N{NO-BREAK SPACE}"]),
+        ("store_and_fwd_flag", pa.nulls(3), [None] * 3),
+        ("lpep_dropoff_datetime", pa.array([PICKUP, None, FAR], pa.timestamp("us")), [PICKUP, None, FAR]),
+        ("lpep_dropoff_datetime", pa.array([PICKUP, None, FAR], pa.timestamp("ms")), [PICKUP, None, FAR]),
+        ("lpep_dropoff_datetime", pa.array([PICKUP, None, PICKUP], pa.timestamp("ns")), [PICKUP, None, PICKUP]),
+        ("lpep_dropoff_datetime", pa.array([str(PICKUP), None, str(FAR)]), [PICKUP, None, FAR]),
+        ("lpep_dropoff_datetime", pa.array([str(PICKUP), None, str(FAR)], pa.string_view()), [PICKUP, None, FAR]),
+        ("lpep_dropoff_datetime", pa.array([str(PICKUP), None, None]).dictionary_encode(), [PICKUP, None, None]),
+        ("lpep_dropoff_datetime", pa.nulls(3), [None] * 3),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else None,
+)
+def test_a_column_of_another_type_has_the_same_values(
+    folder: Folder, column: str, values: pa.Array, expected: list[Any]
+) -> None:
+    assert folder.parquet(green_table(**{column: values})).rows == 3
+    table = folder.table()
+    assert table.schema == arrow_schema(GREEN)
+    assert table[column].to_pylist() == expected
+    folder.parquet(green_table())
+    assert table.drop_columns(column).equals(folder.table().drop_columns(column))
+
+
+def test_the_year_3019_survives_int96_which_is_counted_in_nanoseconds(folder: Folder) -> None:
+    times = pa.array([FAR, PICKUP, None], pa.timestamp("us"))
+    content = parquet_bytes(green_table(lpep_dropoff_datetime=times), use_deprecated_int96_timestamps=True)
+    schema = pq.read_metadata(io.BytesIO(content)).schema
+    assert {schema.column(place).physical_type for place in (1, 2)} == {"INT96"}
+    naive = pq.read_table(io.BytesIO(content))["lpep_dropoff_datetime"]
+    assert naive.type == pa.timestamp("ns")
+    assert naive.cast(pa.timestamp("us"), safe=False)[0].as_py() != FAR
+    folder.parquet_bytes(content)
+    assert folder.table()["lpep_dropoff_datetime"].to_pylist() == [FAR, PICKUP, None]
+
+
+# Names
+
+
+def test_columns_are_bound_by_name_whatever_their_order_and_case(folder: Folder) -> None:
+    folder.parquet(green_table())
+    expected = folder.table()
+    table = green_table()
+    table = table.select(list(reversed(table.column_names)))
+    table = table.rename_columns([f" {name.swapcase()}" for name in table.column_names])
+    folder.parquet(table)
+    assert folder.table().equals(expected)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(folder: Folder) -> None:
+    table = green_table()
+    first, *others = table.column_names
+    assert folder.parquet(table.rename_columns([f"\N{ZERO WIDTH NO-BREAK SPACE}{first}", *others])).rows == 3
+    assert folder.table()[first].to_pylist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["cbd_congestion_fee", "CBD_Congestion_Fee"])
+def test_a_column_that_is_there_early_is_taken(folder: Folder, name: str) -> None:
+    converted = folder.parquet(green_table(**{name: pa.array([0.75, None, 0])}))
+    assert converted.ignored == ()
+    assert folder.table()["cbd_congestion_fee"].to_pylist() == [0.75, None, 0.0]
+    folder.parquet(green_table())
+    assert folder.table()["cbd_congestion_fee"].to_pylist() == [None] * 3
+
+
+def test_an_index_is_left_out(folder: Folder) -> None:
+    numbers = pa.array([7, 8, 9])
+    converted = folder.parquet(green_table(__index_level_0__=numbers, __index_level_1__=numbers))
+    assert (converted.rows, converted.ignored) == (3, ())
+    assert folder.table().schema == arrow_schema(GREEN)
+
+
+def test_unknown_columns_are_refused_or_left_out_whatever_they_hold(folder: Folder) -> None:
+    table = green_table(
+        note=pa.array(["x"] * 3),
+        place=pa.array([{"VendorID": 1}] * 3),
+        **{"VendorID.list": pa.array([[1]] * 3)},
+    )
+    with refused(folder) as error:
+        folder.parquet(table)
+    assert str(error.value) == (
+        f"{REFUSED}it has other columns; unknown: note, place, VendorID.list;"
+        " set the variable unknown_columns to ignore to leave them out"
+    )
+    converted = folder.parquet(table, accept_unknown=True)
+    assert (converted.rows, converted.ignored) == (3, ("note", "place", "VendorID.list"))
+    result = folder.table()
+    folder.parquet(green_table())
+    assert result.equals(folder.table())
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (green_table().drop_columns(["ehail_fee", "VendorID"]), "missing: VendorID, ehail_fee"),
+        (green_table().append_column("vendorid", pa.array([1, 2, 3])), "repeated: VendorID"),
+        (green_table().append_column("VendorID", pa.array([1, 2, 3])), "repeated: VendorID"),
+        (green_table().rename_columns({"trip_type": "kind"}), "missing: trip_type; unknown: kind"),
+    ],
+    ids=["missing", "twice in another case", "twice", "renamed"],
+)
+def test_other_columns_are_refused(folder: Folder, table: pa.Table, problem: str) -> None:
+    with refused(folder) as error:
+        folder.parquet(table)
+    assert str(error.value) == f"{REFUSED}it has other columns; {problem}"
+
+
+def test_a_file_without_columns_is_refused(folder: Folder) -> None:
+    with refused(folder) as error:
+        folder.parquet(pa.table({}))
+    names = [column.name for column in GREEN.source_columns if column.name != "cbd_congestion_fee"]
+    assert str(error.value) == f"{REFUSED}it has other columns; missing: {', '.join(names)}"
+
+
+# Values and types that are refused
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "problem"),
+    [
+        ("trip_type", pa.array([1.0, 1.5, 2.5]), "1.5 is no integer"),
+        ("trip_type", pa.array([1.0, float("nan"), 1.0]), "nan is no integer"),
+        ("trip_type", pa.array([1.0, float("inf"), 1.0]), "inf is no integer"),
+        ("trip_type", pa.array([1, 2**63, 1], pa.uint64()), "9223372036854775808 is no integer"),
+        ("trip_type", pa.array([Decimal("1.0"), Decimal("1.5"), Decimal("1.0")]), "1.5 is no integer"),
+        ("trip_type", pa.array([1.0, 1.5, 1.0]).dictionary_encode(), "1.5 is no integer"),
+        ("tip_amount", pa.array([1.0, float("nan"), 1.0]), "nan is no amount"),
+        ("tip_amount", pa.array([1.0, float("-inf"), 1.0]), "-inf is no amount"),
+        ("tip_amount", pa.array([1, 2**53 + 1, 1]), "9007199254740993 is no amount"),
+        ("lpep_pickup_datetime", pa.array([str(PICKUP), "noon", None]), "'noon' is no wall-clock time"),
+        (
+            "lpep_pickup_datetime",
+            pa.array([str(PICKUP), f"{PICKUP}Z", None]),
+            "'2021-01-01 00:15:56Z' is no wall-clock time",
+        ),
+        (
+            "lpep_pickup_datetime",
+            pa.array([0, 1, 0], pa.timestamp("ns")),
+            "1970-01-01 00:00:00.000000001 is no wall-clock time",
+        ),
+        ("lpep_pickup_datetime", pa.array([0, 2**61, 0], pa.timestamp("ms")), "the value is no wall-clock time"),
+    ],
+)
+def test_a_wrong_value_is_named_by_file_column_and_row(
+    folder: Folder, column: str, values: pa.Array, problem: str
+) -> None:
+    with refused(folder) as error:
+        folder.parquet(green_table(**{column: values}))
+    assert str(error.value) == f"{REFUSED}column {column}: row 2: {problem}"
+
+
+@pytest.mark.parametrize("row_group_size", [100, 1700, 100_000])
+def test_a_wrong_value_far_into_the_file_is_found(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, row_group_size: int
+) -> None:
+    monkeypatch.setattr(read_parquet, "BATCH_ROWS", 512)
+    numbers = [1.0] * 5000
+    numbers[3456] = 0.5
+    with refused(folder) as error:
+        folder.parquet(green_table(5000, trip_type=pa.array(numbers)), row_group_size=row_group_size)
+    assert str(error.value) == f"{REFUSED}column trip_type: row 3457: 0.5 is no integer"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "problem"),
+    [
+        ("trip_type", pa.array(["1"] * 3), "string, which is no integer"),
+        ("trip_type", pa.array([True] * 3), "bool, which is no integer"),
+        ("fare_amount", pa.array(["5.5"] * 3), "string, which is no amount"),
+        ("store_and_fwd_flag", pa.array([1] * 3), "int64, which is no text"),
+        ("lpep_pickup_datetime", pa.array([PICKUP.date()] * 3), "date32[day], which is no wall-clock time"),
+        (
+            "lpep_pickup_datetime",
+            pa.array([PICKUP] * 3, pa.timestamp("ms", "UTC")),
+            "timestamp[ms, tz=UTC], which is no wall-clock time",
+        ),
+        (
+            "lpep_pickup_datetime",
+            pa.array([PICKUP] * 3, pa.timestamp("us", "America/New_York")),
+            "timestamp[us, tz=America/New_York], which is no wall-clock time",
+        ),
+    ],
+)
+def test_a_wrong_type_is_named_by_file_and_column(folder: Folder, column: str, values: pa.Array, problem: str) -> None:
+    with refused(folder) as error:
+        folder.parquet(green_table(**{column: values}))
+    assert str(error.value) == f"{REFUSED}column {column} is of type {problem}"
+
+
+# Files that are not whole
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "it is empty"),
+        (b"<html>404</html>", "it is no Parquet file; it begins with '<html>404</html>'"),
+        (b"VendorID,lpep\n2,2021\n", "it is no Parquet file; it begins with 'VendorID,lpep\\n2,2021\\n'"),
+        (b"\x1f\x8b\x08\x00", "it is no Parquet file; it begins with '\\x1f\\\\x8b\\x08\\x00'"),
+        (b"PAR", "it is no Parquet file; it begins with 'PAR'"),
+        (b"PAR1", "it is cut short: a Parquet file's footer is missing"),
+        (b"PAR1PAR1", "it is cut short: a Parquet file's footer is missing"),
+        (b"PAR1\x00\x00", "it is cut short: a Parquet file's footer is missing"),
+    ],
+)
+def test_what_is_no_parquet_file_is_refused(folder: Folder, content: bytes, problem: str) -> None:
+    with refused(folder) as error:
+        folder.parquet_bytes(content)
+    assert str(error.value) == f"{REFUSED}{problem}"
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.5, 0.9, 0.9999])
+def test_a_file_cut_short_is_refused(folder: Folder, kept: float) -> None:
+    whole = parquet_bytes(green_table(1000))
+    with refused(folder) as error:
+        folder.parquet_bytes(whole[: int(len(whole) * kept)])
+    assert str(error.value) == f"{REFUSED}it is cut short: a Parquet file's footer is missing"
+
+
+def test_a_file_with_a_damaged_footer_is_refused(folder: Folder) -> None:
+    whole = parquet_bytes(green_table())
+    begin = _footer_begin(whole)
+    with refused(folder) as error:
+        folder.parquet_bytes(whole[:begin] + b"\xff" * 8 + whole[begin + 8 :])
+    assert str(error.value).startswith(f"{REFUSED}it is damaged: Couldn't deserialize thrift: ")
+    with refused(folder) as error:
+        folder.parquet_bytes(whole[:-8] + struct.pack("<I", len(whole)) + whole[-4:])
+    assert str(error.value).startswith(f"{REFUSED}it is damaged: Parquet file size is {len(whole)} bytes, smaller than")
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip"])
+def test_a_file_with_a_damaged_page_is_refused(folder: Folder, compression: str) -> None:
+    numbers = pa.array([number % 7919 / 8 for number in range(5000)])
+    table = green_table(5000, trip_distance=numbers)
+    content = bytearray(parquet_bytes(table, compression=compression, use_dictionary=False))
+    page = _half_page(bytes(content), "trip_distance")
+    content[page] = b"\xff" * len(content[page])
+    with refused(folder) as error:
+        folder.parquet_bytes(bytes(content))
+    assert str(error.value).startswith(f"{REFUSED}it is damaged: ")
+
+
+def test_damage_that_only_a_checksum_shows_is_refused(folder: Folder) -> None:
+    numbers = pa.array([number % 7919 / 8 for number in range(5000)])
+    table = green_table(5000, trip_distance=numbers)
+    options: dict[str, Any] = {"compression": "none", "use_dictionary": False}
+    content = bytearray(parquet_bytes(table, **options))
+    page = _half_page(bytes(content), "trip_distance")
+    content[page] = bytes(len(content[page]))
+    folder.parquet_bytes(bytes(content))
+    assert folder.table()["trip_distance"].to_pylist() != numbers.to_pylist()
+    folder.target.unlink()
+    content = bytearray(parquet_bytes(table, **options, write_page_checksum=True))
+    page = _half_page(bytes(content), "trip_distance")
+    content[page] = bytes(len(content[page]))
+    with refused(folder) as error:
+        folder.parquet_bytes(bytes(content))
+    assert str(error.value).startswith(f"{REFUSED}it is damaged: could not verify page integrity, CRC checksum")
+
+
+@pytest.mark.parametrize("announced", [12_344, 12_346])
+def test_a_file_that_announces_another_number_of_rows_is_refused(folder: Folder, announced: int) -> None:
+    whole = parquet_bytes(green_table(12_345))
+    begin = _footer_begin(whole)
+    # The first 64-bit number of the footer with that value is that of the file; those of its row groups come later.
+    footer = whole[begin:].replace(_thrift_number(12_345), _thrift_number(announced), 1)
+    content = whole[:begin] + footer
+    assert pq.read_metadata(io.BytesIO(content)).num_rows == announced
+    with refused(folder) as error:
+        folder.parquet_bytes(content)
+    assert str(error.value) == f"{REFUSED}it is damaged: it announces {announced} rows and has 12345"
+
+
+def test_a_row_group_with_fewer_rows_than_it_announces_is_refused(folder: Folder) -> None:
+    whole = parquet_bytes(green_table(12_345))
+    begin = _footer_begin(whole)
+    content = whole[:begin] + whole[begin:].replace(_thrift_number(12_345), _thrift_number(12_346))
+    assert pq.read_metadata(io.BytesIO(content)).row_group(0).num_rows == 12_346
+    with refused(folder) as error:
+        folder.parquet_bytes(content)
+    assert str(error.value).startswith(f"{REFUSED}it is damaged: ")
+
+
+def test_columns_without_rows_are_refused(folder: Folder) -> None:
+    with refused(folder) as error:
+        folder.parquet(green_table(0))
+    assert str(error.value) == f"{REFUSED}it has columns and no rows"
+
+
+def _footer_begin(content: bytes) -> int:
+    (length,) = struct.unpack("<I", content[-8:-4])
+    return len(content) - 8 - length
+
+
+def _half_page(content: bytes, name: str) -> slice:
+    """Where the second half of the only page of a column is."""
+    metadata = pq.read_metadata(io.BytesIO(content))
+    place = metadata.schema.names.index(name)
+    column = metadata.row_group(0).column(place)
+    end = column.data_page_offset + column.total_compressed_size
+    return slice(end - column.total_compressed_size // 2, end)
+
+
+def _thrift_number(number: int) -> bytes:
+    """A 64-bit number as thrift's compact protocol writes it, the type of the field before it included."""
+    number, content = number << 1, [0x16]
+    while number > 127:
+        content.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*content, number])

@@ -1,0 +1,152 @@
+"""Waiting for a file: at once where it is there, in the triggerer where not, and skipped in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+
+from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError
+from nyc_taxi.source.publication_sensor import PublicationSensor
+from nyc_taxi.source.publication_trigger import PublicationTrigger
+
+PATH = "/trip-data/green_tripdata_2026-09.parquet"
+START = datetime(2026, 11, 1, tzinfo=UTC)
+CONTEXT: Any = {"dag_run": SimpleNamespace(start_date=START)}
+
+
+@pytest.fixture
+def taxi_source(source, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": source.url}))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return source
+
+
+def _sensor(wait_seconds: float | str = 0) -> PublicationSensor:
+    return PublicationSensor(task_id="wait", endpoint=PATH.removeprefix("/"), wait_seconds=wait_seconds)
+
+
+def test_a_file_that_is_there_is_not_waited_for(taxi_source) -> None:
+    taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
+    assert _sensor("3600").execute(CONTEXT) == 'etag="5f2a" length=8'
+    assert len(taxi_source.requests) == 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, RefusedError)])
+def test_a_run_that_does_not_wait_fails(taxi_source, status: int, error: type[Exception]) -> None:
+    taxi_source.serve(PATH, b"", status=status)
+    with pytest.raises(error):
+        _sensor("0.0").execute(CONTEXT)
+
+
+@pytest.mark.parametrize("status", [404, 403])
+@pytest.mark.parametrize(("wait", "poll"), [(50, 1.0), (3600, 36.0), (45 * 86400, 3600.0)])
+def test_a_run_that_waits_does_so_in_the_triggerer(taxi_source, status: int, wait: int, poll: float) -> None:
+    taxi_source.serve(PATH, b"", status=status)
+    with pytest.raises(TaskDeferred) as deferred:
+        _sensor(str(wait)).execute(CONTEXT)
+    assert deferred.value.method_name == "resume"
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == "nyc_taxi.source.publication_trigger.PublicationTrigger"
+    assert arguments == {
+        "endpoint": PATH.removeprefix("/"),
+        "http_conn_id": "taxi_source",
+        "deadline": (START + timedelta(seconds=wait)).isoformat(),
+        "poll_seconds": poll,
+    }
+
+
+def test_a_source_that_is_down_is_an_error_to_retry_for_a_run_that_does_not_wait(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=503)
+    with pytest.raises(SourceError, match="HTTP 503"):
+        _sensor("0.0").execute(CONTEXT)
+
+
+def test_a_source_that_is_down_is_waited_for_by_a_run_that_waits(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=503)
+    with pytest.raises(TaskDeferred):
+        _sensor("3600").execute(CONTEXT)
+
+
+def test_a_file_that_is_gone_again_after_the_wait_is_worth_another_try(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=404)
+    with pytest.raises(SourceError, match="the source had it a moment ago"):
+        _sensor("3600").resume(CONTEXT, {"published": True})
+
+
+def test_after_the_wait_the_version_is_told(taxi_source) -> None:
+    taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
+    assert _sensor("3600").resume(CONTEXT, {"published": True}) == 'etag="5f2a" length=8'
+
+
+def test_too_late_is_skipped_with_the_reason() -> None:
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    with pytest.raises(AirflowSkipException) as skipped:
+        _sensor("3888000").resume({**CONTEXT, "ti": ti}, {"published": False, "reason": "404:Not Found"})
+    assert pushed == {"skip_reason": str(skipped.value)}
+    assert str(skipped.value) == (
+        "trip-data/green_tripdata_2026-09.parquet was not published within 45 days, 0:00:00 of the run's start; "
+        "the source's last answer: 404:Not Found"
+    )
+
+
+# The trigger
+
+
+def _first_event(*, deadline: datetime, poll_seconds: float = 0.02) -> Any:
+    path, arguments = PublicationTrigger(
+        endpoint=PATH.removeprefix("/"),
+        http_conn_id="taxi_source",
+        deadline=deadline.isoformat(),
+        poll_seconds=poll_seconds,
+    ).serialize()
+    assert path == "nyc_taxi.source.publication_trigger.PublicationTrigger"
+
+    async def run() -> Any:
+        async for event in PublicationTrigger(**arguments).run():
+            return event.payload
+        return None
+
+    return asyncio.run(asyncio.wait_for(run(), timeout=20))
+
+
+def _soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def test_the_trigger_fires_when_the_file_appears(taxi_source) -> None:
+    statuses = iter([404, 403, 500, 200])
+
+    def answer(request: Any) -> None:
+        request.send_response(next(statuses))
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    taxi_source.script(PATH, answer)
+    assert _first_event(deadline=_soon(60)) == {"published": True}
+    assert len(taxi_source.requests) == 4
+    assert {headers["Range"] for _, headers in taxi_source.requests} == {"bytes=0-0"}
+
+
+def test_the_trigger_gives_up_at_its_deadline_and_tells_the_last_answer(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=404)
+    assert _first_event(deadline=_soon(0.1)) == {"published": False, "reason": "404:Not Found"}
+    assert len(taxi_source.requests) > 1
+
+
+def test_a_deadline_that_has_passed_still_allows_one_look(taxi_source) -> None:
+    taxi_source.serve(PATH, b"the file")
+    assert _first_event(deadline=_soon(-60)) == {"published": True}
+
+
+def test_the_trigger_waits_for_a_source_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
+    event = _first_event(deadline=_soon(0.1))
+    assert event["published"] is False
+    assert "127.0.0.1:9" in event["reason"]
