@@ -22,7 +22,7 @@ from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.support import BUCKET, PROJECT
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+REPOSITORY = Path(__file__).resolve().parents[4]
 PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
 _START_SECONDS = 20
 _numbers = itertools.count(1)
