@@ -1,0 +1,91 @@
+"""HttpToLocalFilesystemOperator: which address it asks, what it hands on, which errors it lets through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from nyc_taxi.source.download import NotPublishedError, SourceError
+from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
+
+PATH = "/green/green_tripdata_2021-01.csv.gz"
+
+
+@pytest.fixture
+def taxi_source(source, monkeypatch: pytest.MonkeyPatch):
+    """The server of ``source`` as the connection ``taxi_source``, below a path as real mirrors have one."""
+    host = f"{source.url}/releases/download"
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": host}))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return source
+
+
+class _Task:
+    """Stands for the task instance: keeps what is pushed."""
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        self.pushed[key] = value
+
+
+def _download(target: Path, *, ti: _Task | None = None, **arguments: str) -> str:
+    operator = HttpToLocalFilesystemOperator(
+        task_id="download", **{"endpoint": PATH.removeprefix("/"), "dst": str(target), **arguments}
+    )
+    return operator.execute({"ti": ti or _Task()})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"), [({"ETag": '"5f2a"'}, 'etag="5f2a" length=8'), ({}, "")], ids=["told", "not told"]
+)
+def test_the_version_that_was_downloaded_is_handed_on(
+    taxi_source, tmp_path: Path, headers: dict[str, str], version: str
+) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the file", **headers)
+    ti = _Task()
+    assert _download(tmp_path / "file", ti=ti) == str(tmp_path / "file")
+    assert ti.pushed == {"version": version}
+
+
+def test_a_download_goes_below_the_connections_base_url(taxi_source, tmp_path: Path) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the file")
+    target = tmp_path / "run" / "file.csv.gz"
+    assert _download(target) == str(target)
+    assert target.read_bytes() == b"the file"
+    assert [path for path, _ in taxi_source.requests] == [f"/releases/download{PATH}"]
+
+
+def test_a_slash_too_many_makes_no_difference(taxi_source, tmp_path: Path) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the file")
+    _download(tmp_path / "file", endpoint=PATH)
+    assert (tmp_path / "file").read_bytes() == b"the file"
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, SourceError), (500, SourceError)])
+def test_a_refusal_reaches_the_retry_policy_as_it_is(
+    taxi_source, tmp_path: Path, status: int, error: type[Exception]
+) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"", status=status)
+    ti = _Task()
+    with pytest.raises(error):
+        _download(tmp_path / "file", ti=ti)
+    assert list(tmp_path.iterdir()) == []
+    assert ti.pushed == {}
+
+
+def test_another_connection_can_be_named(source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps({"conn_type": "http", "host": source.url}))
+    source.serve(PATH, b"the other file")
+    _download(tmp_path / "file", http_conn_id="other")
+    assert (tmp_path / "file").read_bytes() == b"the other file"
+
+
+def test_a_connection_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(AirflowNotFoundException, match="absent"):
+        _download(tmp_path / "file", http_conn_id="absent")

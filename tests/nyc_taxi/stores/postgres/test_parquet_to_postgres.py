@@ -1,0 +1,93 @@
+"""ParquetToPostgresOperator: which statements it sends, and what it leaves to the transaction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from psycopg import sql
+
+from nyc_taxi.parquet.provenance import METADATA_KEY
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.datasets import GREEN
+from nyc_taxi.stores.postgres import parquet_to_postgres
+from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
+
+
+class _Connection:
+    """Stands for a connection: keeps what it is asked to execute, and whether it was left by an error."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+        self.left_by: type[BaseException] | None = None
+
+    def __enter__(self) -> _Connection:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.left_by = kind
+
+    def execute(self, statement: str | sql.Composed) -> None:
+        self.statements.append(statement if isinstance(statement, str) else statement.as_string(None))
+
+
+def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, copy: Any) -> _Connection:
+    connection = _Connection()
+    source = tmp_path / "x.parquet"
+    with pq.ParquetWriter(source, arrow_schema(GREEN)) as writer:
+        writer.add_key_value_metadata({METADATA_KEY: line})
+    monkeypatch.setattr(
+        parquet_to_postgres,
+        "PostgresHook",
+        lambda postgres_conn_id: {"ny_taxi": mock.Mock(get_conn=lambda: connection)}[postgres_conn_id],
+    )
+    monkeypatch.setattr(parquet_to_postgres, "copy_parquet", copy)
+    operator = ParquetToPostgresOperator(
+        task_id="load", src=str(source), table="staging.green_2021_01_x", create_sql="CREATE TABLE x ()"
+    )
+    assert operator.execute({}) == "staging.green_2021_01_x"
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("line", "comments"),
+    [
+        (
+            "it's from here",
+            ["""COMMENT ON TABLE "staging"."green_2021_01_x" IS 'it''s from here'"""],
+        ),
+        ("", []),
+    ],
+    ids=["known", "unknown"],
+)
+def test_a_table_is_made_filled_and_told_what_it_was_made_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, comments: list[str]
+) -> None:
+    copied: list[Any] = []
+
+    def copy(connection: _Connection, source: Path, table: sql.Identifier) -> int:
+        connection.statements.append("COPY")
+        copied.append((source, table))
+        return 7
+
+    connection = _load(tmp_path, monkeypatch, line, copy)
+    assert connection.statements == ["CREATE TABLE x ()", "COPY", *comments]
+    assert copied == [(tmp_path / "x.parquet", sql.Identifier("staging", "green_2021_01_x"))]
+    assert connection.left_by is None
+
+
+def test_a_refused_row_leaves_the_transaction_by_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[_Connection] = []
+
+    def refuse(connection: _Connection, source: Path, table: sql.Identifier) -> int:
+        connections.append(connection)
+        raise psycopg.DataError("no such column")
+
+    with pytest.raises(psycopg.DataError, match="no such column"):
+        _load(tmp_path, monkeypatch, "x", refuse)
+    assert [connection.left_by for connection in connections] == [psycopg.DataError]
+    assert connections[0].statements == ["CREATE TABLE x ()"]
