@@ -78,6 +78,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	.venv/bin/sqlfluff lint include/sql/bigquery --dialect bigquery
 	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
