@@ -202,7 +202,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="workers",
         title="Executor and queue / agent, worker and work pool",
         sentence="Who runs the code, and where.",
-        airflow=Lines("config/airflow.env", "AIRFLOW__CORE__EXECUTOR"),
+        airflow=Lines("local/airflow/airflow.env", "AIRFLOW__CORE__EXECUTOR"),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "work_pool: &work_pool"),
     ),
     Concept(

@@ -1,12 +1,14 @@
-"""What every Airflow process does first. Airflow imports this module at start-up from any folder on ``PYTHONPATH``.
+"""What every Airflow process does at start-up. Airflow imports this module from any folder on ``PYTHONPATH``.
 
-It imports what the DAGs need before the workers fork. A task runs in a process forked from the scheduler's worker: what
-the parent has imported, the child has for nothing, and importing the Google operators anew takes about three seconds of
-CPU in every task. The DAG processor forks in the same way for each file that it parses.
+It imports what the DAGs need before the workers fork. A task runs in a process forked from the scheduler's worker, and
+inherits every module that the worker has imported. Without that, each task would spend about three seconds of CPU on
+importing the Google operators. The DAG processor forks in the same way for each file that it parses.
 """
 
-import os
 import sys
+
+# Airflow copies the names in __all__ into airflow.settings, and without __all__ every name of this module.
+__all__: list[str] = []
 
 if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import airflow.providers.common.compat.assets
@@ -32,10 +34,3 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import pgpq
     import pyarrow.csv
     import pyarrow.parquet
-
-if "BIGQUERY_EMULATOR_HOST" in os.environ:
-    # BigQuery's client reads results through the Storage API where it can, and through REST where that is missing. The
-    # variable that leads it to an emulator does not lead the Storage API there, so it has to be missing.
-    from google.cloud.bigquery import Client
-
-    Client._ensure_bqstorage_client = lambda self, *args, **kwargs: None  # type: ignore[method-assign]

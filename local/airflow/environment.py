@@ -14,6 +14,10 @@ from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, read
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.months import Month
 
+# Airflow's settings: those that are right everywhere, and those for one machine beside the embedded cloud.
+CONFIG = REPOSITORY / "config"
+LAPTOP = Path(__file__).resolve().parent
+
 # Sources that are not on this machine: their base URLs.
 REMOTE_SOURCES = {
     "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
@@ -94,15 +98,16 @@ class AirflowSettings:
     def environment(self) -> dict[str, str]:
         """The variables that an Airflow process needs beside those of the calling process."""
         built = {
-            **read_env_file(REPOSITORY / "config" / "airflow.env"),
+            **read_env_file(CONFIG / "airflow.env"),
+            **read_env_file(LAPTOP / "airflow.env"),
             **self._paths(),
             **self._services(),
             **self._connections(),
         }
         environment = {name: os.environ.get(name) or value for name, value in built.items()}
-        # Where Airflow finds airflow_local_settings; what led Python to this package is of no use to Airflow.
-        environment["PYTHONPATH"] = str(REPOSITORY / "config")
-        # Each task is a process that imports plugins/ anew: without its bytecode, each would compile it anew.
+        # Where Airflow finds airflow_local_settings. PYTHONPATH entries that located this package are dropped.
+        environment["PYTHONPATH"] = str(CONFIG if self.uses_real_google_cloud else LAPTOP / "settings")
+        # Each task process imports plugins/. Without cached bytecode, each would compile it again.
         environment["PYTHONDONTWRITEBYTECODE"] = ""
         return environment
 

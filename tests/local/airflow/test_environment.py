@@ -30,14 +30,15 @@ def test_where_airflow_finds_things(make_settings, tmp_path: Path) -> None:
     assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
     assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
     assert variables["AIRFLOW_VAR_WORK_DIR"] == str(tmp_path / "state" / "work")
-    assert variables["PYTHONPATH"].split(":")[0] == str(REPOSITORY / "config")
+    assert variables["PYTHONPATH"] == str(REPOSITORY / "local" / "airflow" / "settings")
 
 
-def test_the_settings_that_hold_everywhere_are_in_it(make_settings) -> None:
+@pytest.mark.parametrize("file", ["config/airflow.env", "local/airflow/airflow.env"])
+def test_the_settings_of_both_files_are_in_it(make_settings, file: str) -> None:
     variables = make_settings().environment()
-    common = environment.read_env_file(REPOSITORY / "config" / "airflow.env")
-    assert common["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
-    assert {name: variables[name] for name in common} == common
+    settings = environment.read_env_file(REPOSITORY / file)
+    assert settings
+    assert {name: variables[name] for name in settings} == settings
 
 
 def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
@@ -77,7 +78,8 @@ def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("AIRFLOW__CORE__PARALLELISM", "3"),  # from config/airflow.env
+        ("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "3"),  # from config/airflow.env
+        ("AIRFLOW__CORE__PARALLELISM", "3"),  # from local/airflow/airflow.env
         ("AIRFLOW__CORE__DAGS_FOLDER", "/mine"),
         ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://mine/airflow"),
         ("AIRFLOW_CONN_TAXI_SOURCE", "http://mine"),
