@@ -630,7 +630,7 @@ def test_one_python_version_everywhere(dockerfile: Dockerfile) -> None:
         assert version[1] in SpecifierSet(required)
         assert required.startswith(f">={version[1]},")
     workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
-    [setup] = [step for step in workflow["jobs"]["lint-and-test"]["steps"] if "setup-python" in step.get("uses", "")]
+    [setup] = [step for step in workflow["jobs"]["all-checks"]["steps"] if "setup-python" in step.get("uses", "")]
     assert setup["with"]["python-version"] == version[1]
 
 
@@ -697,10 +697,24 @@ def test_workflow_agrees_with_its_schema() -> None:
 def test_workflow_runs_the_checks_and_may_only_read() -> None:
     workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
     assert workflow["permissions"] == {"contents": "read"}
-    [job] = workflow["jobs"].values()
-    assert "permissions" not in job
-    assert job["timeout-minutes"] == 30
-    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    jobs = workflow["jobs"]
+    assert not any("permissions" in job for job in jobs.values())
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert commands == {"all-checks": [".ci/run"], "test": ["make test"]}
+
+
+def test_workflow_tries_every_python_and_system() -> None:
+    """.ci/run on the first supported Python; make test on the others, and on macOS."""
+    workflow = yaml.safe_load((REPOSITORY / ".github/workflows/ci.yml").read_text())
+    tried = {(each["os"], each["python"]) for each in workflow["jobs"]["test"]["strategy"]["matrix"]["include"]}
+    assert tried == {("ubuntu-24.04", "3.12"), ("ubuntu-24.04", "3.13"), ("macos-15", "3.11")}
+
+
+def test_actions_are_pinned_by_commit() -> None:
+    uses = re.findall(r"(?m)^ +- uses: (.*)$", (REPOSITORY / ".github/workflows/ci.yml").read_text())
+    assert len(uses) == 4
+    for action in uses:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 def test_checks_are_make_targets() -> None:
