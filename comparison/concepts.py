@@ -291,7 +291,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="rerun",
         title="Running again from a task on",
         sentence="A finished run is done again from a task that one chooses; what is before it stays as it was.",
-        airflow=Lines("docs/operations.md", "run it again from a task on"),
+        airflow=Lines("docs/operations.md", "repeat a run from one task on"),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def to_lake("),
     ),
     Concept(
