@@ -1,11 +1,11 @@
-"""Starts, watches and stops processes that outlive the command that started them.
+"""Supervises background processes: starts, checks and stops components that outlive the command that started them.
 
-``start`` launches several components at once, each detached in a session of its own with its output in a log file, and
-returns when all of them are healthy, or stops what it started and raises. ``stop`` ends them with everything they
-spawned; ``status`` tells how they are. What runs is recorded in a run directory, one JSON file a component, with the
-pid and the moment the process began: a pid that the system has given to another process since is never taken for ours.
+``start`` launches several components in parallel, each in its own session with its output in a log file. It returns
+when all are healthy; if one fails, it stops what it started and raises. ``stop`` ends components and all their child
+processes; ``status`` reports their state. A run directory holds one JSON file for each running component, with its pid
+and start time, so a pid that the system has reused for another process is never mistaken for a component.
 
-Standard library only: the Airflow side imports this module too.
+Both environments import this module, so it depends on nothing but psutil.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ from types import FrameType
 from typing import Literal
 
 from local.cloud.settings import HOST
-from local.cloud.system import Birth, Entry, birth, port_holder, process_table
+from local.cloud.system import Entry, StartTime, port_holder, process_table, start_time
 
 POLL_SECONDS = 0.05
 LOCK_TIMEOUT = 180.0
 ORPHAN_GRACE = 2.0
-"""Seconds that what a stopped component leaves behind has to end before it is killed."""
+"""Seconds that the remaining child processes of a stopped component have to exit before they are killed."""
 LOG_LIMIT = 20_000_000
-"""A log longer than this (in bytes) is set aside as ``<name>.1`` at the next start."""
+"""Size in bytes above which a log is renamed to ``<name>.1`` at the next start."""
 TAIL_LINES = 20
 
 Outcome = Literal["started", "restarted", "running"]
 State = Literal["running", "stopped", "unhealthy"]
 
-# Processes that this very Python process started; kept so that they are reaped when they end.
+# Processes started by this Python process, kept so that they are reaped when they exit.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+_Member = tuple[int, StartTime]
 
 
 class ProcessError(RuntimeError):
-    """A component cannot be started or stopped; the message says why, and what to do."""
+    """A component cannot be started or stopped; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +59,20 @@ class Process:
 
     Attributes:
         name: unique within a run directory.
-        command: the program and its arguments; it must stay in the foreground.
-        log: the file that its output is appended to.
-        healthy: whether it answers; it returns within a few seconds. An ``OSError`` means no. A ``ProcessError`` means
-            that it never will, and ends the start.
-        prepare: runs when it is healthy, on every start; must be repeatable.
-        env: variables added to this process's environment.
-        cwd: the folder to run in; this process's own if None.
+        command: the program and its arguments; it must run in the foreground.
+        log: the file to append its output to.
+        healthy: health check; must return within a few seconds. An ``OSError`` counts as unhealthy. A ``ProcessError``
+            means that it will never become healthy and aborts the start.
+        prepare: called on every start once the component is healthy; must be idempotent.
+        env: variables to add to the environment of this process.
+        cwd: working directory; that of this process if None.
         port: the TCP port on 127.0.0.1 that it listens on, if any.
         port_setting: the environment variable that sets ``port``, for messages.
-        url: its address for people; ``127.0.0.1:port`` if empty.
-        startup_timeout: seconds until it must be healthy.
-        stop_signal: the signal that asks it to end.
-        stop_timeout: seconds until it is killed after that.
-        group: a label by which ``stop`` can choose.
+        url: the address to print; ``127.0.0.1:port`` if empty.
+        startup_timeout: seconds it may take to become healthy.
+        stop_signal: the signal that asks it to exit.
+        stop_timeout: seconds it may take to exit before it is killed.
+        group: a label that ``stop`` can select by.
     """
 
     name: str
@@ -95,18 +96,18 @@ class Process:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the command or its variables do; a digest, because variables can hold secrets."""
+        """Digest of the command, variables and working directory; a digest because variables can hold secrets."""
         parts = [list(self.command), sorted(self.env.items()), str(self.cwd)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Started:
-    """What ``start`` did for one component.
+    """What ``start`` did with one component.
 
     Attributes:
-        outcome: ``started``; ``restarted``, because it had died or its command has changed; ``running`` already.
-        seconds: how long that took.
+        outcome: ``started``; ``restarted`` because it had died or its command has changed; or ``running`` already.
+        seconds: how long it took to become ready.
     """
 
     process: Process
@@ -117,7 +118,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Stopped:
-    """What ``stop`` did for one component; ``killed`` if it had to be, ``was_dead`` if it had ended before."""
+    """What ``stop`` did with one component.
+
+    Attributes:
+        killed: whether it, or one of its child processes, had to be killed.
+        was_dead: whether it had already exited.
+    """
 
     name: str
     pid: int
@@ -127,7 +133,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Status:
-    """How one component is; ``pid`` and ``uptime`` (seconds) are None when it is stopped."""
+    """State of one component; ``pid`` and ``uptime`` (seconds) are None when it is stopped."""
 
     name: str
     state: State
@@ -138,36 +144,41 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """What the run directory holds of a component that was started."""
+    """Contents of a component's file in the run directory."""
 
     name: str
     group: str
     pid: int
-    birth: Birth
+    start_time: StartTime
     started_at: float
     fingerprint: str
     stop_signal: int
     stop_timeout: float
 
     @property
+    def member(self) -> _Member:
+        return self.pid, self.start_time
+
+    @property
     def alive(self) -> bool:
-        return birth(self.pid) == self.birth
+        return start_time(self.pid) == self.start_time
 
 
 def start(
     processes: Sequence[Process], *, run_dir: Path, on_ready: Callable[[Started], object] = lambda started: None
 ) -> list[Started]:
-    """Bring every one of ``processes`` up, all at once, and return when all are healthy and prepared.
+    """Start ``processes`` in parallel and return when all are healthy and prepared.
 
-    What runs already is left alone; what died, or runs with another command, is started anew. If one fails, or the
-    caller is interrupted, everything that this call started is stopped again. A second call at the same time waits.
+    Components that already run are left alone; those that died or whose command has changed are restarted. If one
+    fails, or the caller is interrupted, all components started by this call are stopped again. Concurrent calls run
+    one after another.
 
     Args:
-        run_dir: where the running components are recorded; created if missing.
-        on_ready: is called in this thread for each component as it becomes ready.
+        run_dir: folder with the records of running components; created if missing.
+        on_ready: called in this thread for each component when it is ready.
 
     Raises:
-        ProcessError: a port is taken, or a component dies, does not become healthy in time, or cannot be run.
+        ProcessError: a port is taken, or a component exits, does not become healthy in time, or cannot be executed.
     """
     with _locked(run_dir):
         plan = [(process, *_keep_or_clear(process, run_dir)) for process in processes]
@@ -183,14 +194,13 @@ def start(
 
 
 def stop(*, run_dir: Path, names: Collection[str] | None = None, group: str | None = None) -> list[Stopped]:
-    """Stop the recorded components, all at once, with every process that they spawned.
+    """Stop the recorded components in parallel, with all their child processes.
 
-    Each is sent its stop signal, and after its timeout everything left of it is killed. What is stopped already is left
-    alone, so this can be repeated.
+    Each component is sent its stop signal; what is left of it after its timeout is killed. Idempotent.
 
     Args:
-        names: only these components; all if None.
-        group: only components of this group; of all groups if None.
+        names: stop only these components; all if None.
+        group: stop only components of this group; of all groups if None.
 
     Raises:
         ProcessError: a process cannot be ended, for example because it belongs to another user.
@@ -207,7 +217,7 @@ def stop(*, run_dir: Path, names: Collection[str] | None = None, group: str | No
 
 
 def status(processes: Sequence[Process], *, run_dir: Path) -> list[Status]:
-    """How each of ``processes`` is, asked all at once; changes nothing."""
+    """Check ``processes`` in parallel and return their states; changes nothing."""
     if not processes:
         return []
     with ThreadPoolExecutor(len(processes)) as pool:
@@ -215,10 +225,10 @@ def status(processes: Sequence[Process], *, run_dir: Path) -> list[Status]:
 
 
 def raise_on_signals() -> None:
-    """Make SIGINT, SIGTERM and SIGHUP raise in the main thread, so that a start in progress stops what it started.
+    """Make SIGINT, SIGTERM and SIGHUP raise in the main thread, so that an interrupted start cleans up after itself.
 
-    SIGINT raises ``KeyboardInterrupt`` also where a shell started this process with the signal ignored, as it does in
-    the background; the processes that are started would otherwise inherit that, and not hear their stop signal.
+    A shell starts background commands with SIGINT ignored. The handler is set for that case too: child processes would
+    otherwise inherit the ignored signal and miss their stop signal.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -230,7 +240,7 @@ def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
 
 
 def answers(url: str, *, timeout: float = 2.0) -> bool:
-    """Whether a GET of ``url`` returns 200; asks directly, whatever proxy the environment names."""
+    """Return whether a GET of ``url`` returns 200; ignores proxies set in the environment."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=timeout) as response:
@@ -248,7 +258,7 @@ def _status(process: Process, run_dir: Path) -> Status:
 
 
 def _keep_or_clear(process: Process, run_dir: Path) -> tuple[_Record | None, Outcome]:
-    """The record of ``process`` if it runs as it should; otherwise clear what is left of it away."""
+    """Return the record of ``process`` if it runs with the current command; otherwise stop what is left of it."""
     record = _read_record(run_dir, process.name)
     if record is None:
         return None, "started"
@@ -263,11 +273,12 @@ def _require_free_port(process: Process) -> None:
         return
     change = f"set {process.port_setting} in .env to another port" if process.port_setting else "choose another port"
     if not 0 < process.port < 65536:
-        raise ProcessError(f"{process.name}: {process.port} is no TCP port; {change}")
+        raise ProcessError(f"{process.name}: {process.port} is not a TCP port (1 to 65535); {change}")
     if not _is_port_free(process.port):
         holder = port_holder(process.port) or "another process"
         raise ProcessError(
-            f"{process.name} needs port {process.port} of {HOST}, but {holder} listens there; stop that, or {change}"
+            f"{process.name} needs port {process.port} on {HOST}, but {holder} already listens there; "
+            f"stop that process, or {change}"
         )
 
 
@@ -277,7 +288,7 @@ def _is_port_free(port: int) -> bool:
         if probe.connect_ex((HOST, port)) == 0:
             return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        # As a server does it: connections of the last run that are still closing do not count.
+        # Servers set this too: connections of the previous run in TIME_WAIT do not block the port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
@@ -287,7 +298,7 @@ def _is_port_free(port: int) -> bool:
 
 
 def _prepare_log(process: Process) -> int:
-    """Make the log ready for a start, and return where in it the output of this start begins."""
+    """Rotate the log if it is large, and return the offset at which the output of this start begins."""
     process.log.parent.mkdir(parents=True, exist_ok=True)
     if _size(process.log) > LOG_LIMIT:
         process.log.replace(process.log.with_name(process.log.name + ".1"))
@@ -309,13 +320,13 @@ def _launch(process: Process, run_dir: Path) -> _Record:
                 start_new_session=True,
             )
         except OSError as error:
-            raise ProcessError(f"{process.name} cannot be run: {error}") from error
+            raise ProcessError(f"{process.name} cannot be executed: {error}; run: make install") from error
     _children[child.pid] = child
     record = _Record(
         name=process.name,
         group=process.group,
         pid=child.pid,
-        birth=birth(child.pid, or_zombie=True) or Birth("", 0.0),
+        start_time=start_time(child.pid, or_zombie=True) or StartTime("", 0.0),
         started_at=time.time(),
         fingerprint=process.fingerprint,
         stop_signal=int(process.stop_signal),
@@ -331,19 +342,18 @@ def _bring_up(
     run_dir: Path,
     on_ready: Callable[[Started], object],
 ) -> list[Started]:
-    """Launch what has no record yet, adding it to ``launched``, and wait until all are ready or one has failed."""
+    """Launch components without a record, add them to ``launched``, and wait until all are ready or one fails."""
     if not plan:
         return []
     abort = threading.Event()
     begin = time.monotonic()
 
-    # Launching, too, is done in a thread: an interrupt comes in the main thread, and must not come between the birth of
-    # a process and its record.
+    # Launch in a thread: an interrupt is raised in the main thread and must not separate a new process from its record.
     def ready(process: Process, record: _Record | None, outcome: Outcome) -> Started:
         offset = _size(process.log)
         if record is None:
             if abort.is_set():
-                raise _given_up(process)
+                raise _aborted(process)
             offset = _prepare_log(process)
             record = _launch(process, run_dir)
             launched.append(record)
@@ -366,9 +376,9 @@ def _await_healthy(process: Process, record: _Record, offset: int, abort: thread
     deadline = time.monotonic() + process.startup_timeout
     while True:
         healthy = _is_healthy(process)
-        # Asked after the health: what answered may have been another server on the same port.
+        # Checked after the health check, which another server on the same port may have answered.
         if not record.alive:
-            raise ProcessError(f"{process.name} {_ending(record.pid)} during its start{_tail(process.log, offset)}")
+            raise ProcessError(f"{process.name} {_exit_of(record.pid)} during startup{_tail(process.log, offset)}")
         if healthy:
             return
         if time.monotonic() > deadline:
@@ -377,11 +387,11 @@ def _await_healthy(process: Process, record: _Record, offset: int, abort: thread
                 f"{_tail(process.log, offset)}"
             )
         if abort.wait(POLL_SECONDS):
-            raise _given_up(process)
+            raise _aborted(process)
 
 
-def _given_up(process: Process) -> ProcessError:
-    return ProcessError(f"the start of {process.name} was given up, because another component failed")
+def _aborted(process: Process) -> ProcessError:
+    return ProcessError(f"the start of {process.name} was aborted because another component failed")
 
 
 def _is_healthy(process: Process) -> bool:
@@ -391,16 +401,16 @@ def _is_healthy(process: Process) -> bool:
         return False
 
 
-def _ending(pid: int) -> str:
+def _exit_of(pid: int) -> str:
     child = _children.get(pid)
     code = None if child is None else child.wait()
     if code is None:
-        return "ended"
-    return f"was ended by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+        return "exited"
+    return f"was killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
 
 
 def _tail(log: Path, offset: int) -> str:
-    """The last lines that were written to ``log`` after ``offset``, as the end of a message."""
+    """Format the last lines written to ``log`` after ``offset`` as the end of a message."""
     try:
         with log.open("rb") as file:
             file.seek(max(offset, _size(log) - 8000))
@@ -409,7 +419,7 @@ def _tail(log: Path, offset: int) -> str:
         lines = []
     if not lines:
         return f"; it wrote nothing to {log}"
-    return f"; the end of {log}:\n" + "\n".join(f"    {line}" for line in lines)
+    return f"; last lines of {log}:\n" + "\n".join(f"    {line}" for line in lines)
 
 
 def _size(path: Path) -> int:
@@ -428,7 +438,9 @@ def _stop_record(record: _Record, run_dir: Path) -> Stopped:
     try:
         killed = _end_family(record)
     except PermissionError as error:
-        raise ProcessError(f"{record.name} (pid {record.pid}) belongs to another user, who must stop it") from error
+        raise ProcessError(
+            f"{record.name} (pid {record.pid}) belongs to another user; stop it as that user or as root"
+        ) from error
     child = _children.pop(record.pid, None)
     if child is not None:
         child.wait()
@@ -437,17 +449,17 @@ def _stop_record(record: _Record, run_dir: Path) -> Stopped:
 
 
 def _end_family(record: _Record) -> bool:
-    """End the component and all that it spawned; returns whether any of it had to be killed."""
-    family: set[tuple[int, Birth]] = set()
-    asked: set[tuple[int, Birth]] = set()
+    """End the component and all its child processes; return whether any of them had to be killed."""
+    family: set[_Member] = set()
+    asked: set[_Member] = set()
     killed = False
     deadline = time.monotonic() + record.stop_timeout
     give_up = deadline + ORPHAN_GRACE + 10
     while living := _living_family(record, family):
         family |= living
-        leader_lives = (record.pid, record.birth) in living
-        # Only the component itself is asked first: it knows how to end its own children in order.
-        to_ask = {(record.pid, record.birth)} if leader_lives else living
+        leader_lives = record.member in living
+        # Signal only the component at first: it stops its own children in order.
+        to_ask = {record.member} if leader_lives else living
         if not leader_lives and not to_ask <= asked:
             deadline = min(deadline, time.monotonic() + ORPHAN_GRACE)
         for member in to_ask - asked:
@@ -458,19 +470,20 @@ def _end_family(record: _Record) -> bool:
             for member in living:
                 _signal(member, signal.SIGKILL)
         if time.monotonic() > give_up:
-            raise ProcessError(f"{record.name}: these processes cannot be ended: {sorted(pid for pid, _ in living)}")
+            pids = ", ".join(str(pid) for pid, _ in sorted(living))
+            raise ProcessError(f"{record.name}: these processes survive SIGKILL: {pids}; check them with ps")
         time.sleep(POLL_SECONDS / 2)
     return killed
 
 
-def _living_family(record: _Record, known: set[tuple[int, Birth]]) -> set[tuple[int, Birth]]:
-    """The component, the members of its session and group, and the descendants of all these, as far as they live."""
+def _living_family(record: _Record, known: set[_Member]) -> set[_Member]:
+    """Return the running processes of the component: itself, its session and group, and all their descendants."""
     table = process_table()
-    living = {member for member in known if member[0] in table and table[member[0]].birth == member[1]}
-    living |= {(entry.pid, entry.birth) for entry in table.values() if _belongs(entry, record, table)}
+    living = {member for member in known if member[0] in table and table[member[0]].start_time == member[1]}
+    living |= {(entry.pid, entry.start_time) for entry in table.values() if _belongs(entry, record, table)}
     while True:
         pids = {pid for pid, _ in living}
-        children = {(entry.pid, entry.birth) for entry in table.values() if entry.parent in pids} - living
+        children = {(entry.pid, entry.start_time) for entry in table.values() if entry.parent in pids} - living
         if not children:
             return living
         living |= children
@@ -478,20 +491,20 @@ def _living_family(record: _Record, known: set[tuple[int, Birth]]) -> set[tuple[
 
 def _belongs(entry: Entry, record: _Record, table: Mapping[int, Entry]) -> bool:
     if entry.pid == record.pid:
-        return entry.birth == record.birth
+        return entry.start_time == record.start_time
     if record.pid not in (entry.group, entry.session):
         return False
-    # A number that names a session or group in use is given to no new process. So if the pid lives on as another
-    # process, nothing of ours was left when it was given away, and these are the other one's.
+    # The kernel never reuses a pid that still names a session or group. So if the pid now names another process, the
+    # component's session was empty by then, and the session's members belong to that other process.
     leader = table.get(record.pid)
-    if leader is not None and leader.birth != record.birth:
+    if leader is not None and leader.start_time != record.start_time:
         return False
-    return entry.birth.boot == record.birth.boot and entry.birth.moment >= record.birth.moment
+    return entry.start_time.boot == record.start_time.boot and entry.start_time.seconds >= record.start_time.seconds
 
 
-def _signal(member: tuple[int, Birth], number: int) -> None:
-    pid, began = member
-    if birth(pid) == began:
+def _signal(member: _Member, number: int) -> None:
+    pid, started = member
+    if start_time(pid) == started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
@@ -512,7 +525,7 @@ def _read_record(run_dir: Path, name: str) -> _Record | None:
         values = json.loads(_record_path(run_dir, name).read_text())
     except FileNotFoundError:
         return None
-    return _Record(**{**values, "birth": Birth(*values["birth"])})
+    return _Record(**{**values, "start_time": StartTime(*values["start_time"])})
 
 
 def _read_records(run_dir: Path) -> list[_Record]:
@@ -522,7 +535,7 @@ def _read_records(run_dir: Path) -> list[_Record]:
 
 @contextlib.contextmanager
 def _locked(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of ``run_dir``, so that starts and stops happen one after another; a dead holder's lock is free."""
+    """Hold the lock of ``run_dir``, which serialises starts and stops; the system frees it when its holder exits."""
     run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (run_dir / "lock").open("a+") as lock:
         deadline = time.monotonic() + LOCK_TIMEOUT
@@ -534,8 +547,8 @@ def _locked(run_dir: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     lock.seek(0)
                     raise ProcessError(
-                        f"another start or stop (pid {lock.read() or 'unknown'}) has held {run_dir} "
-                        f"for {LOCK_TIMEOUT:g} s"
+                        f"another start or stop (pid {lock.read() or 'unknown'}) has held the lock of {run_dir} "
+                        f"for {LOCK_TIMEOUT:g} s; wait for it, or end it"
                     ) from None
                 time.sleep(POLL_SECONDS)
         lock.truncate(0)
