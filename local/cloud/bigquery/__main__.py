@@ -6,9 +6,9 @@ import sys
 from bqemulator.config import LogFormat, LogLevel
 from bqemulator.observability.logging_ import configure_logging
 
-# Before bqemulator's other modules, which log while they are imported.
+# Before the import of bqemulator's other modules, which log at import.
 configure_logging(level=LogLevel.WARNING, fmt=LogFormat.CONSOLE)
-# It warns of every statement whose syntax it does not know; what that means is for this package to decide.
+# sqlglot warns about each statement that it cannot parse; this package handles those itself.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 from local.cloud.bigquery.server import main  # noqa: E402

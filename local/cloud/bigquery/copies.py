@@ -1,10 +1,12 @@
-"""Copy jobs: tables and partitions into a table or a partition."""
+"""Copy jobs: from tables or partitions into a table or a partition."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
 from typing import Any
+
+from bqemulator.catalog.models import TableMeta
 
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, partition_of
@@ -16,10 +18,10 @@ _OPTIONS = {"sourceTable", "sourceTables", "destinationTable", "createDispositio
 
 
 def check_copy(project: str, config: Mapping[str, Any]) -> None:
-    """Check a copy job's configuration before the job exists.
+    """Check a copy job's configuration before the job is created.
 
     Raises:
-        ValidationError: an option is wrong or not implemented.
+        ValidationError: an option is invalid or not implemented.
     """
     refuse_other_options("configuration.copy", config, _OPTIONS)
     if (config.get("operationType") or "COPY") not in ("COPY", "OPERATION_TYPE_UNSPECIFIED"):
@@ -37,9 +39,9 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
         The job's statistics.
 
     Raises:
-        DomainError: what is wrong with the tables; nothing has changed then.
+        DomainError: the tables do not exist or do not fit; nothing has changed.
 
-    Rerun: as the write disposition says.
+    Rerun: depends on the write disposition.
     """
     sources = _sources(project, config)
     write_disposition, create_disposition = check_dispositions(dict(config), write_default="WRITE_EMPTY")
@@ -50,33 +52,35 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
             _check_same_schema(store, sources[0], source)
         staged = quoted(f"staged_{secrets.token_hex(8)}")
         store.execute(f"CREATE TEMP TABLE {staged} AS {' UNION ALL BY NAME '.join(selects)}")
-        partitioning = first.time_partitioning
         destination = TableRef.from_rest(config["destinationTable"], project)
         exists = store.catalog.get_table(*destination.key) is not None
         if exists and (write_disposition != "WRITE_TRUNCATE" or destination.partition is not None):
             _check_same_schema(store, destination, sources[0])
-        layout: dict[str, Any] = {}
-        if partitioning and not exists:
-            layout["time_partitioning"] = {
-                "type": partitioning.type,
-                "field": partitioning.field,
-                "expirationMs": partitioning.expiration_ms,
-                "requirePartitionFilter": partitioning.require_partition_filter,
-            }
-        if first.clustering and not exists:
-            layout["clustering"] = {"fields": list(first.clustering.fields)}
-        rows = write_table(
-            store,
-            Write(
-                destination=destination,
-                select=f"SELECT * FROM {staged}",
-                fields=table_fields(first),
-                write_disposition=write_disposition,
-                create_disposition=create_disposition,
-                **layout,
-            ),
+        write = Write(
+            destination=destination,
+            select=f"SELECT * FROM {staged}",
+            fields=table_fields(first),
+            write_disposition=write_disposition,
+            create_disposition=create_disposition,
+            **({} if exists else _layout(first)),
         )
+        rows = write_table(store, write)
     return {"copy": {"copiedRows": str(rows)}}
+
+
+def _layout(table: TableMeta) -> dict[str, Any]:
+    """Return the partitioning and clustering of ``table``, for a destination that the copy creates."""
+    layout: dict[str, Any] = {}
+    if table.time_partitioning:
+        layout["time_partitioning"] = {
+            "type": table.time_partitioning.type,
+            "field": table.time_partitioning.field,
+            "expirationMs": table.time_partitioning.expiration_ms,
+            "requirePartitionFilter": table.time_partitioning.require_partition_filter,
+        }
+    if table.clustering:
+        layout["clustering"] = {"fields": list(table.clustering.fields)}
+    return layout
 
 
 def _sources(project: str, config: Mapping[str, Any]) -> list[TableRef]:
@@ -85,10 +89,10 @@ def _sources(project: str, config: Mapping[str, Any]) -> list[TableRef]:
 
 
 def _check_same_schema(store: Store, first: TableRef, second: TableRef) -> None:
-    """Refuse two tables whose columns differ in name or type; their order and modes may differ.
+    """Check that two tables have columns of the same names and types; order and modes may differ.
 
     Raises:
-        ValidationError: naming both tables and the columns.
+        ValidationError: they differ; the message names both tables and the columns.
     """
     has, gets = (by_name(table_fields(require_table(store, ref))) for ref in (first, second))
     differences = [f"Cannot add fields (field: {gets[key]['name']})" for key in gets if key not in has]

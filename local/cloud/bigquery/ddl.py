@@ -1,4 +1,4 @@
-"""DDL that declares tables: bqemulator runs its own version of it and loses partitioning, clustering and options."""
+"""DDL for tables, external tables and datasets; bqemulator's own loses partitioning, clustering and options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bqemulator.catalog.etag import generate_etag
-from bqemulator.catalog.models import DatasetMeta, TableMeta
+from bqemulator.catalog.models import DatasetMeta, TableMeta, TimePartitioning
 from bqemulator.domain.errors import AlreadyExistsError
 from sqlglot import exp, tokenize
 
@@ -26,7 +26,7 @@ from local.cloud.bigquery.schemas import (
     table_fields,
     table_schema,
 )
-from local.cloud.bigquery.statements import parse, prepare_query, translate
+from local.cloud.bigquery.statements import Rows, parse, prepare_query, translate
 from local.cloud.bigquery.store import Store, touched
 from local.cloud.bigquery.writes import create_table, new_table, require_dataset, require_table
 
@@ -50,7 +50,7 @@ _SCHEMA_OPTIONS = {"description", "labels", "friendly_name", "location", "defaul
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a DDL statement did, in the terms of a query job's statistics."""
+    """Result of a DDL statement, as a query job's statistics report it."""
 
     statement_type: str
     operation: str
@@ -59,10 +59,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """One DDL statement in its surroundings.
+    """One DDL statement and its context.
 
     Attributes:
-        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+        script_values: values for ``$1``, ``$2``, ..., which stand for a script's variables.
         query_parameters: the job's query parameters.
     """
 
@@ -74,13 +74,13 @@ class Statement:
 
 
 async def run_ddl(statement: Statement) -> Outcome | None:
-    """Run a statement that declares or drops what bqemulator cannot keep.
+    """Run a DDL statement that bqemulator cannot run correctly.
 
     Returns:
-        What was done; None for every other statement, which bqemulator is to run.
+        The outcome, or None for any other statement, which bqemulator then runs.
 
     Raises:
-        DomainError: the statement is wrong, or asks for something that is not implemented.
+        DomainError: the statement is invalid, or needs a feature that is not implemented.
     """
     sql = statement.sql
     refused = _REFUSED.match(sql)
@@ -148,61 +148,74 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
     for clause in ("clone", "likes"):
         if tree.args.get(clause):
             raise limit("run CREATE TABLE ... CLONE, COPY or LIKE; use a copy job, or CREATE TABLE ... AS SELECT")
-    query = tree.expression
-    kind = "CREATE_TABLE_AS_SELECT" if query else "CREATE_TABLE"
+    kind = "CREATE_TABLE_AS_SELECT" if tree.expression else "CREATE_TABLE"
     require_dataset(store, ref)
     existing = store.catalog.get_table(*ref.key)
-    if existing and tree.args.get("exists"):
+    if _is_skipped(tree, existing, ref, "TABLE"):
         return Outcome(statement_type=kind, operation="SKIP", target=ref)
-    if existing and not tree.args.get("replace"):
-        raise AlreadyExistsError(f"Already Exists: Table {ref}")
-    if existing and existing.table_type != "TABLE":
-        raise invalid(f"Cannot replace {ref} which has type {existing.table_type}. A TABLE was expected")
     options = await _options(statement, tree, _TABLE_OPTIONS)
     declared = _declared_fields(tree.this)
     partition_by, cluster_by = _layout(tree)
     with store.transaction():
-        fields = declared
-        rows: str | None = None
-        values: Sequence[Any] = ()
-        if query:
-            given = await prepare_query(
-                store,
-                query.sql(dialect="bigquery"),
-                statement.project,
-                destination=ref,
-                query_parameters=statement.query_parameters,
-                script_values=statement.script_values,
-            )
-            fields, values = declared or given.fields, given.values
-            rows = _renamed(given.select, given.fields, fields)
-        if partition_by:
-            days = options.get("partition_expiration_days")
-            partition_by = {**partition_by, "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None}
-        elif options.get("require_partition_filter") or options.get("partition_expiration_days"):
-            raise invalid(f"require_partition_filter and partition_expiration_days need a partitioned table: {ref}")
+        rows = await _selected_rows(statement, tree.expression, ref, declared) if tree.expression else None
+        fields = rows.fields if rows else declared
         table = new_table(
             store,
             ref,
             fields,
-            time_partitioning=parse_time_partitioning(
-                partition_by, fields, require_filter=bool(options.get("require_partition_filter"))
-            )
-            if partition_by
-            else None,
+            time_partitioning=_partitioning(partition_by, options, fields, ref),
             clustering=parse_clustering({"fields": cluster_by}, fields),
-            description=options.get("description"),
-            labels=options.get("labels"),
-            friendly_name=options.get("friendly_name"),
-            expiration_time=options.get("expiration_timestamp"),
+            **_properties_of(options),
         )
         if existing:
             drop_table(store, ref)
         create_table(store, table)
         if rows:
             columns = ", ".join(quoted(f["name"]) for f in fields)
-            store.execute(f"INSERT INTO {ref.sql} ({columns}) {rows}", list(values) or None)
+            store.execute(f"INSERT INTO {ref.sql} ({columns}) {rows.select}", list(rows.values) or None)
     return Outcome(statement_type=kind, operation="REPLACE" if existing else "CREATE", target=ref)
+
+
+def _is_skipped(tree: exp.Create, existing: TableMeta | None, ref: TableRef, kind: str) -> bool:
+    """Return whether IF NOT EXISTS skips the statement because the table exists.
+
+    Raises:
+        AlreadyExistsError: the table exists, and the statement has neither OR REPLACE nor IF NOT EXISTS.
+        ValidationError: OR REPLACE would replace a table of another type.
+    """
+    if existing is None:
+        return False
+    if tree.args.get("exists"):
+        return True
+    if not tree.args.get("replace"):
+        raise AlreadyExistsError(f"Already Exists: Table {ref}")
+    if existing.table_type != kind:
+        expected = "A TABLE" if kind == "TABLE" else "An external table"
+        raise invalid(f"Cannot replace {ref} which has type {existing.table_type}. {expected} was expected")
+    return False
+
+
+def _partitioning(
+    partition_by: dict[str, Any] | None, options: dict[str, Any], fields: Sequence[Field], ref: TableRef
+) -> TimePartitioning | None:
+    days = options.get("partition_expiration_days")
+    required = bool(options.get("require_partition_filter"))
+    if partition_by is None:
+        if required or days:
+            raise invalid(f"require_partition_filter and partition_expiration_days need a partitioned table: {ref}")
+        return None
+    raw = {**partition_by, "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None}
+    return parse_time_partitioning(raw, fields, require_filter=required)
+
+
+def _properties_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the table properties set in OPTIONS, as arguments of ``new_table``."""
+    return {
+        "description": options.get("description"),
+        "labels": options.get("labels"),
+        "friendly_name": options.get("friendly_name"),
+        "expiration_time": options.get("expiration_timestamp"),
+    }
 
 
 def drop_table(store: Store, ref: TableRef) -> None:
@@ -211,8 +224,22 @@ def drop_table(store: Store, ref: TableRef) -> None:
     store.catalog.delete_table(*ref.key)
 
 
+async def _selected_rows(statement: Statement, query: exp.Expression, ref: TableRef, declared: Sequence[Field]) -> Rows:
+    """Prepare the query of CREATE TABLE ... AS SELECT, its columns named and typed as declared."""
+    given = await prepare_query(
+        statement.store,
+        query.sql(dialect="bigquery"),
+        statement.project,
+        destination=ref,
+        query_parameters=statement.query_parameters,
+        script_values=statement.script_values,
+    )
+    fields = list(declared) or given.fields
+    return Rows(select=_renamed(given.select, given.fields, fields), values=given.values, fields=fields)
+
+
 def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> str:
-    """``select`` with its columns, by position, named and typed as ``wanted``."""
+    """Return ``select`` with its columns renamed and cast, by position, to ``wanted``."""
     if len(given) != len(wanted):
         raise invalid(
             f"The number of columns in the column definition list ({len(wanted)}) does not match the number of columns "
@@ -238,7 +265,7 @@ def _table_ref(statement: Statement, node: exp.Expression) -> TableRef:
 
 
 def _declared_fields(node: exp.Expression) -> list[Field]:
-    """The column list of a CREATE TABLE."""
+    """Return the columns of a CREATE TABLE's column list."""
     if not isinstance(node, exp.Schema):
         return []
     fields = []
@@ -274,7 +301,7 @@ def _typed_field(name: str, kind: exp.DataType) -> Field:
 
 
 def _layout(tree: exp.Create) -> tuple[dict[str, Any] | None, list[str]]:
-    """PARTITION BY, as ``timePartitioning``, and the columns of CLUSTER BY."""
+    """Return PARTITION BY in the form of ``timePartitioning``, and the columns of CLUSTER BY."""
     partition_by: dict[str, Any] | None = None
     cluster_by: list[str] = []
     for item in _properties(tree):
@@ -313,7 +340,7 @@ def _partition_by(expression: exp.Expression) -> dict[str, Any]:
 
 
 async def _create_external(statement: Statement) -> Outcome:
-    """CREATE EXTERNAL TABLE, which sqlglot does not parse: its parts are read as those of a CREATE TABLE."""
+    """Run CREATE EXTERNAL TABLE; sqlglot cannot parse it, so its parts are parsed as those of a CREATE TABLE."""
     store = statement.store
     plain, partition_columns = _without_partition_columns(statement.sql)
     tree = parse(plain)
@@ -323,36 +350,24 @@ async def _create_external(statement: Statement) -> Outcome:
     options = await _options(statement, tree, _EXTERNAL_OPTIONS)
     require_dataset(store, ref)
     existing = store.catalog.get_table(*ref.key)
-    if existing and tree.args.get("exists"):
+    if _is_skipped(tree, existing, ref, "EXTERNAL"):
         return Outcome(statement_type="CREATE_EXTERNAL_TABLE", operation="SKIP", target=ref)
-    if existing and not tree.args.get("replace"):
-        raise AlreadyExistsError(f"Already Exists: Table {ref}")
-    if existing and existing.table_type != "EXTERNAL":
-        raise invalid(f"Cannot replace {ref} which has type {existing.table_type}. An external table was expected")
     config = _external_configuration(options, partition_columns)
     with store.transaction():
         if existing:
             external_tables.drop_view(store, ref)
             store.catalog.delete_table(*ref.key)
-        table = new_table(
-            store,
-            ref,
-            [],
-            description=options.get("description"),
-            labels=options.get("labels"),
-            friendly_name=options.get("friendly_name"),
-            expiration_time=options.get("expiration_timestamp"),
-        )
+        table = new_table(store, ref, [], **_properties_of(options))
         put_external(store, table, config, _declared_fields(tree.this))
     operation = "REPLACE" if existing else "CREATE"
     return Outcome(statement_type="CREATE_EXTERNAL_TABLE", operation=operation, target=ref)
 
 
 def put_external(store: Store, table: TableMeta, config: dict[str, Any], declared: Sequence[Field]) -> TableMeta:
-    """Create an external table, or give an existing one this configuration.
+    """Create an external table, or replace the configuration of an existing one.
 
     Raises:
-        DomainError: the configuration is wrong, or a table that is not external has the name.
+        DomainError: the configuration is invalid, or a table of another type has this name.
     """
     ref = TableRef(table.project_id, table.dataset_id, table.table_id)
     external = external_tables.define(store, config, declared)
@@ -371,10 +386,10 @@ def put_external(store: Store, table: TableMeta, config: dict[str, Any], declare
 
 
 def _without_partition_columns(sql: str) -> tuple[str, list[Field] | None]:
-    """Cut EXTERNAL and WITH PARTITION COLUMNS out of the statement.
+    """Remove EXTERNAL and WITH PARTITION COLUMNS from the statement.
 
     Returns:
-        A CREATE TABLE, and the partition columns: None without the clause, empty when they are to be detected.
+        A CREATE TABLE statement, and the partition columns: None without the clause, empty if they are to be detected.
     """
     tokens = tokenize(sql, read="bigquery")
     words = [token.text.upper() for token in tokens]
@@ -475,7 +490,7 @@ def _check_actions(table: TableMeta, actions: Sequence[exp.Expression]) -> None:
 
 
 def _add_columns(store: Store, ref: TableRef, table: TableMeta, actions: Sequence[exp.Expression]) -> None:
-    """Add all columns or none. DuckDB takes them only one by one, and keeps no description."""
+    """Add all columns or none; DuckDB adds them only one by one, and stores no descriptions."""
     fields = table_fields(table)
     missing: list[Field] = []
     for action in actions:
@@ -494,7 +509,7 @@ def _add_columns(store: Store, ref: TableRef, table: TableMeta, actions: Sequenc
 
 
 def _read_schema_back(store: Store, ref: TableRef, table: TableMeta) -> None:
-    """Take the columns from DuckDB after an ALTER; those that did not change keep what DuckDB does not know."""
+    """Read the columns from DuckDB after an ALTER; unchanged columns keep the metadata that DuckDB does not store."""
     before = {f["name"]: f for f in table_fields(table)}
     fields = []
     for name, kind, nullable, *_ in store.execute(f"DESCRIBE {ref.sql}").fetchall():
@@ -574,7 +589,7 @@ async def _option_value(statement: Statement, name: str, value: exp.Expression) 
 
 
 async def _evaluate(statement: Statement, value: exp.Expression) -> Any:
-    """An option given as an expression, such as TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)."""
+    """Evaluate an option's expression, such as TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)."""
     select = f"SELECT {value.sql(dialect='bigquery')}"
     duckdb_sql = await translate(statement.store, select, statement.project)
     row = statement.store.execute(duckdb_sql).fetchone()
@@ -588,9 +603,9 @@ async def _evaluate(statement: Statement, value: exp.Expression) -> Any:
 
 
 def expire(store: Store) -> None:
-    """Drop the tables, and delete the partitions, whose time has come.
+    """Drop expired tables and delete expired partitions.
 
-    Runs before requests that could see them; costs nothing while there is nothing that expires.
+    Called before every request that could read them; does nothing unless a table has an expiration.
     """
     now = store.context.clock.now()
     for dataset in store.catalog.list_datasets(store.project):

@@ -1,7 +1,7 @@
-"""From the event loop to worker threads: a thread, a DuckDB cursor and, to change things, a transaction a request.
+"""Runs each request in a worker thread, with a DuckDB cursor and, unless it only reads, a transaction.
 
-bqemulator's handlers block whatever event loop they run on. The server's own loop therefore only reads requests,
-answers health checks and writes responses; bqemulator's application runs on event loops of worker threads.
+bqemulator's handlers block the event loop that they run on. The server's loop therefore only reads requests, answers
+health checks and writes responses; bqemulator's application runs on the event loops of worker threads.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 HEALTH_PATH = "/healthz"
 _WORKERS = 32
 _PROJECT = re.compile(r"(?:/upload|/resumable)?(?:/upload)?/bigquery/v2/projects/([^/]+)/")
-# These run jobs, which look after their own transactions.
+# Paths that run jobs; a job manages its own transactions.
 _JOB_PATHS = re.compile(r"/upload/|/resumable/|/projects/[^/]+/(jobs|queries)\b")
 _BAD_REQUEST = 400
 
 
 @dataclass
 class _Answer:
-    """A response, collected whole."""
+    """A complete response."""
 
     status: int = 500
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -50,11 +50,11 @@ class _Answer:
 
 
 class _FailedError(Exception):
-    """Carries an error response out of the transaction that it rolls back."""
+    """Rolls back the transaction of a request whose response is an error."""
 
 
 class Dispatcher:
-    """The ASGI application that the server runs; it hands requests to ``app`` in worker threads."""
+    """ASGI application that runs ``app`` in worker threads."""
 
     def __init__(self, store: Store, app: App) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class Dispatcher:
         await send({"type": "http.response.body", "body": answer.body})
 
     def close(self) -> None:
-        """Take no more requests; those under way are not waited for."""
+        """Accept no more requests, without waiting for those in progress."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _handle(self, scope: MutableMapping[str, Any], body: bytes) -> _Answer:
@@ -95,7 +95,7 @@ class Dispatcher:
         return answer
 
     def _run(self, scope: MutableMapping[str, Any], body: bytes, answer: _Answer) -> None:
-        """Run the application on this thread's own event loop, in the context that has the cursor."""
+        """Run the application on this thread's event loop, in the context that holds the cursor."""
         runner: asyncio.Runner | None = getattr(self._local, "runner", None)
         if runner is None:
             runner = self._local.runner = asyncio.Runner()
@@ -104,7 +104,7 @@ class Dispatcher:
         async def receive() -> Message:
             if parts:
                 return parts.pop()
-            await asyncio.Event().wait()  # the client stays connected until the answer is there
+            await asyncio.Event().wait()  # as long as the client stays connected, there is no more message
             raise AssertionError
 
         async def call() -> None:

@@ -1,9 +1,9 @@
 """External tables over Parquet objects, with Hive partitioning.
 
-An external table is a DuckDB view over the files that a session variable names. Before a statement runs, :func:`bind`
-lists the objects that match now and sets the variable, so new and deleted objects show at once, and checks
-every file's columns against the table's schema, so that a type that does not fit is an error, as in BigQuery, and
-not a silent cast.
+An external table is a DuckDB view over the files that a session variable lists. Before each statement, :func:`bind`
+lists the matching objects and sets the variable, so new and deleted objects take effect at once. It also checks the
+columns of every file against the table's schema: a type that does not fit is an error, as in BigQuery, where DuckDB
+would cast silently.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bqemulator.catalog.models import TableMeta
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.objects import StoredObject, list_objects
 from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.patches.table_metadata import StoredTable
 from local.cloud.bigquery.schemas import (
     Field,
     by_name,
@@ -34,7 +35,7 @@ from local.cloud.bigquery.schemas import (
     quoted,
     table_fields,
 )
-from local.cloud.bigquery.store import Store, StoredTable
+from local.cloud.bigquery.store import Store
 
 _OPTIONS = {
     "sourceFormat",
@@ -45,7 +46,7 @@ _OPTIONS = {
     "parquetOptions",
     "compression",
 }
-# Clients send these for every format; a Parquet file has nothing that they change.
+# Options of other formats, which clients always send; ignored for Parquet.
 _OTHER_FORMATS = {"csvOptions", "googleSheetsOptions", "avroOptions", "bigtableOptions", "ignoreUnknownValues"}
 _HIVE_OPTIONS = {"mode", "sourceUriPrefix", "requirePartitionFilter", "fields"}
 _HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -60,7 +61,7 @@ def _int64(text: str) -> None:
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
 _MOMENT = _DAY + r"([ T]\d{2}:\d{2}:\d{2}(\.\d{1,6})?)?"
-# The types of Hive columns: the form of a value, and what raises ValueError for one of that form that is none.
+# Types of Hive columns: the pattern of a value, and a parser that raises ValueError for invalid matches.
 _HIVE_TYPES: dict[str, tuple[str, Callable[[str], object]]] = {
     "STRING": (r".*", str),
     "INTEGER": (r"[+-]?\d+", _int64),
@@ -75,7 +76,13 @@ _HIVE_TYPES: dict[str, tuple[str, Callable[[str], object]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Hive:
-    """Partition columns in the objects' names: the prefix before the first, the mode, and for CUSTOM the columns."""
+    """Hive partitioning options.
+
+    Attributes:
+        prefix: the part of the URIs before the first partition column.
+        mode: AUTO, STRINGS or CUSTOM.
+        declared: the columns, if the mode is CUSTOM.
+    """
 
     prefix: str
     mode: str
@@ -84,12 +91,12 @@ class Hive:
 
 @dataclass(frozen=True, kw_only=True)
 class External:
-    """What an external table is made of.
+    """Definition of an external table.
 
     Attributes:
         config: its ``externalDataConfiguration``.
         fields: all columns.
-        hive_columns: the names of those that come from the objects' names.
+        hive_columns: names of the columns whose values come from the objects' names.
     """
 
     config: Mapping[str, Any]
@@ -98,7 +105,7 @@ class External:
 
     @classmethod
     def of(cls, table: TableMeta) -> External:
-        """The definition of an existing external table."""
+        """Return the definition of an existing external table."""
         assert isinstance(table, StoredTable)
         return cls(config=table.external or {}, fields=table_fields(table), hive_columns=table.hive_columns)
 
@@ -115,7 +122,7 @@ def check_configuration(config: Mapping[str, Any]) -> None:
     """Check an ``externalDataConfiguration``.
 
     Raises:
-        ValidationError: it is not over Parquet in gs://, or has an option that is not implemented.
+        ValidationError: it does not name Parquet files in gs://, or has an option that is not implemented.
     """
     if str(config.get("sourceFormat", "")).upper() != "PARQUET":
         raise limit(f"read external tables of format {config.get('sourceFormat')!r}; only PARQUET")
@@ -129,10 +136,10 @@ def check_configuration(config: Mapping[str, Any]) -> None:
 
 
 def define(store: Store, config: Mapping[str, Any], declared: Sequence[Field]) -> External:
-    """Work out an external table: the declared columns, or those of the last file; then the Hive columns.
+    """Return the definition of an external table: the declared columns or those of the last file, then Hive columns.
 
     Raises:
-        ValidationError: the configuration is wrong, no object matches where one is needed, or a file does not fit.
+        ValidationError: the configuration is invalid, no object matches though one is needed, or a file does not fit.
     """
     check_configuration(config)
     objects = _list(store, config)
@@ -142,7 +149,7 @@ def define(store: Store, config: Mapping[str, Any], declared: Sequence[Field]) -
         if not objects:
             uris = ", ".join(config["sourceUris"])
             raise invalid(
-                f"Failed to create external table: no object matches {uris}, so that the schema cannot be detected; "
+                f"Failed to create external table: no object matches {uris}, so the schema cannot be detected; "
                 "upload one first, or give a schema"
             )
         fields = parquet_fields(max(objects, key=lambda stored: stored.uri))
@@ -155,25 +162,25 @@ def define(store: Store, config: Mapping[str, Any], declared: Sequence[Field]) -
 
 
 def create_view(store: Store, ref: TableRef, external: External) -> None:
-    """Create the DuckDB view of an external table, also while no object matches."""
+    """Create the DuckDB view of an external table, even if no object matches yet."""
     objects = _list(store, external.config)
     if objects:
         _set_variable(store, ref, [stored.duckdb_path for stored in objects])
         store.execute(_view_sql(ref, external))
         return
-    # DuckDB binds a view when it creates it, and needs a file for that.
+    # DuckDB needs a file to bind the view at its creation.
     with _empty_file(store, external) as path:
         _set_variable(store, ref, [path])
         store.execute(_view_sql(ref, external))
 
 
 def drop_view(store: Store, ref: TableRef) -> None:
-    """Drop the DuckDB view of an external table; the objects stay."""
+    """Drop the DuckDB view of an external table; keeps the objects."""
     store.execute(f"DROP VIEW IF EXISTS {ref.sql}")
 
 
 def bind(store: Store, table: TableMeta) -> None:
-    """Point the table's view, for this session, at the objects that match now.
+    """Set the table's view, for this session, to the objects that match now.
 
     Raises:
         ValidationError: no object matches, or one does not fit the schema.
@@ -189,14 +196,14 @@ def bind(store: Store, table: TableMeta) -> None:
 
 
 def filter_columns(table: TableMeta) -> list[str]:
-    """The Hive columns by which every query must filter, if the table requires that."""
+    """Return the Hive columns of a table that requires a partition filter; empty for other tables."""
     assert isinstance(table, StoredTable)
     options = (table.external or {}).get("hivePartitioningOptions") or {}
     return list(table.hive_columns) if options.get("requirePartitionFilter") else []
 
 
 def reported_configuration(table: TableMeta) -> dict[str, Any]:
-    """The configuration as ``tables.get`` reports it: with the Hive columns that were found."""
+    """Return the configuration as ``tables.get`` reports it, including the detected Hive columns."""
     assert isinstance(table, StoredTable)
     config = dict(table.external or {})
     if config.get("hivePartitioningOptions"):
@@ -205,7 +212,7 @@ def reported_configuration(table: TableMeta) -> dict[str, Any]:
 
 
 def _view_sql(ref: TableRef, external: External) -> str:
-    """A column that no file has is NULL: an empty relation with all columns comes first."""
+    """Return the view's DDL; an empty relation with all columns comes first, so that columns in no file are NULL."""
     types = ", ".join(f"{quoted(f['name'])}: {duckdb_type(f)}" for f in external.hive_fields)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}" if types else "hive_partitioning = false"
     nulls = ", ".join(f"NULL::{duckdb_type(f)} AS {quoted(f['name'])}" for f in external.fields)
@@ -246,7 +253,7 @@ def _set_variable(store: Store, ref: TableRef, paths: Sequence[str]) -> None:
 
 @contextmanager
 def _empty_file(store: Store, external: External) -> Iterator[str]:
-    """A Parquet file without rows, in folders named for the Hive columns; gone after use."""
+    """Create a temporary Parquet file without rows, in folders named for the Hive columns."""
     with tempfile.TemporaryDirectory(dir=store.context.settings.data_dir) as folder:
         path = Path(folder, *(f"{name}={_HIVE_NULL}" for name in external.hive_columns), "empty.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -297,7 +304,7 @@ def _hive_columns(hive: Hive, objects: Sequence[StoredObject], declared: Mapping
 
 
 def _partition_values(hive: Hive, stored: StoredObject, expected: Collection[str] | None) -> dict[str, str | None]:
-    """The ``key=value`` parts of an object's name after the prefix; the last part is the file's own name."""
+    """Return the ``key=value`` folders of an object's name after the prefix."""
     folders = stored.uri.removeprefix(hive.prefix).split("/")[:-1]
     values: dict[str, str | None] = {}
     for folder in folders:
@@ -318,7 +325,7 @@ def _partition_values(hive: Hive, stored: StoredObject, expected: Collection[str
 def _check_partition_values(
     stored: StoredObject, values: Mapping[str, str | None], columns: Mapping[str, Field]
 ) -> None:
-    """DuckDB casts a value only where a statement reads its column; BigQuery checks every object's."""
+    """Check an object's partition values as BigQuery does; DuckDB checks only columns that a statement reads."""
     for key, value in values.items():
         kind = columns[key.lower()]["type"]
         if kind not in _HIVE_TYPES:
@@ -331,7 +338,7 @@ def _check_partition_values(
                 f"'{key}' to type {kind}. File: {stored.uri}"
             )
         if value.upper() == "NULL":
-            raise limit(f"tell the partition value {key}={value} from a missing one. File: {stored.uri}")
+            raise limit(f"distinguish the partition value {key}={value} from a missing one. File: {stored.uri}")
 
 
 def _is_of_type(value: str, kind: str) -> bool:

@@ -1,4 +1,4 @@
-"""Jobs: ids used once, run in threads of their own, waited for, cancelled, remembered."""
+"""Jobs: unique ids, execution in threads, waiting, cancelling, and records of finished jobs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 
 @dataclass(kw_only=True)
 class Job:
-    """A job from its acceptance on; what is kept of it when it is done is ``meta``."""
+    """A job since it was accepted; ``meta`` is its record once it is done."""
 
     project: str
     job_id: str
@@ -52,7 +52,7 @@ class Job:
 
 
 class Jobs:
-    """All jobs of this server: those under way here, those done in bqemulator's catalog."""
+    """All jobs of this server: running ones in memory, finished ones in bqemulator's catalog."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -65,12 +65,12 @@ class Jobs:
 
         Args:
             project: the project of the request.
-            body: a ``Job`` resource with ``configuration`` and, perhaps, ``jobReference``.
-            upload: the file that came with a load job.
+            body: a ``Job`` resource with ``configuration`` and, optionally, ``jobReference``.
+            upload: the file that was uploaded with a load job.
 
         Raises:
-            AlreadyExistsError: the job id has been used.
-            DomainError: the configuration is wrong, or asks for something that is not implemented.
+            AlreadyExistsError: the job id is in use or was used before.
+            DomainError: the configuration is invalid, or needs a feature that is not implemented.
         """
         config = body.get("configuration") or {}
         job_id = (body.get("jobReference") or {}).get("jobId") or f"job_{uuid4().hex}"
@@ -91,30 +91,30 @@ class Jobs:
         return job
 
     def find(self, project: str, job_id: str) -> Job | JobMeta | None:
-        """The job, under way or done."""
+        """Return a running or finished job; None if the id is unknown."""
         with self._lock:
             return self._running.get((project, job_id)) or self._store.catalog.get_job(project, job_id)
 
     def known(self, project: str) -> list[Job | JobMeta]:
-        """All jobs that are known, the newest first."""
+        """Return all known jobs, newest first."""
         done = self._store.catalog.list_jobs(project, max_results=_ALL)
         newest = sorted(done, key=lambda meta: meta.creation_time, reverse=True)
         return [*reversed(self.running()), *newest]
 
     def running(self) -> list[Job]:
-        """The jobs that are not done."""
+        """Return the jobs that are not done."""
         with self._lock:
             return list(self._running.values())
 
     def wait(self, project: str, job_id: str, seconds: float) -> Job | JobMeta | None:
-        """The job, after at most ``seconds`` of waiting for its end."""
+        """Wait at most ``seconds`` for a job to finish, and return it."""
         job = self.find(project, job_id)
         if isinstance(job, Job):
             job.done.wait(seconds)
         return job.meta or job if isinstance(job, Job) else job
 
     def cancel(self, project: str, job_id: str) -> Job | JobMeta | None:
-        """Ask a job to stop; its writes are rolled back. A job that is done stays as it is."""
+        """Interrupt a running job, whose writes are rolled back; does nothing to a finished one."""
         job = self.find(project, job_id)
         if isinstance(job, Job):
             job.cancelled = True
@@ -123,13 +123,13 @@ class Jobs:
         return job
 
     def close(self) -> None:
-        """Interrupt what runs and accept nothing more."""
+        """Interrupt the running jobs and accept no more."""
         for job in self.running():
             self.cancel(job.project, job.job_id)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _prepare(self, job: Job, upload: Path | None) -> Callable[[], dict[str, Any]]:
-        """Check the configuration; return what runs the job."""
+        """Check the configuration and return the function that runs the job."""
         store, config, dry = self._store, job.config, bool(job.config.get("dryRun"))
         if dry and job.kind != "query":
             raise limit(f"dry-run {job.kind} jobs")
@@ -169,7 +169,7 @@ class Jobs:
                         statistics = run()
                 finally:
                     job.cursor = None
-        except BaseException as error:  # whatever it is, the job has to end with it
+        except BaseException as error:  # any error must end the job, or clients wait for ever
             job.error = _as_domain_error(error)
         finally:
             if timer:
@@ -215,7 +215,7 @@ class Jobs:
 
 
 def _as_domain_error(error: BaseException) -> DomainError:
-    """The error as the client is to see it: with a reason that it does not retry for ever."""
+    """Convert an error to one with a reason that clients do not retry."""
     if isinstance(error, ScriptRaise):
         error = error.error
     if isinstance(error, duckdb.InterruptException):
@@ -229,11 +229,11 @@ def _as_domain_error(error: BaseException) -> DomainError:
     if isinstance(error, duckdb.Error):
         return InvalidQueryError(str(error))
     _log.error("job failed unexpectedly", exc_info=error)
-    return invalid(f"the embedded BigQuery failed internally: {type(error).__name__}: {error}")
+    return invalid(f"the embedded BigQuery has failed: {type(error).__name__}: {error}; see its log")
 
 
 def destination_of(meta: JobMeta) -> TableRef | None:
-    """The table that a query job wrote its rows to; None for other jobs, and for results of a job's own."""
+    """Return the table that a query job wrote to; None for other jobs, and for queries without a destination."""
     reference = (meta.configuration.get("query") or {}).get("destinationTable")
     if not reference or str(reference.get("datasetId", "")).startswith("_bqemu"):
         return None

@@ -1,7 +1,7 @@
-"""What the emulated BigQuery does not do is refused here, with one wording, as HTTP 400.
+"""Errors for what the embedded BigQuery does not support: HTTP 400, in one wording.
 
-An option that is not known to work is never dropped silently: requests name the options they may carry, and every other
-option that has a value is refused by name.
+No option is ignored silently. Each request type lists the options that it supports; any other option that has a value
+is refused by name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NO_VALUE: tuple[Any, ...] = (None, "", False, [], {})
 
 
 def limit(what: str) -> ValidationError:
-    """The error for something that BigQuery does and this emulation does not.
+    """Return the error for something that BigQuery supports and this emulator does not.
 
     Args:
         what: completes the sentence "the embedded BigQuery does not ...".
@@ -24,30 +24,30 @@ def limit(what: str) -> ValidationError:
 
 
 def invalid(message: str) -> ValidationError:
-    """The error for a request that BigQuery, too, would refuse (reason ``invalid``, HTTP 400)."""
+    """Return the error for a request that BigQuery would refuse too (reason ``invalid``, HTTP 400)."""
     return ValidationError(message)
 
 
 def not_found(kind: str, name: str) -> NotFoundError:
-    """BigQuery's own wording for a missing resource, such as ``Not found: Table p:d.t``."""
+    """Return the error for a missing resource in BigQuery's wording, such as ``Not found: Table p:d.t``."""
     return NotFoundError(f"Not found: {kind} {name}")
 
 
 def from_unsupported(error: UnsupportedFeatureError) -> ValidationError:
-    """Turn bqemulator's HTTP 501 into the 400 that names the limit."""
+    """Convert bqemulator's HTTP 501 to the 400 that names the limit."""
     return limit(f"support this: {error.message}")
 
 
 def refuse_other_options(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse every option of ``given`` that has a value and is not in ``known``.
+    """Check that all options of ``given`` that have a value are in ``known``.
 
     Args:
         where: the path of ``given`` in the request, for the message.
         given: a part of the request body.
-        known: the names that are implemented.
+        known: the names of the supported options.
 
     Raises:
-        ValidationError: naming the first such option.
+        ValidationError: one is not; the message names the first.
     """
     for name, value in given.items():
         if name not in known and value not in _NO_VALUE:

@@ -34,16 +34,16 @@ _OPTIONS = {
     *("destinationTableProperties", "parquetOptions", "fieldDelimiter", "skipLeadingRows", "quote", "nullMarker"),
     *("allowQuotedNewlines", "allowJaggedRows", "encoding"),
 }
-# Only another format reads these, so they change nothing, whatever clients send.
+# Accepted and ignored: they apply to other formats only.
 _OTHER_FORMATS = {"useAvroLogicalTypes"}
 _FORMATS = ("PARQUET", "CSV", "NEWLINE_DELIMITED_JSON")
 
 
 def check_load(project: str, config: Mapping[str, Any]) -> None:
-    """Check a load job's configuration before the job exists.
+    """Check a load job's configuration before the job is created.
 
     Raises:
-        ValidationError: an option is wrong or not implemented.
+        ValidationError: an option is invalid or not implemented.
     """
     refuse_other_options("configuration.load", config, _OPTIONS | _OTHER_FORMATS)
     properties = config.get("destinationTableProperties") or {}
@@ -63,51 +63,64 @@ def run_load(store: Store, project: str, config: Mapping[str, Any], *, upload: P
     """Run a load job.
 
     Args:
-        store: the store.
-        project: the job's project.
-        config: ``configuration.load``.
-        upload: the file that came with the request, instead of ``sourceUris``.
+        config: ``configuration.load`` of the job.
+        upload: the file that was uploaded with the request, instead of ``sourceUris``.
 
     Returns:
         The job's statistics.
 
     Raises:
-        DomainError: what is wrong with the files or the table; nothing has changed then.
+        DomainError: the files or the table do not fit the job; nothing has changed.
 
-    Rerun: as the write disposition says.
+    Rerun: depends on the write disposition.
     """
-    objects = [_uploaded(upload)] if upload else require_objects(store.gcs_root, list(config.get("sourceUris") or []))
-    if not objects:
-        raise invalid("Load configuration must specify at least one source URI")
+    objects = [_uploaded(upload)] if upload else _named_objects(store, config)
     ref = TableRef.from_rest(config["destinationTable"], project)
     write_disposition, create_disposition = check_dispositions(dict(config), write_default="WRITE_APPEND")
     with store.transaction():
         declared = _target_fields(store, ref, config, write_disposition)
         reader = _read_parquet if (config.get("sourceFormat") or "CSV") == "PARQUET" else _read_text
         select, fields = reader(store, objects, declared, config)
+        write = Write(
+            destination=ref,
+            select=select,
+            fields=fields,
+            write_disposition=write_disposition,
+            create_disposition=create_disposition,
+            **_layout(config),
+        )
         try:
-            rows = write_table(
-                store,
-                Write(
-                    destination=ref,
-                    select=select,
-                    fields=fields,
-                    write_disposition=write_disposition,
-                    create_disposition=create_disposition,
-                    time_partitioning=config.get("timePartitioning"),
-                    clustering=config.get("clustering"),
-                    update_options=config.get("schemaUpdateOptions") or (),
-                    properties=config.get("destinationTableProperties") or {},
-                ),
-            )
+            rows = write_table(store, write)
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise invalid(f"Error while reading data, error message: {error}") from error
+    return _statistics(objects, rows)
+
+
+def _named_objects(store: Store, config: Mapping[str, Any]) -> list[StoredObject]:
+    uris = list(config.get("sourceUris") or [])
+    if not uris:
+        raise invalid("Load configuration must specify at least one source URI")
+    return require_objects(store.gcs_root, uris)
+
+
+def _layout(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for the destination's layout, as arguments of ``Write``."""
+    return {
+        "time_partitioning": config.get("timePartitioning"),
+        "clustering": config.get("clustering"),
+        "update_options": config.get("schemaUpdateOptions") or (),
+        "properties": config.get("destinationTableProperties") or {},
+    }
+
+
+def _statistics(objects: Sequence[StoredObject], rows: int) -> dict[str, Any]:
+    size = str(sum(stored.size for stored in objects))
     return {
         "load": {
             "inputFiles": str(len(objects)),
-            "inputFileBytes": str(sum(stored.size for stored in objects)),
+            "inputFileBytes": size,
             "outputRows": str(rows),
-            "outputBytes": str(sum(stored.size for stored in objects)),
+            "outputBytes": size,
             "badRecords": "0",
         }
     }
@@ -119,7 +132,7 @@ def _uploaded(path: Path) -> StoredObject:
 
 
 def _target_fields(store: Store, ref: TableRef, config: Mapping[str, Any], write_disposition: str) -> list[Field]:
-    """The columns to load into: the job's; else, unless the load replaces it, the table's; else none (the files')."""
+    """Return the columns to load into: the job's, else those of a table that is kept, else none (use the files')."""
     declared = normalized((config.get("schema") or {}).get("fields") or [])
     table = store.catalog.get_table(*ref.key)
     replaces = write_disposition == "WRITE_TRUNCATE" and ref.partition is None
@@ -186,7 +199,10 @@ def _csv_options(config: Mapping[str, Any]) -> str:
 
 
 def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) -> str:
-    """Columns by position, as text, then cast: an empty value is NULL but in a STRING, a null marker is NULL in any."""
+    """Return a SELECT that reads columns by position as text and casts them.
+
+    An empty value is NULL, except in a STRING column; with a null marker, the marker is NULL in any column.
+    """
     names = ", ".join(f"{literal(f['name'])}: 'VARCHAR'" for f in fields)
     marker = config.get("nullMarker") or ""
     skip = int(config.get("skipLeadingRows") or 0)
@@ -213,7 +229,11 @@ def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) 
 
 
 def _json_select(store: Store, paths: str, fields: Sequence[Field], config: Mapping[str, Any]) -> str:
-    """Members by name, ignoring case; a member that is no column is an error unless ``ignoreUnknownValues``."""
+    """Return a SELECT that reads members by name, ignoring case.
+
+    Raises:
+        ValidationError: a member is not a column, and ``ignoreUnknownValues`` is not set.
+    """
     read = f"read_json({paths}, format = 'newline_delimited'"
     if not config.get("ignoreUnknownValues"):
         known = by_name(fields)

@@ -1,7 +1,7 @@
-"""Objects of the GCS emulator, read as the files they are: ``<root>/<bucket>/<object name>``.
+"""Objects of the GCS emulator, read directly from its files: ``<root>/<bucket>/<object name>``.
 
-fake-gcs-server writes an object to ``.<name><digits>`` beside its place and renames it when it is whole, so a file
-under an object's own name is never half written; the temporary names are left out here.
+fake-gcs-server writes an object to ``.<name><digits>`` in the same folder and renames it when it is complete. So a file
+under an object's name is always complete; temporary names are skipped here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _METADATA_SUFFIX = ".metadata"
 
 @dataclass(frozen=True, kw_only=True)
 class StoredObject:
-    """One object: its URI, and the file behind it."""
+    """One object: its URI and its file."""
 
     uri: str
     path: str
@@ -31,19 +31,19 @@ class StoredObject:
 
     @property
     def duckdb_path(self) -> str:
-        """The path, with what DuckDB would take for a wildcard escaped."""
+        """The path, with characters escaped that DuckDB would read as wildcards."""
         return glob.escape(self.path)
 
 
 def list_objects(root: Path, uri: str) -> list[StoredObject]:
-    """The objects that ``uri`` names, sorted by name.
+    """Return the objects that match ``uri``, sorted by name.
 
     Args:
         root: the GCS emulator's root folder.
-        uri: ``gs://bucket/name``; one ``*`` in the name matches any characters, ``/`` too, as in BigQuery.
+        uri: ``gs://bucket/name``; one ``*`` in the name matches any characters including ``/``, as in BigQuery.
 
     Raises:
-        ValidationError: the URI is not of that form.
+        ValidationError: the URI is malformed.
     """
     match = _URI.fullmatch(uri)
     if not match or ".." in match["name"].split("/") or match["bucket"] in (".", ".."):
@@ -62,10 +62,10 @@ def list_objects(root: Path, uri: str) -> list[StoredObject]:
 
 
 def require_objects(root: Path, uris: list[str]) -> list[StoredObject]:
-    """The objects that ``uris`` name, each once.
+    """Return the objects that match ``uris``, each once.
 
     Raises:
-        NotFoundError: one of the URIs matches nothing.
+        NotFoundError: one of the URIs matches no object.
     """
     objects: dict[str, StoredObject] = {}
     for uri in uris:
@@ -89,7 +89,7 @@ def _stored(bucket: Path, paths: Iterator[Path] | list[Path]) -> Iterator[Stored
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            continue  # deleted meanwhile
+            continue  # deleted since it was listed
         if path.is_file():
             name = path.relative_to(bucket).as_posix()
             yield StoredObject(
@@ -101,7 +101,7 @@ def _stored(bucket: Path, paths: Iterator[Path] | list[Path]) -> Iterator[Stored
 
 
 def _is_metadata(path: Path) -> bool:
-    """Where a file system has no extended attributes, fake-gcs-server keeps them in ``<name>.metadata``."""
+    """Return whether ``path`` is fake-gcs-server's ``<name>.metadata``, used without extended attributes."""
     return path.name.endswith(_METADATA_SUFFIX) and path.with_name(path.name.removesuffix(_METADATA_SUFFIX)).exists()
 
 

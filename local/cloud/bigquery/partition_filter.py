@@ -1,7 +1,7 @@
-"""``requirePartitionFilter``: refuse a statement that could read such a table without naming partitions.
+"""Enforces ``requirePartitionFilter``: refuses statements that could read all partitions of such a table.
 
-BigQuery decides this after pushing filters down; this check looks only at the WHERE and ON of the SELECT (or UPDATE,
-DELETE, MERGE) that names the table, and is therefore stricter, never laxer.
+BigQuery decides this after pushing filters down. This check considers only the WHERE and ON of the SELECT (or UPDATE,
+DELETE, MERGE) that names the table, so it is stricter than BigQuery, never more lenient.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def check_partition_filter(node: exp.Table, ref: TableRef, columns: Collection[s
 
     Args:
         node: a reference to the table in a parsed statement.
-        ref: the table it resolves to.
+        ref: the table that it resolves to.
         columns: the partitioning columns.
 
     Raises:
-        ValidationError: with BigQuery's wording.
+        ValidationError: it does not; in BigQuery's wording.
     """
     wanted = {column.lower() for column in columns}
     alias = (node.alias or node.name).lower()
@@ -48,7 +48,7 @@ def _conditions(node: exp.Table) -> Iterator[exp.Expression]:
     if isinstance(statement, exp.Merge):
         yield statement.args["on"]
     for join in statement.args.get("joins") or ():
-        # A filter in the ON of an outer join keeps the rows of its outer side.
+        # A filter in the ON of an outer join does not remove rows of its outer side.
         if join.args.get("on") is not None and not join.side:
             yield join.args["on"]
 
@@ -72,7 +72,7 @@ def _filters(condition: exp.Expression, columns: Collection[str], alias: str) ->
 
 
 def _is_constant(side: exp.Expression, columns: Collection[str]) -> bool:
-    """True for what no row of the statement changes: a column's own values, or a joined table's, prune nothing."""
+    """Return whether an expression is the same for all rows; a comparison with a column of a row prunes nothing."""
     for column in side.find_all(exp.Column):
         if column.name.startswith("$"):
             continue  # a script's variable
@@ -92,7 +92,7 @@ def _is_constant(side: exp.Expression, columns: Collection[str]) -> bool:
 
 
 def _is_column(side: exp.Expression, columns: Collection[str], alias: str) -> bool:
-    """True for the column itself, or a cast or truncation of it, through which BigQuery still prunes."""
+    """Return whether an expression is the column, or a cast or truncation of it, for which BigQuery still prunes."""
     side = side.unnest()
     while isinstance(
         side, exp.Cast | exp.Date | exp.DateTrunc | exp.TimestampTrunc | exp.DatetimeTrunc | exp.TsOrDsToDate

@@ -1,4 +1,4 @@
-"""Table references with a partition decorator (``table$202101``), and the rows that belong to a partition."""
+"""Table references with a partition decorator (``table$202101``), and the rows of a partition."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from bqemulator.catalog.models import Clustering, TableMeta, TimePartitioning
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.schemas import Field, by_name, quoted
 
-# Granularity to the form of its partition ids.
+# Granularity to the format of its partition ids.
 _FORMATS = {"YEAR": "%Y", "MONTH": "%Y%m", "DAY": "%Y%m%d", "HOUR": "%Y%m%d%H"}
 _ID_LENGTHS = {"YEAR": 4, "MONTH": 6, "DAY": 8, "HOUR": 10}
-# Type of the partitioning column to the DuckDB literal of a boundary, and the granularities it allows.
+# Type of the partitioning column to the format of a boundary as a DuckDB literal.
 _LITERALS = {"DATE": "DATE '{:%Y-%m-%d}'", "DATETIME": "TIMESTAMP '{:%Y-%m-%d %H:%M:%S}'"}
 _LITERALS["TIMESTAMP"] = "TIMESTAMPTZ '{:%Y-%m-%d %H:%M:%S}+00'"
 _LAST_YEAR = 9999
@@ -33,10 +33,10 @@ class TableRef:
 
     @classmethod
     def from_rest(cls, reference: dict[str, Any], project: str) -> TableRef:
-        """Read a ``tableReference``; ``tableId`` may carry a decorator.
+        """Read a ``tableReference``; ``tableId`` may have a decorator.
 
         Raises:
-            ValidationError: the dataset or the table is not named.
+            ValidationError: ``datasetId`` or ``tableId`` is missing.
         """
         dataset, table = reference.get("datasetId"), reference.get("tableId")
         if not dataset or not table:
@@ -45,13 +45,13 @@ class TableRef:
 
     @classmethod
     def parse(cls, project: str, dataset: str, table: str) -> TableRef:
-        """Split the decorator from ``table``."""
+        """Build a reference, splitting the decorator from ``table``."""
         name, dollar, partition = table.partition("$")
         return cls(project, dataset, name, partition if dollar else None)
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Project, dataset and table, as the catalog takes them."""
+        """Project, dataset and table: the catalog's key."""
         return self.project, self.dataset, self.table
 
     @property
@@ -66,7 +66,7 @@ class TableRef:
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """The rows whose ``field`` lies in [start, end), given as DuckDB literals."""
+    """The rows whose ``field`` is in [start, end); both are DuckDB literals."""
 
     field: str
     start: str
@@ -74,15 +74,15 @@ class Partition:
 
     @property
     def predicate(self) -> str:
-        """True for the partition's rows; NULL, which is no partition's, is not true."""
+        """SQL condition that is true for the partition's rows. Rows with NULL are in no partition."""
         return f"{quoted(self.field)} >= {self.start} AND {quoted(self.field)} < {self.end}"
 
 
 def partition_of(table: TableMeta, ref: TableRef) -> Partition:
-    """The partition of ``table`` that the decorator of ``ref`` names.
+    """Return the partition of ``table`` that the decorator of ``ref`` names.
 
     Raises:
-        ValidationError: the table is not partitioned, or the id is not of its granularity.
+        ValidationError: the table is not partitioned, or the id does not match its granularity.
     """
     partitioning = table.time_partitioning
     if partitioning is None or partitioning.field is None:
@@ -126,16 +126,16 @@ def _next(start: datetime, granularity: str) -> datetime:
     return start + (timedelta(days=1) if granularity == "DAY" else timedelta(hours=1))
 
 
-# --- The declarations, in REST form ----------------------------------------------------------------------------------
+# --- Declarations in REST form ---------------------------------------------------------------------------------------
 
 
 def parse_time_partitioning(
     raw: dict[str, Any], fields: Sequence[Field], *, require_filter: bool | None = None
 ) -> TimePartitioning:
-    """Read ``timePartitioning`` for a table of these columns.
+    """Read ``timePartitioning`` for a table with the columns ``fields``.
 
     Raises:
-        ValidationError: it names no column (ingestion time), a missing one, or one whose type does not fit.
+        ValidationError: it names no column (ingestion time), a missing one, or one of an unsuitable type.
     """
     refuse_other_options("timePartitioning", raw, {"type", "field", "expirationMs", "requirePartitionFilter"})
     granularity = str(raw.get("type") or "DAY").upper()
@@ -164,10 +164,10 @@ def parse_time_partitioning(
 
 
 def check_same_partitioning(table: TableMeta, raw: dict[str, Any] | None, ref: TableRef) -> None:
-    """Check that a job's ``timePartitioning``, if it has one, is that of the table it writes to.
+    """Check that a job's ``timePartitioning``, if given, is that of the table it writes to.
 
     Raises:
-        ValidationError: with BigQuery's wording.
+        ValidationError: it is not; in BigQuery's wording.
     """
     if not raw:
         return
@@ -187,10 +187,10 @@ def _describe(granularity: str, field: str | None) -> str:
 
 
 def parse_clustering(raw: dict[str, Any], fields: Sequence[Field]) -> Clustering | None:
-    """Read ``clustering`` for a table of these columns.
+    """Read ``clustering`` for a table with the columns ``fields``.
 
     Raises:
-        ValidationError: a column is missing, repeated or of a type that cannot be clustered by; or more than four.
+        ValidationError: a column is missing, repeated or of an unsuitable type; or there are more than four.
     """
     refuse_other_options("clustering", raw, {"fields"})
     names = list(raw.get("fields") or [])

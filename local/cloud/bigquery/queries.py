@@ -1,4 +1,4 @@
-"""Query jobs: bqemulator runs the SQL; destinations, dry runs, DDL and errors are handled here."""
+"""Query jobs: bqemulator runs the SQL; this module adds destinations, dry runs, DDL and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
-from bqemulator.api.routes.jobs import _apply_default_dataset
 from bqemulator.catalog.models import TableMeta
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, classify_statement_type, execute_query_job
 from bqemulator.scripting.ast import SqlStmt
@@ -18,9 +17,17 @@ from sqlglot import exp
 from local.cloud.bigquery import ddl
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.patches.internals import apply_default_dataset
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
-from local.cloud.bigquery.scripts import parse_assert
-from local.cloud.bigquery.statements import ANONYMOUS, check_single_matches, parse, prepare_query, referenced, translate
+from local.cloud.bigquery.statements import (
+    ANONYMOUS,
+    check_single_matches,
+    parse,
+    parse_assert,
+    prepare_query,
+    referenced,
+    translate,
+)
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.writes import Write, check_dispositions, write_table
 
@@ -40,11 +47,11 @@ _WORD_SIZES = {"BOOLEAN": 1, "NUMERIC": 16, "INTERVAL": 16}
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """One query job's request.
+    """The request of a query job.
 
     Attributes:
-        sql: BigQuery SQL, its names qualified by the default dataset.
-        statements: how many statements the script has.
+        sql: BigQuery SQL, with names qualified by the default dataset.
+        statements: number of statements in the script.
     """
 
     job_id: str
@@ -60,7 +67,7 @@ class Query:
 
 
 def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
-    """bqemulator binds values of other types as the text that stands for them."""
+    """Refuse parameters of types that bqemulator would bind as text."""
     for parameter in parameters:
         given = parameter.get("parameterType") or {}
         kind = str((given.get("arrayType") or given).get("type", "")).upper()
@@ -69,10 +76,10 @@ def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
-    """Check a query job's configuration before the job exists.
+    """Check a query job's configuration before the job is created.
 
     Raises:
-        DomainError: an option is wrong or not implemented, or the script cannot be split into statements.
+        DomainError: an option is invalid or not implemented, or the script cannot be split into statements.
     """
     refuse_other_options("configuration.query", config, _OPTIONS)
     sql = config.get("query") or ""
@@ -93,7 +100,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     elif config.get("timePartitioning") or config.get("clustering"):
         raise invalid("timePartitioning and clustering need a destinationTable")
     if not is_script:
-        sql = _apply_default_dataset(sql, config, request_project_id=project)
+        sql = apply_default_dataset(sql, config, request_project_id=project)
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
@@ -105,11 +112,11 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     """Run a query job.
 
     Returns:
-        The job's statistics. A SELECT's rows are left in bqemulator's ``JOB_RESULTS``.
+        The job's statistics. The rows of a SELECT are in bqemulator's ``JOB_RESULTS``.
 
     Raises:
-        DomainError, duckdb.Error: what is wrong with the query or its destination. A single statement has then changed
-            nothing; a script has done what stands before the failing statement, as in BigQuery.
+        DomainError, duckdb.Error: the query or its destination is invalid. A single statement has changed nothing; a
+            script has run up to the failing statement, as in BigQuery.
     """
     _check_bytes_billed(store, query)
     if query.is_script:
@@ -136,7 +143,7 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
         Statistics with the schema and an upper bound of the bytes it would read.
 
     Raises:
-        DomainError: the query is wrong, or is of a kind that cannot be checked without running it.
+        DomainError: the query is invalid, or is not a single SELECT.
     """
     tree = parse(query.sql)
     if query.is_script or not isinstance(tree, exp.Query):
@@ -157,7 +164,7 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
 
 
 def bytes_read(store: Store, sql: str, project: str) -> int:
-    """An upper bound, by BigQuery's rules for column sizes: all rows of every column whose name the query has."""
+    """Return an upper bound of the bytes read: all rows of every column that the query names, in BigQuery's sizes."""
     tree = parse(sql)
     if tree is None:
         return 0
@@ -171,7 +178,7 @@ def bytes_read(store: Store, sql: str, project: str) -> int:
 
 
 def table_bytes(store: Store, table: TableMeta, wanted: set[str] | None = None) -> int:
-    """The logical size of a table, or of its columns ``wanted`` (lower case), by BigQuery's rules."""
+    """Return the logical size of a table, or of its columns ``wanted`` (lower case), by BigQuery's rules."""
     ref = TableRef(table.project_id, table.dataset_id, table.table_id)
     sizes = [_size_sql(f) for f in table_fields(table) if wanted is None or f["name"].lower() in wanted]
     if not sizes:
@@ -213,7 +220,7 @@ def _bytes_or_zero(store: Store, query: Query) -> int:
     try:
         return bytes_read(store, query.sql, query.project)
     except duckdb.Error:
-        return 0  # the table has changed since; the query itself has succeeded
+        return 0  # the query has succeeded, but the table has changed since
 
 
 def _check_bytes_billed(store: Store, query: Query) -> None:
@@ -287,7 +294,7 @@ def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
 
 
 def forget_old_results() -> None:
-    """Drop the oldest kept results: bqemulator keeps every query's rows in memory for ever."""
+    """Discard the oldest query results, which bqemulator would keep in memory for ever."""
     size = 0
     for age, job_id in enumerate(reversed(list(JOB_RESULTS))):
         arrow = JOB_RESULTS.get(job_id)
@@ -298,10 +305,10 @@ def forget_old_results() -> None:
 
 
 def selected_fields(fields: Sequence[Field], selected: str | None) -> list[Field]:
-    """The columns that a ``selectedFields`` parameter names, in the table's order.
+    """Return the columns named by a ``selectedFields`` parameter, in the table's order.
 
     Raises:
-        ValidationError: a name is no column.
+        ValidationError: a name is not a column.
     """
     if not selected:
         return list(fields)

@@ -1,4 +1,4 @@
-"""REST routes that stand before bqemulator's own: tables, table data, jobs and query results."""
+"""REST routes that take precedence over bqemulator's: datasets, tables, table data, jobs and query results."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ from local.cloud.bigquery import ddl, tables
 from local.cloud.bigquery.jobs import Job, Jobs, destination_of
 from local.cloud.bigquery.limits import invalid, limit, not_found, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, partition_of
+from local.cloud.bigquery.patches.internals import dataset_to_rest
 from local.cloud.bigquery.queries import selected_fields
 from local.cloud.bigquery.schemas import Field, quoted, table_fields
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.writes import count_rows, require_dataset, require_table
 
-# A load job is polled with pauses of a second and more, so that waiting for it here is quicker.
+# Clients poll a job at intervals of a second or more, so waiting here is faster.
 _INSERT_WAIT_SECONDS = 20.0
 _DEFAULT_QUERY_WAIT_MS = 10_000
 _MAX_QUERY_WAIT_MS = 30_000
 _PAGE_ROWS = 10_000
 _PAGE_TABLES = 1_000
 _PAGE_JOBS = 1_000
-# Lists of resources name it so, rows "pageToken".
+# Key of the next page's token in lists of resources; in lists of rows it is "pageToken".
 _LIST_NEXT = "nextPageToken"
 _MAX_PAGE_ROWS = 100_000
 _FOR_EVER_MS = 2**63
 _DATASET_OPTIONS = {
     *("datasetReference", "friendlyName", "description", "labels", "location", "access"),
     *("defaultTableExpirationMs", "defaultPartitionExpirationMs"),
-    # What a client sends back from an earlier answer; it cannot be set.
+    # Read-only fields that clients send back from an earlier response.
     *("kind", "id", "etag", "selfLink", "type", "creationTime", "lastModifiedTime", "maxTimeTravelHours"),
 }
 _JOB_STATE_DONE = "DONE"
-# Where bqemulator offers the results of queries without a destination.
+# The dataset that bqemulator names as the destination of queries without one.
 _ANONYMOUS_DATASET = "_bqemu_anonymous"
 
 
 def build_router(store: Store, jobs: Jobs) -> APIRouter:
-    """The routes; each handler runs in a worker thread, see :mod:`dispatch`."""
+    """Return the routes; each handler runs in a worker thread, see :mod:`.dispatch`."""
     router = APIRouter(prefix="/bigquery/v2/projects/{project}")
     _add_dataset_routes(router, store)
     _add_table_routes(router, store)
-    _add_job_routes(router, store, jobs)
+    _add_row_routes(router, store)
+    _add_job_routes(router, jobs)
+    _add_query_routes(router, store, jobs)
     return router
 
 
@@ -60,7 +63,7 @@ def _add_dataset_routes(router: APIRouter, store: Store) -> None:
         start, end, token = _page(request, len(found), default=_PAGE_TABLES, next_key=_LIST_NEXT)
         body: dict[str, Any] = {"kind": "bigquery#datasetList"}
         if found[start:end]:
-            body["datasets"] = [datasets._dataset_to_rest(dataset) for dataset in found[start:end]]
+            body["datasets"] = [dataset_to_rest(dataset) for dataset in found[start:end]]
         return body | token
 
     @router.post("/datasets")
@@ -120,7 +123,11 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
         tables.delete(store, TableRef.parse(project, dataset, name))
         return Response(status_code=204)
 
-    @router.get(path + "/{name}/data")
+
+def _add_row_routes(router: APIRouter, store: Store) -> None:
+    path = "/datasets/{dataset}/tables/{name}"
+
+    @router.get(path + "/data")
     async def list_data(project: str, dataset: str, name: str, request: Request) -> dict[str, Any]:
         if dataset == _ANONYMOUS_DATASET:
             return {"kind": "bigquery#tableDataList", **_kept_rows(_job_of_anonymous(project, name), request)}
@@ -133,19 +140,19 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
         rows, total, token = _read_rows(store, ref, fields, predicate, request)
         return {"kind": "bigquery#tableDataList", "totalRows": str(total), "rows": rows} | token
 
-    @router.post(path + "/{name}/insertAll")
+    @router.post(path + "/insertAll")
     async def insert_all(project: str, dataset: str, name: str) -> None:
         raise limit("stream rows (tabledata.insertAll); use a load job or INSERT")
 
 
-def _add_job_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
+def _add_job_routes(router: APIRouter, jobs: Jobs) -> None:
     @router.post("/jobs")
     async def insert_job(project: str, request: Request) -> Any:
         body = await request.json()
         job = jobs.submit(project, body)
         await asyncio.to_thread(job.done.wait, _INSERT_WAIT_SECONDS)
         if job.meta and job.meta.error_result and job.config.get("dryRun"):
-            return _failed(job.meta)  # nobody waits for the end of a dry run
+            return _failed(job.meta)  # clients do not poll dry runs
         return job_resource(job.meta or job, (body.get("jobReference") or {}).get("location"))
 
     @router.get("/jobs")
@@ -172,29 +179,34 @@ def _add_job_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
         location = request.query_params.get("location")
         return {"kind": "bigquery#jobCancelResponse", "job": job_resource(job, location)}
 
+
+def _add_query_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
     @router.post("/queries")
     async def query(project: str, request: Request) -> Response:
         body = await request.json()
         job = jobs.submit(project, _job_of_query(body))
-        wait = min(int(body.get("timeoutMs") or _DEFAULT_QUERY_WAIT_MS), _MAX_QUERY_WAIT_MS) / 1000
-        await asyncio.to_thread(job.done.wait, wait)
+        await asyncio.to_thread(job.done.wait, _query_wait(body.get("timeoutMs")))
         return _results_response(store, job.meta or job, request, body.get("maxResults"), body.get("location"))
 
     @router.get("/queries/{job_id}")
     async def get_query_results(project: str, job_id: str, request: Request) -> Response:
         params = request.query_params
-        wait = min(int(params.get("timeoutMs") or _DEFAULT_QUERY_WAIT_MS), _MAX_QUERY_WAIT_MS) / 1000
-        job = await asyncio.to_thread(jobs.wait, project, job_id, wait)
+        job = await asyncio.to_thread(jobs.wait, project, job_id, _query_wait(params.get("timeoutMs")))
         if job is None:
             raise not_found("Job", f"{project}:US.{job_id}")
         return _results_response(store, job, request, params.get("maxResults"), params.get("location"))
+
+
+def _query_wait(timeout_ms: Any) -> float:
+    """Return how many seconds to wait for a query's end before answering that it is not done."""
+    return min(int(timeout_ms or _DEFAULT_QUERY_WAIT_MS), _MAX_QUERY_WAIT_MS) / 1000
 
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
 
 
 def job_resource(job: Job | JobMeta, location: str | None) -> dict[str, Any]:
-    """The ``Job`` resource of a job under way or done."""
+    """Return the ``Job`` resource of a running or finished job."""
     meta = job if isinstance(job, JobMeta) else job.meta
     if meta is None and isinstance(job, Job):
         state = "RUNNING" if job.started else "PENDING"
@@ -221,7 +233,7 @@ def job_resource(job: Job | JobMeta, location: str | None) -> dict[str, Any]:
 
 
 def _filtered(jobs: list[Job | JobMeta], request: Request) -> list[dict[str, Any]]:
-    """The jobs, as resources, that a ``jobs.list`` request asks for."""
+    """Return the job resources that match the filters of a ``jobs.list`` request."""
     params = request.query_params
     states = {state.upper() for state in params.getlist("stateFilter")}
     first, last = int(params.get("minCreationTime") or 0), int(params.get("maxCreationTime") or _FOR_EVER_MS)
@@ -242,7 +254,7 @@ _QUERY_REQUEST = {"kind", "maxResults", "timeoutMs", "requestId", "formatOptions
 
 
 def _job_of_query(body: dict[str, Any]) -> dict[str, Any]:
-    """The job that a ``jobs.query`` request stands for."""
+    """Convert a ``jobs.query`` request to a job configuration."""
     refuse_other_options("query request", body, _QUERY_OPTIONS | _QUERY_REQUEST)
     config = {name: value for name, value in body.items() if name in _QUERY_OPTIONS}
     outer = {name: config.pop(name) for name in ("dryRun", "labels", "jobTimeoutMs") if name in config}
@@ -255,10 +267,10 @@ def _job_of_query(body: dict[str, Any]) -> dict[str, Any]:
 def _page(
     request: Request, total: int, *, default: int, given: Any = None, next_key: str = "pageToken"
 ) -> tuple[int, int, dict[str, str]]:
-    """The page that a request asks for: first index, last index, and the token of the next page.
+    """Return the requested page: first index, last index, and the token of the next page.
 
-    The Python client asks for the end of a query with maxResults=0, and unless the answer has all rows, reads them
-    through the Storage API, which does not exist here. So a small result is sent whole.
+    The Python client waits for a query with maxResults=0. Unless the response has all rows, it then reads them through
+    the Storage API, which does not exist here. So a small result is returned whole even then.
     """
     params = request.query_params
     text = given if given is not None else params.get("maxResults")
@@ -328,7 +340,7 @@ def _rows_of_job(store: Store, job: JobMeta, request: Request, max_results: Any)
 
 
 def _job_of_anonymous(project: str, table: str) -> str:
-    """The job whose results bqemulator offers as the table ``anon<job id without hyphens>``."""
+    """Return the id of the job whose results bqemulator names ``anon<job id without hyphens>``."""
     for job_id in reversed(list(JOB_RESULTS)):
         if f"anon{job_id.replace('-', '')}" == table:
             return job_id
@@ -348,11 +360,11 @@ def _anonymous_table(project: str, dataset: str, table: str) -> dict[str, Any]:
 
 
 def _kept_rows(job_id: str, request: Request, max_results: Any = None) -> dict[str, Any]:
-    """A page of the rows that a query left in memory."""
+    """Return a page of the rows that a query left in memory."""
     arrow = JOB_RESULTS[job_id]
     start, end, token = _page(request, arrow.num_rows, default=_PAGE_ROWS, given=max_results)
     body: dict[str, Any] = {"schema": {"fields": JOB_SCHEMAS.get(job_id, [])}, "totalRows": str(arrow.num_rows)} | token
-    if end > start:  # "rows" in the answer, even empty, tells the client that it has the first page
+    if end > start:  # clients take a response with "rows", even if empty, as the first page
         body["rows"] = arrow_table_to_bq_rows(arrow, offset=start, limit=end - start)
     return body
 
@@ -361,7 +373,7 @@ _STATUS_OF_REASON = {"notFound": 404, "duplicate": 409, "accessDenied": 403, "qu
 
 
 def _failed(job: JobMeta) -> Response:
-    """The HTTP error that stands for a failed job."""
+    """Return the HTTP error response for a failed job."""
     error = job.error_result or {}
     status = _STATUS_OF_REASON.get(error.get("reason", ""), 400)
     body = {"code": status, "message": error.get("message"), "errors": [{"domain": "global", **error}]}

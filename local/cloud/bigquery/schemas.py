@@ -1,4 +1,4 @@
-"""Columns: BigQuery's REST form, DuckDB's types, and what a Parquet file may put into which."""
+"""Schemas: columns in BigQuery's REST form, their DuckDB types, and the Parquet types that they accept."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bqemulator.api.routes.tables import _field_to_rest, _parse_schema_fields
 from bqemulator.catalog.models import TableMeta, TableSchema
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns, duckdb_type_to_bq_field
 
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.objects import StoredObject
+from local.cloud.bigquery.patches.internals import field_to_rest, parse_schema_fields
 
 Field = dict[str, Any]
 
-# Standard SQL names to those that BigQuery's REST API reports.
+# Standard SQL type names to the names in BigQuery's REST API.
 _REST_TYPES = {
     "INT64": "INTEGER",
     "INT": "INTEGER",
@@ -42,26 +42,26 @@ _NUMERIC_INTEGER_DIGITS = 29
 
 
 def quoted(name: str) -> str:
-    """``name`` as an SQL identifier."""
+    """Quote ``name`` as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """``text`` as an SQL string."""
+    """Quote ``text`` as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def normalized(fields: Iterable[Field]) -> list[Field]:
-    """Columns of a request in the form in which they are kept and reported.
+    """Normalize the columns of a request to the form that is stored and reported.
 
     Raises:
-        ValidationError: a name, type, mode or option is unknown or not supported, or a name appears twice.
+        ValidationError: a name, type, mode or option is invalid or not supported, or a name appears twice.
     """
     result = [_normalized_field(field) for field in fields]
     seen: set[str] = set()
     for field in result:
         if field["name"].lower() in seen:
-            raise invalid(f"Duplicate field name: {field['name']} (column names differ by more than case)")
+            raise invalid(f"Duplicate field name: {field['name']} (column names ignore case)")
         seen.add(field["name"].lower())
     return result
 
@@ -87,36 +87,36 @@ def _normalized_field(field: Field) -> Field:
 
 
 def table_fields(table: TableMeta) -> list[Field]:
-    """The columns of a table in REST form."""
-    return [_field_to_rest(field) for field in table.schema_.fields]
+    """Return the columns of a table in REST form."""
+    return [field_to_rest(field) for field in table.schema_.fields]
 
 
 def table_schema(fields: Sequence[Field]) -> TableSchema:
-    """The catalog's form of ``fields``."""
-    return TableSchema(fields=_parse_schema_fields(list(fields)))
+    """Return ``fields`` in the catalog's form."""
+    return TableSchema(fields=parse_schema_fields(list(fields)))
 
 
 def duckdb_type(field: Field) -> str:
-    """The DuckDB type of a column."""
+    """Return the DuckDB type of a column."""
     return bq_schema_to_duckdb_columns([field])[0][1]
 
 
 def column_definitions(fields: Sequence[Field]) -> str:
-    """The column list of a DuckDB ``CREATE TABLE``."""
+    """Return the column list of a DuckDB ``CREATE TABLE``."""
     required = {"REQUIRED": " NOT NULL"}
     return ", ".join(f"{quoted(f['name'])} {duckdb_type(f)}{required.get(f['mode'], '')}" for f in fields)
 
 
 def field_of_duckdb(name: str, kind: str) -> Field:
-    """The BigQuery column for a column of a DuckDB result.
+    """Return the BigQuery column for a column of a DuckDB result.
 
     Raises:
-        ValidationError: BigQuery, or this emulation, has no such type.
+        ValidationError: BigQuery, or this emulator, has no such type.
     """
     decimal = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind.replace(" ", ""))
     if decimal and int(decimal[2]) > _NUMERIC_SCALE:
         raise limit(f"store BIGNUMERIC (column {name})")
-    # Types that only DuckDB distinguishes.
+    # DuckDB types without a counterpart in BigQuery.
     kind = {"UTINYINT": "BIGINT", "USMALLINT": "BIGINT", "UINTEGER": "BIGINT", "UBIGINT": "BIGINT"}.get(kind, kind)
     kind = {"TIMESTAMP_S": "TIMESTAMP", "TIMESTAMP_MS": "TIMESTAMP", "TIMESTAMP_NS": "TIMESTAMP"}.get(kind, kind)
     if kind == '"NULL"':
@@ -125,7 +125,7 @@ def field_of_duckdb(name: str, kind: str) -> Field:
 
 
 def by_name(fields: Iterable[Field]) -> dict[str, Field]:
-    """Columns by lower-case name: BigQuery's column names ignore case."""
+    """Return the columns by lower-case name; column names ignore case in BigQuery."""
     return {field["name"].lower(): field for field in fields}
 
 
@@ -143,16 +143,16 @@ _PHYSICAL = {
     "TIMESTAMP": "INT64(TIMESTAMP, UTC)",
     "NUMERIC": "DECIMAL",
 }
-# What a Parquet column of the first type may be read as, other than itself.
+# Further types that a Parquet column of the first type may be read as.
 _READABLE_AS = {"DATETIME": {"TIMESTAMP"}, "STRING": {"JSON"}}
 _ANY = "NULL"
 
 
 def parquet_columns(stored: StoredObject) -> dict[str, tuple[str, str]]:
-    """The columns of a Parquet file: lower-case name to (name, BigQuery type).
+    """Return the columns of a Parquet file: lower-case name to (name, BigQuery type).
 
     Raises:
-        ValidationError: the file is no Parquet file, or has a column that cannot be read.
+        ValidationError: the file is not a Parquet file, or has a column of an unsupported type.
     """
     return _parquet_columns(stored.uri, stored.path, stored.size, stored.modified_ns)
 
@@ -200,9 +200,9 @@ def _parquet_type(column: pa.Field, uri: str) -> str:
 
 
 def parquet_fields(stored: StoredObject) -> list[Field]:
-    """The table schema that BigQuery derives from a Parquet file."""
+    """Return the table schema that BigQuery derives from a Parquet file."""
     columns = parquet_columns(stored).values()
-    # A column of nulls only is physically INT32.
+    # A column with only nulls is physically INT32.
     return normalized({"name": name, "type": "INTEGER" if kind == _ANY else kind} for name, kind in columns)
 
 
@@ -210,7 +210,7 @@ def check_parquet(stored: StoredObject, fields: Sequence[Field]) -> None:
     """Check that a Parquet file can be read into ``fields``.
 
     Raises:
-        ValidationError: naming the first column whose type does not fit, or which is required and missing.
+        ValidationError: a column has another type, or is required and missing; the message names it.
     """
     columns = parquet_columns(stored)
     for field in fields:
@@ -230,9 +230,9 @@ def check_parquet(stored: StoredObject, fields: Sequence[Field]) -> None:
 
 
 def parquet_select(objects: Sequence[StoredObject], fields: Sequence[Field]) -> str:
-    """DuckDB SQL that reads Parquet files into ``fields``, binding columns by name, files in order.
+    """Return DuckDB SQL that reads Parquet files in order into ``fields``, binding columns by name.
 
-    The caller has checked the files; a column that a file lacks is NULL there.
+    Columns missing in a file are NULL. The caller must have checked the files.
     """
     groups: list[tuple[frozenset[str], list[StoredObject]]] = []
     for stored in objects:

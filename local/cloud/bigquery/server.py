@@ -1,4 +1,4 @@
-"""Puts the parts together and serves them: ``python -m local.cloud.bigquery``."""
+"""The server: assembles the parts and runs them, as ``python -m local.cloud.bigquery``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import uvicorn
-from bqemulator.api.app import create_app
 from bqemulator.api.dependencies import AppContext
-from bqemulator.api.routes import upload as upload_routes
-from bqemulator.catalog.models import JobMeta
 from bqemulator.config import PersistenceMode, Settings
 from bqemulator.domain.clock import SystemClock
 from bqemulator.domain.events import EventBus
@@ -30,11 +26,14 @@ from bqemulator.row_access.policy import RowAccessPolicyManager
 from bqemulator.udf.runtime import UDFRegistry
 from bqemulator.versioning.materialized_views import hydrate_subscriptions
 
-from local.cloud.bigquery import parsing, scripts
+from local.cloud.bigquery import patches
 from local.cloud.bigquery.dispatch import Dispatcher
 from local.cloud.bigquery.jobs import Jobs
-from local.cloud.bigquery.routes import build_router
-from local.cloud.bigquery.store import Catalog, Engine, NoTimeTravel, Store
+from local.cloud.bigquery.patches.application import build_app
+from local.cloud.bigquery.patches.catalog import Catalog
+from local.cloud.bigquery.patches.engine import Engine
+from local.cloud.bigquery.patches.time_travel import NoTimeTravel
+from local.cloud.bigquery.store import Store
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 2.5
@@ -47,14 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
     Returns:
-        The exit code: 0 after a clean stop, 1 when the server could not start.
+        The exit code: 0 after a clean stop, 1 if the server could not start.
     """
     parser = argparse.ArgumentParser(prog="python -m local.cloud.bigquery", description="The embedded BigQuery.")
-    parser.add_argument("--host", default=HOST, help=f"the address to listen on; {HOST} if not given")
-    parser.add_argument("--port", type=int, required=True, help=f"TCP port on {HOST}; 0 takes a free one")
+    parser.add_argument("--host", default=HOST, help=f"the address to listen on; default {HOST}")
+    parser.add_argument("--port", type=int, required=True, help="TCP port to listen on; 0 selects a free one")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the database")
     parser.add_argument("--gcs-root", type=Path, required=True, help="root folder of the GCS emulator")
-    parser.add_argument("--project", required=True, help="the project id that is served")
+    parser.add_argument("--project", required=True, help="the project id to serve")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -68,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         )
     except (duckdb.IOException, OSError) as error:
-        print(f"BigQuery could not start: {error}", file=sys.stderr)
+        print(f"BigQuery could not start on {given.data_dir}, port {given.port}: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -78,18 +77,20 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
 
     Args:
         host: the address to listen on.
-        port: TCP port there.
-        data_dir: folder of the database; everything in it survives a restart.
+        port: TCP port to listen on.
+        data_dir: folder of the database; its content survives a restart.
         gcs_root: root folder of the GCS emulator, from which ``gs://`` objects are read.
-        project: the one project id that is served.
+        project: the one project id to serve.
 
     Raises:
         duckdb.IOException: another server has the database open.
     """
-    store = await open_store(data_dir=data_dir, gcs_root=gcs_root, project=project)
+    store = build_store(data_dir=data_dir, gcs_root=gcs_root, project=project)
     jobs = Jobs(store)
+    patches.install(store, jobs)
+    await open_store(store)
     dispatcher = Dispatcher(store, build_app(store, jobs))
-    # The event loop of the standard library: the server's loop only passes requests on.
+    # asyncio's own event loop suffices: the server's loop only passes requests on.
     config = uvicorn.Config(
         dispatcher,
         host=host,
@@ -112,9 +113,9 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
         await store.engine.stop()
 
 
-async def open_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
-    """Open or create the database and build what bqemulator's application needs, without its gRPC server."""
-    shutil.rmtree(data_dir / "uploads", ignore_errors=True)  # what a killed server left
+def build_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
+    """Build what bqemulator's application needs, without its gRPC server; opens nothing."""
+    shutil.rmtree(data_dir / "uploads", ignore_errors=True)  # left by a killed server
     settings = Settings(
         rest_host=HOST,
         persistence_mode=PersistenceMode.PERSISTENT,
@@ -122,15 +123,31 @@ async def open_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
         upload_staging_dir=data_dir / "uploads",
         gcs_local_root=gcs_root,
         default_project_id=project,
-        enable_format_extensions=False,  # Avro's DuckDB extension would have to be downloaded
+        enable_format_extensions=False,  # DuckDB's Avro extension would have to be downloaded
         metrics_enabled=False,
     )
     engine = Engine(settings)
-    await engine.start()
     catalog = Catalog(engine)
-    catalog.ensure_ready()
+    context = _context(settings, engine, catalog)
+    return Store(context=context, engine=engine, catalog=catalog, project=project, gcs_root=gcs_root.resolve())
+
+
+async def open_store(store: Store) -> None:
+    """Open or create the database, and read the catalog from it.
+
+    Raises:
+        duckdb.IOException: another server has the database open.
+    """
+    await store.engine.start()
+    store.catalog.ensure_ready()
+    store.context.udf_registry.hydrate(store.catalog, store.engine)
+    hydrate_subscriptions(store.context)
+    _delete_old_jobs(store)
+
+
+def _context(settings: Settings, engine: Engine, catalog: Catalog) -> AppContext:
     clock, events = SystemClock(), EventBus()
-    context = AppContext(
+    return AppContext(
         settings=settings,
         clock=clock,
         engine=engine,
@@ -147,46 +164,16 @@ async def open_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
             clock=clock,
         ),
     )
-    context.udf_registry.hydrate(catalog, engine)
-    hydrate_subscriptions(context)
-    store = Store(context=context, engine=engine, catalog=catalog, project=project, gcs_root=gcs_root.resolve())
-    _forget_old_jobs(store)
-    parsing.install()
-    scripts.install(store)
-    return store
 
 
-def build_app(store: Store, jobs: Jobs) -> Any:
-    """bqemulator's application with the routes of this package before its own."""
-    app = create_app(store.context)
-    bundled = list(app.router.routes)
-    app.router.routes.clear()
-    app.include_router(build_router(store, jobs))
-    app.router.routes.extend(bundled)
-
-    async def execute_load_job(project_id: str, job_id: str, config: dict[str, Any], _context: AppContext) -> JobMeta:
-        """Load a file that came with the request; bqemulator has put it where the only source URI says."""
-        load = dict(config["load"])
-        upload = Path(load.pop("sourceUris")[0].removeprefix("file://"))
-        body = {"configuration": {**config, "load": load}, "jobReference": {"jobId": job_id}}
-        job = jobs.submit(project_id, body, upload=upload)
-        await asyncio.to_thread(job.done.wait)
-        assert job.meta is not None
-        return job.meta
-
-    upload_routes.execute_load_job = execute_load_job
-    upload_routes._is_permitted_media_type = lambda _: True  # the Python client says */*
-    return app
-
-
-def _forget_old_jobs(store: Store) -> None:
+def _delete_old_jobs(store: Store) -> None:
     jobs = sorted(store.catalog.list_jobs(store.project, max_results=1_000_000), key=lambda job: job.creation_time)
     for job in jobs[:-_KEPT_JOBS]:
         store.catalog.delete_job(job.project_id, job.job_id, not_found_ok=True)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers, which would end the process with the signal and not with code 0."""
+    """uvicorn without its signal handlers, which would end the process by the signal instead of with code 0."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -194,7 +181,7 @@ class _Server(uvicorn.Server):
 
 
 def _stop(server: uvicorn.Server, jobs: Jobs) -> None:
-    """Stop soon: interrupt jobs, and end even if one does not react; DuckDB's log keeps what is committed."""
+    """Interrupt all jobs and stop; after ``_STOP_SECONDS`` exit anyway, which DuckDB's write-ahead log makes safe."""
     server.should_exit = True
     for job in jobs.running():
         jobs.cancel(job.project, job.job_id)

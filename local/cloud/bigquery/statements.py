@@ -1,4 +1,4 @@
-"""What is checked of every SQL statement before bqemulator translates it, and the translation itself."""
+"""Checks of every SQL statement before bqemulator translates it, and the translation itself."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 _MAX_VIEW_DEPTH = 16
 _PLAIN_NAME = re.compile(r"\w+")
+_ASSERT = re.compile(r"\s*ASSERT\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_DESCRIPTION = re.compile(
+    r"""(?P<condition>.*)\bAS\s+(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*;?\s*""", re.I | re.S
+)
 _STATEMENTS = (
     *(exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable),
     *(exp.Create, exp.Drop, exp.Alter),
@@ -38,7 +42,7 @@ _STATEMENTS = (
 
 
 def parse(sql: str) -> exp.Expression | None:
-    """The statement's syntax tree, or None where sqlglot does not know the syntax."""
+    """Parse a statement; None if sqlglot does not know the syntax."""
     tree = _parse(sql)
     return None if isinstance(tree, exp.Command) else tree
 
@@ -47,11 +51,21 @@ def _parse(sql: str) -> exp.Expression | None:
     try:
         return sqlglot.parse_one(sql, read="bigquery")
     except sqlglot.errors.SqlglotError:
-        return None  # bqemulator words the syntax error
+        return None  # bqemulator reports the syntax error
+
+
+def parse_assert(sql: str) -> tuple[str, str] | None:
+    """Split ``ASSERT condition [AS 'message']`` into the condition and the message; None for other statements."""
+    match = _ASSERT.fullmatch(sql)
+    if not match:
+        return None
+    described = _DESCRIPTION.fullmatch(match["rest"])
+    condition = (described["condition"] if described else match["rest"]).strip().removesuffix(";")
+    return condition, described["text"][1:-1] if described else f"Assertion failed: {condition.strip()}"
 
 
 def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, TableRef]]:
-    """The dataset-qualified tables that a statement names, in whatever way it quotes them."""
+    """Yield the dataset-qualified tables that a statement names, however they are quoted."""
     for node in tree.find_all(exp.Table):
         if isinstance(node.this, exp.Func) or not node.name:
             continue
@@ -64,10 +78,10 @@ def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, 
 
 
 def check_statement(store: Store, sql: str, project: str) -> None:
-    """Refuse what would be silently wrong, and bind the external tables that the statement reads.
+    """Refuse statements that would give wrong results, and bind the external tables that the statement reads.
 
     Raises:
-        DomainError: naming what BigQuery refuses, or what is not implemented.
+        DomainError: BigQuery would refuse the statement too, or it needs a feature that is not implemented.
     """
     tree = _parse(sql)
     if tree is None:
@@ -104,7 +118,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
 
 
 def _check_table_functions(tree: exp.Expression) -> None:
-    """DuckDB's own table functions, such as read_csv, and file names as tables are not BigQuery's."""
+    """Refuse DuckDB's table functions, such as read_csv, and file names as tables, which BigQuery does not have."""
     for node in tree.find_all(exp.Table):
         if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name):
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
@@ -142,7 +156,7 @@ def _check_dml(tree: exp.Expression) -> None:
 
 
 def _write_target(tree: exp.Expression) -> exp.Expression | None:
-    """The node of the table that a DML or DROP statement changes."""
+    """Return the node of the table that a DML or DDL statement changes."""
     if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Drop | exp.Alter):
         target = tree.this
         return target.this if isinstance(target, exp.Schema) else target
@@ -160,7 +174,10 @@ def _check_target(tree: exp.Expression, table: TableMeta, ref: TableRef) -> None
 
 
 def _reads(tree: exp.Expression, node: exp.Table, target: exp.Expression | None) -> bool:
-    """INSERT, TRUNCATE and DDL do not read their target; UPDATE, DELETE and MERGE do."""
+    """Return whether the statement reads the table at ``node``.
+
+    INSERT, TRUNCATE and DDL do not read their target; UPDATE, DELETE and MERGE do.
+    """
     if isinstance(tree, exp.Create):
         return False  # a view is checked when it is read
     return node is not target or isinstance(tree, exp.Update | exp.Delete | exp.Merge)
@@ -174,7 +191,7 @@ def _filter_columns(table: TableMeta) -> list[str]:
 
 
 def _bind(store: Store, table: TableMeta, project: str, *, depth: int) -> None:
-    """Bind an external table, and those under a view."""
+    """Bind an external table, or the external tables that a view reads."""
     if table.table_type == "EXTERNAL":
         external_tables.bind(store, table)
     elif table.view_query and depth < _MAX_VIEW_DEPTH:
@@ -189,7 +206,7 @@ def _bind(store: Store, table: TableMeta, project: str, *, depth: int) -> None:
 
 
 def _check_case(store: Store, ref: TableRef) -> None:
-    """DuckDB finds a name in another case, BigQuery does not."""
+    """Refuse a table name in the wrong case, which DuckDB would find and BigQuery does not."""
     key = tuple(part.lower() for part in ref.key)
     for dataset in store.catalog.list_datasets(ref.project):
         for table in store.catalog.list_tables(ref.project, dataset.dataset_id):
@@ -198,7 +215,7 @@ def _check_case(store: Store, ref: TableRef) -> None:
 
 
 def with_named_columns(sql: str) -> str:
-    """Name the columns of a query's result that have no name, as BigQuery does: ``f0_``, ``f1_``, ..."""
+    """Name the unnamed columns of a query's result as BigQuery does: ``f0_``, ``f1_``, ..."""
     tree = parse(sql)
     query = tree
     while isinstance(query, exp.SetOperation | exp.Subquery):
@@ -213,7 +230,7 @@ def with_named_columns(sql: str) -> str:
 
 
 async def translate(store: Store, sql: str, project: str) -> str:
-    """DuckDB SQL for one checked BigQuery statement."""
+    """Check a BigQuery statement and translate it to DuckDB SQL."""
     check_statement(store, sql, project)
     translated = await rewrite_and_translate_statement(
         with_named_columns(sql), project_id=project, ctx=store.context, caller=ANONYMOUS, translator=_translator
@@ -222,7 +239,7 @@ async def translate(store: Store, sql: str, project: str) -> str:
 
 
 def _matches(tree: exp.Expression) -> exp.Select | None:
-    """A row for each pair of a row and one that changes it, if the statement is a MERGE or an UPDATE ... FROM."""
+    """Return a query for the pairs of target and source rows of a MERGE or UPDATE ... FROM; None for others."""
     pairs = exp.select(exp.alias_("1", "pair")).from_(tree.this.copy()) if isinstance(tree.this, exp.Table) else None
     if pairs and isinstance(tree, exp.Merge):
         changes = [when for when in tree.find_all(exp.When) if when.args.get("matched")]
@@ -247,17 +264,17 @@ async def check_single_matches(
     query_parameters: list[dict[str, Any]] | None = None,
     script_values: Sequence[Any] = (),
 ) -> None:
-    """Refuse a MERGE or UPDATE that would change a row twice, where DuckDB picks one silently.
+    """Refuse a MERGE or UPDATE that would change a row twice; DuckDB would pick one of the changes silently.
 
     Args:
         store: the store.
         sql: any statement.
-        project: the project of names without one.
+        project: the default project of table names.
         query_parameters: the job's query parameters.
-        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+        script_values: values for ``$1``, ``$2``, ..., which stand for a script's variables.
 
     Raises:
-        DomainError: with BigQuery's wording.
+        DomainError: it would; in BigQuery's wording.
     """
     tree = parse(sql)
     matches = _matches(tree) if tree is not None else None
@@ -280,7 +297,7 @@ async def check_single_matches(
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows of a query: DuckDB SQL, the values of its parameters, and the BigQuery columns it yields."""
+    """A translated query: DuckDB SQL, the values of its parameters, and its BigQuery columns."""
 
     select: str
     values: Sequence[Any]
@@ -296,26 +313,22 @@ async def prepare_query(
     query_parameters: list[dict[str, Any]] | None = None,
     script_values: Sequence[Any] = (),
 ) -> Rows:
-    """Translate a BigQuery query whose rows are to be written.
+    """Translate a BigQuery query whose rows will be written to a table.
 
     Args:
         store: the store.
         sql: a SELECT.
-        project: the project of names without one.
-        destination: the table that is written to. A query that may read it is run now, its rows kept in a temporary
-            table, so that it sees the table as it was.
+        project: the default project of table names.
+        destination: the table to write. A query that may read it runs now, into a temporary table, so that it does not
+            see its own changes.
         query_parameters: the job's query parameters.
-        script_values: values for ``$1``, ``$2``, ... that a script put in place of its variables.
+        script_values: values for ``$1``, ``$2``, ..., which stand for a script's variables.
 
     Raises:
-        DomainError: the query is wrong, or its result cannot be a table.
+        DomainError: the query is invalid, or its result cannot be a table.
     """
     tree = parse(sql)
-    if tree is not None and isinstance(tree, exp.Query):
-        names = [name.lower() for name in tree.named_selects if name and name != "*"]
-        for name in names:
-            if names.count(name) > 1:
-                raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
+    _check_unique_columns(tree)
     select, bound = bind_parameters(await translate(store, sql, project), query_parameters)
     values: Sequence[Any] = [*script_values, *(bound or ())]
     try:
@@ -329,8 +342,17 @@ async def prepare_query(
     return Rows(select=select, values=values, fields=normalized(field_of_duckdb(row[0], row[1]) for row in rows))
 
 
+def _check_unique_columns(tree: exp.Expression | None) -> None:
+    if not isinstance(tree, exp.Query):
+        return
+    names = [name.lower() for name in tree.named_selects if name and name != "*"]
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
+
+
 def _may_read(store: Store, tree: exp.Expression, project: str, destination: TableRef) -> bool:
-    """True unless the query names native and external tables only, none of them the destination."""
+    """Return False only if the query reads nothing but native and external tables other than the destination."""
     for _, ref in referenced(tree, project):
         table = store.catalog.get_table(*ref.key)
         if ref.key == destination.key or table is None or table.table_type not in ("TABLE", "EXTERNAL"):

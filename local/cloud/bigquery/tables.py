@@ -1,4 +1,4 @@
-"""The tables resource of the REST API: native, external and view, with what bqemulator's own version drops."""
+"""The tables resource of the REST API: native tables, external tables and views, with all their properties."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from bqemulator.api.routes.tables import _table_to_rest
 from bqemulator.catalog.models import TableMeta
 from bqemulator.domain.errors import AlreadyExistsError, ResourceInUseError, ValidationError
 from bqemulator.jobs.executor import execute_query_job
@@ -14,17 +13,19 @@ from bqemulator.jobs.executor import execute_query_job
 from local.cloud.bigquery import ddl, external_tables
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning, partition_of
+from local.cloud.bigquery.patches.internals import table_to_rest
+from local.cloud.bigquery.patches.table_metadata import StoredTable
 from local.cloud.bigquery.queries import table_bytes
 from local.cloud.bigquery.schemas import Field, duckdb_type, normalized, quoted, table_fields, table_schema
 from local.cloud.bigquery.statements import ANONYMOUS
-from local.cloud.bigquery.store import Store, StoredTable, touched
+from local.cloud.bigquery.store import Store, touched
 from local.cloud.bigquery.writes import count_rows, create_table, new_table, require_dataset, require_table
 
 _WRITABLE = {
     *("tableReference", "schema", "description", "friendlyName", "labels", "expirationTime", "timePartitioning"),
     *("clustering", "requirePartitionFilter", "externalDataConfiguration", "view"),
 }
-# What a client sends back from an earlier answer; it cannot be set.
+# Read-only fields that clients send back from an earlier response.
 _READ_ONLY = {
     *("kind", "id", "etag", "selfLink", "type", "creationTime", "lastModifiedTime", "numRows", "numBytes", "location"),
     *("numLongTermBytes", "numActiveLogicalBytes", "numTotalLogicalBytes", "numLongTermLogicalBytes", "numPartitions"),
@@ -32,12 +33,12 @@ _READ_ONLY = {
 
 
 def resource(store: Store, table: TableMeta, ref: TableRef) -> dict[str, Any]:
-    """The ``Table`` resource; with a partition decorator, that partition's row count.
+    """Return the ``Table`` resource; with a partition decorator, its row count is that of the partition.
 
     Raises:
         ValidationError: the decorator does not fit the table.
     """
-    body = _table_to_rest(table)
+    body = table_to_rest(table)
     dataset = store.catalog.get_dataset(ref.project, ref.dataset)
     body["location"] = dataset.location if dataset else "US"
     body["selfLink"] = f"/bigquery/v2/projects/{ref.project}/datasets/{ref.dataset}/tables/{ref.table}"
@@ -68,8 +69,8 @@ def resource(store: Store, table: TableMeta, ref: TableRef) -> dict[str, Any]:
 
 
 def list_item(table: TableMeta) -> dict[str, Any]:
-    """A table as ``tables.list`` shows it."""
-    full = _table_to_rest(table)
+    """Return a table in the form of ``tables.list``."""
+    full = table_to_rest(table)
     names = ("id", "tableReference", "type", "creationTime", "labels", "friendlyName", "timePartitioning", "clustering")
     item = {"kind": "bigquery#table", **{name: full[name] for name in names if name in full}}
     if table.expiration_time:
@@ -80,10 +81,10 @@ def list_item(table: TableMeta) -> dict[str, Any]:
 
 
 async def insert(store: Store, project: str, dataset: str, body: dict[str, Any]) -> TableMeta:
-    """``tables.insert``.
+    """Run ``tables.insert``.
 
     Raises:
-        DomainError: the table exists, the dataset does not, or the body is wrong or not supported.
+        DomainError: the table exists, the dataset does not, or the body is invalid or not supported.
     """
     refuse_other_options("table", body, _WRITABLE | _READ_ONLY)
     reference = {"projectId": project, "datasetId": dataset, **(body.get("tableReference") or {})}
@@ -111,14 +112,17 @@ async def insert(store: Store, project: str, dataset: str, body: dict[str, Any])
             if body.get(name):
                 raise invalid(f"{name} cannot be set for the external table {ref}")
         return ddl.put_external(store, table, config, declared or (config.get("schema") or {}).get("fields") or [])
-    fields = table_fields(table)
-    raw = body.get("timePartitioning")
-    required = body.get("requirePartitionFilter")
+    return create_table(store, table.model_copy(update=_layout(ref, table_fields(table), body)))
+
+
+def _layout(ref: TableRef, fields: list[Field], body: Mapping[str, Any]) -> dict[str, Any]:
+    raw, required = body.get("timePartitioning"), body.get("requirePartitionFilter")
     if required and not raw:
         raise invalid(f"requirePartitionFilter needs a partitioned table: {ref}")
-    partitioning = parse_time_partitioning(raw, fields, require_filter=required) if raw else None
-    clustering = parse_clustering(body.get("clustering") or {}, fields)
-    return create_table(store, table.model_copy(update={"time_partitioning": partitioning, "clustering": clustering}))
+    return {
+        "time_partitioning": parse_time_partitioning(raw, fields, require_filter=required) if raw else None,
+        "clustering": parse_clustering(body.get("clustering") or {}, fields),
+    }
 
 
 async def _insert_view(store: Store, ref: TableRef, body: dict[str, Any]) -> TableMeta:
@@ -138,10 +142,10 @@ async def _insert_view(store: Store, ref: TableRef, body: dict[str, Any]) -> Tab
 
 
 def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | None, replace: bool) -> TableMeta:
-    """``tables.patch``, and with ``replace`` ``tables.update``: what the body does not name is then cleared.
+    """Run ``tables.patch`` or, with ``replace``, ``tables.update``, which clears properties missing in the body.
 
     Raises:
-        DomainError: the table does not exist, has changed since ``etag``, or cannot be changed so.
+        DomainError: the table does not exist, has changed since ``etag``, or does not allow the change.
     """
     table = require_table(store, ref)
     if ref.partition is not None:
@@ -173,7 +177,7 @@ def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | Non
 
 
 class PreconditionFailedError(ValidationError):
-    """HTTP 412: the resource has changed since the client read it."""
+    """The resource has changed since the client read it (HTTP 412)."""
 
     http_status = 412
     bq_reason = "conditionNotMet"
@@ -181,10 +185,10 @@ class PreconditionFailedError(ValidationError):
 
 
 def delete(store: Store, ref: TableRef) -> None:
-    """``tables.delete``; with a decorator, only that partition's rows.
+    """Run ``tables.delete``; with a decorator, delete only the rows of that partition.
 
     Raises:
-        DomainError: there is no such table, or the decorator does not fit it.
+        DomainError: the table does not exist, or the decorator does not fit it.
     """
     table = require_table(store, ref)
     if ref.partition is not None:
@@ -198,10 +202,10 @@ def delete(store: Store, ref: TableRef) -> None:
 
 
 def delete_dataset(store: Store, project: str, dataset: str, *, contents: bool) -> None:
-    """``datasets.delete``.
+    """Run ``datasets.delete``.
 
     Raises:
-        DomainError: there is no such dataset, or it has tables and ``contents`` is not asked for.
+        DomainError: the dataset does not exist, or it has tables and ``contents`` is False.
     """
     require_dataset(store, TableRef(project, dataset, ""))
     full = store.catalog.list_tables(project, dataset) or store.catalog.list_routines(project, dataset)
@@ -217,13 +221,13 @@ def _expiration(body: Mapping[str, Any]) -> datetime | None:
 
 
 def _patched_labels(labels: Mapping[str, str], patch: Mapping[str, str | None] | None) -> dict[str, str]:
-    """A label that is patched with null goes; other labels stay."""
+    """Merge labels; a label patched with null is removed."""
     merged = {**labels, **(patch or {})} if patch is not None else {}
     return {name: value for name, value in merged.items() if value is not None}
 
 
 def _patched_layout(table: TableMeta, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Partitioning and clustering: expiration, the required filter and clustering may change, the rest may not."""
+    """Return the changed layout. Expiration, the required filter and clustering may change, the rest may not."""
     changes: dict[str, Any] = {}
     has = table.time_partitioning
     raw = body.get("timePartitioning")
@@ -253,7 +257,7 @@ def _update_external(store: Store, table: TableMeta, config: dict[str, Any] | No
         raise invalid(f"Cannot add an external data configuration to {table.table_id}, which is a {table.table_type}")
     config = dict(config or table.external or {})
     options = config.get("hivePartitioningOptions")
-    if options:  # the columns that an earlier answer reported are found again
+    if options:  # drop the columns that an earlier response reported; they are detected again
         config["hivePartitioningOptions"] = {name: value for name, value in options.items() if name != "fields"}
     declared = (body.get("schema") or config.get("schema") or {}).get("fields")
     if not declared:
@@ -262,7 +266,7 @@ def _update_external(store: Store, table: TableMeta, config: dict[str, Any] | No
 
 
 def _update_columns(store: Store, ref: TableRef, table: TableMeta, wanted: list[Field]) -> list[Field]:
-    """Add nullable columns, relax required ones and change descriptions, as BigQuery allows; nothing else."""
+    """Add nullable columns, relax required ones and change descriptions; BigQuery allows no other change."""
     has = {f["name"].lower(): f for f in table_fields(table)}
     gets = {f["name"].lower(): f for f in wanted}
     name = f"Provided Schema does not match Table {ref}."

@@ -1,4 +1,4 @@
-"""Writing rows into a table or one of its partitions, whole or not at all: what load, query and copy jobs share."""
+"""Atomic writes to a table or one of its partitions, for load, query and copy jobs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from local.cloud.bigquery.partitions import (
     parse_time_partitioning,
     partition_of,
 )
+from local.cloud.bigquery.patches.table_metadata import StoredTable
 from local.cloud.bigquery.schemas import (
     Field,
     by_name,
@@ -31,7 +32,7 @@ from local.cloud.bigquery.schemas import (
     table_fields,
     table_schema,
 )
-from local.cloud.bigquery.store import Store, StoredTable, touched
+from local.cloud.bigquery.store import Store, touched
 
 _WRITE_DISPOSITIONS = ("WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA", "WRITE_APPEND", "WRITE_EMPTY")
 _CREATE_DISPOSITIONS = ("CREATE_IF_NEEDED", "CREATE_NEVER")
@@ -40,11 +41,12 @@ _UPDATE_OPTIONS = ("ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION")
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """One write: rows (``select``, DuckDB SQL yielding ``fields`` by name), a destination, and how.
+    """One write of rows to a destination.
 
     Attributes:
-        values: the values of the parameters in ``select``.
-        properties: ``description``, ``labels`` and ``friendlyName`` of a table that the write creates.
+        select: DuckDB SQL for the rows, with the columns ``fields`` by name.
+        values: values of the parameters in ``select``.
+        properties: ``description``, ``labels`` and ``friendlyName`` for a table that the write creates.
     """
 
     destination: TableRef
@@ -60,15 +62,15 @@ class Write:
 
     @property
     def replaces_table(self) -> bool:
-        """True when the whole table, its schema too, is replaced."""
+        """True if the write replaces the whole table, including its schema."""
         return self.write_disposition == "WRITE_TRUNCATE" and self.destination.partition is None
 
 
 def check_dispositions(config: dict[str, Any], *, write_default: str) -> tuple[str, str]:
-    """The write and create disposition of a job's configuration.
+    """Return the write and create disposition of a job's configuration.
 
     Raises:
-        ValidationError: one of them is none of BigQuery's, or ``schemaUpdateOptions`` do not fit.
+        ValidationError: one of them is unknown, or ``schemaUpdateOptions`` cannot be used with them.
     """
     write = config.get("writeDisposition") or write_default
     create = config.get("createDisposition") or "CREATE_IF_NEEDED"
@@ -100,7 +102,7 @@ def write_table(store: Store, write: Write) -> int:
         The number of rows written.
 
     Raises:
-        DomainError: what is wrong with the destination or the rows; nothing has changed then.
+        DomainError: the destination or the rows do not fit; nothing has changed.
 
     Rerun: WRITE_TRUNCATE gives the same table or partition; WRITE_APPEND adds the rows again.
     """
@@ -122,13 +124,21 @@ def write_table(store: Store, write: Write) -> int:
 
 
 def require_dataset(store: Store, ref: TableRef) -> None:
-    """Raise ``Not found: Dataset`` unless the dataset exists."""
+    """Check that the dataset exists.
+
+    Raises:
+        NotFoundError: it does not.
+    """
     if store.catalog.get_dataset(ref.project, ref.dataset) is None:
         raise not_found("Dataset", f"{ref.project}:{ref.dataset}")
 
 
 def require_table(store: Store, ref: TableRef) -> TableMeta:
-    """The table's metadata, or ``Not found: Table``."""
+    """Return the table's metadata.
+
+    Raises:
+        NotFoundError: the table does not exist.
+    """
     table = store.catalog.get_table(*ref.key)
     if table is None:
         raise not_found("Table", f"{ref.project}:{ref.dataset}.{ref.table}")
@@ -136,14 +146,18 @@ def require_table(store: Store, ref: TableRef) -> TableMeta:
 
 
 def check_writable(table: TableMeta) -> None:
-    """Raise unless the table is a native one."""
+    """Check that the table is a native one.
+
+    Raises:
+        ValidationError: it is an external table or a view.
+    """
     if table.table_type != "TABLE":
         name = f"{table.project_id}:{table.dataset_id}.{table.table_id}"
         raise invalid(f"{name} is not allowed for this operation because it is currently a {table.table_type}.")
 
 
 def count_rows(store: Store, ref: TableRef, predicate: str = "true") -> int:
-    """The number of rows of a native table that satisfy a DuckDB predicate."""
+    """Count the rows of a native table that satisfy a DuckDB predicate."""
     row = store.execute(f"SELECT count(*) FROM {ref.sql} WHERE {predicate}").fetchone()
     return int(row[0]) if row else 0
 
@@ -152,7 +166,7 @@ def create_table(store: Store, table: TableMeta) -> TableMeta:
     """Create an empty native table in DuckDB and in the catalog, with its dataset's default expiration.
 
     Raises:
-        AlreadyExistsError: a table or view has that name.
+        AlreadyExistsError: a table or view of this name exists.
     """
     ref = TableRef(table.project_id, table.dataset_id, table.table_id)
     if store.catalog.get_table(*ref.key) is not None:
@@ -171,7 +185,7 @@ def create_table(store: Store, table: TableMeta) -> TableMeta:
     try:
         store.execute(f"CREATE TABLE {ref.sql} ({column_definitions(fields)})")
     except duckdb.CatalogException as error:
-        # DuckDB's names ignore case, BigQuery's do not.
+        # Table names ignore case in DuckDB, but not in BigQuery.
         raise limit(f"keep two tables whose names differ by case only: {ref} ({error})") from error
     return store.catalog.create_table(table)
 
@@ -188,7 +202,7 @@ def new_table(
     friendly_name: str | None = None,
     expiration_time: datetime | None = None,
 ) -> StoredTable:
-    """Metadata for a table that does not exist yet."""
+    """Return the metadata for a new table."""
     now = store.context.clock.now()
     return StoredTable(
         project_id=ref.project,
@@ -234,7 +248,7 @@ def _create_destination(store: Store, write: Write) -> TableMeta:
 
 
 def _prepare_destination(store: Store, write: Write, table: TableMeta) -> TableMeta:
-    """Bring an existing destination to the schema that the write gives it, or refuse."""
+    """Change an existing destination to the schema that the write needs, or raise if that is not allowed."""
     if write.replaces_table:
         return _replace_schema(store, write, table)
     if write.clustering:
@@ -265,7 +279,7 @@ def _replace_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
 
 
 def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
-    """Check the rows' columns against the table's; add and relax columns where the options allow it."""
+    """Check the columns of the rows against the table; add and relax columns if the options allow it."""
     ref, has, gets = write.destination, by_name(table_fields(table)), by_name(write.fields)
     name = f"{ref.project}:{ref.dataset}.{ref.table}"
     changed = dict(has)
@@ -298,9 +312,9 @@ def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
 
 
 def _insert_into_partition(store: Store, write: Write, table: TableMeta, partition: Partition) -> int:
-    """Insert, and refuse afterwards if the rows outside of the partition have become more.
+    """Insert the rows; raise if the number of rows outside of the partition has changed.
 
-    Counting is far cheaper than keeping the rows of a query somewhere to look at them first.
+    Counting afterwards is far cheaper than storing the rows of a query to check them first.
     """
     ref = write.destination
     if partition.field.lower() not in by_name(write.fields):

@@ -177,6 +177,39 @@ def _tolls(distance: Ints, month: Month, draws: Draws, *, per_million: int) -> I
     return np.where(paid, np.where(usual, _toll(month), draws.pick(_OTHER_TOLLS, count)), 0)
 
 
+@dataclass(frozen=True)
+class Ride:
+    """Columns of metered trips from which their amounts follow."""
+
+    vendor: Ints
+    payment: Ints
+    pickup: Ints
+    rate: Ints
+    distance: Ints
+    seconds: Ints
+
+
+def _amounts(
+    part: Part, ride: Ride, fare: Ints, tax: Ints, improvement: Ints, surcharge: Ints, *, toll_share: int
+) -> Columns:
+    """Return all amounts of metered trips; their totals add up."""
+    extra = _time_of_day_extra(ride.pickup, ride.rate)
+    due = fare + extra + tax + improvement + np.maximum(surcharge, 0)
+    tolls = _tolls(ride.distance, part.month, part.draws, per_million=toll_share)
+    tip = _tip(ride.payment, due + tolls, part.draws)
+    return {
+        "fare_amount": fare,
+        # The first vendor also adds the congestion surcharge to "extra", although it is in the total only once.
+        "extra": extra + np.where((ride.vendor == 1) & (surcharge > 0), surcharge, 0),
+        "mta_tax": tax,
+        "tip_amount": tip,
+        "tolls_amount": tolls,
+        "improvement_surcharge": improvement,
+        "total_amount": due + tip + tolls,
+        "congestion_surcharge": surcharge,
+    }
+
+
 def _refund_rows(part: Part, per_million: int) -> Ints:
     """Where a row takes back the one before it."""
     rows = np.flatnonzero(part.draws.chance(per_million, part.size))
@@ -213,51 +246,43 @@ def _yellow(part: Part) -> Columns:
     refunds = _refund_rows(part, 1_500 if month < Month(2020, 4) else 4_000)
     columns = {"VendorID": draws.pick(weighted(vendors), size), "payment_type": draws.pick(_PAYMENTS, size)}
     _nothing_to_pay(columns, refunds, draws)
-    vendor, payment = columns["VendorID"], columns["payment_type"]
-    pickup = pickup_times(
-        month, draws, positions=part.positions, rows=part.rows, hours=_YELLOW_HOURS, weekdays=_YELLOW_WEEKDAYS
-    )
-    rate = draws.pick(_RATES, size)
-    airport = (rate == 2) | (rate == 3)
-    distance = np.where(airport, draws.pick(_LONG_DISTANCES, size), draws.pick(_DISTANCES, size))
-    distance = np.where(vendor == 1, distance // 10 * 10, distance)  # its meters give one decimal
-    seconds = _seconds(distance, draws)
-    from_zone = np.where(rate == 2, zones.JFK_AIRPORT, draws.pick(zones.YELLOW_PICKUPS, size))
-    to_zone = np.where(rate == 3, zones.NEWARK_AIRPORT, draws.pick(zones.YELLOW_DROPOFFS, size))
-    fare = _fare(distance, seconds, rate, draws)
-    extra = _time_of_day_extra(pickup, rate)
-    tax = np.where(draws.chance(6_000, size) | (rate == 5), 0, 50)
+    ride = _yellow_ride(part, columns["VendorID"], columns["payment_type"])
+    from_zone = np.where(ride.rate == 2, zones.JFK_AIRPORT, draws.pick(zones.YELLOW_PICKUPS, size))
+    to_zone = np.where(ride.rate == 3, zones.NEWARK_AIRPORT, draws.pick(zones.YELLOW_DROPOFFS, size))
+    fare = _fare(ride.distance, ride.seconds, ride.rate, draws)
+    tax = np.where(draws.chance(6_000, size) | (ride.rate == 5), 0, 50)
     improvement = np.where(draws.chance(500, size), 0, 30)
     surcharge = _yellow_surcharge(part)
-    # The first vendor counts the congestion surcharge into "extra" as well, but into the total only once.
-    into_extra = np.where((vendor == 1) & (surcharge > 0), surcharge, 0)
-    due = fare + extra + tax + improvement + np.maximum(surcharge, 0)
-    tolls = _tolls(distance, month, draws, per_million=45_000)
-    tip = _tip(payment, due + tolls, draws)
+    amounts = _amounts(part, ride, fare, tax, improvement, surcharge, toll_share=45_000)
     columns = {
-        "VendorID": vendor,
-        "tpep_pickup_datetime": pickup,
-        "tpep_dropoff_datetime": pickup + seconds,
+        "VendorID": ride.vendor,
+        "tpep_pickup_datetime": ride.pickup,
+        "tpep_dropoff_datetime": ride.pickup + ride.seconds,
         "passenger_count": draws.pick(_PASSENGERS, size),
-        "trip_distance": distance,
-        "RatecodeID": rate,
+        "trip_distance": ride.distance,
+        "RatecodeID": ride.rate,
         "store_and_fwd_flag": draws.chance(6_000, size).astype(np.int64),
         "PULocationID": from_zone,
         "DOLocationID": to_zone,
-        "payment_type": payment,
-        "fare_amount": fare,
-        "extra": extra + into_extra,
-        "mta_tax": tax,
-        "tip_amount": tip,
-        "tolls_amount": tolls,
-        "improvement_surcharge": improvement,
-        "total_amount": due + tip + tolls,
-        "congestion_surcharge": surcharge,
+        "payment_type": ride.payment,
+        **amounts,
     }
     _refund(columns, refunds, [name for name in _YELLOW_AMOUNTS if name != "congestion_surcharge"])
     with_surcharge = columns["congestion_surcharge"]
     with_surcharge[refunds] = np.where(with_surcharge[refunds] > 0, -with_surcharge[refunds], with_surcharge[refunds])
     return columns
+
+
+def _yellow_ride(part: Part, vendor: Ints, payment: Ints) -> Ride:
+    draws, size = part.draws, part.size
+    pickup = pickup_times(
+        part.month, draws, positions=part.positions, rows=part.rows, hours=_YELLOW_HOURS, weekdays=_YELLOW_WEEKDAYS
+    )
+    rate = draws.pick(_RATES, size)
+    airport = (rate == 2) | (rate == 3)
+    distance = np.where(airport, draws.pick(_LONG_DISTANCES, size), draws.pick(_DISTANCES, size))
+    distance = np.where(vendor == 1, distance // 10 * 10, distance)  # this vendor's meters give one decimal
+    return Ride(vendor, payment, pickup, rate, distance, _seconds(distance, draws))
 
 
 def _yellow_surcharge(part: Part) -> Ints:
@@ -302,56 +327,50 @@ _GREEN_AMOUNTS = (
 
 
 def _green(part: Part) -> Columns:
-    month, draws, size = part.month, part.draws, part.size
+    draws, size = part.draws, part.size
     refunds = _refund_rows(part, 3_000)
     columns = {
         "VendorID": draws.pick(weighted({1: 178, 2: 822}), size),
         "payment_type": draws.pick(_GREEN_PAYMENTS, size),
     }
     _nothing_to_pay(columns, refunds, draws)
-    vendor, payment = columns["VendorID"], columns["payment_type"]
+    ride = _green_ride(part, columns["VendorID"], columns["payment_type"])
+    far = ride.distance > 10_000
+    fare = _fare(np.where(far, 300, ride.distance), np.where(far, 900, ride.seconds), ride.rate, draws)
+    tax = np.where((ride.rate == 5) | draws.chance(4_000, size), 0, 50)
+    improvement = np.where(draws.chance(5_000, size), 0, 30)
+    surcharge = np.where(draws.chance(223_000, size), 275, 0)
+    surcharge[refunds - 1] = 0  # it is never negative in the green files
+    amounts = _amounts(part, ride, fare, tax, improvement, surcharge, toll_share=25_000)
+    columns = {
+        "VendorID": ride.vendor,
+        "lpep_pickup_datetime": ride.pickup,
+        "lpep_dropoff_datetime": ride.pickup + ride.seconds,
+        "store_and_fwd_flag": draws.chance(6_600, size).astype(np.int64),
+        "RatecodeID": ride.rate,
+        "PULocationID": draws.pick(zones.GREEN_PICKUPS, size),
+        "DOLocationID": draws.pick(zones.GREEN_DROPOFFS, size),
+        "passenger_count": draws.pick(_GREEN_PASSENGERS, size),
+        "trip_distance": ride.distance,
+        **amounts,
+        "ehail_fee": part.constant(NULL),
+        "payment_type": ride.payment,
+        "trip_type": np.where((ride.rate == 5) & draws.chance(900_000, size), 2, 1),
+    }
+    _refund(columns, refunds, _GREEN_AMOUNTS)
+    return columns
+
+
+def _green_ride(part: Part, vendor: Ints, payment: Ints) -> Ride:
+    draws, size = part.draws, part.size
     pickup = pickup_times(
-        month, draws, positions=part.positions, rows=part.rows, hours=_GREEN_HOURS, weekdays=_GREEN_WEEKDAYS
+        part.month, draws, positions=part.positions, rows=part.rows, hours=_GREEN_HOURS, weekdays=_GREEN_WEEKDAYS
     )
     rate = draws.pick(_GREEN_RATES, size)
     distance = np.where(rate == 2, draws.pick(_LONG_DISTANCES, size), draws.pick(_GREEN_DISTANCES, size))
     distance = np.where(vendor == 1, distance // 10 * 10, distance)
     distance = np.where(draws.chance(60, size), draws.pick(_FAR_DISTANCES, size), distance)
-    seconds = _seconds(distance, draws)
-    fare = _fare(np.where(distance > 10_000, 300, distance), np.where(distance > 10_000, 900, seconds), rate, draws)
-    extra = _time_of_day_extra(pickup, rate)
-    tax = np.where((rate == 5) | draws.chance(4_000, size), 0, 50)
-    improvement = np.where(draws.chance(5_000, size), 0, 30)
-    surcharge = np.where(draws.chance(223_000, size), 275, 0)
-    surcharge[refunds - 1] = 0  # it is never negative in the green files
-    into_extra = np.where((vendor == 1) & (surcharge > 0), surcharge, 0)
-    due = fare + extra + tax + improvement + surcharge
-    tolls = _tolls(distance, month, draws, per_million=25_000)
-    tip = _tip(payment, due + tolls, draws)
-    columns = {
-        "VendorID": vendor,
-        "lpep_pickup_datetime": pickup,
-        "lpep_dropoff_datetime": pickup + seconds,
-        "store_and_fwd_flag": draws.chance(6_600, size).astype(np.int64),
-        "RatecodeID": rate,
-        "PULocationID": draws.pick(zones.GREEN_PICKUPS, size),
-        "DOLocationID": draws.pick(zones.GREEN_DROPOFFS, size),
-        "passenger_count": draws.pick(_GREEN_PASSENGERS, size),
-        "trip_distance": distance,
-        "fare_amount": fare,
-        "extra": extra + into_extra,
-        "mta_tax": tax,
-        "tip_amount": tip,
-        "tolls_amount": tolls,
-        "ehail_fee": part.constant(NULL),
-        "improvement_surcharge": improvement,
-        "total_amount": due + tip + tolls,
-        "payment_type": payment,
-        "trip_type": np.where((rate == 5) & draws.chance(900_000, size), 2, 1),
-        "congestion_surcharge": surcharge,
-    }
-    _refund(columns, refunds, _GREEN_AMOUNTS)
-    return columns
+    return Ride(vendor, payment, pickup, rate, distance, _seconds(distance, draws))
 
 
 def _green_tail(part: Part) -> Columns:

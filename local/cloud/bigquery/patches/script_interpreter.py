@@ -1,8 +1,13 @@
-"""Multi-statement scripts: DDL of :mod:`ddl`, ASSERT, and transactions that are DuckDB's own.
+"""Patch of bqemulator 1.4.0: scripts with the DDL of this package, ASSERT, and DuckDB's own transactions.
 
-bqemulator emulates transactions with copies of the tables, which other readers see half changed and a crash leaves
-half changed. Here BEGIN TRANSACTION is DuckDB's; what BigQuery says of a script that ends inside one holds: it is
-rolled back.
+Replaces ``bqemulator.scripting.interpreter.ScriptInterpreter``, also where ``bqemulator.jobs.executor`` imports it, by
+a subclass that overrides its private methods ``_exec_sql`` and ``_handle_txn_statement``.
+
+Why: bqemulator emulates a transaction with copies of the tables. Other readers see it half done, and a crash leaves it
+half done. Here BEGIN TRANSACTION is DuckDB's. A script that ends inside a transaction is rolled back, as in BigQuery.
+bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`).
+
+Can be removed when bqemulator runs script transactions in DuckDB transactions, knows ASSERT, and has a hook for DDL.
 """
 
 from __future__ import annotations
@@ -12,44 +17,24 @@ from typing import Any
 
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
-from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult, _rewrite_vars_to_params
+from bqemulator.scripting import interpreter
+from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
 
 from local.cloud.bigquery.ddl import Statement, run_ddl
 from local.cloud.bigquery.limits import invalid
-from local.cloud.bigquery.statements import check_single_matches, check_statement, with_named_columns
+from local.cloud.bigquery.patches.internals import capture_dml_snapshots, rewrite_vars_to_params
+from local.cloud.bigquery.statements import check_single_matches, parse_assert
 from local.cloud.bigquery.store import Store
 
-_ASSERT = re.compile(r"\s*ASSERT\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_DESCRIPTION = re.compile(
-    r"""(?P<condition>.*)\bAS\s+(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*;?\s*""", re.I | re.S
-)
-
-
-def parse_assert(sql: str) -> tuple[str, str] | None:
-    """Split ``ASSERT condition [AS 'message']`` into the condition and the message; None for other statements."""
-    match = _ASSERT.fullmatch(sql)
-    if not match:
-        return None
-    described = _DESCRIPTION.fullmatch(match["rest"])
-    condition = (described["condition"] if described else match["rest"]).strip().removesuffix(";")
-    return condition, described["text"][1:-1] if described else f"Assertion failed: {condition.strip()}"
+_DDL = re.compile(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", re.IGNORECASE)
 
 
 def install(store: Store) -> None:
-    """Make bqemulator check each statement first, and run scripts with the interpreter of this module."""
-    import bqemulator.scripting.interpreter as interpreter
-
-    translate = executor.rewrite_and_translate_statement
-
-    async def checked(bq_sql: str, *, project_id: str, **kwargs: Any) -> str:
-        check_statement(store, bq_sql, project_id)
-        return await translate(with_named_columns(bq_sql), project_id=project_id, **kwargs)
+    """Make bqemulator run scripts with the interpreter of this module, on ``store``."""
 
     class Interpreter(_Interpreter):
         _store = store
 
-    executor.rewrite_and_translate_statement = checked
-    interpreter.rewrite_and_translate_statement = checked
     executor.ScriptInterpreter = Interpreter  # type: ignore[misc]
     interpreter.ScriptInterpreter = Interpreter  # type: ignore[misc]
 
@@ -73,18 +58,16 @@ class _Interpreter(ScriptInterpreter):
                 raise InvalidQueryError(message)
             self._final_table = None
             return
-        rewritten, values = _rewrite_vars_to_params(self._rewrite_temp_calls(sql), self._frames)
+        rewritten, values = rewrite_vars_to_params(self._rewrite_temp_calls(sql), self._frames)
         statement = Statement(store=self._store, sql=rewritten, project=self._project_id, script_values=values)
-        if self._mark is not None and re.match(
-            r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", sql, re.IGNORECASE
-        ):
+        if self._mark is not None and _DDL.match(sql):
             raise invalid("Only DML and DDL on temporary tables are supported inside a transaction")
         if await run_ddl(statement):
             self._final_table = None
             return
         await check_single_matches(self._store, rewritten, self._project_id, script_values=values)
         await super()._exec_sql(sql)
-        await executor._capture_dml_snapshots(self._project_id, sql, self._ctx)
+        await capture_dml_snapshots(self._project_id, sql, self._ctx)
 
     async def _handle_txn_statement(self, op: str) -> None:
         if op == "BEGIN":

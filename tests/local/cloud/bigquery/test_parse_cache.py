@@ -12,7 +12,7 @@ from tests.local.cloud.bigquery.conftest import PYTHON, REPOSITORY
 # In the environment of the embedded cloud, which the tests do not have.
 _PARSE = """
 import json, sqlglot
-from local.cloud.bigquery import parsing
+from local.cloud.bigquery.patches import parse_cache
 
 texts = {
     "bigquery": "SELECT COUNT(*), `a b`, -- why\\n DATE '2021-01-01' FROM `p-q.d.t` WHERE x IN (1, 2); SELECT 1",
@@ -28,15 +28,15 @@ def error():
         return str(error)
 
 before = parse(), error()
-parsing.install()
+parse_cache.install()
 answer = {"same": (parse(), error()) == before and (parse(), error()) == before}
 tree = sqlglot.parse_one("SELECT a FROM t", read="bigquery")
 tree.expressions[0].replace(sqlglot.exp.column("changed"))
 answer["unchanged"] = sqlglot.parse_one("SELECT a FROM t", read="bigquery").sql()
 answer["quoted"] = [sqlglot.parse_one('SELECT "a"', read=read).sql("duckdb") for read in ("bigquery", "duckdb")]
-hits = parsing._kept.cache_info().hits
+hits = parse_cache._kept.cache_info().hits
 parse()
-answer["hits"] = parsing._kept.cache_info().hits - hits
+answer["hits"] = parse_cache._kept.cache_info().hits - hits
 print(json.dumps(answer))
 """
 

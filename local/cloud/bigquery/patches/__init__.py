@@ -1,0 +1,43 @@
+"""Patches of bqemulator and sqlglot: every place that replaces, subclasses or calls their internals.
+
+Each module covers one patched thing. Its docstring says what it replaces in which version, why, and when it can be
+removed. When bqemulator or sqlglot is upgraded, these are the modules to check.
+
+:func:`install` replaces attributes of the libraries, in this order. No patch depends on another, but ``table_metadata``
+must be in place before the catalog reads its first table:
+
+1. ``parse_cache``: sqlglot parses each statement once
+2. ``table_metadata``: the catalog keeps what bqemulator's table metadata has no field for
+3. ``statement_checks``: each statement is checked before bqemulator translates it
+4. ``script_interpreter``: scripts with the DDL of this package, ASSERT and DuckDB's transactions
+5. ``uploads``: files that come with a load job are loaded by this package
+
+The module ``server`` uses these subclasses and functions instead of bqemulator's own:
+
+- ``engine``: a DuckDB cursor for each request
+- ``catalog``: a catalog that can be rolled back and read while it is written
+- ``time_travel``: no copy of the table at every change
+- ``application``: bqemulator's application, with the routes of this package first
+
+``internals`` collects the private functions of bqemulator that other modules call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from local.cloud.bigquery.jobs import Jobs
+    from local.cloud.bigquery.store import Store
+
+
+def install(store: Store, jobs: Jobs) -> None:
+    """Install all patches, for a server of ``store`` and ``jobs``; call it once, before the database is opened."""
+    # Imported here: the patches import modules that themselves import ``internals`` and ``table_metadata``.
+    from local.cloud.bigquery.patches import parse_cache, script_interpreter, statement_checks, table_metadata, uploads
+
+    parse_cache.install()
+    table_metadata.install()
+    statement_checks.install(store)
+    script_interpreter.install(store)
+    uploads.install(jobs)

@@ -1,0 +1,25 @@
+"""Private functions of bqemulator 1.4.0 that this package calls, each under a public name.
+
+Why: they convert between the catalog's and the REST API's form of tables, columns and datasets, or do a step of query
+execution, and bqemulator has no public functions for that. Collected here so that an upgrade has one list to check.
+
+Can be removed, one by one, when bqemulator makes them public.
+"""
+
+from bqemulator.api.routes.datasets import _dataset_to_rest as dataset_to_rest
+from bqemulator.api.routes.jobs import _apply_default_dataset as apply_default_dataset
+from bqemulator.api.routes.tables import _field_to_rest as field_to_rest
+from bqemulator.api.routes.tables import _parse_schema_fields as parse_schema_fields
+from bqemulator.api.routes.tables import _table_to_rest as table_to_rest
+from bqemulator.jobs.executor import _capture_dml_snapshots as capture_dml_snapshots
+from bqemulator.scripting.interpreter import _rewrite_vars_to_params as rewrite_vars_to_params
+
+__all__ = [
+    "apply_default_dataset",
+    "capture_dml_snapshots",
+    "dataset_to_rest",
+    "field_to_rest",
+    "parse_schema_fields",
+    "rewrite_vars_to_params",
+    "table_to_rest",
+]
