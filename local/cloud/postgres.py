@@ -1,11 +1,11 @@
-"""PostgreSQL 18 from its wheel, as a supervised process in the foreground.
+"""PostgreSQL 18 from its wheel, as a supervised foreground process.
 
-``python -m local.cloud.postgres`` makes the data folder if there is none, writes the server's settings, and becomes the
-server itself: its process id is the server's. TCP on 127.0.0.1 only, no Unix socket, a password for every connection.
+``python -m local.cloud.postgres`` creates the data folder if needed, writes the server's settings, and replaces itself
+with the server, which keeps its pid. TCP on 127.0.0.1 only, no Unix socket, and a password for every connection.
 
-The server refuses to run as root. Started by root, it runs as ``nobody``. If a folder on the way to the program or the
-data is closed to that user (a repository below ``/root``, a temporary folder of mode 0700), it is also given the one
-capability that lets it pass, CAP_DAC_OVERRIDE, instead of opening those folders to everyone or moving the data away.
+PostgreSQL refuses to run as root. Started by root, the server runs as ``nobody``. If that user cannot enter a parent
+folder of the binary or the data (a repository below ``/root``, a temporary folder of mode 0700), the server also gets
+the capability CAP_DAC_OVERRIDE, so that neither the folders' permissions nor the data's place have to change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ UNPRIVILEGED_USER = "nobody"
 
 _CONFIGURATION = {
     "listen_addresses": HOST,
-    # A socket's path may have 107 bytes at most, which a deep folder exceeds; TCP is all that the pipeline uses.
+    # The path of a Unix socket is limited to 107 bytes, which a deep folder exceeds. The pipeline uses TCP only.
     "unix_socket_directories": "",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -46,10 +46,10 @@ _CONFIGURATION = {
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
     "jit": "off",
-    # Nothing replicates from here; COPY into a table that its own transaction created then writes no WAL for the rows.
+    # There are no replicas. COPY into a table created in the same transaction then writes no WAL for the rows.
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    # Few, long checkpoints while months are loaded. fsync and full_page_writes stay on: a crash loses nothing.
+    # Few, long checkpoints during loads. fsync and full_page_writes stay on, so a crash loses no committed data.
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "log_checkpoints": "off",
@@ -57,7 +57,7 @@ _CONFIGURATION = {
 
 
 def process(settings: Settings) -> Process:
-    """The Postgres server on ``settings.postgres_port``; prepared, it has the databases of ``DATABASES``."""
+    """Return the Postgres server on ``settings.postgres_port``; its preparation creates ``DATABASES``."""
     return Process(
         name="postgres",
         command=[
@@ -73,20 +73,20 @@ def process(settings: Settings) -> Process:
         port=settings.postgres_port,
         port_setting="POSTGRES_PORT",
         url=f"postgresql://{SUPERUSER}@{HOST}:{settings.postgres_port}",
-        startup_timeout=120,  # after a crash it first replays its log
-        stop_signal=signal.SIGINT,  # "fast shutdown": ends sessions, writes a checkpoint
+        startup_timeout=120,  # after a crash it first replays its write-ahead log
+        stop_signal=signal.SIGINT,  # "fast shutdown": ends sessions and writes a checkpoint
         stop_timeout=60,
         group="cloud",
     )
 
 
 def is_healthy(settings: Settings) -> bool:
-    """Whether the server accepts the superuser's password.
+    """Return whether the server accepts connections.
 
     Raises:
-        ProcessError: it refuses the password.
+        ProcessError: the server refuses the superuser's password.
     """
-    import psycopg  # here, so that the server's own start does not wait for it
+    import psycopg  # imported here to keep the server's start fast
 
     try:
         with _connect(settings):
@@ -95,7 +95,8 @@ def is_healthy(settings: Settings) -> bool:
         if "password authentication failed" in str(error):
             raise ProcessError(
                 f"postgres refuses the password in {settings.postgres_password_file}: the data in "
-                f"{settings.postgres_dir} was made with another one; restore that password, or delete the data folder"
+                f"{settings.postgres_dir} was created with another one; restore that password, or delete the data "
+                "folder"
             ) from error
         return False
 
@@ -112,10 +113,10 @@ def create_databases(settings: Settings) -> None:
 
 
 def serve(*, data_dir: Path, port: int, password_file: Path) -> None:
-    """Become the server: make ``data_dir`` if it does not exist, write the settings, and replace this process.
+    """Create ``data_dir`` if needed, write the settings, and replace this process with the server.
 
     Raises:
-        ProcessError: ``data_dir`` is of another major version, or root cannot hand the server to another user here.
+        ProcessError: ``data_dir`` is of another major version, or root cannot run the server as another user here.
     """
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     drop_root = _drop_root_command(data_dir.parent)
@@ -136,7 +137,7 @@ def _connect(settings: Settings) -> psycopg.Connection:
 
 
 def _initialise(data_dir: Path, password_file: Path, drop_root: Sequence[str]) -> None:
-    """Make the data folder beside its place and rename it, so that an interrupted first start leaves no half of one."""
+    """Create the data folder under a temporary name, then rename it: an interrupted start leaves no partial folder."""
     new_dir = data_dir.with_name(data_dir.name + ".new")
     new_password = data_dir.with_name(data_dir.name + ".password")
     shutil.rmtree(new_dir, ignore_errors=True)
@@ -168,14 +169,14 @@ def _initialise(data_dir: Path, password_file: Path, drop_root: Sequence[str]) -
 
 def _require_version(data_dir: Path) -> None:
     version_file = data_dir / "PG_VERSION"
-    found = version_file.read_text().strip() if version_file.exists() else "no version at all"
+    found = version_file.read_text().strip() if version_file.exists() else "an unknown version"
     # "postgres (PostgreSQL) 18.6"
     server = subprocess.run([str(_program("postgres")), "--version"], check=True, capture_output=True, text=True).stdout
     major = server.split()[-1].partition(".")[0]
     if found != major:
         raise ProcessError(
-            f"the data in {data_dir} is of PostgreSQL {found}, but the server is {server.split()[-1]}; "
-            f"delete that folder, or dump it with a server of its own version first"
+            f"the data in {data_dir} is of PostgreSQL {found}, but the server is {server.split()[-1]}; delete the "
+            "folder, or dump it first with a server of its version"
         )
 
 
@@ -187,10 +188,10 @@ def _write_configuration(data_dir: Path, port: int) -> None:
 
 
 def _remove_stale_pid_file(data_dir: Path) -> None:
-    """Remove the lock file of a server that died, if its number has been given to some other program since.
+    """Remove the lock file of a dead server if its pid now belongs to another program.
 
-    The server does so itself when no process has that number. When one has, as happens in a container that is started
-    anew, it would refuse to start.
+    The server itself removes a lock file whose pid is not in use. If the pid was reused, which is common in a restarted
+    container, it would refuse to start.
     """
     lock = data_dir / "postmaster.pid"
     try:
@@ -202,12 +203,12 @@ def _remove_stale_pid_file(data_dir: Path) -> None:
 
 
 def _drop_root_command(data_parent: Path) -> list[str]:
-    """What to put before a command so that it runs as an unprivileged user; nothing unless this is root."""
+    """Return the command prefix that runs a command as an unprivileged user; empty unless this process is root."""
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv") is None:
         raise ProcessError(
-            "PostgreSQL does not run as root, and setpriv (of util-linux) is not here to run it as another user; "
+            "PostgreSQL does not run as root, and setpriv, which would run it as another user, is not installed; "
             "install util-linux, or run this as an ordinary user"
         )
     user = pwd.getpwnam(UNPRIVILEGED_USER)
@@ -215,19 +216,19 @@ def _drop_root_command(data_parent: Path) -> list[str]:
     if _may_pass([*drop, "--inh-caps=-all"], data_parent):
         return [*drop, "--inh-caps=-all"]
     capability = "-all,+dac_override"
-    # no_setuid_fixup: without it, the access(2) checks that the server makes would ignore the capability.
+    # Without no_setuid_fixup, the server's access(2) checks ignore the capability.
     drop += [f"--inh-caps={capability}", f"--ambient-caps={capability}", f"--bounding-set={capability}"]
     drop += ["--securebits=+no_setuid_fixup"]
     if not _may_pass(drop, data_parent):
         raise ProcessError(
-            f"the user {UNPRIVILEGED_USER}, as whom PostgreSQL runs for root, cannot reach {data_parent} or "
+            f"the user {UNPRIVILEGED_USER}, which runs PostgreSQL on behalf of root, cannot access {data_parent} or "
             f"{_program('postgres')}; set LOCAL_DIR to a folder open to all users, or run this as an ordinary user"
         )
     return drop
 
 
 def _may_pass(drop: Sequence[str], data_parent: Path) -> bool:
-    """Whether a command behind ``drop`` can enter the data folder's parent and run the server's program."""
+    """Return whether a command with the prefix ``drop`` can enter the data's parent folder and run the server."""
     tests = ["test", "-x", str(data_parent), "-a", "-x", str(_program("postgres"))]
     return subprocess.run([*drop, *tests], capture_output=True, check=False, cwd="/").returncode == 0
 

@@ -1,6 +1,6 @@
-"""Where the embedded cloud keeps its state, and on which ports it listens.
+"""Settings of the embedded cloud: folders, ports and names, read from the environment and ``.env``.
 
-Standard library only: the Airflow side imports this module too, to learn the addresses.
+Both environments import this module, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything about the embedded cloud that a user can set, read once from the environment.
+    """All user settings of the embedded cloud.
 
     Attributes:
-        state_dir: folder of all local state (``.local/``); deletable at any time while nothing runs.
+        state_dir: folder of all local state (``.local/``); can be deleted whenever nothing runs.
         gcs_port, bigquery_port, postgres_port, source_port: TCP ports on 127.0.0.1.
-        project: the Google Cloud project id that the emulators answer for.
+        project: the Google Cloud project id of the emulators.
         lake_bucket: the bucket that ``up`` creates.
-        source: what the source server serves: ``synthetic``, or a folder in the mirror's or the TLC's layout. Other
-            values (``dtc``, ``tlc``, an http(s) URL) name a source elsewhere; then no source server is started.
-        synthetic_rows: rows of one synthetic month.
+        source: what the source server serves: ``synthetic``, or a folder in the mirror's or the TLC's layout. With
+            ``dtc``, ``tlc`` or an http(s) URL, the source is elsewhere and no source server is started.
+        synthetic_rows: number of rows in a synthetic month.
     """
 
     state_dir: Path
@@ -44,10 +44,10 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings from environment variables, which ``.env`` sets; an empty value means the default.
+        """Read the settings from environment variables; an empty value means the default.
 
         Raises:
-            ValueError: a variable that must be a number is not one; the message names the variable.
+            ValueError: a variable is not a number though it must be; the message names it.
         """
         env = os.environ if env is None else env
         given = {
@@ -65,7 +65,7 @@ class Settings:
 
     @property
     def cloud_dir(self) -> Path:
-        """State of the emulators: data, logs, process ids."""
+        """Folder of the emulators' state: data, logs and process records."""
         return self.state_dir / "cloud"
 
     @property
@@ -87,12 +87,12 @@ class Settings:
 
     @property
     def source_cache(self) -> Path:
-        """Where the source server keeps the synthetic months it generated."""
+        """Folder of the synthetic months that the source server has generated."""
         return self.cloud_dir / "source"
 
     @property
     def run_dir(self) -> Path:
-        """Where the running components are recorded."""
+        """Folder of the records of running components."""
         return self.cloud_dir / "run"
 
     @property
@@ -108,28 +108,28 @@ class Settings:
         return f"http://{HOST}:{self.source_port}"
 
     def postgres_password(self) -> str:
-        """The password of the Postgres superuser ``postgres``, generated on first use and kept."""
+        """Return the password of the Postgres superuser ``postgres``, generated on first use."""
         return secret(self.state_dir, "postgres_password")
 
     @property
     def postgres_password_file(self) -> Path:
-        """The file that holds that password."""
+        """The file with the password of the Postgres superuser."""
         self.postgres_password()
         return secret_path(self.state_dir, "postgres_password")
 
     def postgres_url(self, database: str) -> str:
-        """A libpq URL to ``database``."""
+        """Return a libpq URL for ``database``."""
         return f"postgresql://postgres:{self.postgres_password()}@{HOST}:{self.postgres_port}/{database}"
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """Read the ``KEY=VALUE`` lines of ``path``; a file that does not exist reads as empty.
+    """Read the ``KEY=VALUE`` lines of ``path``; empty if the file does not exist.
 
-    Blank lines, lines that start with ``#`` and ``export`` before a key are skipped. A value may stand in single or
-    double quotes; outside quotes, a ``#`` after a space starts a comment. Nothing is expanded.
+    Blank lines, lines that start with ``#`` and ``export`` before a key are ignored. A value may be in single or double
+    quotes; outside of quotes, a ``#`` after a space starts a comment. Variables are not expanded.
 
     Raises:
-        ValueError: a line is none of these; the message names the file and the line.
+        ValueError: a line has another form; the message names the file and the line.
     """
     if not path.is_file():
         return {}
@@ -140,13 +140,13 @@ def read_env_file(path: Path) -> dict[str, str]:
             continue
         key, equals, value = text.partition("=")
         if not equals or not key.strip().isidentifier():
-            raise ValueError(f"{path}, line {number}: expected KEY=VALUE, got {line!r}")
+            raise ValueError(f"{line!r} in {path}, line {number}, is not KEY=VALUE; correct or remove it")
         variables[key.strip()] = _env_value(value.strip(), f"{path}, line {number}")
     return variables
 
 
 def load_env_file(path: Path = REPOSITORY / ".env", env: MutableMapping[str, str] | None = None) -> None:
-    """Add the variables of the file ``path`` to ``env`` (``os.environ``); what is set there already wins.
+    """Add the variables in ``path`` to ``env`` (``os.environ`` by default); variables that are set take precedence.
 
     Raises:
         ValueError: see :func:`read_env_file`.
@@ -157,12 +157,12 @@ def load_env_file(path: Path = REPOSITORY / ".env", env: MutableMapping[str, str
 
 
 def secret_path(state_dir: Path, name: str) -> Path:
-    """Where the secret ``name`` is kept."""
+    """Return the path of the secret ``name``."""
     return state_dir / "secrets" / name
 
 
 def secret(state_dir: Path, name: str) -> str:
-    """Return the generated secret ``name`` (URL-safe, 256 bits), creating it, mode 0600, on first use."""
+    """Return the secret ``name`` (URL-safe, 256 random bits), creating it with mode 0600 on first use."""
     path = secret_path(state_dir, name)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -170,17 +170,17 @@ def secret(state_dir: Path, name: str) -> str:
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(32))
         with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)  # unlike a rename, never replaces a secret that another process just made
+            os.link(temporary, path)  # unlike a rename, never replaces a secret that another process has just created
         os.unlink(temporary)
     return path.read_text()
 
 
 def _env_value(text: str, where: str) -> str:
-    """The value that ``text``, the right side of a line of an env file, stands for."""
+    """Parse the right side of a line of an env file."""
     if text[:1] in ("'", '"'):
         value, quote, rest = text[1:].partition(text[0])
         if not quote or not (rest.strip() == "" or rest.strip().startswith("#")):
-            raise ValueError(f"{where}: the quotes around {text} do not match")
+            raise ValueError(f"the quotes around {text} in {where}, do not match; close them, or remove them")
         return value
     return re.split(r"(?:^|\s)#", text, maxsplit=1)[0].rstrip()
 
@@ -190,5 +190,5 @@ def _number(env: Mapping[str, str], name: str) -> int | None:
     if not value:
         return None
     if not value.isdecimal():
-        raise ValueError(f"{name}={value!r} is not a whole number")
+        raise ValueError(f"{name}={value!r} is not a whole number; set it in .env or the environment, or leave it out")
     return int(value)

@@ -169,7 +169,7 @@ class Jobs:
                         statistics = run()
                 finally:
                     job.cursor = None
-        except BaseException as error:  # any error must end the job, or clients wait for ever
+        except BaseException as error:  # any error must end the job, or clients wait forever
             job.error = _as_domain_error(error)
         finally:
             if timer:

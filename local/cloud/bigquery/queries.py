@@ -294,7 +294,7 @@ def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
 
 
 def forget_old_results() -> None:
-    """Discard the oldest query results, which bqemulator would keep in memory for ever."""
+    """Discard the oldest query results, which bqemulator would keep in memory forever."""
     size = 0
     for age, job_id in enumerate(reversed(list(JOB_RESULTS))):
         arrow = JOB_RESULTS.get(job_id)

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -38,6 +37,7 @@ from local.cloud.bigquery.store import Store
 HOST = "127.0.0.1"
 _STOP_SECONDS = 2.5
 _KEPT_JOBS = 5_000
+_UPLOADS = "uploads"
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
     store = build_store(data_dir=data_dir, gcs_root=gcs_root, project=project)
     jobs = Jobs(store)
     patches.install(store, jobs)
-    await open_store(store)
+    await open_store(store, data_dir)
     dispatcher = Dispatcher(store, build_app(store, jobs))
     # asyncio's own event loop suffices: the server's loop only passes requests on.
     config = uvicorn.Config(
@@ -115,12 +115,11 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
 
 def build_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
     """Build what bqemulator's application needs, without its gRPC server; opens nothing."""
-    shutil.rmtree(data_dir / "uploads", ignore_errors=True)  # left by a killed server
     settings = Settings(
         rest_host=HOST,
         persistence_mode=PersistenceMode.PERSISTENT,
         data_dir=data_dir,
-        upload_staging_dir=data_dir / "uploads",
+        upload_staging_dir=data_dir / _UPLOADS,
         gcs_local_root=gcs_root,
         default_project_id=project,
         enable_format_extensions=False,  # DuckDB's Avro extension would have to be downloaded
@@ -132,13 +131,16 @@ def build_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
     return Store(context=context, engine=engine, catalog=catalog, project=project, gcs_root=gcs_root.resolve())
 
 
-async def open_store(store: Store) -> None:
-    """Open or create the database, and read the catalog from it.
+async def open_store(store: Store, data_dir: Path) -> None:
+    """Open or create the database in ``data_dir``, and read the catalog from it.
 
     Raises:
         duckdb.IOException: another server has the database open.
     """
     await store.engine.start()
+    # Uploads left by a killed server. Before the database is open, they could be those of a running one.
+    for path in (data_dir / _UPLOADS).iterdir():
+        path.unlink()
     store.catalog.ensure_ready()
     store.context.udf_registry.hydrate(store.catalog, store.engine)
     hydrate_subscriptions(store.context)

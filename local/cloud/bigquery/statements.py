@@ -141,7 +141,7 @@ def _check_create(tree: exp.Expression) -> None:
     if isinstance(tree, exp.Create) and tree.kind == "TABLE" and not tree.args.get("clone"):
         properties = tree.args.get("properties")
         if not (properties and properties.find(exp.TemporaryProperty)):
-            raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a statement of its own")
+            raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a separate statement")
 
 
 def _check_dml(tree: exp.Expression) -> None:

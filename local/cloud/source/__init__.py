@@ -1,6 +1,6 @@
-"""The trip-data source on this machine: a server in the layouts of the DataTalksClub release mirror and of the TLC.
+"""The local trip-data source: an HTTP server with the layouts of the DataTalksClub mirror and of the TLC.
 
-It serves a folder, or months that it generates. ``python -m local.cloud.source`` runs it.
+It serves a folder, or synthetic months that it generates. Run it with ``python -m local.cloud.source``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ ELSEWHERE = ("dtc", "tlc")
 
 
 def process(settings: Settings) -> Process | None:
-    """The source server that ``settings.source`` asks for, or None if that names a source elsewhere.
+    """Return the source server for ``settings.source``, or None if the source is elsewhere.
 
     Raises:
-        ProcessError: it names a folder that does not exist, or holds no month in one of the layouts.
+        ProcessError: the source is a folder that does not exist, or has no month in one of the layouts.
     """
     if settings.source in ELSEWHERE or settings.source.startswith(("http://", "https://")):
         return None
@@ -43,17 +43,17 @@ def process(settings: Settings) -> Process | None:
 
 
 def check_folder(folder: Path) -> Path:
-    """Return ``folder`` as an absolute path if it holds trip data in the mirror's or in the TLC's layout.
+    """Check that ``folder`` has trip data in the mirror's or the TLC's layout, and return its absolute path.
 
-    A path that is not absolute counts from the working directory.
+    A relative path is resolved against the working directory.
 
     Raises:
-        ProcessError: it does not exist, or has no file in one of the layouts; the message names both.
+        ProcessError: it does not exist, or has no file in one of the layouts; the message shows both.
     """
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
         raise ProcessError(
-            f"SOURCE={folder} is no folder; SOURCE is synthetic, dtc, tlc, an http(s) URL, or a folder with trip data"
+            f"SOURCE={folder} is not a folder; set it to synthetic, dtc, tlc, an http(s) URL or a folder with trip data"
         )
     if not any(
         layout.parse(path.relative_to(folder).as_posix())
@@ -62,5 +62,5 @@ def check_folder(folder: Path) -> Path:
     ):
         expected = " or ".join(layout.file("<dataset>", "<YYYY-MM>") for layout in LAYOUTS)
         examples = " or ".join(layout.file("green", "2021-01") for layout in LAYOUTS)
-        raise ProcessError(f"SOURCE={folder} holds no trip data: expected {expected} in it, for example {examples}")
+        raise ProcessError(f"SOURCE={folder} has no trip data: put {expected} into it, for example {examples}")
     return folder

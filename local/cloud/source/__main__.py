@@ -1,4 +1,4 @@
-"""``python -m local.cloud.source``: run the source server, or write one synthetic month.
+"""The source's command: ``python -m local.cloud.source`` serves trip data, or writes one synthetic month.
 
 python -m local.cloud.source --port 8090 --folder DIR
 python -m local.cloud.source --port 8090 --synthetic CACHE_DIR --rows 100000
@@ -23,7 +23,7 @@ DEFAULT_ROWS = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command that ``arguments`` (of this process) name."""
+    """Run the command with ``arguments``, by default those of this process."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["generate"]:
         _generate(words[1:])
@@ -35,12 +35,12 @@ def _generate(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m local.cloud.source generate",
         description="Write a synthetic month.",
-        epilog="\n".join(["defects, and what the file then has:", *_defect_lines()]),
+        epilog="\n".join(["defects, and the file that results:", *_defect_lines()]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", choices=list(DATASETS))
     parser.add_argument("month", type=Month.parse, help="YYYY-MM")
-    parser.add_argument("path", type=Path, help="the file to write: .parquet, .csv, or else csv.gz")
+    parser.add_argument("path", type=Path, help="the file to write: .parquet, .csv, otherwise csv.gz")
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS)
     parser.add_argument(
         "--defect",
@@ -48,7 +48,7 @@ def _generate(words: Sequence[str]) -> None:
         default=[],
         choices=list(DEFECTS),
         metavar="NAME",
-        help="a drift or defect that the file is to have, see below; can be given several times",
+        help="add a drift or defect to the file, see below; can be repeated",
     )
     options = parser.parse_args(words)
     try:
@@ -66,15 +66,15 @@ def _defect_lines() -> list[str]:
 
 
 def _serve(words: Sequence[str]) -> None:
-    from local.cloud.source.server import Folder, Synthetic, serve  # here: writing a month needs no server
+    from local.cloud.source.server import Folder, Synthetic, serve  # imported here: writing a month needs no server
 
     parser = argparse.ArgumentParser(prog="python -m local.cloud.source", description="Serve trip data on 127.0.0.1.")
-    parser.add_argument("--host", default=HOST, help=f"the address to listen on; {HOST} if not given")
+    parser.add_argument("--host", default=HOST, help=f"the address to listen on; default {HOST}")
     parser.add_argument("--port", type=int, required=True)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--folder", type=Path, help="serve this folder, in the mirror's or the TLC's layout")
-    what.add_argument("--synthetic", type=Path, metavar="CACHE_DIR", help="generate months, and keep them here")
-    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="of a synthetic month")
+    what.add_argument("--synthetic", type=Path, metavar="CACHE_DIR", help="generate months and cache them here")
+    parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="number of rows in a synthetic month")
     options = parser.parse_args(words)
     serve(
         Folder(options.folder) if options.folder else Synthetic(options.synthetic, rows=options.rows),

@@ -1,9 +1,9 @@
-"""The synthetic datasets: which columns the mirror's files have, and how their rows are drawn.
+"""The synthetic datasets: the columns of the mirror's files, and how their rows are drawn.
 
-The TLC's Parquet files have the same rows; ``tlc`` says what they have beyond this.
+The TLC's Parquet files have the same rows; module ``tlc`` adds the columns that only they have.
 
-Every value is a whole number here: a moment in seconds, an amount or a distance in hundredths, a place in a vocabulary.
-The shares and quantiles were measured on published months; no row is copied from one.
+All values are integers here: times in seconds, amounts and distances in hundredths, texts as indexes of a vocabulary.
+The proportions and quantiles were measured on published months; no row is copied from them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from local.cloud.source.draws import Bools, Draws, Ints, quantiles, weighted
 from local.cloud.source.months import Month, pickup_times
 
 NULL = -(1 << 62)
-"""Stands for an empty field."""
+"""Represents an empty field."""
 
 
 class Kind(Enum):
-    """How a column's numbers are written."""
+    """How the integers of a column are written."""
 
     MOMENT = "seconds since 1970, as YYYY-MM-DD HH:MM:SS"
     AMOUNT = "hundredths, with one or two decimals"
@@ -38,7 +38,13 @@ FLAG: Vocabulary = ("N", "Y")
 
 @dataclass(frozen=True)
 class Part:
-    """Some consecutive rows of a file: their places in it, and the draws for them."""
+    """Consecutive rows of a block of a file.
+
+    Attributes:
+        positions: their positions in the block.
+        rows: number of rows in the block.
+        draws: the random draws for these rows.
+    """
 
     month: Month
     positions: Ints
@@ -59,8 +65,8 @@ class Dataset:
 
     Attributes:
         columns: name and kind, or vocabulary, of each column, in the file's order.
-        main: draws the rows of the first block.
-        tail: draws those of the last block, which lacks some columns in every row.
+        main: draws rows of the first block.
+        tail: draws rows of the last block, in which some columns are always empty.
         tail_share: the last block's share of a month's rows, per mille.
     """
 
@@ -78,7 +84,7 @@ class Dataset:
         return next(name for name in self.columns if "dropoff" in name.lower())
 
 
-# -- amounts, durations and tables that yellow and green share ---------------------------------------------------------
+# -- amounts, durations and tables shared by yellow and green ----------------------------------------------------------
 
 _YELLOW_HOURS = np.array(
     [27, 19, 14, 10, 8, 10, 21, 37, 46, 48, 47, 51, 54, 54, 56, 54, 54, 60, 67, 63, 56, 54, 49, 39]
@@ -116,7 +122,7 @@ _GREEN_DISTANCES = quantiles(
 )
 _LONG_DISTANCES = quantiles([(0, 1350), (500, 1760), (900, 2050), (1000, 2600)])
 _TAIL_DISTANCES = quantiles([(0, 0), (20, 10), (250, 196), (500, 402), (750, 810), (950, 1850), (1000, 3900)])
-_FAR_DISTANCES = np.array([9_124_411, 10_262_098, 18_284_032, 24_415_201])  # broken meters
+_FAR_DISTANCES = np.array([9_124_411, 10_262_098, 18_284_032, 24_415_201])  # from broken meters
 
 _TIP_PERCENT = weighted({20: 600, 25: 70, 15: 55, 10: 35, 30: 25, 18: 20, 0: 60})
 _ROUND_TIPS = np.array([100, 100, 100, 200, 200, 150, 300, 500, 1000])
@@ -126,12 +132,12 @@ _NEGOTIATED_FARES = quantiles([(0, 100), (100, 700), (400, 1500), (700, 3500), (
 
 
 def _toll(month: Month) -> int:
-    """The usual bridge and tunnel toll, in cents."""
+    """Return the usual bridge and tunnel toll, in cents."""
     return 576 if month <= Month(2019, 3) else 612 if month <= Month(2021, 3) else 655
 
 
 def _seconds(distance: Ints, draws: Draws) -> Ints:
-    """How long trips take: some at once, some a day less a little, as the vendors' clocks have it."""
+    """Draw the duration of trips; a few take seconds and a few almost a day, as in the vendors' records."""
     count = len(distance)
     near = np.minimum(distance, 300)
     far = np.minimum(distance, 5000) - near
@@ -141,7 +147,7 @@ def _seconds(distance: Ints, draws: Draws) -> Ints:
 
 
 def _metered_fare(distance: Ints, seconds: Ints) -> Ints:
-    """2.50, and 0.50 for each fifth of a mile and each minute of waiting."""
+    """Return 2.50, plus 0.50 for each fifth of a mile and each minute of waiting."""
     waiting: Ints = np.minimum(seconds, 7200) // 60 * 55 // 100
     return 250 + 50 * (np.minimum(distance, 10_000) // 20 + waiting)
 
@@ -154,7 +160,7 @@ def _fare(distance: Ints, seconds: Ints, rate: Ints, draws: Draws) -> Ints:
 
 
 def _time_of_day_extra(pickup: Ints, rate: Ints) -> Ints:
-    """0.50 at night, 1.00 in a weekday's evening rush hours, 4.50 then to and from JFK."""
+    """Return 0.50 at night, and 1.00 in the evening rush hours of weekdays, or 4.50 for trips to or from JFK."""
     hour = pickup // 3600 % 24
     weekday = (pickup // 86400 + 3) % 7
     rush = (hour >= 16) & (hour < 20) & (weekday < 5)
@@ -163,7 +169,7 @@ def _time_of_day_extra(pickup: Ints, rate: Ints) -> Ints:
 
 
 def _tip(payment: Ints, before: Ints, draws: Draws) -> Ints:
-    """Cards tip a share of what is due, or a round sum; cash tips are not recorded."""
+    """Draw the tips: a percentage or a round sum for card payments; cash tips are not recorded."""
     count = len(payment)
     share = (np.maximum(before, 0) * draws.pick(_TIP_PERCENT, count) + 50) // 100
     tip = np.where(draws.chance(220_000, count), draws.pick(_ROUND_TIPS, count), share)
@@ -211,7 +217,7 @@ def _amounts(
 
 
 def _refund_rows(part: Part, per_million: int) -> Ints:
-    """Where a row takes back the one before it."""
+    """Draw the rows that refund the row before them."""
     rows = np.flatnonzero(part.draws.chance(per_million, part.size))
     rows = rows[rows > 0]
     return rows[np.diff(rows, prepend=-1) > 1]
@@ -223,7 +229,7 @@ def _refund(columns: Columns, rows: Ints, negated: Sequence[str]) -> None:
 
 
 def _nothing_to_pay(columns: Columns, rows: Ints, draws: Draws) -> None:
-    """Make the trips that ``rows`` refund, and these, such as are refunded: the second vendor's, disputed or free."""
+    """Give refunds and the trips that they refund the second vendor, and a payment type of disputed or no charge."""
     payment = draws.pick(_REFUND_PAYMENTS, len(rows))
     for offset in (0, 1):
         columns["VendorID"][rows - offset] = 2
@@ -286,14 +292,14 @@ def _yellow_ride(part: Part, vendor: Ints, payment: Ints) -> Ride:
 
 
 def _yellow_surcharge(part: Part) -> Ints:
-    """Empty or 0 in the month before it was introduced, 2.50 for most trips since."""
+    """Draw the congestion surcharge: empty or 0 before its introduction, 2.50 for most trips since."""
     if part.month < _SURCHARGE_BEGINS:
         return np.where(part.draws.chance(632_700, part.size), NULL, 0)
     return np.where(part.draws.chance(905_000, part.size), 250, 0)
 
 
 def _yellow_tail(part: Part) -> Columns:
-    """Trips that were ordered by app: no meter, no vendor."""
+    """Draw trips ordered by app, which have neither meter nor vendor."""
     month, draws, size = part.month, part.draws, part.size
     pickup = _dispatched_pickup(part, _YELLOW_HOURS, _YELLOW_WEEKDAYS)
     distance = draws.pick(_TAIL_DISTANCES, size) * 3 // 2
@@ -374,7 +380,7 @@ def _green_ride(part: Part, vendor: Ints, payment: Ints) -> Ride:
 
 
 def _green_tail(part: Part) -> Columns:
-    """Trips that were ordered by app: no meter, no vendor, no congestion surcharge."""
+    """Draw trips ordered by app, which have neither meter, vendor nor congestion surcharge."""
     draws, size = part.draws, part.size
     pickup = _dispatched_pickup(part, _GREEN_HOURS, _GREEN_WEEKDAYS)
     distance = draws.pick(_TAIL_DISTANCES, size)
@@ -400,7 +406,7 @@ def _green_tail(part: Part) -> Columns:
 
 
 def _dispatched_pickup(part: Part, hours: Ints, weekdays: Ints) -> Ints:
-    """Moments of trips ordered by app: most on the full minute."""
+    """Draw pickup times of trips ordered by app; most are full minutes."""
     pickup = pickup_times(
         part.month, part.draws, positions=part.positions, rows=part.rows, hours=hours, weekdays=weekdays
     )
@@ -414,7 +420,7 @@ def _dispatched_dropoff(pickup: Ints, distance: Ints, draws: Draws) -> Ints:
 
 
 def _dispatched_amounts(part: Part, distance: Ints, surcharge: Ints, *, extra: int | None, tax_share: int) -> Columns:
-    """Fares of trips ordered by app: to the cent, mostly with a fixed tip; a few are negative."""
+    """Draw amounts of trips ordered by app: to the cent, often with a fixed tip; a few fares are negative."""
     draws, size = part.draws, part.size
     fare = 1400 + distance * draws.between(170, 290, size) // 100 + draws.below(500, size)
     fare = np.where(draws.chance(1_000, size), -fare, fare)
@@ -438,13 +444,13 @@ def _dispatched_amounts(part: Part, distance: Ints, surcharge: Ints, *, extra: i
 # -- for-hire vehicles -------------------------------------------------------------------------------------------------
 
 _BASES = tuple(f"B{9 + index * 37 % 3300:05}" for index in range(420))
-# Some bases pad their number with spaces. One field of a file ends in a no-break space.
+# Some bases pad their number with spaces. One field in each file ends in a no-break space.
 _PADDED_BASES = tuple(base.ljust(15) if index % 11 == 0 else base for index, base in enumerate(_BASES))
 _AFFILIATES = (*_PADDED_BASES, "B02533\N{NO-BREAK SPACE}")
 _BROKEN_AFFILIATE = len(_AFFILIATES) - 1
 LICENSES: Vocabulary = ("HV0003", "HV0004", "HV0005")
 HIGH_VOLUME_BASES: Vocabulary = tuple(f"B0{2395 + index * 17}" for index in range(28))
-_FAR_FUTURE = 33_105_888_000  # in the year 3019: beyond what timestamps in nanoseconds can hold
+_FAR_FUTURE = 33_105_888_000  # in the year 3019, out of range for timestamps in nanoseconds
 
 
 def _for_hire(part: Part) -> Columns:

@@ -1,8 +1,8 @@
-"""Drifts and defects that a file can be given on demand, so that tests need no hand-made files.
+"""Schema drifts and defects that can be added to a synthetic file, so that tests need no handmade files.
 
-A defect works at one of three places: on the order (which rows are to be written, and how), on the rows, table by
-table, or on the bytes of the finished file. Where one row is enough, it is the file's last: what reads a file in pieces
-has then read all others.
+A defect changes one of three things: the order (which rows are written, and in which format), the rows, table by table,
+or the bytes of the finished file. A defect in a single row is in the last one, after a streaming reader has already
+accepted all others.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _ALL = _CSV | _PARQUET
 
 
 class DefectError(ValueError):
-    """The file cannot have the defect."""
+    """The defect is unknown, or cannot be added to the file."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be written."""
+    """The rows and format of a file to write."""
 
     dataset: str
     month: Month
@@ -40,12 +40,12 @@ class Order:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some consecutive rows of a file.
+    """Consecutive rows of a file.
 
     Attributes:
         table: the rows.
-        first: how many rows are before them.
-        has_last: whether the file's last row is among them.
+        first: number of rows before them.
+        has_last: whether they include the file's last row.
     """
 
     table: pa.Table
@@ -55,14 +55,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Defect:
-    """One drift or defect; one of the three functions does it.
+    """A schema drift or defect, implemented by one of three functions.
 
     Attributes:
-        description: one sentence about the file.
-        formats: those that can have it.
-        order: changes what is to be written.
-        rows: changes a piece of the file's rows, but not their number; the schema comes out the same in all pieces.
-        file: changes the finished file, which is open, and at its end.
+        description: the resulting file, in a few words.
+        formats: formats that can have it.
+        order: changes the order.
+        rows: changes consecutive rows, but not their number; must give all pieces of a file the same schema.
+        file: changes the finished file, which is open and positioned at its end.
     """
 
     description: str
@@ -73,26 +73,26 @@ class Defect:
 
 
 def change_order(order: Order, names: Iterable[str]) -> Order:
-    """``order`` as the defects change it.
+    """Return ``order`` as changed by the defects.
 
     Raises:
-        DefectError: there is no such defect, or not in that format; the message says which there are.
+        DefectError: a defect is unknown or does not exist in this format; the message lists the valid ones.
     """
     for name in names:
         defect = _defect(name)
         if order.file_format not in defect.formats:
             formats = ", ".join(sorted(each.value for each in defect.formats))
-            raise DefectError(f"a {order.file_format.value} file cannot have the defect {name}, which is for {formats}")
+            raise DefectError(f"a {order.file_format.value} file cannot have the defect {name}; it exists in {formats}")
         if defect.order:
             order = defect.order(order)
     return order
 
 
 def change_tables(tables: Iterator[pa.Table], names: Sequence[str], *, rows: int) -> Iterator[pa.Table]:
-    """``tables``, which have ``rows`` rows together, as the defects change them.
+    """Yield ``tables``, which have ``rows`` rows in total, as changed by the defects.
 
     Raises:
-        DefectError: there is nothing in the rows that a defect could change.
+        DefectError: the rows have no value that a defect could change.
     """
     changes = [(name, change) for name in names if (change := _defect(name).rows)]
     if changes and not rows:
@@ -110,7 +110,7 @@ def change_tables(tables: Iterator[pa.Table], names: Sequence[str], *, rows: int
 
 
 def change_file(file: BinaryIO, names: Iterable[str]) -> None:
-    """Let the defects change the finished file, which is open and at its end."""
+    """Apply the defects to the finished file, which is open and positioned at its end."""
     for name in names:
         if change := _defect(name).file:
             change(file)
@@ -120,7 +120,7 @@ def _defect(name: str) -> Defect:
     try:
         return DEFECTS[name]
     except KeyError:
-        raise DefectError(f"there is no defect {name}; there are {', '.join(DEFECTS)}") from None
+        raise DefectError(f"unknown defect {name}; choose from {', '.join(DEFECTS)}") from None
 
 
 # -- columns -----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ _DROPOFFS = ("tpep_dropoff_datetime", "lpep_dropoff_datetime", "dropoff_datetime
 
 
 def _find(table: pa.Table, names: Sequence[str]) -> int:
-    """Where the first of ``names`` that the table has is, in whichever case."""
+    """Return the index of the first of ``names`` that is a column, ignoring case."""
     places = {name.lower(): place for place, name in enumerate(table.column_names)}
     for name in names:
         if name.lower() in places:
@@ -147,7 +147,7 @@ def _with_column(table: pa.Table, place: int, values: pa.ChunkedArray, name: str
 
 
 def _with_last(piece: Piece, names: Sequence[str], value: object, type_: pa.DataType | None = None) -> pa.Table:
-    """The table with ``value`` in the file's last row of the column ``names``, which is cast to ``type_``."""
+    """Return the table with ``value`` in the file's last row, in the column ``names``, which is cast to ``type_``."""
     place = _find(piece.table, names)
     values = piece.table[place]
     values = values.cast(type_) if type_ else values
@@ -158,14 +158,14 @@ def _with_last(piece: Piece, names: Sequence[str], value: object, type_: pa.Data
 
 
 def _cast(table: pa.Table, applies: Callable[[pa.DataType], bool], cast: Callable[..., pa.ChunkedArray]) -> pa.Table:
-    """The table with ``cast`` done to the columns whose type ``applies``."""
+    """Return the table with ``cast`` applied to the columns whose type ``applies``."""
     for place, field in enumerate(table.schema):
         if applies(field.type):
             table = _with_column(table, place, cast(table[place]))
     return table
 
 
-# -- what the defects do -----------------------------------------------------------------------------------------------
+# -- implementations ---------------------------------------------------------------------------------------------------
 
 _OTHER_DATASETS = {"yellow": "green", "green": "yellow", "fhv": "fhvhv", "fhvhv": "fhv"}
 _HTML = b"""<!DOCTYPE html>
@@ -232,7 +232,7 @@ def _far_year(piece: Piece) -> pa.Table:
 
 def _index_column(piece: Piece) -> pa.Table:
     if INDEX in piece.table.column_names:
-        raise DefectError(f"it has {INDEX} without it")
+        raise DefectError(f"it already has a column {INDEX}")
     end = piece.first + len(piece.table)
     return piece.table.append_column(INDEX, pa.array(range(piece.first, end), pa.int64()))
 
@@ -274,38 +274,38 @@ DEFECTS: Mapping[str, Defect] = {
     "renamed-column": Defect("the column PULocationID is called pickup_zone", rows=_renamed_column),
     "column-twice": Defect("a last column pulOCATIONid with the values of PULocationID", rows=_column_twice),
     "letter-in-number": Defect(
-        "1x in passenger_count, or DOLocationID, of the last row; in Parquet the column is text",
+        "1x in passenger_count or DOLocationID of the last row; in Parquet the column is text",
         rows=_letter_in_number,
     ),
     "fraction-in-integer": Defect(
-        "1.5 in passenger_count, or DOLocationID, of the last row; in Parquet the column is DOUBLE",
+        "1.5 in passenger_count or DOLocationID of the last row; in Parquet the column is DOUBLE",
         rows=_fraction_in_integer,
     ),
-    "float-integers": Defect("whole numbers written as 1.0, as pandas does", _CSV, rows=_float_integers),
+    "float-integers": Defect("integers written as 1.0, as pandas does", _CSV, rows=_float_integers),
     "latin1": Defect(
-        "the bytes E9 A0, which are not UTF-8, in store_and_fwd_flag or a base's number of the last row",
+        "the bytes E9 A0, which are not UTF-8, in store_and_fwd_flag or a base number of the last row",
         _CSV,
         rows=_latin1,
     ),
-    "not-a-number": Defect("nan in total_amount, or base_passenger_fare, of the last row", rows=_not_a_number),
-    "many-refunds": Defect("total_amount of every tenth row is negative", rows=_many_refunds),
-    "far-year": Defect("the last row's drop-off is in the year 3019", rows=_far_year),
-    "index-column": Defect(f"a last column {INDEX} with the rows' numbers", _PARQUET, rows=_index_column),
-    "zone-aware-times": Defect("times with the zone UTC", _PARQUET, rows=_zone_aware_times),
+    "not-a-number": Defect("nan in total_amount or base_passenger_fare of the last row", rows=_not_a_number),
+    "many-refunds": Defect("a negative total_amount in every tenth row", rows=_many_refunds),
+    "far-year": Defect("a drop-off in the year 3019 in the last row", rows=_far_year),
+    "index-column": Defect(f"a last column {INDEX} with the row numbers", _PARQUET, rows=_index_column),
+    "zone-aware-times": Defect("times with the time zone UTC", _PARQUET, rows=_zone_aware_times),
     "nanosecond-times": Defect("times in nanoseconds", _PARQUET, rows=_nanosecond_times),
     "text-times": Defect("times as text", _PARQUET, rows=_text_times),
     "no-rows": Defect("columns, but no rows", order=lambda order: replace(order, rows=0)),
     "wrong-dataset": Defect(
-        "the month of another dataset: yellow and green, fhv and fhvhv change places",
+        "the rows of another dataset: yellow and green, fhv and fhvhv swapped",
         order=lambda order: replace(order, dataset=_OTHER_DATASETS[order.dataset]),
     ),
-    "wrong-month": Defect("the rows of the month after", order=lambda order: replace(order, month=order.month.plus(1))),
+    "wrong-month": Defect("the rows of the next month", order=lambda order: replace(order, month=order.month.plus(1))),
     "not-gzip": Defect(
-        "CSV that is not compressed",
+        "uncompressed CSV",
         frozenset({Format.CSV_GZ}),
         order=lambda order: replace(order, file_format=Format.CSV),
     ),
     "cut-short": Defect("the last third of the bytes is missing", file=_cut_short),
-    "empty": Defect("no bytes at all", file=_empty),
-    "html": Defect("the HTML page of an error 404 instead of the file", file=_html),
+    "empty": Defect("no bytes", file=_empty),
+    "html": Defect("the HTML page of an error 404 instead of the data", file=_html),
 }

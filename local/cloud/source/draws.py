@@ -1,7 +1,7 @@
-"""Random draws that come out the same on every machine.
+"""Random draws that are reproducible on every machine.
 
-Only the raw 64-bit output of PCG64 is used, which NumPy promises never to change, and only integer arithmetic after it:
-floating-point functions may differ in the last bit from one processor to the next.
+Uses only the raw 64-bit output of PCG64, which NumPy guarantees to be stable, and integer arithmetic: floating-point
+functions may differ in the last bit between processors.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Draws:
-    """A stream of draws; the same ``key`` gives the same stream."""
+    """A stream of random draws; equal keys give equal streams."""
 
     def __init__(self, *key: int) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(key))
 
     def below(self, bound: int, count: int) -> Ints:
-        """``count`` whole numbers from 0 to ``bound`` - 1, for a ``bound`` of up to 2**31."""
+        """Draw ``count`` integers from 0 to ``bound`` - 1; ``bound`` is at most 2**31."""
         return ((self._raw(count) * np.uint64(bound)) >> np.uint64(32)).astype(np.int64)
 
     def between(self, low: int, high: int, count: int) -> Ints:
-        """``count`` whole numbers from ``low`` to ``high``, both included."""
+        """Draw ``count`` integers from ``low`` to ``high``, both included."""
         return low + self.below(high - low + 1, count)
 
     def chance(self, per_million: int, count: int) -> Bools:
-        """``count`` truth values, true in ``per_million`` of a million."""
+        """Draw ``count`` booleans that are true with a probability of ``per_million`` in a million."""
         return self.below(1_000_000, count) < per_million
 
     def pick(self, table: Ints, count: int) -> Ints:
-        """``count`` elements of ``table``, each as likely as the others."""
+        """Draw ``count`` elements of ``table`` with equal probability."""
         return table[self.below(len(table), count)]
 
     def _raw(self, count: int) -> npt.NDArray[np.uint64]:
@@ -43,15 +43,15 @@ class Draws:
 
 
 def weighted(weights: Mapping[int, int]) -> Ints:
-    """A table for ``pick``: each key as often as its weight says."""
+    """Return a table for ``pick`` that has each key as often as its weight."""
     return np.repeat(np.array(list(weights), dtype=np.int64), np.array(list(weights.values())))
 
 
 def quantiles(points: Sequence[tuple[int, int]], *, size: int = 10_000) -> Ints:
-    """A table for ``pick`` with the distribution that ``points`` outline.
+    """Return a table for ``pick`` with the distribution given by quantiles.
 
     Args:
-        points: pairs of a share in per mille, from 0 to 1000, and the value that this share of all draws lies below.
+        points: pairs of a share in per mille, from 0 to 1000, and the value below which this share of draws is.
         size: length of the table, a multiple of 1000.
     """
     parts = []

@@ -1,6 +1,6 @@
-"""How a month's rows become a file: as text, as the mirror has them, or as Parquet, as the TLC has them.
+"""Writes the rows of a month as CSV, as in the mirror, or as Parquet, as at the TLC.
 
-A file is written from tables, one after another, each with some of its rows; the first has none, and tells the columns.
+A file is written from consecutive tables. The first has no rows and defines the columns.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from local.cloud.source.months import Month
 
 _AMOUNT_LOW, _AMOUNT_HIGH = -30_000, 60_000
 _COMPRESSION_LEVEL = 5
-# As many as the TLC's own files have.
+# As in the TLC's files.
 ROW_GROUP_ROWS = 1 << 20
-# The published CSV files are not all UTF-8: some texts are in Latin-1.
+# Some texts in published CSV files are not UTF-8, but Latin-1.
 _LATIN_1 = ("\N{NO-BREAK SPACE}", "\N{LATIN SMALL LETTER E WITH ACUTE}")
 
 
@@ -41,12 +41,12 @@ class Format(Enum):
 
     @classmethod
     def of(cls, path: Path) -> Format:
-        """The format that the name of ``path`` stands for: csv.gz, if it is not .parquet or .csv."""
+        """Return the format for the suffix of ``path``: csv.gz unless it is .parquet or .csv."""
         return {".parquet": cls.PARQUET, ".csv": cls.CSV}.get(path.suffix, cls.CSV_GZ)
 
 
 def to_table(dataset: str, month: Month, columns: Mapping[str, Ints], file_format: Format) -> pa.Table:
-    """The rows of ``columns``, with the names and types that a file of that format has."""
+    """Convert drawn columns to a table with the names and types of the file format."""
     if file_format is Format.PARQUET:
         fields = tlc.fields(dataset, month)
         arrays = [_typed(columns[field.column], field) for field in fields]
@@ -55,7 +55,7 @@ def to_table(dataset: str, month: Month, columns: Mapping[str, Ints], file_forma
 
 
 def write(file: BinaryIO, tables: Iterator[pa.Table], file_format: Format) -> None:
-    """Write ``tables`` to ``file``; of text only a few are in memory at a time, of Parquet those of one row group."""
+    """Write ``tables`` to ``file``, holding only a few in memory for CSV, and one row group for Parquet."""
     _WRITERS[file_format](file, tables)
 
 
@@ -80,11 +80,11 @@ def _write_parquet(file: BinaryIO, tables: Iterator[pa.Table]) -> None:
     with pq.ParquetWriter(file, next(tables).schema) as writer:
         for group in _row_groups(tables):
             writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
-            del group  # or it would be kept until the next one is complete
+            del group  # free its memory before the next one is gathered
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of ``ROW_GROUP_ROWS`` rows; the last one has what is left."""
+    """Regroup the rows into tables of ``ROW_GROUP_ROWS`` rows; the last one has the rest."""
     gathered: list[pa.Table] = []
     for table in tables:
         gathered.append(table)
@@ -113,7 +113,7 @@ def _text(values: Ints, kind: Kind | Vocabulary) -> pa.Array:
 
 
 def _amounts(values: Ints, empty: np.ndarray) -> pa.Array:
-    """Hundredths as text: "7.0", "7.5", "7.25"."""
+    """Format hundredths as text: "7.0", "7.5", "7.25"."""
     table = _amount_table()
     places = values - _AMOUNT_LOW
     beyond = ((values < _AMOUNT_LOW) | (values >= _AMOUNT_HIGH)) & ~empty
@@ -146,7 +146,7 @@ def _write_csv(file: BinaryIO, tables: Iterator[pa.Table]) -> None:
 
 
 def _write_gzip(file: BinaryIO, tables: Iterator[pa.Table]) -> None:
-    """Write the text as one gzip member without a time; its pieces are compressed one by one, on all processors."""
+    """Write the text as one gzip member without a timestamp, compressing its chunks in parallel."""
     file.write(b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff")
     checksum, size = 0, 0
     workers = os.cpu_count() or 1
@@ -164,7 +164,7 @@ def _write_gzip(file: BinaryIO, tables: Iterator[pa.Table]) -> None:
 
 
 def _deflate(chunk: bytes) -> bytes:
-    # Ends at a byte's border and starts afresh after it, so that the pieces can stand one after another.
+    # A full flush ends on a byte boundary and resets the state, so that compressed chunks can be concatenated.
     compressor = zlib.compressobj(_COMPRESSION_LEVEL, zlib.DEFLATED, -15)
     return compressor.compress(chunk) + compressor.flush(zlib.Z_FULL_FLUSH)
 

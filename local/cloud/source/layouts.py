@@ -1,4 +1,4 @@
-"""The two layouts in which trip data are published: where a month's file lies below the root of the source."""
+"""The two layouts of published trip data: the path of a month's file below the root of the source."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Layout:
     """One layout.
 
     Attributes:
-        path: where a file lies; ``{dataset}`` and ``{month}`` stand for themselves.
+        path: path of a file, with ``{dataset}`` and ``{month}``.
         first_months: the first synthetic month of each dataset.
-        missing: the HTTP status that answers for a file that is not there.
+        missing: HTTP status for a missing file.
     """
 
     path: str
@@ -28,12 +28,12 @@ class Layout:
         return self.path.rpartition("/")[0]
 
     def file(self, dataset: object, month: object) -> str:
-        """The path of one file, or with ``*`` a pattern of paths."""
+        """Return the path of a file or, with ``*`` as an argument, a glob pattern."""
         return self.path.format(dataset=dataset, month=month)
 
     def parse(self, path: str) -> tuple[str, Month] | None:
-        """The dataset and month whose file ``path`` is; None if it is none of this layout."""
-        # The month stands at the end, and a dataset's name has no "_".
+        """Return dataset and month of the file ``path``; None if it does not belong to this layout."""
+        # The name of a dataset has no "_".
         match = re.search(r"([a-z]+)_tripdata_(\d{4}-\d{2})\.", path, re.ASCII)
         if match is None or self.file(match[1], match[2]) != path:
             return None
@@ -48,7 +48,7 @@ MIRROR = Layout(
     first_months=dict.fromkeys(("yellow", "green", "fhv", "fhvhv"), Month(2019, 1)),
     missing=404,
 )
-"""That of the DataTalksClub release mirror."""
+"""Layout of the DataTalksClub release mirror."""
 
 TLC = Layout(
     path="trip-data/{dataset}_tripdata_{month}.parquet",
@@ -56,8 +56,8 @@ TLC = Layout(
     first_months={
         **{"yellow": Month(2011, 1), "green": Month(2014, 1), "fhv": Month(2015, 1), "fhvhv": Month(2019, 2)}
     },
-    missing=403,  # its server says "forbidden" of what it does not have
+    missing=403,  # the TLC's server answers "forbidden" for missing files
 )
-"""That of the TLC's own server."""
+"""Layout of the TLC's server."""
 
 LAYOUTS = (MIRROR, TLC)

@@ -1,4 +1,4 @@
-"""Months as the source counts them, and moments as seconds since 1970 in New York's wall-clock time, without a zone."""
+"""Months, and pickup times as seconds since 1970 in New York wall-clock time, without a time zone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from local.cloud.source.draws import Draws, Ints
 
 PUBLICATION_DELAY = 2
-"""The TLC publishes a month about this many months later."""
+"""Number of months after which the TLC publishes a month, approximately."""
 
 
 @dataclass(frozen=True, order=True)
@@ -23,14 +23,14 @@ class Month:
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read "2021-01".
+        """Parse a month such as "2021-01".
 
         Raises:
-            ValueError: ``text`` is no month.
+            ValueError: ``text`` is not a month.
         """
         date = datetime.datetime.strptime(text, "%Y-%m").date()
         if str(cls(date.year, date.month)) != text:
-            raise ValueError(f"{text!r} is not a month as YYYY-MM")
+            raise ValueError(f"{text!r} is not a month; write YYYY-MM, for example 2021-01")
         return cls(date.year, date.month)
 
     def __str__(self) -> str:
@@ -52,16 +52,19 @@ class Month:
 
 
 def latest_month(today: datetime.date | None = None) -> Month:
-    """The newest month that is published on ``today``."""
+    """Return the newest month that is published on ``today``."""
     today = today or datetime.datetime.now(datetime.UTC).date()
     return Month(today.year, today.month).plus(-PUBLICATION_DELAY)
 
 
 def pickup_times(month: Month, draws: Draws, *, positions: Ints, rows: int, hours: Ints, weekdays: Ints) -> Ints:
-    """Pickup moments inside ``month``, roughly in the order of the rows, busier where the weights are higher.
+    """Draw pickup times within ``month``, roughly in row order, distributed by the weights.
 
     Args:
-        positions: the rows' places in the file, of ``rows``.
+        month: the month.
+        draws: the random draws.
+        positions: positions of the rows in their block.
+        rows: number of rows in the block.
         hours: 24 weights.
         weekdays: 7 weights, Monday first.
     """
@@ -70,7 +73,7 @@ def pickup_times(month: Month, draws: Draws, *, positions: Ints, rows: int, hour
     weights = np.outer(weekdays[(first_weekday + np.arange(days)) % 7], hours).ravel()
     ends = np.cumsum(weights)
     total = int(ends[-1])
-    # Neighbouring rows lie within about half a day of each other, as in the real files.
+    # Neighbouring rows are within about half a day of each other, as in published files.
     spread = total // 50
     place = positions * (total - spread) // rows + draws.below(spread, len(positions))
     slot = np.searchsorted(ends, place, side="right")

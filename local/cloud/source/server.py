@@ -1,6 +1,7 @@
-"""The HTTP server of the trip-data source: the months in the mirror's and in the TLC's layout, and the zones.
+"""HTTP server of the trip-data source: months in the mirror's and the TLC's layout, and the zones.
 
-Answers GET and HEAD as a release mirror does: strong entity tags, modification times, ranges, conditional requests.
+Answers GET and HEAD as a release mirror does, with strong entity tags, modification times, ranges and conditional
+requests.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from local.cloud.source.synthetic import VERSION, write_atomically, write_month
 
 ZONES_PATH = "misc/taxi_zone_lookup.csv"
 _CONTENT_TYPES = {
-    ".gz": "application/gzip",  # the body is the compressed file itself
+    ".gz": "application/gzip",  # the body is the compressed file, without Content-Encoding
     ".csv": "text/csv; charset=utf-8",
     ".parquet": "application/vnd.apache.parquet",
 }
@@ -36,10 +37,10 @@ _DRAIN_SECONDS = 2
 
 
 class Source(ABC):
-    """Where the served files come from."""
+    """Provides the files to serve."""
 
     def find(self, path: str) -> Path | None:
-        """The file behind the URL path ``path``, without its leading slash; None if there is none."""
+        """Return the file for the URL path ``path`` (without leading slash), or None."""
         if path == ZONES_PATH:
             return self.zones()
         for layout in LAYOUTS:
@@ -49,19 +50,19 @@ class Source(ABC):
 
     @abstractmethod
     def month(self, layout: Layout, dataset: str, month: Month) -> Path | None:
-        """The file of one month, or None; may take its time."""
+        """Return the file of a month, or None; may take seconds to generate it."""
 
     @abstractmethod
     def zones(self) -> Path | None:
-        """The zone lookup table, or None."""
+        """Return the zone lookup table, or None."""
 
     @abstractmethod
     def describe(self, layout: Layout) -> str:
-        """What there is in that layout, for people who ask for what is not."""
+        """Describe the available files in a layout, for the message about a missing file."""
 
 
 class Folder(Source):
-    """Serves a folder in either layout, or in both, and only the files that belong to them."""
+    """Serves the files of a folder that belong to one of the layouts."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -81,7 +82,7 @@ class Folder(Source):
 
 
 class Synthetic(Source):
-    """Serves months that it generates when they are first asked for, and keeps."""
+    """Serves synthetic months, generated on first request and cached."""
 
     def __init__(self, cache: Path, *, rows: int) -> None:
         self._folder = cache / f"v{VERSION}-{rows}"
@@ -116,7 +117,7 @@ class Synthetic(Source):
 
 
 class Files(StaticFiles):
-    """Answers requests for the files of a source; ranges, tags and conditions are the library's work."""
+    """Answers requests for the files of a source; starlette implements ranges, tags and conditions."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(directory=None, check_dir=False)
@@ -127,16 +128,16 @@ class Files(StaticFiles):
         path = await anyio.to_thread.run_sync(self._source.find, name)
         if path is None:
             layout = TLC if name.startswith(f"{TLC.folder}/") else MIRROR
-            text = f"{name} is not here. This source has {self._source.describe(layout)}, and {ZONES_PATH}.\n"
+            text = f"{name} does not exist. This source has {self._source.describe(layout)}, and {ZONES_PATH}.\n"
             return PlainTextResponse(text, status_code=layout.missing)
         response = self.file_response(path, os.stat(path), request.scope)
         if response.status_code != 304:
-            response.headers["content-type"] = _CONTENT_TYPES[path.suffix]  # not what the library guesses
+            response.headers["content-type"] = _CONTENT_TYPES[path.suffix]  # instead of starlette's guess
         return response
 
 
 def create_app(source: Source) -> Starlette:
-    """The application that serves ``source``."""
+    """Return the ASGI application that serves ``source``."""
 
     async def is_up(_request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -146,7 +147,7 @@ def create_app(source: Source) -> Starlette:
 
 
 def serve(source: Source, *, port: int, host: str = HOST) -> None:
-    """Serve ``source`` on ``host`` until a SIGTERM or SIGINT comes; downloads then have two seconds to end."""
+    """Serve ``source`` on ``host`` until SIGTERM or SIGINT; open downloads then have two seconds to finish."""
     uvicorn.run(
         create_app(source),
         host=host,

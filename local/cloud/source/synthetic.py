@@ -1,9 +1,9 @@
-"""Writes synthetic months, as the mirror's csv.gz files or as the TLC's Parquet files.
+"""Writes synthetic months, as the mirror's csv.gz files or the TLC's Parquet files.
 
-The rows depend on the dataset, the month, the number of rows and ``VERSION`` alone: they are the same in both layouts
-and on every machine. The bytes are so wherever zlib, or pyarrow, is the same. A file is drawn and written in chunks, so
-the memory it needs does not grow with it. The schema and the defects are those of the published files: a tail block
-without vendor, pickups outside the month, rows that occur twice, refunds.
+The rows depend only on the dataset, the month, the number of rows and ``VERSION``: both layouts have the same rows, on
+every machine. The bytes are the same with the same version of zlib (csv.gz) or pyarrow (Parquet). Files are drawn
+and written in chunks, so memory use does not grow with their size. Schema and defects are those of published files: a
+tail block without vendor, pickups outside the month, duplicate rows, refunds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from local.cloud.source.formats import Format, to_table, write
 from local.cloud.source.months import Month
 
 VERSION = 1
-"""Goes up whenever the files come out otherwise than before."""
+"""Increased whenever the content of the files changes."""
 
 CHUNK_ROWS = 100_000
 OUT_OF_MONTH_ROWS = 3
@@ -37,14 +37,17 @@ _NEW_YEAR_2009 = 1_230_768_000
 
 
 def write_month(dataset: str, month: Month, path: Path, *, rows: int, defects: Sequence[str] = ()) -> None:
-    """Write one month of ``dataset`` to ``path``, which appears whole or not at all.
+    """Write one month of ``dataset`` to ``path``, atomically.
 
     Args:
-        path: its name tells the format, see :meth:`Format.of`.
-        defects: names of what ``defects.DEFECTS`` does to the file.
+        dataset: name of the dataset.
+        month: the month.
+        path: the file; its suffix determines the format, see :meth:`Format.of`.
+        rows: number of rows.
+        defects: names in ``defects.DEFECTS``, to add to the file.
 
     Raises:
-        KeyError: there is no such dataset.
+        KeyError: the dataset is unknown.
         DefectError: the file cannot have one of the defects.
     """
     order = change_order(Order(dataset, month, rows, Format.of(path)), defects)
@@ -58,12 +61,12 @@ def write_month(dataset: str, month: Month, path: Path, *, rows: int, defects: S
 
 
 def stamp(month: Month) -> int:
-    """The modification time of a month's file: about when the TLC would publish it; another for each ``VERSION``."""
+    """Return the modification time of a month's file: roughly its publication, and different for each ``VERSION``."""
     return month.plus(2).end + VERSION
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, modified: int) -> None:
-    """Let ``write`` fill a new file beside ``path``, set its time to ``modified``, and rename it to ``path``."""
+    """Write a temporary file with ``write``, set its time to ``modified``, and rename it to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -78,7 +81,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, modifie
 
 
 def _tables(name: str, month: Month, rows: int, file_format: Format) -> Iterator[pa.Table]:
-    """The rows of one file in tables of up to ``CHUNK_ROWS`` rows, and before them a table without rows."""
+    """Yield a table without rows, then the rows of a file in tables of up to ``CHUNK_ROWS`` rows."""
     yield to_table(name, month, defaultdict(lambda: np.empty(0, dtype=np.int64)), file_format)
     dataset = DATASETS[name]
     tail_rows = rows * dataset.tail_share(month) // 1000
@@ -93,7 +96,7 @@ def _tables(name: str, month: Month, rows: int, file_format: Format) -> Iterator
             columns = (dataset.tail if is_tail else dataset.main)(part)
             with_defects = not is_tail and rows >= FEWEST_ROWS_WITH_DEFECTS
             strays = _stray(dataset, part, columns) if with_defects else None
-            if file_format is Format.PARQUET:  # after the draws for the columns of both layouts, which stay the same
+            if file_format is Format.PARQUET:  # drawn last, so that the columns of both layouts stay the same
                 columns |= tlc.more_columns(name, part, columns)
             if strays is not None:
                 _repeat_rows(part, columns, apart_from=strays)
@@ -101,7 +104,7 @@ def _tables(name: str, month: Month, rows: int, file_format: Format) -> Iterator
 
 
 def _stray(dataset: Dataset, part: Part, columns: Columns) -> Ints:
-    """Move three pickups of the block out of the month, one of them to 2008 or 2009; returns which rows of the part."""
+    """Move three pickups of the block out of the month, one of them to 2008 or 2009; return their rows in the part."""
     month = part.month
     long_ago = _NEW_YEAR_2009 + (month.number % 2) * 7200 - 3600 + month.number * 31
     moments = np.array([month.start - 129 - month.year % 60, long_ago, month.end + 86_400 * 12 + 64_807])
@@ -116,7 +119,7 @@ def _stray(dataset: Dataset, part: Part, columns: Columns) -> Ints:
 
 
 def _repeat_rows(part: Part, columns: Columns, *, apart_from: Ints) -> None:
-    """Make one row in the first third, and one in ten thousand, the same as the row before it."""
+    """Overwrite the row after the first third, and one row in ten thousand, with the row before it."""
     first = part.rows // 3
     rows = np.flatnonzero((part.positions % DUPLICATE_EVERY == DUPLICATE_EVERY // 2) | (part.positions == first))
     rows = rows[(rows > 0) & ~np.isin(rows, apart_from) & ~np.isin(rows - 1, apart_from)]

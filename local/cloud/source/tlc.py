@@ -1,30 +1,30 @@
-"""The TLC's own Parquet files: the columns that only they have, and what changes in them from month to month.
+"""The TLC's Parquet files: the columns that only they have, and their schema changes by month.
 
-The columns' names and types follow the calendar as those of the published files do, so that some months of every
-dataset do not go together without a cast. What changes when:
+Names and types change with the calendar as in the published files, so some months of every dataset have incompatible
+schemas:
 
 =================  =========================  =====================================================================
 dataset            column                     by month
 =================  =========================  =====================================================================
-yellow             airport_fee                no type (all null) to 2019, INT32 in 2020, DOUBLE from 2021; spelt
+yellow             airport_fee                null until 2019, INT32 in 2020, DOUBLE from 2021; spelt
                                               ``Airport_fee`` from 2023-02
-yellow, green      passenger_count,           INT64 to 2019, DOUBLE from 2020-01 to 2023-01, INT64 from 2023-02
+yellow, green      passenger_count,           INT64 until 2019, DOUBLE from 2020-01 to 2023-01, INT64 from 2023-02
                    RatecodeID; green:
                    payment_type, trip_type
-yellow, green,     VendorID, PULocationID,    INT64 to 2023-01, INT32 from 2023-02
+yellow, green,     VendorID, PULocationID,    INT64 until 2023-01, INT32 from 2023-02
 fhvhv              DOLocationID
-all                texts                      string to 2023-01, large_string from 2023-02
-all but fhv        cbd_congestion_fee         is there from 2025-01
-yellow             ``__index_level_0__``      is there, last, in 2010-02, 2010-03 and 2011-02
-green              ehail_fee                  no type, DOUBLE, INT64 in turn; January has no type
+all                texts                      string until 2023-01, large_string from 2023-02
+all but fhv        cbd_congestion_fee         present from 2025-01
+yellow             ``__index_level_0__``      present, as last column, in 2010-02, 2010-03 and 2011-02
+green              ehail_fee                  null, DOUBLE and INT64 in turn, beginning with null in January
 fhv                drop-off time, zone ids    dropOff_datetime, PUlocationID, DOlocationID in odd months;
                                               dropoff_datetime, PULocationID, DOLocationID in even ones
-fhv                zone ids                   DOUBLE in 1, 2, 5, 6, 9, 10, INT64 in 3, 4, 7, 8, 11, 12
-fhv                SR_Flag                    no type from January to June, INT64 from July
+fhv                zone ids                   DOUBLE in months 1, 2, 5, 6, 9, 10, INT64 in 3, 4, 7, 8, 11, 12
+fhv                SR_Flag                    null from January to June, INT64 from July
 =================  =========================  =====================================================================
 
-Moments are microseconds without a zone throughout. The fees that only these files have are in no total, because the
-totals are those of the mirror's files.
+Times are always in microseconds, without a time zone. The fees that only these files have are not included in the
+totals, which are those of the mirror's files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from local.cloud.source.draws import Bools, Ints
 from local.cloud.source.months import Month
 
 INDEX = "__index_level_0__"
-"""What pandas calls the index of a table when it writes one that nobody meant to keep."""
+"""Name that pandas gives to a DataFrame's index when it writes it to Parquet by accident."""
 
 _INDEX_MONTHS = (Month(2010, 2), Month(2010, 3), Month(2011, 2))
 _INT32_BEGINS = Month(2023, 2)
@@ -63,9 +63,10 @@ class Field:
     """One column of a Parquet file.
 
     Attributes:
-        column: the name under which its numbers are drawn.
-        kind: what they stand for.
-        name, type: those that the file has.
+        column: name of the drawn column.
+        kind: how its integers are written.
+        name: name of the column in the file.
+        type: type of the column in the file.
     """
 
     column: str
@@ -75,7 +76,7 @@ class Field:
 
 
 def fields(dataset: str, month: Month) -> list[Field]:
-    """The columns of one file, in its order."""
+    """Return the columns of a file, in order."""
     kinds = {**DATASETS[dataset].columns, **_MORE_KINDS}
     types, names = _types(dataset, month), _names(dataset, month)
     return [
@@ -85,7 +86,7 @@ def fields(dataset: str, month: Month) -> list[Field]:
 
 
 def more_columns(dataset: str, part: Part, columns: Columns) -> Columns:
-    """What the Parquet file has beyond ``columns``, those of the mirror."""
+    """Draw the columns that the Parquet file has in addition to ``columns``, those of the mirror."""
     if dataset == "fhvhv":
         return {**_high_volume(part, columns), "cbd_congestion_fee": _center_fee(columns, 150)}
     if dataset == "yellow":
@@ -118,7 +119,7 @@ def _columns(dataset: str, month: Month) -> list[str]:
     columns = list(DATASETS[dataset].columns)
     if dataset == "fhvhv":
         more = list(_HIGH_VOLUME_KINDS)
-        columns = [*columns[:2], *more[:3], *columns[2:-1], *more[3:]]  # the mirror's last, SR_Flag, is not there
+        columns = [*columns[:2], *more[:3], *columns[2:-1], *more[3:]]  # without the mirror's last column, SR_Flag
     if dataset == "yellow":
         columns.append("airport_fee")
     if dataset != "fhv" and month >= _CENTER_FEE_BEGINS:
@@ -139,13 +140,13 @@ def _usual_type(kind: Kind | Vocabulary, month: Month) -> pa.DataType:
 
 
 def _types(dataset: str, month: Month) -> dict[str, pa.DataType]:
-    """The types that differ from the usual one of their kind."""
+    """Return the types that differ from the usual one of their kind."""
     if dataset == "fhv":
         place = pa.float64() if month.number % 4 in (1, 2) else pa.int64()
         shared = pa.null() if month.number <= 6 else pa.int64()
         return {"PUlocationID": place, "DOlocationID": place, "SR_Flag": shared}
     whole = pa.int64() if month < _INT32_BEGINS else pa.int32()
-    # pandas has no nulls in whole numbers, and wrote the columns in which there are some as DOUBLE.
+    # pandas cannot store nulls in integer columns, and wrote integer columns with nulls as DOUBLE.
     count = pa.float64() if Month(2020, 1) <= month < _INT32_BEGINS else pa.int64()
     types = {
         **dict.fromkeys(("VendorID", "PULocationID", "DOLocationID"), whole),
@@ -160,7 +161,7 @@ def _types(dataset: str, month: Month) -> dict[str, pa.DataType]:
 
 
 def _names(dataset: str, month: Month) -> dict[str, str]:
-    """The names that are spelt otherwise."""
+    """Return the names that differ from the drawn column's."""
     if dataset == "yellow" and month >= _INT32_BEGINS:
         return {"airport_fee": "Airport_fee"}
     if dataset == "fhv" and month.number % 2 == 0:
@@ -178,7 +179,7 @@ _UBER, _LYFT = LICENSES.index("HV0003"), LICENSES.index("HV0005")
 
 
 def _yellow_airport_fee(part: Part, columns: Columns) -> Ints:
-    """Null to 2019, 0 in 2020, then a fee for pickups at an airport; none is known of trips ordered by app."""
+    """Return null until 2019, 0 in 2020, then a fee for pickups at airports; null for trips ordered by app."""
     if part.month.year < 2020:
         return part.constant(NULL)
     fee = 0 if part.month.year == 2020 else 125 if part.month.year < 2023 else 175
@@ -188,7 +189,7 @@ def _yellow_airport_fee(part: Part, columns: Columns) -> Ints:
 
 
 def _center_fee(columns: Columns, fee: int) -> Ints:
-    """Of trips from or to the center; a refund takes it back."""
+    """Return the fee for trips from or to the congestion zone; negative for refunds."""
     charged = np.where(_touches(columns, zones.CENTER), fee, 0)
     return np.where(columns["fare_amount"] < 0, -charged, charged) if "fare_amount" in columns else charged
 

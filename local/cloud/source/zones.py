@@ -1,4 +1,4 @@
-"""Synthetic taxi zones: 265 of them, in the layout and with the oddities of the TLC's lookup table."""
+"""The 265 synthetic taxi zones, in the format of the TLC's lookup table, with its oddities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ UNKNOWN, OUTSIDE = 264, 265
 NEWARK_AIRPORT, JFK_AIRPORT, LAGUARDIA_AIRPORT = 1, 132, 138
 _AIRPORTS = {NEWARK_AIRPORT: "EWR", JFK_AIRPORT: "Queens", LAGUARDIA_AIRPORT: "Queens"}
 
-# Weights of the zones where most yellow, and most green, trips begin; every other zone has some, too.
+# Weights of the zones where most yellow and green trips begin; all other zones have a few.
 _BUSY_YELLOW = {
     **{237: 450, 236: 410, 161: 400, 162: 360, 186: 355, 230: 355, 170: 315, 48: 310, 142: 310, 234: 310, 132: 270},
     **{239: 265, 163: 255, 141: 245, 79: 240, 138: 240, 68: 230, 107: 220, 238: 210, 263: 200, 164: 190, 249: 180},
@@ -23,7 +23,7 @@ YELLOW_PICKUPS = weighted({zone: _BUSY_YELLOW.get(zone, 4) for zone in range(1, 
 YELLOW_DROPOFFS = weighted({zone: _BUSY_YELLOW.get(zone, 8) * 3 // 4 + 3 for zone in range(1, 266)})
 GREEN_PICKUPS = weighted({zone: _BUSY_GREEN.get(zone, 14) for zone in range(1, 266)})
 GREEN_DROPOFFS = weighted({zone: _BUSY_GREEN.get(zone, 56) // 2 + 4 for zone in range(1, 266)})
-# The zones of the fee for the center, which began in 2025.
+# Zones of the congestion fee that was introduced in 2025.
 CENTER = (
     *(13, 43, 48, 50, 68, 79, 87, 90, 100, 107, 113, 114, 137, 148, 158, 161, 162, 163, 164, 170, 186, 230, 234),
     *(246, 249),
@@ -55,7 +55,7 @@ _SECOND = ("Heights", "Hill", "Park", "Village", "Gardens", "Point", "Square", "
 
 
 def lookup_csv() -> bytes:
-    """The whole file: quoted text, CRLF line ends, an empty line at the end, as the TLC publishes it."""
+    """Return the lookup table as the TLC publishes it: quoted text, CRLF line ends, an empty line at the end."""
     lines = ['"LocationID","Borough","Zone","service_zone"']
     lines += [f'{zone},"{borough}","{name}","{service}"' for zone, borough, name, service in _rows()]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
@@ -76,12 +76,12 @@ def _rows() -> list[tuple[int, str, str, str]]:
             rows.append((zone, "Manhattan", name, "Yellow Zone"))
         else:
             rows.append((zone, _BOROUGHS[boroughs[zone - 1]], name, "Boro Zone"))
-    # "N/A" is text here, though some readers take it for a null.
+    # "N/A" is a text here, although some CSV readers read it as null.
     return [*rows, (UNKNOWN, "Unknown", "N/A", "N/A"), (OUTSIDE, "N/A", "Outside of NYC", "N/A")]
 
 
 def _names(count: int) -> list[str]:
-    """``count`` names, in the alphabetical order in which the TLC numbers its zones; some have a slash."""
+    """Return ``count`` names in alphabetical order, as the TLC numbers its zones; some have a slash."""
     pairs = [f"{first} {second}" for first in _FIRST for second in _SECOND if first != second]
     chosen = sorted(pairs[index * len(pairs) // count] for index in range(count))
     return [f"{name}/{chosen[index - 7].split()[0]}" if index % 9 == 8 else name for index, name in enumerate(chosen)]

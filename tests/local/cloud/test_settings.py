@@ -1,4 +1,4 @@
-"""The reader of ``.env``, and the secrets."""
+"""Settings: the parser of ``.env``, precedence, and secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from local.cloud.settings import Settings, load_env_file, read_env_file, secret
 
 
-def test_env_file_is_read(tmp_path: Path) -> None:
+def test_env_file_is_parsed(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text(
         "# ports\n\nGCS_PORT=1\nexport BIGQUERY_PORT = 2 # not 3\nA='x # y'\nB=\"q\" # c\nC=\nD=http://h/#f\nE=a b\n"
@@ -21,13 +21,13 @@ def test_env_file_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["no equals sign", "1A=x", "A='x", '"A"=x', "A='x' y"])
-def test_env_file_with_a_broken_line_is_refused(tmp_path: Path, line: str) -> None:
+def test_message_for_an_invalid_line_names_the_line(tmp_path: Path, line: str) -> None:
     (tmp_path / ".env").write_text(f"OK=1\n{line}\n")
     with pytest.raises(ValueError, match="line 2"):
         read_env_file(tmp_path / ".env")
 
 
-def test_real_environment_wins(tmp_path: Path) -> None:
+def test_environment_takes_precedence_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("GCS_PORT=1\nSOURCE_PORT=2\n")
     env = {"GCS_PORT": "7"}
     load_env_file(tmp_path / ".env", env)
@@ -36,7 +36,7 @@ def test_real_environment_wins(tmp_path: Path) -> None:
     assert (Settings.from_env(env).gcs_port, Settings.from_env(env).source_port) == (7, 2)
 
 
-def test_secret_is_made_once_even_by_many_at_once(tmp_path: Path) -> None:
+def test_concurrent_callers_get_the_same_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = set(pool.map(lambda _: secret(tmp_path, "token"), range(40)))
     assert len(made) == 1

@@ -1,4 +1,4 @@
-"""A running BigQuery server, the official client to it, and Parquet objects in the folder of its GCS emulator."""
+"""Fixtures: a running BigQuery server, its official client, and Parquet objects in the folder of its GCS emulator."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from tests.local.cloud.bigquery.support import BUCKET, PROJECT
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
-_START_SECONDS = 20
+_START_SECONDS = 120
+_STOP_SECONDS = 120
 _numbers = itertools.count(1)
 
 
 @dataclass
 class Server:
-    """The server as a process of its own, which a test may stop, kill and start again on the same data."""
+    """The server as a separate process, which a test can stop, kill and restart on the same data."""
 
     folder: Path
     port: int = 0
@@ -45,7 +46,7 @@ class Server:
         return self.folder / "gcs"
 
     def start(self) -> None:
-        """Start it, with no HOME, and wait until it answers."""
+        """Start it without a HOME, and wait until it answers."""
         self.gcs_root.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -84,9 +85,13 @@ class Server:
         """Send a signal and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(10)
+        return self.process.wait(_STOP_SECONDS)
 
     def client(self) -> bigquery.Client:
+        """Return a client with Google's default retries: for 600 s after a connection error.
+
+        If a request may be running when the server is killed, pass ``support.NO_RETRY`` to it.
+        """
         return bigquery.Client(
             project=PROJECT,
             credentials=AnonymousCredentials(),
@@ -94,7 +99,7 @@ class Server:
         )
 
     def put(self, name: str, table: pa.Table) -> str:
-        """Put a Parquet object into the bucket, whole at once, as the GCS emulator does."""
+        """Write a Parquet object to the bucket atomically, as the GCS emulator does."""
         path = self.gcs_root / BUCKET / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}4711")
@@ -121,7 +126,7 @@ def client(server: Server) -> bigquery.Client:
 
 @pytest.fixture
 def dataset(client: bigquery.Client) -> str:
-    """The id of an empty dataset of the test's own."""
+    """Create an empty dataset for the test and return its id."""
     name = f"d{next(_numbers)}"
     client.create_dataset(name)
     return name

@@ -1,11 +1,16 @@
-"""What the tests of BigQuery share: trips in Parquet, and short ways to run jobs with the official client."""
+"""Helpers for the BigQuery tests: trips as Parquet, and shortcuts to run jobs with the official client."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.cloud import bigquery
 
 PROJECT = "nyc-taxi-test"
@@ -13,7 +18,7 @@ BUCKET = "lake-bucket"
 
 
 def trips(month: int, rows: int, *, first: int = 0) -> pa.Table:
-    """Trips as the pipeline writes them; the columns are not in the table's order, as Parquet's need not be."""
+    """Return trips as the pipeline writes them, with columns in another order than the table's."""
     return pa.table(
         {
             "source_month": pa.array([date(2021, month, 1)] * rows, pa.date32()),
@@ -32,11 +37,13 @@ TRIP_FIELDS = [
     bigquery.SchemaField("source_month", "DATE"),
     bigquery.SchemaField("source_file", "STRING"),
 ]
-# Runs for minutes, on a join that no index or hash helps.
+# Runs for minutes: no index or hash helps its join.
 LONG_QUERY = (
     "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS a JOIN UNNEST(GENERATE_ARRAY(1, 300000)) AS b ON a < b"
 )
 MONTHLY = bigquery.TimePartitioning(type_="MONTH", field="source_month")
+NO_RETRY: dict[str, Any] = {"retry": None, "job_retry": None}
+"""Arguments of ``Client.query`` and ``QueryJob.result`` that make them fail at the first error."""
 
 
 def query(client: bigquery.Client, sql: str, **options: Any) -> list[tuple[Any, ...]]:
@@ -61,10 +68,44 @@ def create_trips(client: bigquery.Client, table: str) -> None:
     client.create_table(resource)
 
 
+@contextmanager
+def running_job(client: bigquery.Client, job_id: str, sql: str, **options: Any) -> Iterator[None]:
+    """Run a query job in a thread, until its end or until the server dies; enter when the job is running."""
+    config = bigquery.QueryJobConfig(**options)
+
+    def run() -> None:
+        with suppress(GoogleAPIError, OSError):
+            client.query(sql, job_id=job_id, job_config=config, **NO_RETRY).result(**NO_RETRY)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_for_state(client, job_id, "RUNNING", "DONE")
+        yield
+    except BaseException:
+        with suppress(GoogleAPIError, OSError):
+            client.cancel_job(job_id, retry=None)
+        raise
+    finally:
+        thread.join(120)
+        assert not thread.is_alive()
+
+
+def wait_for_state(client: bigquery.Client, job_id: str, *states: str) -> None:
+    """Wait until the job exists and has one of ``states``."""
+    deadline = time.monotonic() + 120
+    while True:
+        with suppress(NotFound):
+            if client.get_job(job_id).state in states:
+                return
+        assert time.monotonic() < deadline, f"job {job_id} is not {' or '.join(states)} in time"
+        time.sleep(0.02)
+
+
 def reference(table: str) -> bigquery.TableReference:
     return bigquery.TableReference.from_string(f"{PROJECT}.{table}")
 
 
 def months(client: bigquery.Client, table: str) -> dict[str, int]:
-    """Rows by month."""
+    """Return the number of rows by month."""
     return dict(query(client, f"SELECT FORMAT_DATE('%Y%m', source_month), COUNT(*) FROM {table} GROUP BY 1 ORDER BY 1"))

@@ -1,8 +1,7 @@
-"""What DDL declares is kept and reported."""
+"""DDL: what it declares is stored, reported and enforced."""
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,7 +19,7 @@ def layout(client: bigquery.Client, table: str) -> tuple[str, str] | None:
     return (partitioning.type_, partitioning.field) if partitioning else None
 
 
-def test_the_pipelines_script(client: bigquery.Client, dataset: str) -> None:
+def test_pipeline_script_can_be_repeated(client: bigquery.Client, dataset: str) -> None:
     script = f"""
         CREATE SCHEMA IF NOT EXISTS {dataset} OPTIONS (description = 'ignored: it exists');
         CREATE SCHEMA IF NOT EXISTS {dataset}_staging
@@ -63,12 +62,14 @@ def test_the_pipelines_script(client: bigquery.Client, dataset: str) -> None:
         ("TIMESTAMP_TRUNC(ts, MONTH)", ("MONTH", "ts")),
     ],
 )
-def test_partition_by(client: bigquery.Client, dataset: str, expression: str, expected: tuple[str, str]) -> None:
+def test_partition_by_expressions(
+    client: bigquery.Client, dataset: str, expression: str, expected: tuple[str, str]
+) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS}) PARTITION BY {expression}")
     assert layout(client, f"{dataset}.t") == expected
 
 
-def test_create_table_as_select(client: bigquery.Client, dataset: str) -> None:
+def test_create_table_as_select_keeps_the_layout(client: bigquery.Client, dataset: str) -> None:
     select = "SELECT 1 AS n, DATE '2021-01-01' AS month, NUMERIC '1.5' AS amount, 'x' AS s"
     layout_sql = "PARTITION BY DATE_TRUNC(month, MONTH) CLUSTER BY s OPTIONS (description = 'made')"
     ctas = f"TABLE {dataset}.t {layout_sql} AS {select}"
@@ -92,7 +93,7 @@ def test_create_table_as_select(client: bigquery.Client, dataset: str) -> None:
     assert layout(client, f"{dataset}.t") is None
 
 
-def test_a_failed_create_leaves_what_was(client: bigquery.Client, dataset: str) -> None:
+def test_failed_create_or_replace_keeps_the_table(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t AS SELECT 1 AS n")
     with pytest.raises(BadRequest):
         query(
@@ -103,17 +104,17 @@ def test_a_failed_create_leaves_what_was(client: bigquery.Client, dataset: str) 
     assert query(client, f"SELECT n FROM {dataset}.t") == [(1,)]
 
 
-def test_expiration(client: bigquery.Client, dataset: str) -> None:
-    soon = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)"
-    query(client, f"CREATE TABLE {dataset}.t (n INT64) OPTIONS (expiration_timestamp = {soon})")
-    assert client.get_table(f"{dataset}.t").expires > datetime.now(UTC) - timedelta(seconds=1)
-    time.sleep(1.1)
+def test_expired_table_is_gone(client: bigquery.Client, dataset: str) -> None:
+    later = "TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL 1 DAY)"
+    query(client, f"CREATE TABLE {dataset}.t (n INT64) OPTIONS (expiration_timestamp = {later})")
+    assert client.get_table(f"{dataset}.t").expires > datetime.now(UTC)
+    query(client, f"ALTER TABLE {dataset}.t SET OPTIONS (expiration_timestamp = CURRENT_TIMESTAMP())")
     with pytest.raises(NotFound):
         query(client, f"SELECT * FROM {dataset}.t")
     assert list(client.list_tables(dataset)) == []
 
 
-def test_partition_expiration(client: bigquery.Client, dataset: str) -> None:
+def test_expired_partition_is_gone(client: bigquery.Client, dataset: str) -> None:
     query(
         client,
         f"CREATE TABLE {dataset}.t (day DATE) PARTITION BY day OPTIONS (partition_expiration_days = 10); "
@@ -154,7 +155,7 @@ UNFILTERED = [
 ]
 
 
-def test_a_required_partition_filter(client: bigquery.Client, dataset: str) -> None:
+def test_partition_filter_is_required(client: bigquery.Client, dataset: str) -> None:
     query(
         client,
         f"CREATE TABLE {dataset}.trips ({COLUMNS}) PARTITION BY source_month OPTIONS (require_partition_filter = true)",
@@ -173,7 +174,7 @@ def test_a_required_partition_filter(client: bigquery.Client, dataset: str) -> N
     assert query(client, UNFILTERED[0].format(t=f"{dataset}.trips")) == [(1,)]
 
 
-def test_the_same_through_the_api(client: bigquery.Client, dataset: str) -> None:
+def test_partition_filter_is_required_through_the_api(client: bigquery.Client, dataset: str) -> None:
     table = bigquery.Table(f"{PROJECT}.{dataset}.trips", schema=TRIP_FIELDS)
     table.time_partitioning = MONTHLY
     table.require_partition_filter = True
@@ -191,7 +192,7 @@ def test_the_same_through_the_api(client: bigquery.Client, dataset: str) -> None
     assert query(client, f"SELECT more FROM {dataset}.trips") == []
 
 
-def test_updates_that_bigquery_refuses(client: bigquery.Client, dataset: str) -> None:
+def test_stale_and_incompatible_updates_are_refused(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     table = client.get_table(f"{dataset}.trips")
     stale = client.get_table(f"{dataset}.trips")
@@ -208,7 +209,7 @@ def test_updates_that_bigquery_refuses(client: bigquery.Client, dataset: str) ->
         client.update_table(changed, ["schema"])
 
 
-def test_alter_table(client: bigquery.Client, dataset: str) -> None:
+def test_alter_table_adds_and_drops_columns(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS}) PARTITION BY source_month")
     query(client, f"ALTER TABLE {dataset}.t ADD COLUMN more STRING")
     query(client, f"ALTER TABLE {dataset}.t DROP COLUMN ts")
@@ -224,7 +225,7 @@ def test_alter_table(client: bigquery.Client, dataset: str) -> None:
         query(client, f"ALTER TABLE {dataset}.t DROP COLUMN source_month")
 
 
-def test_alter_table_adds_the_columns_that_are_missing(client: bigquery.Client, dataset: str) -> None:
+def test_alter_table_adds_only_missing_columns(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS}) PARTITION BY source_month")
     query(client, f"INSERT INTO {dataset}.t (VendorID) VALUES (1)")
     before = [(f.name, f.field_type, f.mode, f.description) for f in client.get_table(f"{dataset}.t").schema]
@@ -261,7 +262,7 @@ def test_not_null_is_enforced(client: bigquery.Client, dataset: str) -> None:
         )
 
 
-def test_views_through_the_api(client: bigquery.Client, dataset: str) -> None:
+def test_view_is_created_through_the_api(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     view = bigquery.Table(f"{PROJECT}.{dataset}.seen")
     view.view_query = f"SELECT VendorID FROM `{PROJECT}.{dataset}.trips`"
@@ -291,14 +292,16 @@ def test_views_through_the_api(client: bigquery.Client, dataset: str) -> None:
         ({"schema": {"fields": []}}, "without a schema"),
     ],
 )
-def test_refused_tables(client: bigquery.Client, dataset: str, change: dict[str, Any], message: str) -> None:
+def test_unsupported_table_properties_are_refused(
+    client: bigquery.Client, dataset: str, change: dict[str, Any], message: str
+) -> None:
     body = bigquery.Table(f"{PROJECT}.{dataset}.t", schema=TRIP_FIELDS).to_api_repr() | change
     with pytest.raises(BadRequest, match=message):
         client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets/{dataset}/tables", data=body)
     assert list(client.list_tables(dataset)) == []
 
 
-def test_datasets(client: bigquery.Client, dataset: str) -> None:
+def test_dataset_lifecycle(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t (n INT64)")
     with pytest.raises(BadRequest, match="is still in use"):
         client.delete_dataset(dataset)

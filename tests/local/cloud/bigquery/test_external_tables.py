@@ -1,4 +1,4 @@
-"""External tables over Parquet objects."""
+"""External tables over Parquet objects in the lake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.local.cloud.bigquery.support import BUCKET, PROJECT, create_trips, lo
 
 @pytest.fixture
 def folder(server: Server, dataset: str) -> str:
-    """A folder of the lake with two months, of 3 and of 2 trips."""
+    """Write two months, with 3 and 2 trips, to a folder of the lake."""
     server.put(f"{dataset}/year=2021/month=01/trips.parquet", trips(1, 3))
     server.put(f"{dataset}/year=2021/month=02/trips.parquet", trips(2, 2, first=10))
     return dataset
@@ -24,7 +24,7 @@ def folder(server: Server, dataset: str) -> str:
 def resource(
     dataset: str, folder: str, *, table: str = "external", pattern: str = "*.parquet", **more: Any
 ) -> dict[str, Any]:
-    """A table resource as BigQueryCreateTableOperator passes it on."""
+    """Return a table resource as BigQueryCreateTableOperator sends it."""
     configuration = {
         "sourceFormat": "PARQUET",
         "autodetect": True,
@@ -40,7 +40,7 @@ def create(client: bigquery.Client, body: dict[str, Any]) -> bigquery.Table:
     return client.create_table(bigquery.Table.from_api_repr(body))
 
 
-def test_rows_and_typed_partition_columns(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_partition_columns_are_typed(client: bigquery.Client, dataset: str, folder: str) -> None:
     table = create(client, resource(dataset, folder))
     assert [(f.name, f.field_type) for f in table.schema] == [
         ("source_month", "DATE"),
@@ -57,12 +57,12 @@ def test_rows_and_typed_partition_columns(client: bigquery.Client, dataset: str,
 
 
 @pytest.mark.parametrize("pattern", ["*", "*.parquet", "year=2021/*", "year=2021/month=0*"])
-def test_a_wildcard_matches_across_folders(client: bigquery.Client, dataset: str, folder: str, pattern: str) -> None:
+def test_wildcard_matches_across_folders(client: bigquery.Client, dataset: str, folder: str, pattern: str) -> None:
     create(client, resource(dataset, folder, pattern=pattern))
     assert query(client, f"SELECT COUNT(*) FROM {dataset}.external") == [(5,)]
 
 
-def test_it_is_reported_as_external(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_table_is_reported_as_external(client: bigquery.Client, dataset: str, folder: str) -> None:
     body = resource(dataset, folder)
     create(client, body)
     table = client.get_table(f"{dataset}.external")
@@ -75,7 +75,7 @@ def test_it_is_reported_as_external(client: bigquery.Client, dataset: str, folde
     assert query(client, sql) == [("external", "EXTERNAL")]
 
 
-def test_new_and_deleted_objects_show_at_once(
+def test_new_and_deleted_objects_are_visible_at_once(
     client: bigquery.Client, server: Server, dataset: str, folder: str
 ) -> None:
     create(client, resource(dataset, folder))
@@ -88,9 +88,7 @@ def test_new_and_deleted_objects_show_at_once(
     assert query(client, count) == [(5,)]
 
 
-def test_an_object_that_is_being_uploaded_is_not_read(
-    client: bigquery.Client, server: Server, dataset: str, folder: str
-) -> None:
+def test_unfinished_upload_is_not_read(client: bigquery.Client, server: Server, dataset: str, folder: str) -> None:
     create(client, resource(dataset, folder, pattern="*"))
     partial = server.gcs_root / BUCKET / folder / "year=2021/month=02/.trips.parquet2426075269"
     partial.write_bytes(b"PAR1 half of it")
@@ -114,9 +112,7 @@ def test_columns_bind_by_name_and_missing_ones_are_null(client: bigquery.Client,
     ]
 
 
-def test_a_type_that_does_not_fit_is_an_error_naming_the_column(
-    client: bigquery.Client, server: Server, dataset: str
-) -> None:
+def test_wrong_type_is_an_error_that_names_the_column(client: bigquery.Client, server: Server, dataset: str) -> None:
     server.put(f"{dataset}/a.parquet", pa.table({"passenger_count": [1]}))
     create(client, resource(dataset, dataset, hivePartitioningOptions=None))
     server.put(f"{dataset}/b.parquet", pa.table({"passenger_count": [1.0]}))
@@ -124,7 +120,7 @@ def test_a_type_that_does_not_fit_is_an_error_naming_the_column(
         query(client, f"SELECT COUNT(*) FROM {dataset}.external")
 
 
-def test_it_joins_native_tables_and_stands_in_views(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_table_can_be_joined_and_used_in_views(client: bigquery.Client, dataset: str, folder: str) -> None:
     create(client, resource(dataset, folder))
     create_trips(client, f"{dataset}.native")
     load(client, f"gs://{BUCKET}/{folder}/year=2021/month=01/*", f"{dataset}.native")
@@ -134,7 +130,7 @@ def test_it_joins_native_tables_and_stands_in_views(client: bigquery.Client, dat
     assert query(client, f"SELECT * FROM {dataset}.seen ORDER BY 1") == [(10,), (11,)]
 
 
-def test_declared_partition_columns_and_strings(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_partition_columns_can_be_declared_or_strings(client: bigquery.Client, dataset: str, folder: str) -> None:
     prefix = f"gs://{BUCKET}/{folder}"
     custom = {"mode": "CUSTOM", "sourceUriPrefix": prefix + "/{year:INTEGER}/{month:STRING}"}
     create(client, resource(dataset, folder, table="custom", hivePartitioningOptions=custom))
@@ -162,7 +158,7 @@ def test_declared_partition_columns_and_strings(client: bigquery.Client, dataset
         ("STRING", "xx", "NULL"),
     ],
 )
-def test_a_partition_value_that_does_not_fit_is_an_error_naming_the_object(
+def test_wrong_partition_value_is_an_error_that_names_the_object(
     client: bigquery.Client, server: Server, dataset: str, kind: str, good: str, bad: str
 ) -> None:
     server.put(f"{dataset}/key={good}/a.parquet", trips(1, 3))
@@ -178,7 +174,9 @@ def test_a_partition_value_that_does_not_fit_is_an_error_naming_the_object(
     assert [table.table_id for table in client.list_tables(dataset)] == ["external"]
 
 
-def test_missing_partition_values_and_detected_types(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_partition_types_are_detected_despite_missing_values(
+    client: bigquery.Client, server: Server, dataset: str
+) -> None:
     server.put(f"{dataset}/key=2021-02-28/a.parquet", trips(1, 3))
     server.put(f"{dataset}/key=__HIVE_DEFAULT_PARTITION__/a.parquet", trips(1, 1))
     hive = {"mode": "AUTO", "sourceUriPrefix": f"gs://{BUCKET}/{dataset}"}
@@ -190,7 +188,9 @@ def test_missing_partition_values_and_detected_types(client: bigquery.Client, se
         query(client, f"SELECT COUNT(*) FROM {dataset}.external")
 
 
-def test_no_matching_object(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_table_without_objects_can_be_created_but_not_read(
+    client: bigquery.Client, server: Server, dataset: str
+) -> None:
     with pytest.raises(BadRequest, match=r"no object matches gs://lake-bucket/.*/nothing/\*.parquet"):
         create(client, resource(dataset, f"{dataset}/nothing"))
     assert list(client.list_tables(dataset)) == []
@@ -203,7 +203,7 @@ def test_no_matching_object(client: bigquery.Client, server: Server, dataset: st
     assert query(client, f"SELECT * FROM {dataset}.external") == [(7,)]
 
 
-def test_update_and_delete(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_table_can_be_updated_and_deleted(client: bigquery.Client, dataset: str, folder: str) -> None:
     table = create(client, resource(dataset, folder))
     table.description = "the lake"
     table = client.update_table(table, ["description"])
@@ -220,7 +220,7 @@ def test_update_and_delete(client: bigquery.Client, dataset: str, folder: str) -
         query(client, f"SELECT COUNT(*) FROM {dataset}.external")
 
 
-def test_ddl(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_table_can_be_created_and_dropped_by_ddl(client: bigquery.Client, dataset: str, folder: str) -> None:
     options = (
         f"format = 'PARQUET', uris = ['gs://{BUCKET}/{folder}/*'], hive_partition_uri_prefix = 'gs://{BUCKET}/{folder}'"
     )
@@ -240,7 +240,7 @@ def test_ddl(client: bigquery.Client, dataset: str, folder: str) -> None:
     assert list(client.list_tables(dataset)) == []
 
 
-def test_a_required_partition_filter(client: bigquery.Client, dataset: str, folder: str) -> None:
+def test_partition_filter_is_required(client: bigquery.Client, dataset: str, folder: str) -> None:
     options = {"mode": "AUTO", "sourceUriPrefix": f"gs://{BUCKET}/{folder}", "requirePartitionFilter": True}
     create(client, resource(dataset, folder, hivePartitioningOptions=options))
     with pytest.raises(BadRequest, match="without a filter over column"):
@@ -270,7 +270,7 @@ def test_writing_is_refused(client: bigquery.Client, dataset: str, folder: str) 
         ({"hivePartitioningOptions": {"mode": "AUTO", "sourceUriPrefix": "gs://other/x"}}, "does not start with"),
     ],
 )
-def test_refused_configurations(
+def test_unsupported_configurations_are_refused(
     client: bigquery.Client, dataset: str, folder: str, change: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(BadRequest, match=message):

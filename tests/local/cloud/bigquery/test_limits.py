@@ -1,4 +1,4 @@
-"""What is not as in BigQuery is refused with HTTP 400 and named."""
+"""Limits of the emulator: unsupported requests are refused with HTTP 400 and a message that names the limit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ STATEMENTS = [
 
 
 @pytest.mark.parametrize(("sql", "message"), STATEMENTS, ids=[sql[:40] for sql, _ in STATEMENTS])
-def test_statements(client: bigquery.Client, dataset: str, sql: str, message: str) -> None:
+def test_unsupported_statement_is_refused(client: bigquery.Client, dataset: str, sql: str, message: str) -> None:
     create_trips(client, f"{dataset}.trips")
     with pytest.raises(BadRequest, match=message):
         query(client, sql.format(d=dataset))
@@ -96,31 +96,33 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("configuration", "message"), CONFIGURATIONS, ids=[message for _, message in CONFIGURATIONS])
-def test_job_configurations(client: bigquery.Client, configuration: dict[str, Any], message: str) -> None:
+def test_unsupported_job_configuration_is_refused(
+    client: bigquery.Client, configuration: dict[str, Any], message: str
+) -> None:
     body = {"configuration": configuration}
     with pytest.raises(BadRequest, match=message):
         client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/jobs", data=body)
 
 
-def test_other_projects(server: Server, client: bigquery.Client) -> None:
+def test_other_project_is_refused(server: Server, client: bigquery.Client) -> None:
     client.project = "other"
     with pytest.raises(BadRequest, match=f"does not serve the project 'other'; only '{PROJECT}'"):
         client.create_dataset("d")
 
 
-def test_dataset_options(client: bigquery.Client) -> None:
+def test_unsupported_dataset_option_is_refused(client: bigquery.Client) -> None:
     body = {"datasetReference": {"projectId": PROJECT, "datasetId": "never"}, "defaultCollation": "und:ci"}
     with pytest.raises(BadRequest, match=r"does not implement dataset.defaultCollation"):
         client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets", data=body)
 
 
-def test_streaming(client: bigquery.Client, dataset: str) -> None:
+def test_streaming_is_refused(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     with pytest.raises(BadRequest, match="does not stream rows"):
         client.insert_rows_json(f"{dataset}.trips", [{"VendorID": 1}])
 
 
-def test_names_are_case_sensitive(client: bigquery.Client, dataset: str) -> None:
+def test_table_names_are_case_sensitive(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     with pytest.raises(Exception, match="Not found: Table"):
         query(client, f"SELECT * FROM {dataset}.TRIPS")

@@ -1,4 +1,4 @@
-"""Load jobs."""
+"""Load jobs of Parquet, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def put_text(server: Server, name: str, text: str) -> str:
     return f"gs://{BUCKET}/{name}"
 
 
-def test_parquet_binds_by_name_with_a_schema(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_parquet_columns_bind_by_name(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = server.put(f"{dataset}/a.parquet", pa.table({"f": [1.5], "n": pa.array([7], pa.int32()), "name": ["x"]}))
     job = load(client, uri, f"{dataset}.t", schema=FIELDS, write_disposition="WRITE_TRUNCATE")
     assert (job.output_rows, job.input_files) == (1, 1)
@@ -36,7 +36,7 @@ def test_parquet_binds_by_name_with_a_schema(client: bigquery.Client, server: Se
     assert [field.name for field in client.get_table(f"{dataset}.t").schema] == ["Name", "n", "f"]
 
 
-def test_a_new_table_takes_the_schema_of_the_file(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_new_table_gets_the_schema_of_the_file(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = server.put(f"{dataset}/a.parquet", trips(1, 4))
     assert load(client, uri, f"{dataset}.t").output_rows == 4
     assert [(f.name, f.field_type) for f in client.get_table(f"{dataset}.t").schema] == [
@@ -48,7 +48,7 @@ def test_a_new_table_takes_the_schema_of_the_file(client: bigquery.Client, serve
     ]
 
 
-def test_output_rows_are_those_of_the_job(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_output_rows_count_the_rows_of_the_job(client: bigquery.Client, server: Server, dataset: str) -> None:
     create_trips(client, f"{dataset}.t")
     first = server.put(f"{dataset}/1.parquet", trips(1, 4))
     second = server.put(f"{dataset}/2.parquet", trips(2, 3))
@@ -61,7 +61,7 @@ def test_output_rows_are_those_of_the_job(client: bigquery.Client, server: Serve
     assert client.get_table(f"{dataset}.t").num_rows == 7
 
 
-def test_missing_columns_are_null_and_unknown_ones_refused(
+def test_missing_columns_are_null_and_unknown_columns_refused(
     client: bigquery.Client, server: Server, dataset: str
 ) -> None:
     missing = server.put(f"{dataset}/missing.parquet", pa.table({"n": [1]}))
@@ -76,7 +76,7 @@ def test_missing_columns_are_null_and_unknown_ones_refused(
     assert query(client, f"SELECT n, more FROM {dataset}.t ORDER BY n, more") == [(1, None), (2, None), (2, "x")]
 
 
-def test_required_columns(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_required_columns_must_have_values(client: bigquery.Client, server: Server, dataset: str) -> None:
     schema = [bigquery.SchemaField("n", "INTEGER", "REQUIRED"), bigquery.SchemaField("s", "STRING")]
     empty = server.put(f"{dataset}/null.parquet", pa.table({"n": pa.array([1, None], pa.int64()), "s": ["x", "y"]}))
     with pytest.raises(BadRequest, match=r"Required fields cannot be null.* n"):
@@ -88,9 +88,7 @@ def test_required_columns(client: bigquery.Client, server: Server, dataset: str)
 
 
 @pytest.mark.parametrize("disposition", ["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY"])
-def test_a_failed_load_leaves_everything_as_it_was(
-    client: bigquery.Client, server: Server, dataset: str, disposition: str
-) -> None:
+def test_failed_load_changes_nothing(client: bigquery.Client, server: Server, dataset: str, disposition: str) -> None:
     good = server.put(f"{dataset}/1.parquet", trips(1, 4))
     wrong = trips(2, 3).set_column(3, "fare_amount", pa.array(["free"] * 3))
     bad = server.put(f"{dataset}/2.parquet", wrong)
@@ -107,7 +105,7 @@ def test_a_failed_load_leaves_everything_as_it_was(
     assert (after.num_rows, after.schema, after.etag) == (4, before.schema, before.etag)
 
 
-def test_a_truncated_file_is_an_error(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_truncated_file_is_an_error(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = server.put(f"{dataset}/1.parquet", trips(1, 4))
     path = server.gcs_root / BUCKET / dataset / "1.parquet"
     path.write_bytes(path.read_bytes()[:100])
@@ -115,12 +113,12 @@ def test_a_truncated_file_is_an_error(client: bigquery.Client, server: Server, d
         load(client, uri, f"{dataset}.t")
 
 
-def test_no_matching_object(client: bigquery.Client, dataset: str) -> None:
+def test_missing_object_is_an_error(client: bigquery.Client, dataset: str) -> None:
     with pytest.raises(NotFound, match=r"Not found: URI gs://lake-bucket/nothing\*"):
         load(client, "gs://lake-bucket/nothing*", f"{dataset}.t")
 
 
-def test_write_empty_and_create_never(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_write_empty_and_create_never_are_enforced(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = server.put(f"{dataset}/1.parquet", trips(1, 4))
     with pytest.raises(NotFound, match=f"Not found: Table {PROJECT}:{dataset}.t"):
         load(client, uri, f"{dataset}.t", create_disposition="CREATE_NEVER")
@@ -142,7 +140,7 @@ def test_truncate_replaces_the_schema_and_keeps_the_partitioning(
     assert (table.time_partitioning.type_, table.time_partitioning.field) == ("MONTH", "source_month")
 
 
-def test_uploads(client: bigquery.Client, dataset: str) -> None:
+def test_uploaded_files_are_loaded(client: bigquery.Client, dataset: str) -> None:
     at = pa.array([datetime(2021, 1, 1, 3)] * 2, pa.timestamp("us"))
     parquet = io.BytesIO()
     pq.write_table(pa.table({"at": at, "n": [1, 2], "s": ["x", None]}), parquet)
@@ -164,7 +162,7 @@ def test_uploads(client: bigquery.Client, dataset: str) -> None:
     assert query(client, f"SELECT * FROM {dataset}.t WHERE n = 3") == [(3, "z", datetime(2022, 2, 2))]
 
 
-def test_csv(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_csv_is_loaded(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = put_text(server, f"{dataset}/a.csv", 'Name|n|f\n"a|b"|1|\n||2.5\n')
     config = bigquery.LoadJobConfig(source_format="CSV", schema=FIELDS, skip_leading_rows=1, field_delimiter="|")
     client.load_table_from_uri(uri, f"{PROJECT}.{dataset}.t", job_config=config).result()
@@ -182,7 +180,7 @@ def test_csv(client: bigquery.Client, server: Server, dataset: str) -> None:
     ]
 
 
-def test_json(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_json_is_loaded(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = put_text(server, f"{dataset}/a.json", '{"n": 1, "Name": "x"}\n{"f": 2.5}\n')
     config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", schema=FIELDS)
     client.load_table_from_uri(uri, f"{PROJECT}.{dataset}.t", job_config=config).result()
@@ -194,7 +192,7 @@ def test_json(client: bigquery.Client, server: Server, dataset: str) -> None:
     assert client.load_table_from_uri(unknown, f"{PROJECT}.{dataset}.t", job_config=config).result().output_rows == 1
 
 
-def test_types_survive(client: bigquery.Client, server: Server, dataset: str) -> None:
+def test_parquet_types_are_kept(client: bigquery.Client, server: Server, dataset: str) -> None:
     table = pa.table(
         {
             "b": pa.array([True, None]),

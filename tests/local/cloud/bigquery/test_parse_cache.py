@@ -1,4 +1,4 @@
-"""A statement's tree is kept; what a query means is not."""
+"""The cache of syntax trees: statements are parsed once, and their results are not cached."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.conftest import PYTHON, REPOSITORY
 
-# In the environment of the embedded cloud, which the tests do not have.
+# Runs in the environment of the embedded cloud, which has sqlglot.
 _PARSE = """
 import json, sqlglot
 from local.cloud.bigquery.patches import parse_cache
@@ -41,7 +41,7 @@ print(json.dumps(answer))
 """
 
 
-def test_a_text_is_parsed_once_and_nobody_sees_what_another_does_with_its_tree() -> None:
+def test_each_text_is_parsed_once_and_callers_get_copies() -> None:
     done = subprocess.run(
         [PYTHON, "-c", _PARSE], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )
@@ -50,12 +50,12 @@ def test_a_text_is_parsed_once_and_nobody_sees_what_another_does_with_its_tree()
     assert json.loads(done.stdout) == {
         "same": True,
         "unchanged": "SELECT a FROM t",
-        "quoted": ["SELECT 'a'", 'SELECT "a"'],  # each dialect has trees of its own
+        "quoted": ["SELECT 'a'", 'SELECT "a"'],  # trees are cached by dialect
         "hits": 2,
     }
 
 
-def test_the_same_statement_sees_what_has_changed_since(client: bigquery.Client, dataset: str) -> None:
+def test_repeated_statement_sees_a_changed_table(client: bigquery.Client, dataset: str) -> None:
     query = f"SELECT *, COUNT(*) OVER () FROM {dataset}.changing"
 
     def run() -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Jobs into one partition of a table."""
+"""Jobs that write one partition of a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.local.cloud.bigquery.support import (
 
 @pytest.fixture
 def table(client: bigquery.Client, server: Server, dataset: str) -> str:
-    """A table with January (3 rows) and February (2 rows), and both months in ``<dataset>.staging``."""
+    """Load January (3 rows) and February (2 rows) into a table and into ``<dataset>.staging``."""
     for month, rows in ((1, 3), (2, 2)):
         server.put(f"{dataset}/{month:02d}.parquet", trips(month, rows, first=month * 100))
     create_trips(client, f"{dataset}.trips")
@@ -35,14 +35,14 @@ def table(client: bigquery.Client, server: Server, dataset: str) -> str:
 
 
 def publish(client: bigquery.Client, sql: str, table: str, **options: Any) -> bigquery.QueryJob:
-    """A query job into a table or partition, as the pipeline publishes."""
+    """Run a query job into a table or partition, as the pipeline publishes a month."""
     config = bigquery.QueryJobConfig(destination=reference(table), **options)
     job = client.query(sql, job_config=config)
     job.result()
     return job
 
 
-def test_a_query_job_replaces_its_partition(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_query_job_replaces_its_partition(client: bigquery.Client, dataset: str, table: str) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01' LIMIT 1"
     rows = publish(
         client, sql, f"{table}$202101", write_disposition="WRITE_TRUNCATE", time_partitioning=MONTHLY
@@ -55,7 +55,7 @@ def test_a_query_job_replaces_its_partition(client: bigquery.Client, dataset: st
     assert months(client, table) == {"202102": 2}
 
 
-def test_append_and_write_empty(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_append_and_write_empty_apply_to_the_partition(client: bigquery.Client, dataset: str, table: str) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01'"
     publish(client, sql, f"{table}$202101", write_disposition="WRITE_APPEND")
     assert months(client, table) == {"202101": 6, "202102": 2}
@@ -83,14 +83,16 @@ def test_columns_bind_by_name(client: bigquery.Client, table: str) -> None:
         "SELECT DATE '2021-01-01' AS source_month, 'text' AS fare_amount",
     ],
 )
-def test_rows_that_do_not_belong_change_nothing(client: bigquery.Client, dataset: str, table: str, sql: str) -> None:
+def test_rows_of_another_partition_or_schema_change_nothing(
+    client: bigquery.Client, dataset: str, table: str, sql: str
+) -> None:
     for disposition in ("WRITE_TRUNCATE", "WRITE_APPEND"):
         with pytest.raises(BadRequest):
             publish(client, sql.format(staging=f"{dataset}.staging"), f"{table}$202101", write_disposition=disposition)
     assert months(client, table) == {"202101": 3, "202102": 2}
 
 
-def test_load_jobs(client: bigquery.Client, server: Server, dataset: str, table: str) -> None:
+def test_load_job_replaces_its_partition(client: bigquery.Client, server: Server, dataset: str, table: str) -> None:
     uri = server.put(f"{dataset}/again/01.parquet", trips(1, 7))
     job = load(client, uri, f"{table}$202101", write_disposition="WRITE_TRUNCATE")
     assert job.output_rows == 7
@@ -100,7 +102,7 @@ def test_load_jobs(client: bigquery.Client, server: Server, dataset: str, table:
     assert months(client, table) == {"202101": 7, "202102": 2}
 
 
-def test_copy_jobs(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_copy_job_replaces_its_partition(client: bigquery.Client, dataset: str, table: str) -> None:
     create_trips(client, f"{dataset}.copy")
     truncate = bigquery.CopyJobConfig(write_disposition="WRITE_TRUNCATE")
     for _ in range(2):
@@ -118,7 +120,7 @@ def test_copy_jobs(client: bigquery.Client, dataset: str, table: str) -> None:
     assert (whole.num_rows, whole.time_partitioning.field) == (5, "source_month")
 
 
-def test_copy_jobs_of_tables_with_other_columns(client: bigquery.Client, dataset: str) -> None:
+def test_copy_job_between_different_columns_is_refused(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.a AS SELECT 1 AS x, 'a' AS y")
     query(client, f"CREATE TABLE {dataset}.b AS SELECT 2 AS x, 'b' AS z")
     query(client, f"CREATE TABLE {dataset}.c AS SELECT '3' AS x, 'c' AS y")
@@ -152,7 +154,7 @@ def test_copy_jobs_of_tables_with_other_columns(client: bigquery.Client, dataset
     assert query(client, f"SELECT x, z FROM {dataset}.a") == [(2, "b")]
 
 
-def test_a_query_that_reads_its_own_destination(client: bigquery.Client, table: str) -> None:
+def test_query_can_read_its_own_destination(client: bigquery.Client, table: str) -> None:
     sql = f"SELECT * FROM {table} WHERE source_month = '2021-01-01' AND VendorID > 100"
     publish(client, sql, f"{table}$202101", write_disposition="WRITE_TRUNCATE")
     assert months(client, table) == {"202101": 2, "202102": 2}
@@ -160,9 +162,7 @@ def test_a_query_that_reads_its_own_destination(client: bigquery.Client, table: 
     assert months(client, table) == {"202101": 1, "202102": 2}
 
 
-def test_the_destination_is_created_if_its_partitioning_is_given(
-    client: bigquery.Client, dataset: str, table: str
-) -> None:
+def test_destination_is_created_if_its_partitioning_is_given(client: bigquery.Client, dataset: str, table: str) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01'"
     with pytest.raises(BadRequest, match="must give timePartitioning"):
         publish(client, sql, f"{dataset}.new$202101", write_disposition="WRITE_TRUNCATE")
@@ -184,14 +184,16 @@ def test_the_destination_is_created_if_its_partitioning_is_given(
         ("$__NULL__", "does not address the partition"),
     ],
 )
-def test_refused_decorators(client: bigquery.Client, dataset: str, table: str, decorator: str, message: str) -> None:
+def test_invalid_decorator_is_refused(
+    client: bigquery.Client, dataset: str, table: str, decorator: str, message: str
+) -> None:
     with pytest.raises(BadRequest, match=message):
         publish(client, f"SELECT * FROM {dataset}.staging", table + decorator, write_disposition="WRITE_TRUNCATE")
     with pytest.raises(BadRequest, match=message):
         client.get_table(table + decorator)
 
 
-def test_refused_destinations(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_unsuitable_destination_is_refused(client: bigquery.Client, dataset: str, table: str) -> None:
     sql = f"SELECT * FROM {dataset}.staging WHERE source_month = '2021-01-01'"
     with pytest.raises(BadRequest, match="is not partitioned"):
         publish(client, sql, f"{dataset}.staging$202101", write_disposition="WRITE_APPEND")
@@ -207,7 +209,7 @@ def test_refused_destinations(client: bigquery.Client, dataset: str, table: str)
     assert months(client, table) == {"202101": 3, "202102": 2}
 
 
-def test_reading_a_partition_through_the_api(client: bigquery.Client, table: str) -> None:
+def test_partition_is_read_and_deleted_through_the_api(client: bigquery.Client, table: str) -> None:
     assert client.get_table(f"{table}$202101").num_rows == 3
     assert client.get_table(f"{table}$203001").num_rows == 0
     partition = client.get_table(f"{table}$202102")
@@ -216,7 +218,7 @@ def test_reading_a_partition_through_the_api(client: bigquery.Client, table: str
     assert months(client, table) == {"202101": 3}
 
 
-def test_counts_stay_right(client: bigquery.Client, dataset: str, table: str) -> None:
+def test_row_counts_follow_every_change(client: bigquery.Client, dataset: str, table: str) -> None:
     publish(
         client,
         f"SELECT * FROM {dataset}.staging WHERE VendorID = 100",
@@ -243,7 +245,7 @@ def test_counts_stay_right(client: bigquery.Client, dataset: str, table: str) ->
         ("MONTH", "TIMESTAMP", "TIMESTAMP '2021-12-31 23:59:59+00'", "202112", "202201"),
     ],
 )
-def test_other_granularities(
+def test_all_granularities(
     client: bigquery.Client, dataset: str, granularity: str, kind: str, value: str, inside: str, outside: str
 ) -> None:
     resource = bigquery.Table(f"{PROJECT}.{dataset}.t", schema=[bigquery.SchemaField("at", kind)])
@@ -256,7 +258,7 @@ def test_other_granularities(
     assert client.get_table(f"{dataset}.t${inside}").num_rows == 1
 
 
-def test_months_at_once(client: bigquery.Client, dataset: str) -> None:
+def test_concurrent_jobs_publish_their_months(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
 
     def run(month: int) -> None:

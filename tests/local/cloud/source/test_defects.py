@@ -1,4 +1,4 @@
-"""The drifts and defects that a synthetic file can be given on demand."""
+"""Schema drifts and defects of synthetic files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CSV_FORMATS = ("csv.gz", "csv")
 
 
 class Folder:
-    """Where the files of a test are written, by the command."""
+    """Writes files with the command, into the test's folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,7 +38,7 @@ class Folder:
         return self.generate(*arguments).read_bytes()
 
     def lines(self, dataset: str, suffix: str, *defects: str) -> list[list[bytes]]:
-        """The fields of a CSV file, its header first."""
+        """Return the fields of a CSV file by line, beginning with the header."""
         content = self.bytes(dataset, suffix, *defects)
         return [line.split(b",") for line in (gzip.decompress(content) if suffix == "csv.gz" else content).splitlines()]
 
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def changed(lines: list[list[bytes]], good: list[list[bytes]]) -> dict[tuple[int, bytes], bytes]:
-    """The fields that differ, by row, counted from 1, and column."""
+    """Return the fields that differ, by row (from 1) and column."""
     assert lines[0] == good[0]
     assert len(lines) == len(good)
     return {
@@ -63,7 +63,7 @@ def changed(lines: list[list[bytes]], good: list[list[bytes]]) -> dict[tuple[int
     }
 
 
-def test_plain_csv_is_the_text_of_the_archive(folder: Folder) -> None:
+def test_plain_csv_equals_the_unpacked_archive(folder: Folder) -> None:
     assert folder.bytes("fhv", "csv") == gzip.decompress(folder.bytes("fhv", "csv.gz"))
 
 
@@ -72,7 +72,7 @@ def test_plain_csv_is_the_text_of_the_archive(folder: Folder) -> None:
 
 @pytest.mark.parametrize("dataset", ["yellow", "green", "fhv", "fhvhv"])
 @pytest.mark.parametrize("suffix", ["csv.gz", "csv", "parquet"])
-def test_columns(folder: Folder, dataset: str, suffix: str) -> None:
+def test_column_defects(folder: Folder, dataset: str, suffix: str) -> None:
     def header(*defects: str) -> list[str]:
         if suffix == "parquet":
             return folder.table(dataset, *defects).column_names
@@ -90,7 +90,7 @@ def test_columns(folder: Folder, dataset: str, suffix: str) -> None:
     assert header("missing-column", "unknown-column") == [*(name for name in good if name != zone), "unknown_fee"]
 
 
-def test_index_column(folder: Folder) -> None:
+def test_index_column_numbers_all_rows(folder: Folder) -> None:
     path = folder.generate("green", "parquet", "index-column", rows=210_000)
     index = pq.read_table(path)["__index_level_0__"]
     assert index.type == pa.int64()
@@ -122,7 +122,7 @@ def test_index_column(folder: Folder) -> None:
     ],
 )
 @pytest.mark.parametrize("suffix", CSV_FORMATS)
-def test_value_in_the_last_row(
+def test_defect_is_in_the_last_row_of_csv(
     folder: Folder, dataset: str, defect: str, column: bytes, value: bytes, suffix: str
 ) -> None:
     assert changed(folder.lines(dataset, suffix, defect), folder.lines(dataset, suffix)) == {(ROWS, column): value}
@@ -139,7 +139,7 @@ def test_value_in_the_last_row(
         ("fhv", "far-year", "dropOff_datetime", pa.timestamp("us"), FAR),
     ],
 )
-def test_value_in_the_last_row_of_parquet(
+def test_defect_is_in_the_last_row_of_parquet(
     folder: Folder, dataset: str, defect: str, column: str, type_: pa.DataType, value: object
 ) -> None:
     good, bad = folder.table(dataset), folder.table(dataset, defect)
@@ -158,14 +158,14 @@ def test_not_a_number_in_parquet(folder: Folder, dataset: str, column: str) -> N
     assert [row for row, value in enumerate(values.to_pylist()) if math.isnan(value)] == [ROWS - 1]
 
 
-def test_value_is_in_the_last_row_of_many_chunks(folder: Folder) -> None:
+def test_defect_is_in_the_last_row_of_many_chunks(folder: Folder) -> None:
     path = folder.generate("yellow", "parquet", "fraction-in-integer", rows=210_000)
     values = pq.read_table(path)["passenger_count"].to_pylist()
     assert [row for row, value in enumerate(values) if value == 1.5] == [209_999]
 
 
 @pytest.mark.parametrize("dataset", ["yellow", "green"])
-def test_many_refunds(folder: Folder, dataset: str) -> None:
+def test_many_refunds_change_every_tenth_total(folder: Folder, dataset: str) -> None:
     for suffix in CSV_FORMATS:
         good, bad = folder.lines(dataset, suffix), folder.lines(dataset, suffix, "many-refunds")
         place = good[0].index(b"total_amount")
@@ -180,7 +180,7 @@ def test_many_refunds(folder: Folder, dataset: str) -> None:
     assert bad_table.drop_columns("total_amount").equals(good_table.drop_columns("total_amount"))
 
 
-def test_many_refunds_are_counted_through_all_chunks(folder: Folder) -> None:
+def test_many_refunds_are_counted_across_chunks(folder: Folder) -> None:
     path = folder.generate("green", "parquet", "many-refunds", rows=100_055)
     totals = pq.read_table(path)["total_amount"].to_pylist()
     assert [row for row in range(99_995, 100_055) if totals[row] < 0][:4] == [100_000, 100_010, 100_020, 100_030]
@@ -209,7 +209,7 @@ def test_float_integers(folder: Folder) -> None:
         ("text-times", pa.string()),
     ],
 )
-def test_types_of_times(folder: Folder, defect: str, type_: pa.DataType) -> None:
+def test_time_defects_change_only_the_type(folder: Folder, defect: str, type_: pa.DataType) -> None:
     good, bad = folder.table("green"), folder.table("green", defect)
     for name in good.column_names:
         if name.endswith("datetime"):
@@ -223,7 +223,7 @@ def test_types_of_times(folder: Folder, defect: str, type_: pa.DataType) -> None
 
 
 @pytest.mark.parametrize("dataset", ["yellow", "green", "fhv", "fhvhv"])
-def test_no_rows(folder: Folder, dataset: str) -> None:
+def test_file_without_rows_keeps_its_columns(folder: Folder, dataset: str) -> None:
     assert folder.lines(dataset, "csv.gz", "no-rows") == folder.lines(dataset, "csv.gz")[:1]
     assert folder.table(dataset, "no-rows").equals(folder.table(dataset).slice(0, 0))
 
@@ -232,19 +232,19 @@ def test_no_rows(folder: Folder, dataset: str) -> None:
     ("dataset", "other"), [("yellow", "green"), ("green", "yellow"), ("fhv", "fhvhv"), ("fhvhv", "fhv")]
 )
 @pytest.mark.parametrize("suffix", ["csv.gz", "parquet"])
-def test_wrong_dataset(folder: Folder, dataset: str, other: str, suffix: str) -> None:
+def test_wrong_dataset_equals_that_dataset(folder: Folder, dataset: str, other: str, suffix: str) -> None:
     assert folder.bytes(dataset, suffix, "wrong-dataset") == folder.bytes(other, suffix)
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "parquet"])
-def test_wrong_month(folder: Folder, suffix: str) -> None:
+def test_wrong_month_equals_the_next_month(folder: Folder, suffix: str) -> None:
     right = folder.generate("green", suffix, month="2021-01").read_bytes()
     wrong = folder.generate("green", suffix, "wrong-month", month="2020-12").read_bytes()
     assert wrong == right
 
 
 @pytest.mark.parametrize("suffix", ["csv.gz", "csv", "parquet"])
-def test_damaged_bytes(folder: Folder, suffix: str) -> None:
+def test_damaged_files(folder: Folder, suffix: str) -> None:
     good = folder.bytes("yellow", suffix)
     assert folder.bytes("yellow", suffix, "cut-short") == good[: len(good) * 2 // 3]
     assert folder.bytes("yellow", suffix, "empty") == b""
@@ -253,11 +253,11 @@ def test_damaged_bytes(folder: Folder, suffix: str) -> None:
     assert page.endswith(b"</html>\n")
 
 
-def test_not_gzip(folder: Folder) -> None:
+def test_not_gzip_equals_plain_csv(folder: Folder) -> None:
     assert folder.bytes("green", "csv.gz", "not-gzip") == folder.bytes("green", "csv")
 
 
-def test_several_at_once(folder: Folder) -> None:
+def test_defects_can_be_combined(folder: Folder) -> None:
     whole = folder.bytes("green", "parquet", "far-year", "unknown-column")
     assert folder.bytes("green", "parquet", "far-year", "unknown-column", "cut-short") == whole[: len(whole) * 2 // 3]
     table = folder.table("green", "far-year", "unknown-column")
@@ -268,7 +268,7 @@ def test_several_at_once(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("name", list(DEFECTS))
-def test_each_is_the_same_every_time_and_differs_from_none(folder: Folder, name: str) -> None:
+def test_each_defect_is_reproducible_and_changes_the_file(folder: Folder, name: str) -> None:
     for file_format in DEFECTS[name].formats:
         suffix = file_format.value
         damaged = folder.bytes("yellow", suffix, name)
@@ -283,13 +283,13 @@ def test_each_is_the_same_every_time_and_differs_from_none(folder: Folder, name:
     ("name", "file_format"),
     [(name, other) for name, defect in DEFECTS.items() for other in Format if other not in defect.formats],
 )
-def test_defect_of_another_format_is_refused(
+def test_defect_of_another_format_is_rejected(
     folder: Folder, capsys: pytest.CaptureFixture[str], name: str, file_format: Format
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
         folder.generate("yellow", file_format.value, name)
     assert exit_.value.code == 2
-    message = f"error: a {file_format.value} file cannot have the defect {name}, which is for "
+    message = f"error: a {file_format.value} file cannot have the defect {name}; it exists in "
     assert message in capsys.readouterr().err
     assert list(folder.path.iterdir()) == []
 
@@ -301,13 +301,18 @@ def test_defect_of_another_format_is_refused(
         ("fhvhv", "csv.gz", ["not-a-number"], "not-a-number: it has no column total_amount or base_passenger_fare"),
         ("fhvhv", "csv.gz", ["many-refunds"], "many-refunds: it has no column total_amount"),
         ("green", "parquet", ["missing-column", "renamed-column"], "renamed-column: it has no column PULocationID"),
-        ("green", "parquet", ["index-column", "index-column"], "index-column: it has __index_level_0__ without it"),
+        (
+            "green",
+            "parquet",
+            ["index-column", "index-column"],
+            "index-column: it already has a column __index_level_0__",
+        ),
         ("green", "csv.gz", ["no-rows", "far-year"], "a file without rows cannot have the defect far-year"),
         ("fhv", "parquet", ["nanosecond-times"], "nanosecond-times: Casting from timestamp[us] to timestamp[ns]"),
         ("green", "parquet", ["nanosecond-times", "far-year"], "the defect far-year: Casting from timestamp[us]"),
     ],
 )
-def test_what_a_file_cannot_have_is_refused(
+def test_impossible_defect_is_rejected(
     folder: Folder, capsys: pytest.CaptureFixture[str], dataset: str, suffix: str, defects: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -317,12 +322,12 @@ def test_what_a_file_cannot_have_is_refused(
     assert list(folder.path.iterdir()) == []
 
 
-def test_unknown_defect_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DefectError, match="there is no defect typo; there are unknown-column, missing-column, "):
+def test_unknown_defect_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(DefectError, match="unknown defect typo; choose from unknown-column, missing-column, "):
         write_month("green", Month(2021, 1), tmp_path / "x.parquet", rows=5, defects=["typo"])
 
 
-def test_help_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_all_defects(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["generate", "--help"])
     text = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The synthetic months as the TLC's Parquet files: the same rows as the mirror's, and what changes by month."""
+"""Synthetic months as Parquet: the same rows as the mirror's, with the schema changes of the TLC's files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NULL, INT32, INT64, DOUBLE = pa.null(), pa.int32(), pa.int64(), pa.float64()
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Writes a month, once, and returns its file."""
+    """Return a function that writes a month once and returns its path."""
     folder = tmp_path_factory.mktemp("written")
 
     @cache
@@ -59,12 +59,12 @@ def text_table(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
 
 @pytest.mark.parametrize("dataset", list(DATASETS))
 @pytest.mark.parametrize("month", ["2019-02", "2020-08", "2021-03", "2025-02"])
-def test_rows_are_those_of_the_mirror(written, dataset: str, month: str) -> None:
+def test_rows_equal_those_of_the_mirror(written, dataset: str, month: str) -> None:
     parquet = pq.read_table(written(dataset, month))
     names = {name.lower(): name for name in parquet.column_names}
     text_names = [name for name in DATASETS[dataset].columns if not (dataset == "fhvhv" and name == "SR_Flag")]
     columns = {name: parquet[names[name.lower()]] for name in text_names}
-    # Timestamps in seconds, which the reader of text takes for the year 3019.
+    # The CSV reader needs seconds to parse the year 3019.
     types = {
         name: pa.timestamp("s") if pa.types.is_timestamp(values.type) else values.type
         for name, values in columns.items()
@@ -75,7 +75,7 @@ def test_rows_are_those_of_the_mirror(written, dataset: str, month: str) -> None
         assert values.cast(types[name]).to_pylist() == text[name].to_pylist(), name
 
 
-def test_rows_are_those_of_the_mirror_over_many_chunks(written) -> None:
+def test_rows_equal_those_of_the_mirror_over_many_chunks(written) -> None:
     rows = 210_000
     path = written("green", "2021-01", rows=rows)
     text = text_table(written("green", "2021-01", "csv.gz", rows=rows), {"ehail_fee": DOUBLE})
@@ -85,9 +85,7 @@ def test_rows_are_those_of_the_mirror_over_many_chunks(written) -> None:
         assert parquet[name].cast(text[name].type).equals(text[name]), name
 
 
-def test_row_groups_are_as_large_as_the_tlcs_whatever_is_drawn_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_row_group_size_does_not_depend_on_the_chunk_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert formats.ROW_GROUP_ROWS == 1_048_576
     monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 45_000)
     whole, grouped = tmp_path / "whole.parquet", tmp_path / "grouped.parquet"
@@ -100,7 +98,7 @@ def test_row_groups_are_as_large_as_the_tlcs_whatever_is_drawn_at_once(
     assert pq.read_table(grouped).equals(pq.read_table(whole))
 
 
-def test_high_volume_has_the_columns_of_the_tlc(written) -> None:
+def test_high_volume_columns_follow_the_calendar(written) -> None:
     before, since = (tuple(schema(written("fhvhv", month))) for month in ("2024-12", "2025-01"))
     assert before == HIGH_VOLUME
     assert since == (*HIGH_VOLUME, "cbd_congestion_fee")
@@ -122,7 +120,7 @@ def test_high_volume_has_the_columns_of_the_tlc(written) -> None:
         ("fhv", "2025-01", []),
     ],
 )
-def test_columns_beyond_those_of_the_mirror(written, dataset: str, month: str, more: list[str]) -> None:
+def test_columns_in_addition_to_the_mirrors(written, dataset: str, month: str, more: list[str]) -> None:
     assert list(schema(written(dataset, month))) == [*DATASETS[dataset].columns, *more]
 
 
@@ -152,7 +150,7 @@ def test_types_and_spelling_change_by_month(written, dataset: str, column: str, 
     assert {month: schema(written(dataset, month))[column] for month in types} == types
 
 
-def test_fees(written) -> None:
+def test_fees_follow_the_calendar(written) -> None:
     def values(dataset: str, month: str, column: str) -> set[float | None]:
         return set(pq.read_table(written(dataset, month))[column].unique().to_pylist())
 
@@ -180,23 +178,23 @@ def test_high_volume_values_are_plausible(written) -> None:
     assert set(table["wav_match_flag"].unique().to_pylist()) == {"N", "Y"}
 
 
-def test_some_rows_occur_twice(written) -> None:
+def test_there_are_duplicate_rows(written) -> None:
     for dataset in DATASETS:
         rows = [tuple(row.values()) for row in pq.read_table(written(dataset, "2021-01")).to_pylist()]
         assert any(one == other for one, other in pairwise(rows)), dataset
 
 
 @pytest.mark.parametrize("month", ["2015-01", "2021-01", "2021-02"])
-def test_for_hire_has_its_own_defects(written, month: str) -> None:
+def test_for_hire_vehicles_have_their_own_defects(written, month: str) -> None:
     table = pq.read_table(written("fhv", month))
     dropoff = table["dropoff_datetime" if month == "2021-02" else "dropOff_datetime"]
     assert pc.sum(pc.equal(pc.year(dropoff), 3019)).as_py() == 1
     broken = [base for base in table["Affiliated_base_number"].to_pylist() if base and not base.isascii()]
-    assert broken == ["B02533\N{NO-BREAK SPACE}"]  # in UTF-8: what is not, Parquet does not allow
+    assert broken == ["B02533\N{NO-BREAK SPACE}"]  # as UTF-8, the only encoding in Parquet
 
 
 @pytest.mark.parametrize(("dataset", "month"), [("yellow", "2021-01"), ("fhvhv", "2025-01")])
-def test_another_file_has_the_same_bytes(written, tmp_path: Path, dataset: str, month: str) -> None:
+def test_files_are_reproducible(written, tmp_path: Path, dataset: str, month: str) -> None:
     write_month(dataset, Month.parse(month), tmp_path / "again.parquet", rows=ROWS)
     assert (tmp_path / "again.parquet").read_bytes() == written(dataset, month).read_bytes()
     assert (tmp_path / "again.parquet").stat().st_mtime == written(dataset, month, "csv.gz").stat().st_mtime
@@ -216,8 +214,9 @@ def test_first_months_and_the_newest_can_be_written(written, dataset: str) -> No
         assert pq.read_metadata(written(dataset, str(month), rows=100)).num_rows == 100
 
 
-def test_memory_does_not_grow_beyond_that_of_a_row_group(cloud_python: Path, tmp_path: Path) -> None:
-    # Through a small process in between: a new process counts the memory of the one that started it as its own.
+@pytest.mark.full  # test_row_group_size_does_not_depend_on_the_chunk_size covers the writer
+def test_memory_use_is_bounded_by_a_row_group(cloud_python: Path, tmp_path: Path) -> None:
+    # Measured through a small process: until exec, a child counts the memory of its parent as its own.
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> (20 if sys.platform == 'darwin' else 10))"
