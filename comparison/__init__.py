@@ -1,1 +1,1 @@
-"""The pipeline in Prefect, and both orchestrators side by side: every concept checked on each, on the same data."""
+"""The pipeline in Prefect, and a comparison that checks every concept on both orchestrators with the same data."""

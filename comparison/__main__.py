@@ -1,8 +1,8 @@
-"""``python -m comparison [--quick] [--only CONCEPT ...]`` compares; ``python -m comparison report`` shows it anew.
+"""Compares both versions: ``python -m comparison [--quick] [--only CONCEPT ...]``; ``report`` only rewrites the page.
 
-A whole run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
-``docs/comparison.md``; a run of some concepts alone renews what is kept of their checks. The exit code is 0 if both
-sides ran, left identical rows, and every check passed or found that its side cannot do it.
+A full run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
+``docs/comparison.md``. With ``--only``, it replaces the kept results of these concepts' checks. The exit code is 0 if
+both sides ran and left identical rows, and every check passed or found that its side cannot do it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ COMPARED = (
     DatasetMonth("yellow", "2019-03"),
 )
 COURSE = DatasetMonth("yellow", "2019-01")
-# Months that real folders need not have: they are generated.
+# Generated where the source folder does not have them.
 MEASURED = DatasetMonth("yellow", "2020-05")
 BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06"))
 FULL = Amounts(month=MEASURED, repeats=3, slow_repeats=3, range_months=12)
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 results = Results.read().with_checks_of(results)
             RESULTS.write_text(results.to_json(), encoding="utf-8")
             _publish(Results.read())
-    except MeasureError as error:  # the embedded clouds, which both need
+    except MeasureError as error:  # an embedded cloud did not start, or the source lacks the month
         print(f"error: neither side can be compared: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -85,19 +85,23 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [concept.name for concept in CONCEPTS]
     parser = argparse.ArgumentParser(prog="python -m comparison", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
-    parser.add_argument("--quick", action="store_true", help="small and short: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="less data and fewer runs")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
-    parser.add_argument("--source", default=os.environ.get("SOURCE") or "synthetic", help="synthetic, or a folder")
+    parser.add_argument(
+        "--source",
+        default=os.environ.get("SOURCE") or "synthetic",
+        help="synthetic, or a folder",
+    )
     return parser.parse_args(arguments)
 
 
 def _source(given: str) -> str:
-    """The source; a folder by its whole path."""
+    """The source; a folder as absolute path."""
     if given == "synthetic":
         return given
     folder = Path(given).expanduser().absolute()
     if not folder.is_dir():
-        raise SystemExit(f"error: SOURCE={given}: there is no such folder; it can also be synthetic")
+        raise SystemExit(f"error: SOURCE={given}: no such folder; give an existing folder, or synthetic")
     return str(folder)
 
 
@@ -109,7 +113,7 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         quick: less data and fewer runs.
         source: ``synthetic``, or a folder in the mirror's layout that has the months that are compared.
     """
-    concept_table({side: {} for side in SIDES})  # says now, and not in the end, that a link leads nowhere
+    concept_table({side: {} for side in SIDES})  # a broken link must show now, not after the run
     begin, date, machine = time.monotonic(), now(), system.machine()
     amounts = QUICK if quick else FULL
     failures: dict[str, str] = {}
@@ -120,21 +124,15 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         course = _course(there, failures)
         checks = _check(there, running, concepts, failures)
         _tell("checked")
-        measurements = [cold]
-        if len(concepts) == len(CONCEPTS):
-            _tell("measuring")
-            measured, missing = measure(running, amounts)
-            measurements += measured
-            failures |= missing
+        is_whole = len(concepts) == len(CONCEPTS)
+        measurements = [cold, *(_measure(running, amounts, failures) if is_whole else [])]
     return Results(
         date=date,
         quick=quick,
         seconds=time.monotonic() - begin,
         machine=machine,
         versions=system.versions(),
-        source=f"synthetic months of {rows:,} rows"
-        if source == "synthetic"
-        else f"a folder of months; those that are only measured are synthetic, of {rows:,} rows",
+        source=_source_in_words(source, rows),
         checks=checks,
         loaded=loaded,
         course_rerun=course,
@@ -144,8 +142,22 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
     )
 
 
+def _source_in_words(source: str, rows: int) -> str:
+    if source == "synthetic":
+        return f"synthetic months of {rows:,} rows"
+    return f"a folder of months; months used only for the figures are synthetic, of {rows:,} rows"
+
+
+def _measure(running: Sequence[Running], amounts: Amounts, failures: dict[str, str]) -> list[Measurement]:
+    """Measure the sides that run; a figure that could not be measured is added to ``failures``."""
+    _tell("measuring")
+    measured, missing = measure(running, amounts)
+    failures |= missing
+    return measured
+
+
 def _start(there: Place, failures: dict[str, str], *, at_once: bool) -> tuple[list[Running], Measurement]:
-    """Start both; what does not start is left out, with its reason."""
+    """Start both sides; one that does not start is left out, and the reason is added to ``failures``."""
     seconds: dict[str, list[float]] = {}
 
     def start(side: Running) -> Running | None:
@@ -161,13 +173,13 @@ def _start(there: Place, failures: dict[str, str], *, at_once: bool) -> tuple[li
 
     with ThreadPoolExecutor(2 if at_once else 1) as pool:
         running = [side for side in pool.map(start, (there.airflow, there.prefect)) if side]
-    title = "First start, until something can be run"
-    note = "with an empty database; Prefect with its blocks, automations and deployments"
+    title = "First start, until a run can start"
+    note = "with an empty database; Prefect also saves its blocks, automations and deployments"
     return running, Measurement(name="cold_start", title=title, unit="s", note=note, runs=seconds)
 
 
 def _load(there: Place, running: Sequence[Running], failures: dict[str, str]) -> list[Loaded]:
-    """Take the compared months through both at the same time, and compare what is there."""
+    """Load the compared months on both sides at the same time, and compare the stores' contents."""
     _tell("loading " + ", ".join(f"{each.dataset} {each.month}" for each in COMPARED))
     with ThreadPoolExecutor() as pool:
         started = {side.name: pool.submit(side.load, COMPARED) for side in running}
@@ -193,7 +205,7 @@ def _load(there: Place, running: Sequence[Running], failures: dict[str, str]) ->
 
 
 def _course(there: Place, failures: dict[str, str]) -> list[int]:
-    """Run the course's flows twice."""
+    """Run the course's flows twice; returns the rows of their table after each run."""
     try:
         rows = there.prefect.course_rerun(COURSE)
     except Exception as error:
@@ -201,7 +213,7 @@ def _course(there: Place, failures: dict[str, str]) -> list[int]:
         return []
     _tell(f"the course's table after one run and after two: {rows}")
     if rows[1] != 2 * rows[0]:
-        failures["course"] = f"its flows, run twice, no longer double the month: {rows}"
+        failures["course"] = f"two runs of its flows should double the rows of the month, but left {rows}"
     return rows
 
 

@@ -1,9 +1,8 @@
-"""Airflow on the common ground: the repository's own stack, with the examples beside the pipeline's DAGs."""
+"""Runs Airflow's side: the repository's own stack, with the examples in addition to the pipeline's DAGs."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import httpx
 
 from benchmarks.lab import command
 from benchmarks.measure import MeasureError
-from comparison.checks import Result, await_, kill_tree
+from comparison.checks import Result, await_, git, kill_tree
 from comparison.ground import Ground
 from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
 from local.airflow.api import AirflowApi
@@ -62,7 +61,7 @@ class AirflowSide(Side):
         return time.monotonic() - begin
 
     def stop(self) -> None:
-        # The scheduler first: its tasks report their end to the API server.
+        # The scheduler first, because its tasks report their end to the API server.
         for names in (["scheduler"], None):
             stop(run_dir=self.settings.home / "run", names=names)
 
@@ -112,12 +111,7 @@ class AirflowSide(Side):
     def recover(self) -> float:
         with AirflowApi(self.settings) as api:
             run_id = api.trigger("killed", {})
-
-            def pid() -> int | None:
-                tasks = api.tasks("killed", run_id)
-                return tasks[0]["pid"] if tasks and tasks[0]["state"] == "running" else None
-
-            begin = kill_tree(await_(pid, "the task runs"))
+            begin = kill_tree(await_(lambda: running_pid(api, "killed", run_id), "the task runs"))
             self._await(api, "killed", run_id)
             return time.monotonic() - begin
 
@@ -138,11 +132,11 @@ class AirflowSide(Side):
             raise SideError(f"{dag_id} {run_id} failed: {logs}")
 
     def _prepare(self) -> None:
-        """Let all DAGs run that are compared, and say where alerts go."""
+        """Unpause the compared DAGs, and create the connections for alerts."""
         with AirflowApi(self.settings) as api:
             dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
             api.await_parsed([*dag_ids, "no_ops", "killed", "child", "from_git"], since="", timeout=300)
-            # The child too: another DAG starts it, and waits.
+            # Also the child, because another DAG starts it and waits.
             for dag_id in [*dag_ids, "no_ops", "killed", "child"]:
                 api.set_paused(dag_id, False)
             for connection_id in ("taxi_alerts", FAILURE_WEBHOOK):
@@ -150,7 +144,7 @@ class AirflowSide(Side):
                 try:
                     api.call("POST", "/connections", **connection)
                 except httpx.HTTPStatusError as error:
-                    if error.response.status_code != 409:  # it is there from an earlier start
+                    if error.response.status_code != 409:  # it exists from an earlier start
                         raise
 
     def _environment(self) -> dict[str, str]:
@@ -178,7 +172,7 @@ class AirflowSide(Side):
         return self.ground.folder / "git_dags"
 
     def _write_git_dags(self) -> None:
-        """A git repository with one DAG, for the bundle that reads it."""
+        """Create a git repository with one DAG for the git bundle."""
         if self._git_folder.exists():
             return
         self._git_folder.mkdir()
@@ -188,11 +182,16 @@ class AirflowSide(Side):
             ["add", "."],
             ["commit", "--quiet", "-m", "One"],
         ):
-            git = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *words]
-            subprocess.run(git, cwd=self._git_folder, check=True)
+            git(self._git_folder, *words)
 
 
 _STEPS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
+
+
+def running_pid(api: AirflowApi, dag_id: str, run_id: str) -> int | None:
+    """The process of a run's only task, once it runs."""
+    tasks = api.tasks(dag_id, run_id)
+    return tasks[0]["pid"] if tasks and tasks[0]["state"] == "running" else None
 
 
 def _conf(each: DatasetMonth) -> dict[str, object]:
@@ -200,7 +199,7 @@ def _conf(each: DatasetMonth) -> dict[str, object]:
 
 
 def _started_by(api: AirflowApi, dag_id: str, source: str) -> str | None:
-    """The run of a DAG that another one's asset event has started."""
+    """The run of a DAG that the asset event of the run ``source`` has started; None if there is none yet."""
     for run in api.runs(dag_id):
         if source in api.started_by(dag_id, run["dag_run_id"]):
             return str(run["dag_run_id"])
@@ -208,10 +207,10 @@ def _started_by(api: AirflowApi, dag_id: str, source: str) -> str | None:
 
 
 def _ended(api: AirflowApi, dag_id: str, before: set[str], count: int) -> bool:
-    """Whether so many new runs have succeeded.
+    """Whether ``count`` new runs have succeeded.
 
     Raises:
-        SideError: one has failed.
+        SideError: a run has failed.
     """
     new = [run for run in api.runs(dag_id) if run["dag_run_id"] not in before and run["run_type"] != "scheduled"]
     if failed := [run["dag_run_id"] for run in new if run["state"] == "failed"]:

@@ -1,4 +1,4 @@
-"""The concept table, as data: what each concept is, and which lines show it in either version.
+"""The concept table as data: what each concept is, and which lines of each version show it.
 
 Each concept has a check on both sides, in ``comparison/checks/airflow.py`` and ``comparison/checks/prefect.py``.
 """
@@ -12,26 +12,28 @@ from local.cloud.settings import REPOSITORY
 
 
 class Lines(NamedTuple):
-    """Where a concept can be read.
+    """The place of a concept in the code.
 
     Attributes:
         path: the file, below the repository's root.
-        anchor: a text that stands in exactly one of its lines, so that the link to it stays true.
+        anchor: a text that occurs in exactly one of its lines; the link follows the text when lines move.
     """
 
     path: str
     anchor: str
 
     def number(self) -> int:
-        """The line's number, from 1 on.
+        """The number of the line, from 1.
 
         Raises:
-            ValueError: the anchor stands in no line or in several.
+            ValueError: the anchor is in no line or in several.
         """
         lines = (REPOSITORY / self.path).read_text(encoding="utf-8").splitlines()
         found = [number for number, line in enumerate(lines, start=1) if self.anchor in line]
         if len(found) != 1:
-            raise ValueError(f"{self.path}: {self.anchor!r} stands in {len(found)} lines; it must in one")
+            raise ValueError(
+                f"{self.path}: {self.anchor!r} is in {len(found)} lines; give an anchor that is in exactly one"
+            )
         return found[0]
 
 
@@ -40,11 +42,10 @@ class Concept:
     """One line of the table.
 
     Attributes:
-        name: of its checks.
-        title: its name for people; where the two use different words, Airflow's first.
-        sentence: what it is good for.
-        airflow: where it can be read in the Airflow version.
-        prefect: where in the Prefect version.
+        name: the name of its checks.
+        title: its name on the page; where the two use different words, Airflow's comes first.
+        sentence: its purpose.
+        airflow, prefect: its place in each version.
     """
 
     name: str
@@ -59,7 +60,7 @@ _AIRFLOW_EXAMPLES, _PREFECT_EXAMPLES = "comparison/airflow_dags/examples.py", f"
 
 
 def _examples(airflow: str, prefect: str = "") -> dict[str, Lines]:
-    """Both examples, which have the same name unless said otherwise."""
+    """The places of both examples; ``prefect`` is only given if its name differs."""
     return {
         "airflow": Lines(_AIRFLOW_EXAMPLES, f"def {airflow}("),
         "prefect": Lines(_PREFECT_EXAMPLES, f"def {prefect or airflow}("),
@@ -70,131 +71,131 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="flow",
         title="DAG / flow",
-        sentence="The unit that is scheduled, run and looked at.",
+        sentence="The unit that is scheduled, run and monitored.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "with DAG("),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", '@flow(name="web-to-gcs"'),
     ),
     Concept(
         name="task",
         title="Task",
-        sentence="A step with a state, times and tries of its own.",
+        sentence="A step with its own state, times and tries.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "local_to_gcs = LocalFilesystemToGCSOperator("),
         prefect=Lines(f"{_FLOWS}fetch.py", "def convert("),
     ),
     Concept(
         name="dependencies",
         title="Dependencies and data passing",
-        sentence="What runs after what, and what one step hands to the next.",
+        sentence="The order of the steps, and the values that one passes to the next.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "wait >> skip_unchanged >> download"),
         prefect=Lines(f"{_FLOWS}fetch.py", "version = fetch(url, source)"),
     ),
     Concept(
         name="control_flow",
         title="Control flow at run time",
-        sentence="A step is repeated until there is nothing left; how often, nobody knows before.",
+        sentence="A step repeats until nothing is left; how often is not known in advance.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "load.expand(month=list_months())"),
         prefect=Lines(_PREFECT_EXAMPLES, "while read_page(page, pages)"),
     ),
     Concept(
         name="parameters",
         title="Parameters and their validation",
-        sentence="A run is asked for a month; what is no month is refused before anything runs.",
+        sentence="A run takes a month; an invalid one is refused before anything runs.",
         airflow=Lines(f"{_PLUGINS}dag_parts/params.py", "pattern=MONTH_PATTERN"),
         prefect=Lines(f"{_FLOWS}parameters.py", "MonthName = Annotated"),
     ),
     Concept(
         name="typed_parameters",
         title="Parameters with Python types",
-        sentence="A date that is asked for is a date in the code.",
+        sentence="A date parameter is a date object in the code.",
         **_examples("typed"),
     ),
     Concept(
         name="run_names",
         title="Run names",
-        sentence="A run can be told from others at a glance.",
+        sentence="Runs can be told apart at a glance.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", 'key_format="%Y-%m"'),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", 'flow_run_name="web-to-gcs-{dataset}-{month}"'),
     ),
     Concept(
         name="retries",
         title="Retries with backoff",
-        sentence="What fails is tried again, after delays that grow, unless trying again cannot help.",
+        sentence="A failed task is retried with growing delays, unless a retry cannot help.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"retry_exponential_backoff"'),
         prefect=Lines(f"{_FLOWS}retries.py", "retry_delay_seconds=exponential_backoff"),
     ),
     Concept(
         name="caching",
         title="Caching / skipping what is there",
-        sentence="A month that did not change is not loaded again.",
+        sentence="An unchanged month is not loaded again.",
         airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "def skip_unchanged_in_lake("),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def same_file("),
     ),
     Concept(
         name="time_outs",
         title="Time-outs",
-        sentence="What hangs is ended.",
+        sentence="A hanging task is stopped.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"execution_timeout"'),
         prefect=Lines(f"{_FLOWS}retries.py", "timeout_seconds=30 * 60"),
     ),
     Concept(
         name="logging",
         title="Logging",
-        sentence="What the code says can be read at the step that said it.",
+        sentence="A log message can be read at the step that wrote it.",
         airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", 'self.log.info("Converted'),
         prefect=Lines(f"{_FLOWS}fetch.py", 'get_run_logger().info("Converted'),
     ),
     Concept(
         name="subflows",
         title="Task group, triggered DAG / subflow",
-        sentence="Something large is made of smaller things that can run by themselves.",
+        sentence="A large workflow consists of smaller ones that can run on their own.",
         **_examples("parent"),
     ),
     Concept(
         name="mapping",
         title="Mapping",
-        sentence="As many steps as an earlier one found things to do.",
+        sentence="One step for each item that an earlier step found.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "def mapped("),
         prefect=Lines(f"{_FLOWS}months.py", "load_month.map("),
     ),
     Concept(
         name="concurrency",
         title="Concurrency limits",
-        sentence="Not more at once than the other side can take.",
+        sentence="No more work at a time than other systems can take.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"max_active_runs": 4'),
         prefect=Lines(f"{_FLOWS}months.py", "with concurrency(LIMIT"),
     ),
     Concept(
         name="connections",
         title="Connections / blocks",
-        sentence="Where to read and write, kept outside the code.",
+        sentence="Addresses and credentials of other systems, kept outside the code.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW_CONN_TAXI_SOURCE"'),
         prefect=Lines(f"{_FLOWS}blocks.py", "def save("),
     ),
     Concept(
         name="providers",
         title="Providers / collections",
-        sentence="Ready-made parts for other systems.",
+        sentence="Ready-made integrations with other systems.",
         airflow=Lines(f"{_DAGS}gcs_to_bigquery.py", "from airflow.providers.google.cloud.transfers"),
         prefect=Lines(f"{_FLOWS}gcs_to_bigquery.py", "from prefect_gcp.bigquery import"),
     ),
     Concept(
         name="secrets",
         title="Secrets and masking",
-        sentence="A password is kept encrypted, and does not turn up where it can be read.",
+        sentence="A password is stored encrypted, and appears nowhere in clear text.",
         airflow=Lines(_AIRFLOW_EXAMPLES, 'print("the password is"'),
         prefect=Lines(_PREFECT_EXAMPLES, 'print("the password is"'),
     ),
     Concept(
         name="variables",
         title="Variables",
-        sentence="A value that can be changed without a new deployment.",
+        sentence="A value that can change without a new deployment.",
         airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "var.value.get('unknown_columns'"),
         prefect=Lines(f"{_FLOWS}blocks.py", "value = Variable.get(SOURCE)"),
     ),
     Concept(
         name="deployment",
         title="Deployment",
-        sentence="How code becomes something that can be started.",
+        sentence="How code becomes something that can run.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "- name: range"),
     ),
@@ -208,89 +209,89 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="infrastructure_per_run",
         title="Infrastructure for one run",
-        sentence="Whoever starts a run gives it more memory, another image or another variable.",
+        sentence="The caller gives a single run more memory, another image or another variable.",
         airflow=Lines("comparison/checks/airflow.py", '["TriggerDAGRunPostBody"]'),
         prefect=Lines(_PREFECT_EXAMPLES, "def in_its_environment("),
     ),
     Concept(
         name="schedule",
         title="Schedule with a time zone",
-        sentence="At a time of the clock on the wall, in summer and in winter.",
+        sentence="Runs at a local time, in summer and in winter.",
         **_examples("in_new_york"),
     ),
     Concept(
         name="several_schedules",
         title="Several schedules with parameters",
-        sentence="The same code at several times, each time asked for something else.",
+        sentence="The same code at several times, each time with other parameters.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "def monthly("),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "parameters: {dataset: green, first:"),
     ),
     Concept(
         name="backfill",
         title="Backfill of past months",
-        sentence="A range of the past is loaded by one command, and what ran is not run again.",
+        sentence="One command loads a range of past months, without those that already ran.",
         airflow=Lines("README.md", "bin/airflow backfill create"),
         prefect=Lines(f"{_FLOWS}months.py", "def load_months("),
     ),
     Concept(
         name="catch_up",
         title="Catch-up after downtime",
-        sentence="Every point of the schedule that passed while nothing ran is run afterwards, however long that was.",
+        sentence="Every scheduled time that was missed gets a run afterwards, however long ago it was.",
         **_examples("caught_up"),
     ),
     Concept(
         name="events",
         title="Starting by assets or events",
-        sentence="What arrives starts what follows, for the month that arrived.",
+        sentence="The arrival of a month starts the next step for that month.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "return PartitionedAssetTimetable(assets=asset)"),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "a month arrived in the lake"),
     ),
     Concept(
         name="notifications",
         title="Notifications of failures",
-        sentence="Somebody hears of it.",
+        sentence="A failed run sends an alert.",
         airflow=Lines(f"{_PLUGINS}dag_parts/notifications.py", "def notify_failure"),
-        prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of failures"'),
+        prefect=Lines(f"{_FLOWS}automations.py", '_report("report failures"'),
     ),
     Concept(
         name="lateness",
         title="Lateness (SLA)",
-        sentence="Somebody hears that a run is late, before it is done.",
+        sentence="A late run sends an alert while it still runs.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "deadline=DeadlineAlert("),
-        prefect=Lines(f"{_FLOWS}automations.py", '_tell("tell of late runs"'),
+        prefect=Lines(f"{_FLOWS}automations.py", '_report("report late runs"'),
     ),
     Concept(
         name="metadata",
         title="Asset metadata / artifacts",
-        sentence="What a run says of its result, for people.",
+        sentence="What a run reports about its result, for people.",
         airflow=Lines(_AIRFLOW_EXAMPLES, 'yield Metadata(Asset("compared")'),
         prefect=Lines(f"{_FLOWS}gcs_to_bigquery.py", "create_table_artifact(key="),
     ),
     Concept(
         name="results",
         title="XCom / persisted results",
-        sentence="What a step returned, after its run.",
+        sentence="A step's return value, available after its run.",
         airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", "return converted.rows"),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "persist_result=True"),
     ),
     Concept(
         name="transactions",
         title="Setup and teardown / transactions and rollback",
-        sentence="What was made for the work is removed, however the work ends.",
+        sentence="Temporary objects are removed, whether the work succeeds or fails.",
         airflow=Lines(f"{_DAGS}web_to_postgres.py", ").as_teardown(setups=load_staging)"),
         prefect=Lines(f"{_FLOWS}web_to_postgres.py", "@load_staging.on_rollback"),
     ),
     Concept(
         name="crash_recovery",
         title="Crash recovery",
-        sentence="A process is killed, and the work is done all the same.",
+        sentence="A process is killed, and the work still completes.",
         airflow=Lines("config/airflow.env", "TASK_INSTANCE_HEARTBEAT_TIMEOUT"),
-        prefect=Lines(f"{_FLOWS}automations.py", 'name="start crashed runs again"'),
+        prefect=Lines(f"{_FLOWS}automations.py", 'name="restart crashed runs"'),
     ),
     Concept(
         name="rerun",
-        title="Running again from a task on",
-        sentence="A finished run is done again from a task that one chooses; what is before it stays as it was.",
+        title="Rerun from a chosen task",
+        sentence="A finished run is repeated from a chosen task on; earlier tasks stay as they are.",
         airflow=Lines("docs/operations.md", "repeat a run from one task on"),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def to_lake("),
     ),
@@ -309,14 +310,14 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="code_from_git",
         title="Code from git, with versions",
-        sentence="What runs is a commit, and one can tell which.",
+        sentence="A run executes a commit, and records which one.",
         airflow=Lines("comparison/airflow_side.py", "airflow.providers.git.bundles.git.GitDagBundle"),
         prefect=Lines("comparison/checks/prefect.py", '"prefect.deployments.steps.git_clone"'),
     ),
     Concept(
         name="docker",
         title="Docker infrastructure",
-        sentence="The same from an image.",
+        sentence="The same pipeline from a container image.",
         airflow=Lines("docker-compose.yaml", "x-airflow:"),
         prefect=Lines("comparison/pyproject.toml", '"prefect-docker"'),
     ),
@@ -330,28 +331,28 @@ CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="ui",
         title="UI",
-        sentence="What there is can be looked at in a browser.",
+        sentence="Everything can be monitored in a browser.",
         airflow=Lines("local/airflow/stack.py", '"api-server",'),
         prefect=Lines("comparison/prefect_side.py", '"server", "start"'),
     ),
     Concept(
         name="rest_api",
         title="REST API",
-        sentence="What the UI does, a program can do.",
+        sentence="A program can do what the UI does.",
         airflow=Lines("local/airflow/api.py", "class AirflowApi"),
         prefect=Lines("comparison/prefect_api.py", "class PrefectApi"),
     ),
     Concept(
         name="testing",
         title="Testing a DAG / flow",
-        sentence="It runs without a scheduler or server, in a test.",
+        sentence="It runs in a test, without a scheduler or server.",
         airflow=Lines("tests/integration/test_dags_test.py", "def test_a_date_takes_its_month_to_every_store("),
         prefect=Lines("comparison/checks/prefect.py", "with prefect_test_harness("),
     ),
     Concept(
         name="cloud",
         title="Cloud offering",
-        sentence="Somebody else runs it.",
+        sentence="A hosted service runs it.",
         airflow=Lines("README.md", "## On real Google Cloud"),
         prefect=Lines("comparison/checks/prefect.py", '"PREFECT_API_KEY"'),
     ),

@@ -1,4 +1,4 @@
-"""What both sides need to know of the place they run in; handed to the programs of each side by the environment."""
+"""The facts that both sides share; the programs of each side read them from an environment variable."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Ground:
 
     Attributes:
         folder: its temporary folder.
-        receiver_url: where alerts are posted to, and where they can be read again.
+        receiver_url: where alerts are posted, and can be read again.
         dataset: the dataset whose month the checks look at.
-        month: that month; both sides have taken it to all stores before the checks begin.
-        rows: how many rows it has at the source.
-        prefect_url: Prefect's API.
+        month: that month; both sides have loaded it into all stores before the checks start.
+        rows: its number of rows at the source.
+        prefect_url: the address of Prefect's API.
     """
 
     folder: Path
@@ -31,11 +31,11 @@ class Ground:
     prefect_url: str
 
     def environment(self) -> dict[str, str]:
-        """The variable from which :meth:`from_env` reads it."""
+        """The environment variable that :meth:`from_env` reads."""
         return {VARIABLE: json.dumps(asdict(self), default=str)}
 
     @classmethod
     def from_env(cls) -> Ground:
-        """Read it in a program of either side."""
+        """Read the facts in a program of either side."""
         values = json.loads(os.environ[VARIABLE])
         return cls(**{**values, "folder": Path(values["folder"])})

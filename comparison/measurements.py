@@ -1,4 +1,4 @@
-"""What both sides are measured by, in the same run on the same machine."""
+"""Measures both sides in the same run on the same machine."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MEMORY_POLL_SECONDS = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One figure of both sides.
+    """One figure for both sides.
 
     Attributes:
-        name: of the measurement.
-        title: what it is, for people.
-        unit: of the figures.
-        runs: of each side, by its name; a side is missing if it was not there or failed.
-        note: what to know of it.
+        name: its name.
+        title: what is measured, for the page.
+        unit: the unit of the figures.
+        runs: the figures by side; a side that did not run or failed is missing.
+        note: what a reader must know about it.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Amounts:
     """How much is measured.
 
     Attributes:
-        month: the month that is taken through both, after the months that are compared.
-        repeats: how often what takes seconds is measured.
-        slow_repeats: the same of what takes up to a minute; 0 for not at all.
-        range_months: how many months are loaded at once; 0 for not at all.
-        range_dataset: of which dataset.
+        month: the month that both load, after the months that are compared.
+        repeats: the repetitions of what takes seconds.
+        slow_repeats: the repetitions of what takes up to a minute; 0 leaves it out.
+        range_months: the months that are loaded as one range; 0 leaves it out.
+        range_dataset: the dataset of the range.
     """
 
     month: DatasetMonth
@@ -58,35 +58,64 @@ class Amounts:
 
     @property
     def range(self) -> list[DatasetMonth]:
-        """The months that are loaded at once."""
+        """The months of the range."""
         return [DatasetMonth(self.range_dataset, f"2020-{number:02d}") for number in range(1, self.range_months + 1)]
 
 
-class Failures(dict[str, str]):
-    """Why a figure is missing, by measurement and side."""
+@dataclass(frozen=True)
+class Timed:
+    """A figure that is timed on each side.
+
+    Attributes:
+        name, title, note: those of its measurement.
+        repeats: how often each side is timed.
+        seconds: times one side once.
+    """
+
+    name: str
+    title: str
+    repeats: int
+    seconds: Callable[[Side], float]
+    note: str = ""
 
 
-def measure(sides: Sequence[Side], amounts: Amounts) -> tuple[list[Measurement], Failures]:
-    """Measure the sides that run; each figure in turns, so that what disturbs one disturbs the other."""
-    failures = Failures()
-
-    def turns(name: str, repeats: int, run: Callable[[Side], float]) -> dict[str, list[float]]:
-        runs: dict[str, list[float]] = {}
-        for _ in range(repeats):
-            for side in sides:
-                try:
-                    seconds = run(side)
-                except Exception as error:
-                    failures[f"{name}, {side.name}"] = f"{type(error).__name__}: {error}"
-                else:
-                    runs.setdefault(side.name, []).append(seconds)
-        return runs
-
-    def warm_start(side: Side) -> float:
-        side.stop()
-        return side.start()
-
+def measure(sides: Sequence[Side], amounts: Amounts) -> tuple[list[Measurement], dict[str, str]]:
+    """Measure the running sides; returns the measurements, and the reason for each missing figure by its name."""
+    failures: dict[str, str] = {}
     peaks: dict[str, list[float]] = {}
+    measured = []
+    for timed in _timed(amounts, peaks):
+        runs = _in_turns(sides, timed, failures)
+        measured.append(Measurement(name=timed.name, title=timed.title, unit="s", note=timed.note, runs=runs))
+        if timed.name == "month":
+            measured.append(
+                Measurement(
+                    name="peak_memory",
+                    title="Peak memory of all its processes during that",
+                    unit="MB",
+                    note="shared pages counted once; without the embedded cloud",
+                    runs=peaks,
+                )
+            )
+    return measured, failures
+
+
+def _in_turns(sides: Sequence[Side], timed: Timed, failures: dict[str, str]) -> dict[str, list[float]]:
+    """Time the sides in turns, so that a disturbance affects both; returns the seconds by side."""
+    runs: dict[str, list[float]] = {}
+    for _ in range(timed.repeats):
+        for side in sides:
+            try:
+                seconds = timed.seconds(side)
+            except Exception as error:
+                failures[f"{timed.name}, {side.name}"] = f"{type(error).__name__}: {error}"
+            else:
+                runs.setdefault(side.name, []).append(seconds)
+    return runs
+
+
+def _timed(amounts: Amounts, peaks: dict[str, list[float]]) -> list[Timed]:
+    """Everything that is timed; the month also adds each side's peak memory to ``peaks``."""
 
     def month(side: Side) -> float:
         with peak_memory(side.run_dirs()) as peak:
@@ -94,59 +123,53 @@ def measure(sides: Sequence[Side], amounts: Amounts) -> tuple[list[Measurement],
         peaks.setdefault(side.name, []).append(peak[0])
         return seconds
 
-    measured = [
-        Measurement(
-            name="warm_start",
-            title="Start again, until something can be run",
-            unit="s",
-            runs=turns("warm_start", amounts.slow_repeats, warm_start),
+    found = [
+        Timed("warm_start", "Restart, until a run can start", amounts.slow_repeats, _warm_start),
+        Timed(
+            "month",
+            "A month from the web to the lake and on to BigQuery",
+            amounts.repeats,
+            month,
+            "both through their scheduler or server; the month's arrival in the lake starts the second step",
         ),
-        Measurement(
-            name="month",
-            title="A month from the web to the lake and on to BigQuery",
-            unit="s",
-            note="both by their scheduler or server, the second step started by the arrival of the month",
-            runs=turns("month", amounts.repeats, month),
+        Timed(
+            "task_overhead",
+            "A no-op task, one of ten in a chain",
+            amounts.repeats,
+            lambda side: side.no_ops() / 10,
+            "a tenth of the time from the start of the run to its end; Prefect starts a process for the run in it",
         ),
-        Measurement(
-            name="peak_memory",
-            title="Memory of all its processes during that, at most",
-            unit="MB",
-            note="shared pages counted once; without the embedded cloud",
-            runs=peaks,
-        ),
-        Measurement(
-            name="task_overhead",
-            title="A task that does nothing, one of ten in a chain",
-            unit="s",
-            note="from the start of the run to its end, a tenth: with Prefect's start of a process for the run",
-            runs=turns("task_overhead", amounts.repeats, lambda side: side.no_ops() / 10),
-        ),
-        Measurement(
-            name="recovery",
-            title="From the kill of a running process to the end of its work",
-            unit="s",
-            note="Prefect by an automation of ours",
-            runs=turns("recovery", amounts.slow_repeats, lambda side: side.recover()),
+        Timed(
+            "recovery",
+            "From the kill of a running process to the end of its work",
+            amounts.slow_repeats,
+            lambda side: side.recover(),
+            "Prefect through an automation of ours",
         ),
     ]
-    if amounts.range_months:
-        measured.append(
-            Measurement(
-                name="months",
-                title=f"{amounts.range_months} months to the lake and BigQuery",
-                unit="s",
-                note=f"{RANGE_PARALLEL} at once: a backfill, and a parent flow whose months are threads of one "
-                "process; on both sides each arrival in the lake starts the second step",
-                runs=turns("months", 1, lambda side: side.load_range(amounts.range)),
-            )
-        )
-    return measured, failures
+    return [*found, *_range(amounts)]
+
+
+def _range(amounts: Amounts) -> list[Timed]:
+    """The range of months, if one is measured."""
+    if not amounts.range_months:
+        return []
+    title = f"{amounts.range_months} months to the lake and BigQuery"
+    note = (
+        f"{RANGE_PARALLEL} at a time: a backfill, and a parent flow whose months are threads of one process; on both "
+        "sides each arrival in the lake starts the second step"
+    )
+    return [Timed("months", title, 1, lambda side: side.load_range(amounts.range), note)]
+
+
+def _warm_start(side: Side) -> float:
+    side.stop()
+    return side.start()
 
 
 @contextmanager
 def peak_memory(run_dirs: Sequence[Path]) -> Iterator[list[float]]:
-    """For the time of the block, watch the processes recorded there and what they start; yields the peak, in MB."""
+    """Watch the recorded processes and their descendants during the block; yields their peak memory in MB."""
     peak, ended = [0.0], threading.Event()
 
     def watch() -> None:
@@ -164,7 +187,7 @@ def peak_memory(run_dirs: Sequence[Path]) -> Iterator[list[float]]:
 
 
 def _memory_mb(run_dirs: Sequence[Path]) -> float:
-    """What they hold together; a page that several share counts in parts, so that it counts once."""
+    """The memory of all of them; a page shared by several processes is divided among them, so that it counts once."""
     total = 0
     for record in (record for folder in run_dirs for record in folder.glob("*.json")):
         try:
@@ -181,7 +204,7 @@ def _memory_mb(run_dirs: Sequence[Path]) -> float:
     return total / 1e6
 
 
-# Each version's own code: what it does not share with the other. Tests, examples and this comparison are in neither.
+# Each version's own code, without what both share. Tests, examples and this comparison count for neither.
 CODE = {
     "airflow": (
         "dags/*.py",
@@ -206,9 +229,9 @@ _NOT_CODE = frozenset({"examples.py", "rollup.py", "whole_years.py"})
 
 
 def lines_of_code() -> dict[str, int]:
-    """The lines of each version that hold code: no blank ones, comments or docstrings.
+    """Count each version's lines of code, without blank lines, comments and docstrings.
 
-    Left out of Airflow's is the yearly rollup, which the others do not have.
+    The yearly rollup is left out: only the Airflow version has it.
     """
     return {
         version: sum(
@@ -222,7 +245,7 @@ def lines_of_code() -> dict[str, int]:
 
 
 def count_lines(path: Path) -> int:
-    """The lines of a Python or YAML file that hold code."""
+    """Count the lines of code in a Python or YAML file."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return sum(1 for line in text.splitlines() if line.strip() and not line.strip().startswith("#"))
@@ -233,7 +256,7 @@ def count_lines(path: Path) -> int:
         if token.type in nothing or token.type == tokenize.ENDMARKER:
             begins_statement = begins_statement or token.type == tokenize.NEWLINE
             continue
-        # A statement that begins with a string is a docstring.
+        # A statement that starts with a string is a docstring.
         if not (begins_statement and token.type == tokenize.STRING):
             lines.update(range(token.start[0], token.end[0] + 1))
         begins_statement = False

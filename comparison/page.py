@@ -1,4 +1,4 @@
-"""Writes the generated sections of docs/comparison.md: the concept table, the months, the figures."""
+"""Writes the generated sections of docs/comparison.md: summary, concept table, months and figures."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ MARKS = {"passed": "✓", "cannot": "✗", "failed": "failed", "not run": "not r
 
 
 def begin(section: str) -> str:
-    """The line behind which a generated section begins."""
+    """The line that starts a generated section."""
     return f"<!-- {section}: begin; written by make compare -->"
 
 
 def end(section: str) -> str:
-    """The line before which it ends."""
+    """The line that ends a generated section."""
     return f"<!-- {section}: end -->"
 
 
 def write_page(results: Results) -> None:
-    """Write the generated sections anew."""
+    """Rewrite the generated sections of the page."""
     PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 def page_with(text: str, results: Results) -> str:
-    """The page ``text`` with other generated sections.
+    """Replace the generated sections of the page ``text``.
 
     Raises:
-        ValueError: the page lacks one.
+        ValueError: the page lacks a section.
     """
     for name, lines in sections(results).items():
         head, first, rest = text.partition(begin(name))
         _, last, tail = rest.partition(end(name))
         if not first or not last:
-            raise ValueError(f"{PAGE.name} lacks the lines {begin(name)} and {end(name)}")
+            raise ValueError(f"{PAGE.name} lacks the lines {begin(name)} and {end(name)}; add both")
         text = "\n".join([head + first, "", *lines, "", last + tail])
     return text
 
@@ -56,7 +56,7 @@ def sections(results: Results) -> dict[str, list[str]]:
 
 
 def concept_table(checks: Mapping[str, Mapping[str, Result]]) -> list[str]:
-    """One line for each concept: what it is, and how each side stands."""
+    """One line for each concept: its purpose, and the result of each side."""
     return [
         "| concept | Airflow | Prefect |",
         "| --- | --- | --- |",
@@ -82,7 +82,7 @@ def _side(result: Result | None, lines: Lines) -> str:
 
 def _summary(results: Results) -> list[str]:
     machine = results.machine
-    kind = "A quick run, no measure of speed" if results.quick else "A full run"
+    kind = "A quick run, whose figures are no measure of speed," if results.quick else "A full run"
     on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines = [
@@ -108,7 +108,7 @@ def _months(results: Results) -> list[str]:
         lines += [
             "",
             f"The course's flows, run twice for one of these months, left {once:,} rows in BigQuery after the first "
-            f"run and {twice:,} after the second: they append. Both versions above replace the month.",
+            f"run and {twice:,} after the second, because they append. Both versions above replace the month.",
         ]
     return lines
 
@@ -120,17 +120,17 @@ def _figures(results: Results) -> list[str]:
         lines.append(f"| {each.title} | {each.unit} | {figures} | {each.note} |")
     code = results.lines_of_code
     lines += [
-        f"| Code of the version's own | lines | {code['airflow']} | {code['prefect']} | "
-        f"without blank lines, comments, docstrings and what both share. Airflow's also waits for publication, skips "
-        f"and warns in Postgres, and loads the zones; Prefect's saves its blocks. The course's: {code['course']} |",
+        f"| The version's own code | lines | {code['airflow']} | {code['prefect']} | "
+        f"without blank lines, comments, docstrings and shared code. Airflow's also waits for publication, skips "
+        f"and warns in Postgres, and loads the zones; Prefect's saves its blocks. The course: {code['course']} lines |",
         "",
-        "![What each takes](comparison.svg)",
+        "![The figures of both sides](comparison.svg)",
     ]
     return lines
 
 
 def _runs(values: list[float] | None) -> str:
-    """The median, and of several the range."""
+    """The median, followed by the range if there are several runs."""
     if not values:
         return "-"
     if len(values) == 1:

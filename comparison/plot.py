@@ -15,7 +15,7 @@ _COLOURS = ["#7a5fb5", "#2a78b5"]
 
 
 def write_plot(results: Results, path: Path = PLOT) -> None:
-    """Draw the measurements that both sides have, each with a scale of its own; the same results, the same file."""
+    """Draw the measurements that both sides have, each with its own scale; the same results give the same file."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

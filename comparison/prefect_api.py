@@ -54,11 +54,11 @@ class PrefectApi:
         return self.call("GET", f"/flow_runs/{run_id}")
 
     def runs(self, **filters: Any) -> list[dict[str, Any]]:
-        """Flow runs, the latest to be expected first."""
+        """The flow runs that match the filters, by expected start, latest first."""
         return self.call("POST", "/flow_runs/filter", sort="EXPECTED_START_TIME_DESC", **filters)
 
     def tasks(self, run_id: str) -> list[dict[str, Any]]:
-        """The task runs of a flow run, by their start."""
+        """The task runs of a flow run in the order of their start."""
         return self.call(
             "POST",
             "/task_runs/filter",
@@ -67,19 +67,19 @@ class PrefectApi:
         )
 
     def log(self, run_id: str) -> list[str]:
-        """The messages of a flow run and its tasks."""
+        """The log messages of a flow run and its tasks."""
         records = self.call("POST", "/logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC")
         return [record["message"] for record in records]
 
     def events(self, prefix: str) -> list[dict[str, Any]]:
-        """The newest events whose names begin so."""
+        """The newest events whose names start with the prefix."""
         return self.call("POST", "/events/filter", filter={"event": {"prefix": [prefix]}}, limit=50)["events"]
 
     def end(self, run_id: str, timeout: float = 120.0, states: Collection[str] = ENDED) -> dict[str, Any]:
-        """Wait until a run is in one of the states; returns it.
+        """Wait until a run is in one of the states; returns the run.
 
         Raises:
-            TimeoutError: it does not end in time; the message holds its state.
+            TimeoutError: it does not get there in time; the message holds its state.
         """
         deadline = time.monotonic() + timeout
         while (run := self.run(run_id))["state_type"] not in states:
@@ -87,6 +87,11 @@ class PrefectApi:
                 raise TimeoutError(f"{run['name']} is {run['state_name']} after {timeout:.0f} s")
             time.sleep(0.25)
         return run
+
+    def running_pid(self, run_id: str) -> int | None:
+        """The process of a flow run, once it runs."""
+        run = self.run(run_id)
+        return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
 
     def is_healthy(self) -> bool:
         """Whether the server answers."""
@@ -96,7 +101,7 @@ class PrefectApi:
             return False
 
     def has_online_worker(self, pool: str, since: datetime | None = None) -> bool:
-        """Whether a worker serves the work pool; with a time, whether one has said so since then."""
+        """Whether a worker serves the work pool; with ``since``, whether it sent a heartbeat after that."""
         workers = self.call("POST", f"/work_pools/{pool}/workers/filter")
         return any(
             worker["status"] == "ONLINE"

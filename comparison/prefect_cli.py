@@ -1,6 +1,6 @@
-"""The Prefect CLI in the comparison's environment, on the embedded cloud of ``make up``: what ``bin/prefect`` runs.
+"""Runs the Prefect CLI in the comparison's environment, on the embedded cloud of ``make up``; see ``bin/prefect``.
 
-``bin/prefect set-up`` saves what the flows need to the server that runs; everything else is Prefect's own.
+``bin/prefect set-up`` saves the flows' blocks, automations and work pools; all other commands are Prefect's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from local.airflow.environment import AirflowSettings
 
 
 def main() -> NoReturn:
-    """Become the command."""
+    """Replace this process by the Prefect CLI."""
     settings = AirflowSettings.from_env()
     port = os.environ.get("PREFECT_PORT") or "4200"
     try:

@@ -1,4 +1,4 @@
-"""Prefect on the common ground: a server, the flows' deployments and a worker, in Prefect's own environment."""
+"""Runs Prefect's side: a server, the flows' deployments and a worker, in Prefect's own environment."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from local.cloud.processes import Process, ProcessError, start, stop
 from local.cloud.settings import HOST, REPOSITORY
 
 NAME = "prefect"
-# The database of Prefect's own metadata, beside that of the trips.
+# The database of Prefect's metadata, on the same server as the trips.
 METADATA = "prefect"
 ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
 TIMEOUT = 15 * 60.0
-# Like Airflow's in config/airflow.env: what makes an orchestrator wait longer than it must.
+# As in Airflow's config/airflow.env: shorter than the defaults, which make runs wait longer than necessary.
 SETTINGS = {
-    # A worker asks for work every ten seconds, by default, and a run is late after fifteen.
+    # By default a worker polls every ten seconds, and a run is late after fifteen.
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "2",
@@ -38,11 +38,11 @@ SETTINGS = {
 
 
 def environment(settings: AirflowSettings, *, home: Path, url: str) -> dict[str, str]:
-    """The variables that Prefect and the flows need beside those of the calling process.
+    """The environment variables that Prefect and the flows need in addition to those of this process.
 
     Args:
-        settings: of the embedded cloud and the source.
-        home: the folder of Prefect's own state.
+        settings: the settings of the embedded cloud and the source.
+        home: the folder for Prefect's state.
         url: the address of its API.
     """
     return {
@@ -130,12 +130,7 @@ class PrefectSide(Side):
     def recover(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
             run_id = api.start("killed/example")
-
-            def pid() -> int | None:
-                run = api.run(run_id)
-                return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
-
-            begin = kill_tree(await_(pid, "the flow runs"))
+            begin = kill_tree(await_(lambda: api.running_pid(run_id), "the flow runs"))
             api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"})
             return time.monotonic() - begin
 
@@ -144,7 +139,7 @@ class PrefectSide(Side):
         return run_checks(python, "comparison.checks.prefect", concepts, self.environment())
 
     def course_rerun(self, each: DatasetMonth) -> list[int]:
-        """Run the course's flows twice for a month; returns the rows of its table after each time."""
+        """Run the course's flows twice for a month; returns the rows of its table after each run."""
         folder = self.ground.folder / "course"
         folder.mkdir(exist_ok=True)
         python = python_of(ENVIRONMENT, "make compare installs it")
@@ -155,7 +150,7 @@ class PrefectSide(Side):
         return rows
 
     def environment(self) -> dict[str, str]:
-        """The variables of everything of Prefect's beside those of this process."""
+        """The environment variables of all of Prefect's processes in addition to those of this process."""
         database = self.settings.cloud.postgres_url(METADATA).replace("postgresql://", "postgresql+asyncpg://")
         return {
             **environment(self.settings, home=self._home, url=self.ground.prefect_url),
@@ -198,7 +193,7 @@ class PrefectSide(Side):
         start([process], run_dir=self._run_dir)
 
     def _run(self, words: list[str]) -> str:
-        """Run a command of Prefect's environment; returns what it printed."""
+        """Run a command in Prefect's environment; returns its output."""
         done = subprocess.run(
             words, cwd=REPOSITORY, env={**os.environ, **self.environment()}, capture_output=True, text=True, check=False
         )
@@ -207,7 +202,7 @@ class PrefectSide(Side):
         return done.stdout
 
     def _await_arrivals(self, api: PrefectApi, months: Sequence[DatasetMonth], since: float) -> None:
-        """Wait for the end of the runs that the months' arrivals in the lake have started since then."""
+        """Wait for the runs that the months' arrivals in the lake have started since ``since``."""
         deployment = api.deployment("gcs-to-bigquery/arrivals")["id"]
         for each in months:
             follows = await_(
@@ -228,7 +223,7 @@ def _parameters(each: DatasetMonth, **more: object) -> dict[str, object]:
 
 
 def _arrival(api: PrefectApi, deployment: str, each: DatasetMonth, since: float) -> str | None:
-    """The run that the arrival of a month has started since then."""
+    """The run that a month's arrival has started since ``since``; None if there is none yet."""
     for run in api.runs(deployments={"id": {"any_": [deployment]}}):
         if run["parameters"] == _parameters(each) and datetime.fromisoformat(run["created"]).timestamp() >= since:
             return str(run["id"])

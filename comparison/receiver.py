@@ -1,4 +1,4 @@
-"""Takes what is posted to it and gives it back: where both orchestrators send their alerts."""
+"""The server that receives the alerts of both orchestrators, and keeps them for the checks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from local.cloud.settings import HOST
 
 @contextmanager
 def receiver() -> Iterator[str]:
-    """A server on a free port, for the time of the block; yields its address.
+    """Run the server on a free port; yields its address.
 
-    A POST of a JSON object is kept; a GET returns all of them, oldest first.
+    It keeps each POST of a JSON object; a GET returns all of them, oldest first.
     """
     posts: list[Any] = []
 
@@ -36,15 +36,22 @@ def receiver() -> Iterator[str]:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            # Who asked may be gone by now; what it sent is kept.
+            # The client may have gone; its alert is kept.
             with suppress(BrokenPipeError, ConnectionResetError):
                 self.end_headers()
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
-    server = ThreadingHTTPServer((HOST, 0), Handler)
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve HTTP with ``handler`` on a free port of this machine; yields the address."""
+    server = ThreadingHTTPServer((HOST, 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://{HOST}:{server.server_port}"

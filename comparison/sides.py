@@ -1,4 +1,4 @@
-"""What the comparison asks of each side, and how it runs a side's checks."""
+"""The interface of a side, and how its checks are run."""
 
 from __future__ import annotations
 
@@ -14,65 +14,75 @@ from typing import Protocol
 
 from comparison.checks import Result, kill_tree
 from local.cloud.settings import REPOSITORY
+from nyc_taxi.registry.datasets import DATASETS
+from nyc_taxi.registry.model import PublishedFile, TripDataset
+from nyc_taxi.registry.months import Month
 
 CHECKS_TIMEOUT = 15 * 60
-# So many months of a range are loaded at once; LIMIT and AT_ONCE of comparison/prefect_flows are Prefect's.
+# Months of a range that are loaded at a time; for Prefect, months.AT_ONCE in comparison/prefect_flows.
 RANGE_PARALLEL = 4
 ERROR_CHARACTERS = 600
 
 
 class SideError(RuntimeError):
-    """A side does not start, or fails as a whole; the message says why, and what to do."""
+    """A side does not start, or a run on it fails; the message says why."""
 
 
 @dataclass(frozen=True)
 class DatasetMonth:
-    """One published file, by name."""
+    """A month of a dataset, by name."""
 
     dataset: str
     month: str
 
+    @property
+    def file(self) -> PublishedFile:
+        """The file that a source publishes for the month."""
+        dataset = DATASETS[self.dataset]
+        assert isinstance(dataset, TripDataset)
+        return dataset.file(Month.parse(self.month))
+
 
 class Side(Protocol):
-    """One orchestrator on the common ground."""
+    """One orchestrator of the comparison."""
 
     name: str
 
     def start(self) -> float:
-        """Start it, unless it runs; returns the seconds until it was ready to run something.
+        """Start it unless it runs; returns the seconds until a run can start.
 
         Raises:
-            SideError: it does not start. Then nothing of it is left running.
+            SideError: it does not start. Then none of its processes is left.
         """
 
     def stop(self) -> None:
-        """Stop it with everything that it started; its data stay. Repeating that does no harm."""
+        """Stop all its processes; its data stay. Repeating it does no harm."""
 
     def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
-        """Take these months, all at once, to the lake, the warehouse and, if wanted, Postgres; returns the seconds.
+        """Load these months at the same time into the lake, BigQuery and, if asked, Postgres; returns the seconds.
 
         Raises:
-            SideError: one of them fails.
+            SideError: a month fails.
         """
 
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
-        """Take consecutive months of a dataset to the lake and the warehouse by one command; returns the seconds."""
+        """Load consecutive months of a dataset into the lake and BigQuery with one command; returns the seconds."""
 
     def no_ops(self) -> float:
-        """Run a chain of ten tasks that do nothing; returns the seconds."""
+        """Run a chain of ten no-op tasks; returns the seconds."""
 
     def recover(self) -> float:
-        """Kill the process of a running task; returns the seconds until its run has succeeded all the same."""
+        """Kill the process of a running task; returns the seconds until its run has succeeded."""
 
     def run_dirs(self) -> list[Path]:
-        """Where its running processes are recorded."""
+        """The folders that record its running processes."""
 
     def check(self, concepts: Sequence[str]) -> Iterator[Result]:
-        """Run its checks of these concepts, as a program of its own; yields each as it ends."""
+        """Run its checks of these concepts in a separate program; yields each result when its check ends."""
 
 
 def run_checks(python: Path, module: str, concepts: Sequence[str], env: Mapping[str, str]) -> Iterator[Result]:
-    """Run a program of checks, for as long as ``CHECKS_TIMEOUT``; what it tells nothing of has failed with it."""
+    """Run a program of checks for at most ``CHECKS_TIMEOUT`` seconds; checks without a result count as failed."""
     command = [str(python), "-m", module, *concepts]
     told = set()
     with subprocess.Popen(
@@ -95,12 +105,12 @@ def run_checks(python: Path, module: str, concepts: Sequence[str], env: Mapping[
     for concept in concepts:
         if concept not in told:
             end = " ".join("".join(errors).split())[-ERROR_CHARACTERS:]
-            why = f"was ended after {CHECKS_TIMEOUT} s" if is_late else "ended"
+            why = f"was killed after {CHECKS_TIMEOUT} s" if is_late else "ended early"
             yield Result(concept=concept, outcome="failed", note=f"the program of the checks {why}: {end}")
 
 
 def _drain(program: subprocess.Popen[str], errors: list[str]) -> threading.Thread:
-    """Read what the program says of errors, so that it never waits for a reader."""
+    """Read the program's stderr in a thread, so that it never blocks on a full pipe."""
 
     def read() -> None:
         assert program.stderr is not None
@@ -114,7 +124,7 @@ def _drain(program: subprocess.Popen[str], errors: list[str]) -> threading.Threa
 
 
 def not_run(concepts: Sequence[str], reason: str) -> Iterator[Result]:
-    """The results of a side that did not start."""
+    """The results for a side that did not start."""
     for concept in concepts:
         yield Result(concept=concept, outcome="not run", note=reason)
 
@@ -132,5 +142,5 @@ def python_of(environment: Path, command: str) -> Path:
 
 
 def own_python() -> Path:
-    """The interpreter of this process: that of the Airflow environment."""
+    """The interpreter of this process, which is that of the Airflow environment."""
     return Path(sys.executable)

@@ -1,4 +1,4 @@
-"""Renders the statements in ``include/sql`` where Airflow does not: for the Prefect version and the benchmarks."""
+"""Renders the templates in ``include/sql`` without Airflow, for the Prefect version and the benchmarks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _TEMPLATES = jinja2.Environment(  # noqa: S701 # it is SQL
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """One load of a published file, as the statements see it.
+    """One load of a published file, as the templates see it.
 
     Attributes:
         file: the file.
-        run: what tells this load from all others; the names of its staging tables carry it.
-        rows: how many rows the file has; None as long as that is not known.
+        run: the unique name of this load; the names of its staging tables are derived from it.
+        rows: the file's number of rows; None while it is unknown.
     """
 
     file: PublishedFile
@@ -39,15 +39,15 @@ class Load:
 
     @property
     def postgres_staging_table(self) -> str:
-        """The same in Postgres, with the schema and the number of the try: a try removes the tables of the others."""
+        """The name in Postgres, with schema and try number: a try removes the tables of earlier ones."""
         return f"staging.{self.staging_table}_1"
 
     def render(self, name: str) -> str:
-        """The statement in the file ``name`` below ``include/sql``."""
+        """Render the template ``name`` in ``include/sql``."""
         return _TEMPLATES.get_template(name).render(self._context())
 
     def render_text(self, template: str) -> str:
-        """A template that stands elsewhere, such as the condition of a check."""
+        """Render a template given as text, such as the condition of a check."""
         return _TEMPLATES.from_string(template).render(self._context())
 
     def _context(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Small DAGs, each for one concept that the pipeline itself does not need.
+"""Small DAGs, each showing one concept that the pipeline itself does not need.
 
-The same in Prefect, under the same names: ``comparison/prefect_flows/examples.py``. ``make compare`` adds this folder
-to Airflow's DAG bundles; in ordinary use nothing of it is there.
+``comparison/prefect_flows/examples.py`` has the same examples under the same names. Only ``make compare`` adds this
+folder to Airflow's DAG bundles.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ALERTS = "taxi_alerts"
 
 @dag(schedule=None, tags=["comparison"])
 def retries() -> None:
-    """The source answers at the third try; the delays grow."""
+    """A task fails twice, and succeeds in the third try; the delays grow."""
 
     @task(retries=2, retry_delay=timedelta(seconds=1), retry_exponential_backoff=2.0)
     def fetch(ti: Any = None) -> int:
@@ -53,7 +53,7 @@ def retries() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def not_retried() -> None:
-    """The source does not have the file, which the pipeline's policy calls final."""
+    """A task fails with an error that the pipeline's retry policy calls final."""
 
     @task(retries=2, retry_delay=timedelta(seconds=1), retry_policy=RETRY_POLICY)
     def fetch() -> None:
@@ -64,7 +64,7 @@ def not_retried() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def time_out() -> None:
-    """A task that would take for ever."""
+    """Stops a task that never ends."""
 
     @task(execution_timeout=timedelta(seconds=1), retries=0)
     def hang() -> None:
@@ -76,7 +76,7 @@ def time_out() -> None:
 
 @dag(schedule=None, tags=["comparison"], params={"month": Param("2021-01", type="string")})
 def child() -> None:
-    """What another DAG starts."""
+    """Is started by another DAG."""
 
     @task
     def load(params: dict[str, Any] | None = None) -> str:
@@ -88,7 +88,7 @@ def child() -> None:
 
 @dag(schedule=None, tags=["comparison"], params={"day": Param("2021-02-28", type="string", format="date")})
 def typed() -> None:
-    """Is asked for a date."""
+    """Takes a date as parameter."""
 
     @task
     def load(params: dict[str, Any] | None = None) -> str:
@@ -100,7 +100,7 @@ def typed() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def parent() -> None:
-    """A group of tasks inside the DAG, and a run of another DAG that is waited for."""
+    """Has a group of tasks, and a task that runs another DAG and waits for it."""
 
     @task_group
     def prepare() -> None:
@@ -120,7 +120,7 @@ def parent() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def mapped() -> None:
-    """As many task instances as there are months, which is known only when the run is there."""
+    """Creates one task instance for each month; the months are known only at run time."""
 
     @task
     def list_months() -> list[str]:
@@ -135,7 +135,7 @@ def mapped() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def limited() -> None:
-    """Three task instances that could run at once, in a pool with one slot."""
+    """Starts three task instances that could run at the same time, in a pool with one slot."""
 
     @task(pool="one_at_a_time")
     def load(month: str) -> None:
@@ -146,7 +146,7 @@ def limited() -> None:
 
 @dag(schedule=None, tags=["comparison"], params={"name": Param("compared", type="string")})
 def connected() -> None:
-    """Reads a connection and a variable when it runs; both can be changed without touching the code."""
+    """Reads a connection and a variable at run time; both can change without a change of the code."""
 
     @task
     def read(params: dict[str, Any] | None = None) -> dict[str, str]:
@@ -164,7 +164,7 @@ def connected() -> None:
     on_failure_callback=notify_failure,
 )
 def failing() -> None:
-    """Fails; whoever listens is told."""
+    """Fails, and sends an alert."""
 
     @task(retries=0)
     def fail() -> None:
@@ -183,7 +183,7 @@ def failing() -> None:
     ),
 )
 def late() -> None:
-    """Takes longer than it may; whoever listens is told while it still runs."""
+    """Exceeds its deadline, and sends an alert while it still runs."""
 
     @task
     def work() -> None:
@@ -194,7 +194,7 @@ def late() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def described() -> None:
-    """What it made carries a description of the event, for people and for whatever starts from it."""
+    """Describes its asset in the event, for people and for the DAGs that the event starts."""
 
     @task(outlets=[Asset("compared")])
     def count(run_id: str | None = None) -> Any:
@@ -205,7 +205,7 @@ def described() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def tidied() -> None:
-    """What was made for the work is removed, although the work fails; the run has failed all the same."""
+    """Removes the temporary object although the work fails; the run still fails."""
 
     @setup
     def create_staging() -> None:
@@ -225,7 +225,7 @@ def tidied() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def killed() -> None:
-    """Hangs at the first try, so that it can be killed; the next try is short."""
+    """Hangs in the first try, so that it can be killed; the next try is short."""
 
     @task(retries=1, retry_delay=timedelta(seconds=1))
     def work(ti: Any = None) -> int:
@@ -249,7 +249,7 @@ def cancelled() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def approved() -> None:
-    """Goes on when somebody says so."""
+    """Continues when a person approves."""
 
     @task
     def publish() -> str:
@@ -258,7 +258,7 @@ def approved() -> None:
     ApprovalOperator(task_id="ask", subject="Publish the month?") >> publish()
 
 
-# No run of the clock is made while the DAG is paused. Then all are, from the start on, one a year.
+# While the DAG is paused, no scheduled run is created. Unpausing it creates all of them, one for each year.
 @dag(
     tags=["comparison"],
     schedule=CronTriggerTimetable("0 0 1 1 *", timezone="UTC"),
@@ -267,7 +267,7 @@ def approved() -> None:
     catchup=True,
 )
 def caught_up() -> None:
-    """Missed the first days of four years."""
+    """Has missed the first day of four years."""
 
     @task
     def work() -> None: ...
@@ -277,7 +277,7 @@ def caught_up() -> None:
 
 @dag(tags=["comparison"], schedule=CronTriggerTimetable("0 6 * * *", timezone="America/New_York"), catchup=False)
 def in_new_york() -> None:
-    """At six in the morning in New York, in summer and in winter."""
+    """Runs at six in the morning in New York, in summer and in winter."""
 
     @task
     def work() -> None: ...
@@ -287,7 +287,7 @@ def in_new_york() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def no_ops() -> None:
-    """Ten tasks that do nothing, one after another: what they take is what the orchestrator takes."""
+    """Runs ten no-op tasks in a chain; their duration is the orchestrator's overhead."""
 
     @task
     def do_nothing(number: int) -> int:

@@ -1,16 +1,17 @@
-"""The executable side of the concept table: for each concept one check of Airflow and one of Prefect.
+"""The checks of the concept table: one of Airflow and one of Prefect for each concept.
 
-A check does the thing on the running orchestrator and asserts what then is there. It returns what it saw, in a few
-words, for the page. Where an orchestrator has no such thing, its check looks for it all the same, and raises
-:class:`CannotError` with the reason; should a later version have it, the check fails and asks to be written.
+A check uses the concept on the running orchestrator and asserts the result. It returns a short note for the page. If an
+orchestrator lacks the concept, its check asserts that it is missing, and raises :class:`CannotError` with the reason;
+once a later version has it, the check fails with a request to write it.
 
-Each side is a program of its own in its own environment (``python -m comparison.checks.airflow``, ``.prefect``); it
-prints one JSON line for each check that has ended.
+Each side runs its checks in its own environment (``python -m comparison.checks.airflow``, ``.prefect``), and prints
+one JSON line for each finished check.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
@@ -26,10 +28,12 @@ import psutil
 Outcome = Literal["passed", "cannot", "failed", "not run"]
 T = TypeVar("T")
 NOTE_CHARACTERS = 400
+# How long a server may take for an answer on a busy machine.
+SECONDS = 60.0
 
 
 class CannotError(Exception):
-    """The orchestrator cannot do that, or only a part of it; the message says so, and what is done instead."""
+    """The orchestrator cannot do it, or only in part; the message says what is done instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,8 @@ class Result:
         concept: the concept's name.
         outcome: ``passed``; ``cannot``; ``failed``, which is a fault of this repository or of the orchestrator; or
             ``not run``, because the side did not start.
-        note: what was seen, or the reason.
-        seconds: how long the check took.
+        note: what the check observed, or the reason.
+        seconds: the duration of the check.
     """
 
     concept: str
@@ -62,7 +66,7 @@ class Checks:
 
         Args:
             concept: the concept's name.
-            alone: it runs in the main thread, one after another: a flow that is called runs in its caller's thread.
+            alone: run it in the main thread, one at a time, because a flow that is called runs in its caller's thread.
         """
 
         def declare(function: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -76,7 +80,7 @@ class Checks:
         return declare
 
     def run(self, side: Any, concepts: Sequence[str], *, threads: int, tell: Callable[[Result], None]) -> None:
-        """Run the checks of these concepts: most at the same time, as they mainly wait."""
+        """Run the checks of these concepts, most of them in parallel, because they mostly wait."""
         beside = [concept for concept in concepts if concept not in self._alone]
         lock = threading.Lock()
 
@@ -95,7 +99,7 @@ class Checks:
 
 
 def run_check(concept: str, function: Callable[[Any], str], side: Any) -> Result:
-    """Run one check; whatever it raises is its result."""
+    """Run one check; an exception becomes its result."""
     begin = time.monotonic()
     outcome: Outcome = "passed"
     try:
@@ -115,7 +119,7 @@ def tell(result: Result) -> None:
 
 
 def kill_tree(pid: int) -> float:
-    """Kill a process and all that it has started, by SIGKILL; returns when, on the monotonic clock, in seconds."""
+    """Kill a process and its descendants with SIGKILL; returns the time of the kill on the monotonic clock."""
     process = psutil.Process(pid)
     begin = time.monotonic()
     for each in [*process.children(recursive=True), process]:
@@ -123,19 +127,31 @@ def kill_tree(pid: int) -> float:
     return begin
 
 
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder, with an author of the comparison's own; returns what it printed."""
+    command = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def posts(receiver_url: str) -> list[dict[str, Any]]:
+    """All alerts that were posted to the receiver, oldest first."""
+    found: list[dict[str, Any]] = httpx.get(receiver_url, trust_env=False, timeout=SECONDS).json()
+    return found
+
+
 def page_and_script(url: str) -> tuple[httpx.Response, httpx.Response]:
     """Load a page and the first script that it names, as a browser would."""
-    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as browser:
+    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True, timeout=SECONDS) as browser:
         page = browser.get("/")
         script = next(part for part in page.text.split('"') if part.endswith(".js"))
         return page, browser.get(page.url.join(script))
 
 
 def refused(call: Callable[[], Any], *codes: int) -> httpx.Response:
-    """What a server answers to a call that it refuses with one of these HTTP codes.
+    """The answer of a server that refuses a call with one of these HTTP codes.
 
     Raises:
-        AssertionError: it does not refuse it.
+        AssertionError: the server accepts the call.
     """
     try:
         call()
@@ -143,18 +159,18 @@ def refused(call: Callable[[], Any], *codes: int) -> httpx.Response:
         if error.response.status_code in codes:
             return error.response
         raise
-    raise AssertionError("the server did not refuse it")
+    raise AssertionError("the server accepted the call")
 
 
 def await_(condition: Callable[[], T | None], what: str, timeout: float = 60.0, poll: float = 0.25) -> T:
-    """Wait until ``condition`` returns something that counts as true, and return that.
+    """Poll ``condition`` until it returns a true value, and return that.
 
     Raises:
-        TimeoutError: it did not happen in time.
+        TimeoutError: it returned none in time; the message holds ``what``.
     """
     deadline = time.monotonic() + timeout
     while not (result := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout:.0f} s in vain until {what}")
+            raise TimeoutError(f"timed out after {timeout:.0f} s, waiting until {what}")
         time.sleep(poll)
     return result

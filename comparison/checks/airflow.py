@@ -1,4 +1,4 @@
-"""What Airflow does: the checks of its side, on the running stack.
+"""Checks each concept on a running Airflow.
 
 ``python -m comparison.checks.airflow CONCEPT ...``
 """
@@ -23,23 +23,41 @@ import httpx
 import psutil
 import psycopg
 
-from comparison.checks import CannotError, Checks, await_, kill_tree, page_and_script, refused, tell
+from comparison.airflow_side import running_pid
+from comparison.checks import (
+    SECONDS,
+    CannotError,
+    Checks,
+    await_,
+    git,
+    kill_tree,
+    page_and_script,
+    posts,
+    refused,
+    tell,
+)
 from comparison.ground import Ground
+from comparison.sides import DatasetMonth
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
-from nyc_taxi.registry.model import PublishedFile, TripDataset
-from nyc_taxi.registry.months import Month
+from nyc_taxi.registry.model import PublishedFile
 
 CHECKS = Checks()
 check = CHECKS.check
 ENDED = ("success", "failed")
+# Which folders a managed platform syncs, and where they lie there. docs/deploy.md describes each platform.
+_DAGS_AND_PLUGINS = {"dags": "dags", "plugins": "plugins"}
+SYNCED_FOLDERS = {
+    "composer-and-mwaa": {**_DAGS_AND_PLUGINS, "include/sql": "plugins/include/sql"},
+    "astro-project": {**_DAGS_AND_PLUGINS, "include": "include"},
+}
 
 
 class Airflow:
-    """Airflow's side: its API, and what the common ground says of this comparison."""
+    """The running Airflow: its API, and the facts that both sides share."""
 
     def __init__(self, ground: Ground, settings: AirflowSettings, api: AirflowApi) -> None:
         self.ground = ground
@@ -48,18 +66,16 @@ class Airflow:
 
     @property
     def file(self) -> PublishedFile:
-        """The month that is in all stores."""
-        dataset = DATASETS[self.ground.dataset]
-        assert isinstance(dataset, TripDataset)
-        return dataset.file(Month.parse(self.ground.month))
+        """The published file whose month is in all stores."""
+        return DatasetMonth(self.ground.dataset, self.ground.month).file
 
     @property
     def to_gcs(self) -> str:
-        """The DAG that took the month to the lake."""
+        """The id of the DAG that took the month to the lake."""
         return f"{self.ground.dataset}_web_to_gcs"
 
     def start(self, dag_id: str, **conf: Any) -> str:
-        """Start a run of a DAG that may be paused; returns its id."""
+        """Unpause a DAG and start a run; returns the run id."""
         self.api.await_parsed([dag_id], since="")
         self.api.set_paused(dag_id, False)
         return self.api.trigger(dag_id, conf)
@@ -79,11 +95,11 @@ class Airflow:
         return self.api.run(dag_id, run_id)
 
     def tasks(self, run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """The task instances of a run by their ids; of mapped ones, the last."""
+        """The task instances of a run by task id; of a mapped task, only the last."""
         return {task["task_id"]: task for task in self.api.tasks(run["dag_id"], run["dag_run_id"])}
 
     def result(self, run: Mapping[str, Any], task_id: str, key: str = "return_value") -> Any:
-        """What a task returned, or has left under another key."""
+        """A task's return value, or its XCom under another key."""
         path = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances/{task_id}/xcomEntries/{key}"
         value = self.api.call("GET", path)["value"]
         try:
@@ -96,7 +112,7 @@ class Airflow:
         return "\n".join(self.api.log(run["dag_id"], run["dag_run_id"], task_id, try_number))
 
     def month_run(self, dag_id: str) -> dict[str, Any]:
-        """The newest successful run of a DAG for the common month that loaded something."""
+        """The newest run of a DAG that loaded the common month, and did not skip it."""
         for run in self.api.runs(dag_id):
             month = run["partition_key"] or run["conf"].get("month")
             tasks = self.tasks(run)
@@ -105,9 +121,14 @@ class Airflow:
         raise AssertionError(f"there is no run of {dag_id} for {self.ground.month}")
 
     def alerts(self, run: str) -> list[dict[str, Any]]:
-        """What was posted about a run."""
-        posts = httpx.get(self.ground.receiver_url, trust_env=False).json()
-        return [post for post in posts if post.get("run") == run or post.get("text", "").startswith(f"{run} failed")]
+        """The alerts that were posted about a run."""
+        found = posts(self.ground.receiver_url)
+        return [post for post in found if post.get("run") == run or post.get("text", "").startswith(f"{run} failed")]
+
+    def schema(self) -> dict[str, Any]:
+        """The OpenAPI schema of the server."""
+        found: dict[str, Any] = httpx.get(f"{self.settings.url}/openapi.json", trust_env=False, timeout=SECONDS).json()
+        return found
 
     def airflow(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the Airflow CLI."""
@@ -117,7 +138,7 @@ class Airflow:
 
 
 def _states(tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    ignored = ("check_warnings",)  # skipped where a check that stops nothing does not hold
+    ignored = ("check_warnings",)  # ends as skipped when a warning check fails
     return {task["state"] for task_id, task in tasks.items() if task_id not in ignored}
 
 
@@ -127,30 +148,29 @@ def _seconds(begin: str, end: str) -> float:
 
 @check("flow")
 def flow(airflow: Airflow) -> str:
-    """One declaration for each dataset and step; Airflow knows exactly these, each with its version."""
+    """Airflow has exactly one DAG for each dataset and step, each with its version."""
     expected = {f"{name}_{step}" for name in DATASETS for step in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")}
     found = {dag["dag_id"]: dag for dag in airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]}
     assert set(found) - {"trips_yearly_rollup"} == expected
     run = airflow.month_run(airflow.to_gcs)
     assert run["dag_versions"][-1]["dag_id"] == airflow.to_gcs
-    return (
-        f"{len(found)} DAGs from 4 files; the run knows version {run['dag_versions'][-1]['version_number']} of its DAG"
-    )
+    version = run["dag_versions"][-1]["version_number"]
+    return f"{len(found)} DAGs from 4 files; the run records version {version} of its DAG"
 
 
 @check("task")
 def task(airflow: Airflow) -> str:
-    """Each step has a state, a start, an end and a number of tries of its own."""
+    """Each step has its own state, start, end and number of tries."""
     tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
     steps = ["wait_for_publication", "download", "to_parquet", "local_to_gcs", "remove_files"]
     assert [tasks[step]["state"] for step in steps] == ["success"] * len(steps)
     assert all(tasks[step]["duration"] > 0 and tasks[step]["try_number"] >= 1 for step in steps)
-    return f"{len(tasks)} task instances, each with state, times and tries"
+    return f"{len(tasks)} task instances, each with its state, times and tries"
 
 
 @check("dependencies")
 def dependencies(airflow: Airflow) -> str:
-    """A step starts after the one before it has ended, and gets what that returned: an address, not the rows."""
+    """A step starts when the previous one has ended, and receives its return value: a path, not the rows."""
     run = airflow.month_run(airflow.to_gcs)
     tasks = airflow.tasks(run)
     chain = ["download", "to_parquet", "local_to_gcs"]
@@ -159,16 +179,16 @@ def dependencies(airflow: Airflow) -> str:
     rendered = tasks["to_parquet"]["rendered_fields"]
     assert rendered["src"] == airflow.result(run, "download")
     assert airflow.result(run, "to_parquet") == airflow.ground.rows
-    return "the graph is declared; `to_parquet` got the path that `download` returned, by XCom"
+    return "the graph is declared; `to_parquet` received the path that `download` returned, through XCom"
 
 
 @check("parameters")
 def parameters(airflow: Airflow) -> str:
-    """A month that is none is refused before there is a run."""
+    """An invalid month is refused before a run exists."""
     answer = refused(lambda: airflow.api.trigger(airflow.to_gcs, {"month": "2021-13"}), 400)
     assert "2021-13" in answer.text
     assert "2021-13" not in {run["conf"].get("month") for run in airflow.api.runs(airflow.to_gcs)}
-    return "JSON schema in `Param`: `2021-13` is refused with HTTP 400, no run is made"
+    return "JSON schema in `Param`: `2021-13` is refused with HTTP 400, no run is created"
 
 
 @check("typed_parameters")
@@ -176,24 +196,24 @@ def typed_parameters(airflow: Airflow) -> str:
     """A parameter that is declared as a date arrives as a date."""
     kind = airflow.result(airflow.run("typed", day="2021-02-28"), "load")
     assert kind == "str", f"the task gets a {kind} now: write the check"
-    raise CannotError("`Param` validates by JSON schema, but the task gets JSON: a date is a text to be parsed")
+    raise CannotError("`Param` validates with JSON schema, but the task receives JSON: a date is a string to parse")
 
 
 @check("run_names")
 def run_names(airflow: Airflow) -> str:
-    """A run can be told by its name."""
+    """A run can be recognised by its name."""
     name = f"child-for-{airflow.ground.month}-{datetime.now(UTC):%H%M%S}"
     airflow.api.await_parsed(["child"], since="")
     airflow.api.call("POST", "/dags/child/dagRuns", logical_date=None, dag_run_id=name, conf={"month": "2021-01"})
     assert airflow.api.run("child", name)["dag_run_id"] == name
     keys = {run["partition_key"] for run in airflow.api.runs(f"{airflow.ground.dataset}_gcs_to_bigquery")}
     assert airflow.ground.month in keys
-    return "the caller names a run; runs by schedule, asset or backfill show their month as partition key"
+    return "the caller can name a run; scheduled, asset-triggered and backfill runs show their month as partition key"
 
 
 @check("retries")
 def retries(airflow: Airflow) -> str:
-    """A task that fails twice is tried a third time, after delays that grow."""
+    """A task that fails twice is retried with growing delays, and succeeds in the third try."""
     run = airflow.run("retries")
     assert run["state"] == "success"
     path = f"/dags/retries/dagRuns/{run['dag_run_id']}/taskInstances/fetch/tries"
@@ -201,17 +221,17 @@ def retries(airflow: Airflow) -> str:
     assert [one["try_number"] for one in tries] == [1, 2, 3]
     assert tries[-1]["state"] == "success"
     first, second = (_seconds(one["end_date"], two["start_date"]) for one, two in pairwise(tries))
-    # A second, and twice as long; Airflow adds up to as much again, by chance.
+    # One second, then two; Airflow adds random jitter of up to the same length.
     assert first >= 1
     assert second >= 2
     final = airflow.tasks(airflow.run("not_retried"))["fetch"]
     assert (final["state"], final["try_number"]) == ("failed", 1)
-    return f"3 tries, {first:.1f} s and {second:.1f} s apart; one for an error that a retry policy calls final"
+    return f"3 tries, {first:.1f} s and {second:.1f} s apart; a single try for an error that a retry policy calls final"
 
 
 @check("caching")
 def caching(airflow: Airflow) -> str:
-    """A month that did not change at the source is not loaded again, and the run says so."""
+    """A month that is unchanged at the source is not loaded again, and the run says so."""
     blob = reconcile.storage_client(airflow.settings).bucket(airflow.settings.cloud.lake_bucket)
     before = blob.get_blob(airflow.file.lake_object).generation
     run = airflow.run(airflow.to_gcs, month=airflow.ground.month)
@@ -219,73 +239,73 @@ def caching(airflow: Airflow) -> str:
     assert (tasks["skip_unchanged"]["state"], tasks["download"]["state"]) == ("skipped", "skipped")
     assert "is unchanged: it was made from" in airflow.log(run, "skip_unchanged")
     assert blob.get_blob(airflow.file.lake_object).generation == before
-    return "not built in: a task of ours compares the source with what the lake's object says it was made from"
+    return "not built in: a task of ours compares the source with the provenance that the lake object carries"
 
 
 @check("time_outs")
 def time_outs(airflow: Airflow) -> str:
-    """A task that hangs is ended."""
+    """A hanging task is stopped."""
     run = airflow.run("time_out")
     hang = airflow.tasks(run)["hang"]
     assert (run["state"], hang["state"]) == ("failed", "failed")
     assert "AirflowTaskTimeout" in airflow.log(run, "hang")
-    return f"ended after {hang['duration']:.1f} s of the 1 s that it may take; runs have a time-out too"
+    return f"stopped after {hang['duration']:.1f} s with a time-out of 1 s; runs can have a time-out too"
 
 
 @check("logging")
 def logging(airflow: Airflow) -> str:
-    """What a task logs can be read by its run, task and try."""
+    """A task's log can be read by run, task and try."""
     run = airflow.month_run(airflow.to_gcs)
     assert f"Converted {airflow.ground.rows:,} rows" in airflow.log(run, "to_parquet")
     assert "Converted" not in airflow.log(run, "download")
-    return "one log for each try of a task, in the UI, by the API, on disk or in a bucket"
+    return "one log for each try of a task: in the UI, through the API, on disk or in a bucket"
 
 
 @check("subflows")
 def subflows(airflow: Airflow) -> str:
-    """Tasks can be grouped, and another DAG be run and waited for."""
+    """Tasks can be grouped, and a task can run another DAG and wait for it."""
     run = airflow.run("parent")
     tasks = airflow.tasks(run)
     assert (run["state"], tasks["prepare.create_table"]["state"]) == ("success", "success")
     child = airflow.api.run("child", airflow.result(run, "start_child", key="trigger_run_id"))
     assert (child["state"], child["triggered_by"], child["conf"]) == ("success", "operator", {"month": "2021-02"})
     assert child["end_date"] <= tasks["start_child"]["end_date"]
-    return "a task group inside the DAG; a run of another DAG, waited for. What it returns is looked up, not returned"
+    return "a task group inside the DAG; a task that runs another DAG and waits. Results are looked up, not returned"
 
 
 @check("mapping")
 def mapping(airflow: Airflow) -> str:
-    """There are as many task instances as an earlier task returned months."""
+    """There is one task instance for each month that an earlier task returned."""
     run = airflow.run("mapped")
     loads = [task for task in airflow.api.tasks("mapped", run["dag_run_id"]) if task["task_id"] == "load"]
     months = airflow.result(run, "list_months")
     assert [task["state"] for task in loads] == ["success"] * len(months)
     assert sorted(task["map_index"] for task in loads) == list(range(len(months)))
-    return f"`expand` made {len(loads)} of a list that was known at run time. The pipeline's months are runs instead"
+    return f"`expand` made {len(loads)} from a list known only at run time. In the pipeline each month is a run instead"
 
 
 @check("concurrency")
 def concurrency(airflow: Airflow) -> str:
-    """Where one slot is given, no two run at the same time."""
+    """With one slot, no two tasks run at the same time."""
     pool = {"name": "one_at_a_time", "slots": 1, "description": "for the comparison", "include_deferred": False}
     airflow.api.call("POST", "/pools", **pool)
     run = airflow.run("limited")
     spans = sorted((task["start_date"], task["end_date"]) for task in airflow.api.tasks("limited", run["dag_run_id"]))
     assert len(spans) == 3
     assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
-    return "a pool with one slot; also limits for a DAG's runs and tasks, a backfill's runs, the executor"
+    return "a pool with one slot; also limits for the runs and tasks of a DAG, the runs of a backfill, and the executor"
 
 
 @check("connections")
 def connections(airflow: Airflow) -> str:
-    """Where a task reads is changed from outside, without touching the code."""
+    """The address that a task reads from changes without a change of the code."""
     hosts = ["one.invalid", "two.invalid"]
     assert [_read(airflow, "connections", host=host)["host"] for host in hosts] == hosts
-    return "connections: in the UI, by API and CLI, from the environment or a secrets manager; a fixed set of fields"
+    return "connections: from the UI, API, CLI, environment or a secrets manager; a fixed set of fields"
 
 
 def _read(airflow: Airflow, name: str, *, host: str = "one.invalid", value: str = "") -> dict[str, str]:
-    """Set a connection and a variable, and run a task that reads both; what it found."""
+    """Set a connection and a variable, and run a task that reads both; returns what it read."""
     _set(airflow, name, host=host, value=value)
     found: dict[str, str] = airflow.result(airflow.run("connected", name=name), "read")
     return found
@@ -300,23 +320,23 @@ def _set(airflow: Airflow, name: str, *, host: str, value: str) -> None:
         except httpx.HTTPStatusError as error:
             if error.response.status_code != 409:
                 raise
-            airflow.api.call("PATCH", f"{path}/{name}", **body)  # it is there: change it
+            airflow.api.call("PATCH", f"{path}/{name}", **body)  # it exists: change it
 
 
 @check("providers")
 def providers(airflow: Airflow) -> str:
-    """Operators for Google Cloud come in a package of their own, and the pipeline runs them."""
+    """Operators for Google Cloud come in a separate package, and the pipeline runs them."""
     found = {each["package_name"]: each for each in airflow.api.call("GET", "/providers?limit=100")["providers"]}
     google = found["apache-airflow-providers-google"]
     tasks = airflow.tasks(airflow.month_run(f"{airflow.ground.dataset}_gcs_to_bigquery"))
     operators = {name: tasks[name]["operator_name"] for name in ("load_staging", "publish")}
     assert operators == {"load_staging": "GCSToBigQueryOperator", "publish": "BigQueryInsertJobOperator"}
-    return f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline are the providers' own"
+    return f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline use them"
 
 
 @check("secrets")
 def secrets(airflow: Airflow) -> str:
-    """A password is neither shown by the API nor by the log of a task that prints it."""
+    """Neither the API nor the log of a task that prints it shows a password."""
     _set(airflow, "secrets", host="one.invalid", value="")
     run = airflow.run("connected", name="secrets")
     log = airflow.log(run, "read")
@@ -327,20 +347,20 @@ def secrets(airflow: Airflow) -> str:
         [[kept]] = database.execute("SELECT password FROM connection WHERE conn_id = 'secrets'").fetchall()
     assert kept
     assert "hunter2-compared" not in kept
-    return "encrypted in the database, left out by the API, masked in logs, also where a task prints it"
+    return "encrypted in the database, left out by the API, masked in logs even where a task prints it"
 
 
 @check("variables")
 def variables(airflow: Airflow) -> str:
-    """A value that tasks read is changed from outside."""
+    """A value that tasks read changes without a change of the code."""
     values = ["first", "second"]
     assert [_read(airflow, "variables", value=value)["variable"] for value in values] == values
-    return "variables, in templates too; the pipeline has four"
+    return "variables, also in templates; the pipeline has four"
 
 
 @check("deployment")
 def deployment(airflow: Airflow) -> str:
-    """A file in the DAGs' folder is a DAG, and a change of it is a new version; both run."""
+    """A new file in the DAGs folder becomes a DAG, and an edit a new version; both run."""
     path = airflow.ground.folder / "dropped_dags" / "dropped.py"
     path.parent.mkdir(exist_ok=True)
     source = (
@@ -355,47 +375,47 @@ def deployment(airflow: Airflow) -> str:
         versions.append(run["dag_versions"][-1]["version_number"])
         assert airflow.result(run, value) == value
     assert versions[0] < versions[1]
-    return f"no command: the DAG processor found the file; versions {versions[0]} and {versions[1]} are kept"
+    kept = " and ".join(map(str, versions))
+    return f"no command needed: the DAG processor found the file and kept versions {kept} of it"
 
 
 def _await_source(airflow: Airflow, dag_id: str, text: str) -> None:
-    """Wait until the code of a DAG, as Airflow knows it, has the text."""
+    """Wait until Airflow's copy of a DAG's code contains the text."""
 
     def has_it() -> bool:
         try:
             return text in airflow.api.call("GET", f"/dagSources/{dag_id}")["content"]
-        except httpx.HTTPStatusError:  # it does not know the DAG yet
+        except httpx.HTTPStatusError:  # Airflow has not parsed the DAG yet
             return False
 
-    await_(has_it, f"Airflow knows {dag_id} with {text}", timeout=120)
+    await_(has_it, f"Airflow has parsed {dag_id} with {text}", timeout=120)
 
 
 @check("workers")
 def workers(airflow: Airflow) -> str:
-    """Something other than the scheduler's own process runs the tasks; which, the executor decides."""
+    """Tasks run outside the scheduler's process; the executor decides where."""
     tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
     pids = {task["pid"] for task in tasks.values()}
     scheduler = json.loads((airflow.settings.home / "run" / "scheduler.json").read_text())["pid"]
     assert scheduler not in pids
     assert len(pids) == len(tasks)
     queues = {task["queue"] for task in tasks.values()}
-    return f"a process for each task, queue {queues.pop()}, by a LocalExecutor of ours; Celery, Kubernetes by a setting"
+    return f"a process for each task by the LocalExecutor, queue {queues.pop()}; Celery or Kubernetes by a setting"
 
 
 @check("infrastructure_per_run")
 def infrastructure_per_run(airflow: Airflow) -> str:
-    """Whoever starts a run gives it an environment of its own."""
-    schema = httpx.get(f"{airflow.settings.url}/openapi.json", trust_env=False).json()["components"]["schemas"]
-    accepted = set(schema["TriggerDAGRunPostBody"]["properties"])
+    """The caller gives a single run its own environment."""
+    accepted = set(airflow.schema()["components"]["schemas"]["TriggerDAGRunPostBody"]["properties"])
     assert not accepted & {"env", "executor", "executor_config", "queue", "pool"}, f"write the check: {accepted}"
     raise CannotError(
-        "queue, pool and executor are the task's; an image or variable only if its operator takes it from `conf`"
+        "queue, pool and executor belong to the task; image and variables only if its operator reads them from `conf`"
     )
 
 
 @check("schedule")
 def schedule(airflow: Airflow) -> str:
-    """At six in the morning in New York, also after the clocks change."""
+    """Runs at six in the morning in New York, also after the clocks change."""
     airflow.api.await_parsed(["in_new_york"], since="")
     dag = airflow.api.call("GET", "/dags/in_new_york/details")
     following = datetime.fromisoformat(dag["next_dagrun_run_after"]).astimezone(ZoneInfo("America/New_York"))
@@ -418,22 +438,24 @@ def schedule(airflow: Airflow) -> str:
             last = info.data_interval
             hours.add(info.run_after.astimezone(ZoneInfo("America/New_York")).hour)
     assert hours == {6}
-    return f"next: {following:%Y-%m-%d %H:%M %Z}; one schedule a DAG, by which it also knows its month"
+    return f"next: {following:%Y-%m-%d %H:%M %Z}; one schedule for each DAG, which also determines the run's month"
 
 
 @check("several_schedules")
 def several_schedules(airflow: Airflow) -> str:
-    """The same DAG runs by several schedules, each with parameters of its own."""
+    """One DAG has several schedules, each with its own parameters."""
     from airflow.sdk import MultipleCronTriggerTimetable
 
     names = set(MultipleCronTriggerTimetable.__init__.__code__.co_varnames)
     assert not names & {"params", "parameters", "conf"}, f"schedules have parameters now: write the check: {names}"
-    raise CannotError("a DAG has one timetable, if need be of several crons; or there is one DAG for each, by a loop")
+    raise CannotError(
+        "a DAG has one timetable, which may combine several crons; otherwise a loop creates one DAG for each"
+    )
 
 
 @check("backfill")
 def backfill(airflow: Airflow) -> str:
-    """One command runs a range of past months, some at once, and none twice."""
+    """One command runs a range of past months, several at a time, and none twice."""
     dag_id = f"{airflow.ground.dataset}_web_to_postgres"
     airflow.api.set_paused(dag_id, False)
     months = ["2020-05", "2020-06"]
@@ -453,12 +475,12 @@ def backfill(airflow: Airflow) -> str:
     assert sorted(run["partition_key"] for run in runs) == months
     assert {run["state"] for run in runs} == {"success"}
     assert max(run["start_date"] for run in runs) < min(run["end_date"] for run in runs)
-    return f"a backfill, here by the API: {' and '.join(months)} at the same time; repeated, it left out what had run"
+    return f"a backfill, here through the API: {' and '.join(months)} at the same time; a second backfill left them out"
 
 
 @check("catch_up")
 def catch_up(airflow: Airflow) -> str:
-    """What the clock missed while nothing ran is run afterwards, each point for itself."""
+    """Each scheduled time that was missed gets its own run afterwards."""
     airflow.api.await_parsed(["caught_up"], since="")
     airflow.api.set_paused("caught_up", False)
 
@@ -469,107 +491,93 @@ def catch_up(airflow: Airflow) -> str:
     expected = ["2022", "2023", "2024", "2025"]
     await_(lambda: len(years()) >= len(expected), "the missed runs have ended", timeout=120)
     assert years() == expected
-    return f"`catchup=True`: {len(expected)} points from before the DAG was there; off by default"
+    return f"`catchup=True`: {len(expected)} scheduled times from before the DAG existed; off by default"
 
 
 @check("events")
 def events(airflow: Airflow) -> str:
-    """What arrives in the lake starts the warehouse, for that month."""
+    """A month's arrival in the lake starts its load into the warehouse."""
     dag_id = f"{airflow.ground.dataset}_gcs_to_bigquery"
     source = airflow.month_run(airflow.to_gcs)["dag_run_id"]
     runs = [run for run in airflow.api.runs(dag_id) if source in airflow.api.started_by(dag_id, run["dag_run_id"])]
     assert [run["partition_key"] for run in runs] == [airflow.ground.month]
     assert runs[0]["run_type"] == "asset_triggered"
-    return "assets with partitions: declared in the code, one downstream run a month, lineage in the UI"
+    return "assets with partitions: declared in the code, one downstream run for each month, lineage in the UI"
 
 
 @check("notifications")
 def notifications(airflow: Airflow) -> str:
-    """Somebody is told that a run failed."""
+    """A failed run sends an alert."""
     run = airflow.run("failing")
     assert run["state"] == "failed"
-    posts = await_(lambda: airflow.alerts("failing"), "the receiver hears of the failure")
-    assert len(posts) == 1
-    return "one `on_failure_callback` for all DAGs posts to a webhook; part of the code, so of its review"
+    alerts = await_(lambda: airflow.alerts("failing"), "the receiver gets the alert of the failure")
+    assert len(alerts) == 1
+    return "one `on_failure_callback` for all DAGs posts to a webhook; it is code, and reviewed as code"
 
 
 @check("lateness")
 def lateness(airflow: Airflow) -> str:
-    """Somebody is told that a run takes too long, while it still runs."""
+    """A late run sends an alert while it still runs."""
     run_id = airflow.start("late")
-    await_(lambda: airflow.alerts("late"), "the receiver hears of the delay", timeout=60)
+    await_(lambda: airflow.alerts("late"), "the receiver gets the alert of the delay", timeout=60)
     assert airflow.api.run("late", run_id)["state"] in ("queued", "running")
     airflow.api.fail("late", run_id)
-    return "`DeadlineAlert`: so long after the run was queued, after its date, or longer than it takes on average"
+    return "`DeadlineAlert`: a time after the run was queued, after its date, or relative to its average duration"
 
 
 @check("metadata")
 def metadata(airflow: Airflow) -> str:
-    """What a task says of its result stays with the asset."""
+    """A task's description of its result stays with the asset."""
     run = airflow.run("described")
     query = urlencode({"source_dag_id": "described", "source_run_id": run["dag_run_id"]})
     listed = airflow.api.call("GET", f"/assets/events?{query}")
     [event] = listed["asset_events"]
     assert event["extra"]["made by"] == run["dag_run_id"]
-    return (
-        "the event of the asset carries it, for people and for the DAGs that it starts; tables and charts are not shown"
-    )
+    return "the asset event carries it, for people and for the DAGs that it starts; tables and charts are not shown"
 
 
 @check("results")
 def results(airflow: Airflow) -> str:
-    """What a task returned can be read after its run."""
+    """A task's return value can be read after its run."""
     rows = airflow.result(airflow.month_run(airflow.to_gcs), "to_parquet")
     assert rows == airflow.ground.rows
-    return "XCom, in the metadata database: for addresses and counts. A backend can keep them in a bucket"
+    return "XCom, in the metadata database: for URIs and counts. An XCom backend can keep it in a bucket"
 
 
 @check("transactions")
 def transactions(airflow: Airflow) -> str:
-    """What was made for the work is removed, although the work fails."""
+    """Temporary objects are removed although the work fails."""
     run = airflow.run("tidied")
     states = {name: task["state"] for name, task in airflow.tasks(run).items()}
     assert run["state"] == "failed"
     assert states == {"create_staging": "success", "load": "failed", "drop_staging": "success"}
-    refused(lambda: airflow.api.call("GET", "/variables/staging"), 404)  # what the setup made is gone
-    return (
-        "setup and teardown tasks: the teardown ran, the run failed all the same; clearing a task runs its setup again"
-    )
+    refused(lambda: airflow.api.call("GET", "/variables/staging"), 404)  # created by the setup, removed by the teardown
+    return "setup and teardown tasks: the teardown ran and the run still failed; clearing a task also reruns its setup"
 
 
 @check("crash_recovery")
 def crash_recovery(airflow: Airflow) -> str:
-    """A task whose process is killed is done all the same, by nobody's hand."""
+    """A task whose process is killed completes without manual action."""
     run_id = airflow.start("killed")
-
-    def pid() -> int | None:
-        [task] = airflow.api.tasks("killed", run_id)
-        return task["pid"] if task["state"] == "running" else None
-
-    begin = kill_tree(await_(pid, "the task runs"))
+    begin = kill_tree(await_(lambda: running_pid(airflow.api, "killed", run_id), "the task runs"))
     assert airflow.end("killed", run_id, timeout=240) == "success"
     [done] = airflow.api.tasks("killed", run_id)
     assert done["try_number"] == 2
     seconds = time.monotonic() - begin
-    return f"killed by SIGKILL, succeeded at the next try {seconds:.0f} s later; retries count for crashes too"
+    return f"killed with SIGKILL, succeeded in the next try {seconds:.0f} s later; retries also cover crashes"
 
 
 @check("cancelling")
 def cancelling(airflow: Airflow) -> str:
-    """A run that is stopped by hand ends, with its process."""
+    """A run that is stopped by hand ends, and so does its process."""
     run_id = airflow.start("cancelled")
-
-    def running() -> dict[str, Any] | None:
-        [task] = airflow.api.tasks("cancelled", run_id)
-        return task if task["state"] == "running" and task["pid"] else None
-
-    pid = int(await_(running, "the task runs")["pid"])
+    pid = await_(lambda: running_pid(airflow.api, "cancelled", run_id), "the task runs")
     begin = datetime.now(UTC)
     airflow.api.fail("cancelled", run_id)
     await_(lambda: not _lives(pid), "the process ends", timeout=60)
     seconds = (datetime.now(UTC) - begin).total_seconds()
     assert airflow.api.run("cancelled", run_id)["state"] == "failed"
-    return f"marked as failed, the process ended {seconds:.0f} s later; there is no state of its own for it"
+    return f"marked as failed; the process ended {seconds:.0f} s later; there is no separate state for it"
 
 
 def _lives(pid: int) -> bool:
@@ -581,7 +589,7 @@ def _lives(pid: int) -> bool:
 
 @check("approval")
 def approval(airflow: Airflow) -> str:
-    """A run waits for a person's answer, and goes on with it."""
+    """A run waits for a person's answer and continues with it."""
     run_id = airflow.start("approved")
     asked = f"/dags/approved/dagRuns/{run_id}/taskInstances/ask/-1/hitlDetails"
 
@@ -595,36 +603,31 @@ def approval(airflow: Airflow) -> str:
     airflow.api.call("PATCH", asked, chosen_options=["Approve"], params_input={})
     assert airflow.end("approved", run_id) == "success"
     assert airflow.result(airflow.api.run("approved", run_id), "publish") == "published"
-    return "`ApprovalOperator`: answered in the UI or by API; holds no worker while it waits"
+    return "`ApprovalOperator`: answered in the UI or through the API; occupies no worker slot while it waits"
 
 
 @check("code_from_git")
 def code_from_git(airflow: Airflow) -> str:
-    """The code comes from a git repository, and a run knows the commit that it ran."""
+    """The code comes from a git repository, and a run records its commit."""
     folder = airflow.ground.folder / "git_dags"
-    commit = _git(folder, "rev-parse", "HEAD")
+    commit = git(folder, "rev-parse", "HEAD")
     run = airflow.run("from_git")
     assert run["state"] == "success"
     assert run["bundle_version"] == commit
     assert airflow.result(run, "tell") == "first"
     source = folder / "from_git.py"
     source.write_text(source.read_text().replace("first", "second"))
-    _git(folder, "commit", "--all", "--message", "Tell another")
-    second = _git(folder, "rev-parse", "HEAD")
+    git(folder, "commit", "--all", "--message", "Tell another")
+    second = git(folder, "rev-parse", "HEAD")
     _await_source(airflow, "from_git", "second")
     run = airflow.run("from_git")
     assert (run["bundle_version"], airflow.result(run, "tell")) == (second, "second")
-    return "`GitDagBundle`: each run knows its commit; new commits are fetched by themselves"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    return "`GitDagBundle`: each run records its commit; new commits are fetched automatically"
 
 
 @check("docker")
 def docker(airflow: Airflow) -> str:
-    """The same runs from an image: every service of the compose file is a command that Airflow has."""
+    """All services run from one image, and each runs an existing Airflow command."""
     import yaml
     from airflow.cli import cli_parser
 
@@ -639,12 +642,12 @@ def docker(airflow: Airflow) -> str:
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert lint.returncode == 0, lint.stdout
-    return "one image, four services; a container for each task by KubernetesExecutor. Checked here, but no engine ran"
+    return "one image, four services; KubernetesExecutor: a container for each task. Only the configuration was checked"
 
 
 @check("start_up")
 def start_up(airflow: Airflow) -> str:
-    """One command starts everything, and says how it is."""
+    """One command starts everything, and the health report covers each component."""
     health = airflow.api.call("GET", "/monitor/health")
     assert {name: part["status"] for name, part in health.items() if part.get("status")} == {
         "metadatabase": "healthy",
@@ -652,12 +655,12 @@ def start_up(airflow: Airflow) -> str:
         "triggerer": "healthy",
         "dag_processor": "healthy",
     }
-    return "`make up`, or `airflow standalone`: four processes and a database; without them, a DAG runs by `dags test`"
+    return "`make up`, or `airflow standalone`: four processes and a database; `dags test` runs a DAG without them"
 
 
 @check("ui")
 def ui(airflow: Airflow) -> str:
-    """A page in the browser, which the server brings itself."""
+    """The server serves its own web page."""
     page, script = page_and_script(airflow.settings.url)
     assert (page.status_code, script.status_code) == (200, 200)
     assert "text/html" in page.headers["content-type"]
@@ -667,28 +670,30 @@ def ui(airflow: Airflow) -> str:
 
 @check("rest_api")
 def rest_api(airflow: Airflow) -> str:
-    """Everything that the UI does, a program can do: here, start a run and wait for its end."""
-    schema = httpx.get(f"{airflow.settings.url}/openapi.json", trust_env=False).json()
-    with httpx.Client(base_url=airflow.settings.url, trust_env=False) as nobody:
+    """A program starts a run and waits for its end, as the UI does."""
+    paths = airflow.schema()["paths"]
+    with httpx.Client(base_url=airflow.settings.url, trust_env=False, timeout=SECONDS) as nobody:
         assert nobody.get("/api/v2/dags").status_code == 401
     assert airflow.run("child", month="2021-03")["state"] == "success"
-    return f"{len(schema['paths'])} paths in its OpenAPI; no call without a token"
+    return f"{len(paths)} paths in its OpenAPI schema; every call needs a token"
 
 
 @check("testing")
 def testing(airflow: Airflow) -> str:
     """A DAG runs to its end without a scheduler."""
     airflow.api.await_parsed(["in_new_york"], since="")
-    before = len(airflow.api.runs("in_new_york"))  # a paused DAG, which the scheduler leaves alone
+    before = len(airflow.api.runs("in_new_york"))  # paused, so that the scheduler starts no run of it
     done = airflow.airflow("dags", "test", "in_new_york", "2021-01-01")
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
     assert len(airflow.api.runs("in_new_york")) == before + 1
-    return "`dags test`, which needs a metadata database; what tasks call is plain Python and needs nothing"
+    return (
+        "`dags test`, which needs a metadata database; the functions that tasks call are plain Python and need nothing"
+    )
 
 
 @check("control_flow")
 def control_flow(airflow: Airflow) -> str:
-    """The run itself decides how often a step is repeated, until there is nothing left."""
+    """A run decides at run time how often a step repeats."""
     from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import DAG
     from airflow.sdk.exceptions import AirflowDagCycleException
@@ -710,7 +715,7 @@ def control_flow(airflow: Airflow) -> str:
 
 @check("rerun")
 def rerun(airflow: Airflow) -> str:
-    """A finished run is done again from one task on, in the UI; what was before it stays as it was."""
+    """A finished run is repeated from a chosen task on; earlier tasks stay as they are."""
     run = airflow.run("parent")
     before = airflow.tasks(run)
     body = {"dag_run_id": run["dag_run_id"], "task_ids": ["start_child"], "only_failed": False, "dry_run": False}
@@ -720,36 +725,41 @@ def rerun(airflow: Airflow) -> str:
     after = airflow.tasks(run)
     assert after["start_child"]["try_number"] == 2
     assert after["prepare.create_table"]["start_date"] == before["prepare.create_table"]["start_date"]
-    return "clear a task: it and what follows run again, also in many runs at once; the tries before are kept"
+    return "clear a task: it and the tasks after it run again, also in many runs at once; earlier tries are kept"
 
 
 @check("cloud")
 def cloud(airflow: Airflow) -> str:
-    """A managed Airflow takes the same folders: here, copied to an empty place, they are parsed without an error."""
-    copied = airflow.ground.folder / "managed"
-    for name in ("dags", "plugins", "include"):
-        shutil.copytree(REPOSITORY / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
-    program = (
-        "from airflow.dag_processing.dagbag import DagBag; b = DagBag('dags'); print(len(b.dags), b.import_errors)"
-    )
+    """The folders that managed platforms sync are enough: every DAG imports, and every SQL template is found."""
+    expected = {"dags": len(TRIP_DATASETS) * 3 + 3 + 1, "import_errors": {}, "missing": {}}
+    for platform, folders in SYNCED_FOLDERS.items():
+        copied = airflow.ground.folder / "managed" / platform
+        for source, target in folders.items():
+            shutil.copytree(REPOSITORY / source, copied / target, ignore=shutil.ignore_patterns("__pycache__"))
+        assert _parsed(copied) == expected, platform
+    dags = expected["dags"]
+    return f"Composer, MWAA, Astronomer: all {dags} DAGs import and find their SQL in the folders that each syncs"
+
+
+def _parsed(folder: Path) -> dict[str, Any]:
+    """What a fresh Airflow finds in a folder; see :mod:`comparison.checks.layout`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
-    env |= {"AIRFLOW_HOME": str(copied), "PYTHONPATH": "plugins", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+    env |= {"AIRFLOW_HOME": str(folder), "PYTHONPATH": "plugins", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        cwd=copied, env=env, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, "-P", "-W", "ignore", str(REPOSITORY / "comparison" / "checks" / "layout.py")],
+        cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    found = done.stdout.strip().splitlines()[-1:]
-    expected = len(TRIP_DATASETS) * 3 + 3 + 1
-    assert found == [f"{expected} {{}}"], done.stdout[-500:] + done.stderr[-500:]
-    return f"Composer, MWAA, Astronomer and others take such folders, here with {expected} DAGs; none was tried"
+    assert done.returncode == 0, done.stderr[-1000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def main() -> int:
-    """Run the checks that the command line names."""
+    """Run the checks named on the command line."""
     ground, settings = Ground.from_env(), AirflowSettings.from_env()
     with AirflowApi(settings) as api:
         side = Airflow(ground, settings, api)
-        # Most of the time they wait for the scheduler.
+        # More threads than cores: checks mostly wait for the scheduler.
         CHECKS.run(side, sys.argv[1:] or list(CHECKS.by_concept), threads=6, tell=tell)
     return 0
 

@@ -1,4 +1,4 @@
-"""What Prefect does: the checks of its side, on the running server and worker.
+"""Checks each concept on a running Prefect server and worker.
 
 ``python -m comparison.checks.prefect CONCEPT ...``, in Prefect's environment.
 """
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -26,11 +26,23 @@ import psutil
 import psycopg
 import yaml
 
-from comparison.checks import CannotError, Checks, await_, kill_tree, page_and_script, refused, tell
+from comparison.checks import (
+    SECONDS,
+    CannotError,
+    Checks,
+    await_,
+    git,
+    kill_tree,
+    page_and_script,
+    posts,
+    refused,
+    tell,
+)
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
 from comparison.prefect_flows import blocks, examples
 from comparison.prefect_flows.parameters import published_file
+from comparison.receiver import serving
 from local.cloud.settings import REPOSITORY
 
 CHECKS = Checks()
@@ -39,14 +51,14 @@ PASSWORD = "hunter2-compared"  # noqa: S105 # nobody's
 
 
 class Prefect:
-    """Prefect's side: its API, and what the common ground says of this comparison."""
+    """The running Prefect: its API, and the facts that both sides share."""
 
     def __init__(self, ground: Ground, api: PrefectApi) -> None:
         self.ground = ground
         self.api = api
 
     def month_run(self, flow_name: str) -> dict[str, Any]:
-        """The oldest completed run of a flow for the common month: the one that loaded something."""
+        """The oldest completed run of a flow for the common month; later ones may have skipped it."""
         runs = self.api.runs(flows={"name": {"any_": [flow_name]}})
         wanted = {"dataset": self.ground.dataset, "month": self.ground.month}
         for run in reversed(runs):
@@ -55,17 +67,18 @@ class Prefect:
         raise AssertionError(f"there is no run of {flow_name} for {self.ground.month}")
 
     def called(self, name: str) -> dict[str, Any]:
-        """The newest run of the flow ``name``, which has been called."""
+        """The newest run of the flow ``name``."""
         return self.api.runs(flows={"name": {"any_": [name]}}, limit=1)[0]
 
     def alerts(self, run: str, state: str) -> list[dict[str, Any]]:
-        """What was posted about a run."""
-        posts = httpx.get(self.ground.receiver_url, trust_env=False).json()
-        return [post for post in posts if post.get("run") == run and post.get("state") == state]
+        """The alerts that were posted about a run."""
+        return [
+            post for post in posts(self.ground.receiver_url) if post.get("run") == run and post.get("state") == state
+        ]
 
     def paths(self) -> list[str]:
         """All paths of the server's API."""
-        schema = httpx.get(f"{self.ground.prefect_url}/openapi.json", trust_env=False, timeout=60)
+        schema = httpx.get(f"{self.ground.prefect_url}/openapi.json", trust_env=False, timeout=SECONDS)
         return list(schema.raise_for_status().json()["paths"])
 
     def prefect(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -80,7 +93,7 @@ def _moment(text: str) -> float:
 
 @check("flow")
 def flow(prefect: Prefect) -> str:
-    """A function is a flow; the server knows those that have run or have a deployment."""
+    """A function is a flow; the server lists flows that have run or have a deployment."""
     expected = {"web-to-gcs", "gcs-to-bigquery", "web-to-postgres", "load-months"}
     found = {each["name"] for each in prefect.api.call("POST", "/flows/filter", limit=200)}
     assert expected <= found
@@ -91,56 +104,54 @@ def flow(prefect: Prefect) -> str:
 
 @check("task")
 def task(prefect: Prefect) -> str:
-    """Each step has a state, a start, an end and a number of tries of its own."""
+    """Each step has its own state, start, end and number of tries."""
     tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(prefect.month_run("web-to-gcs")["id"])}
     steps = ["find_version", "to_lake", "fetch", "convert", "upload"]
     assert [tasks[step]["state_type"] for step in steps] == ["COMPLETED"] * len(steps)
     assert all(tasks[step]["total_run_time"] > 0 and tasks[step]["run_count"] == 1 for step in steps)
-    return f"{len(tasks)} task runs, each with state, times and tries; a task can call tasks"
+    return f"{len(tasks)} task runs, each with its state, times and tries; a task can call tasks"
 
 
 @check("dependencies")
 def dependencies(prefect: Prefect) -> str:
-    """A step starts after the one before it has ended, and gets what that returned, in memory."""
+    """A step starts when the previous one has ended, and receives its return value in memory."""
     run = prefect.month_run("web-to-gcs")
     tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(run["id"])}
     chain = ["fetch", "convert", "upload"]
     for before, after in pairwise(chain):
         assert tasks[before]["end_time"] <= tasks[after]["start_time"]
     assert {"input_type": "task_run", "id": tasks["fetch"]["id"]} in tasks["convert"]["task_inputs"]["version"]
-    return (
-        "the order is that of the Python code; values are passed in memory, and the server notes which came from where"
-    )
+    return "the Python code sets the order; values are passed in memory, and the server records where each came from"
 
 
 @check("parameters")
 def parameters(prefect: Prefect) -> str:
-    """A month that is none is refused before there is a run."""
+    """An invalid month is refused before a run exists."""
     answer = refused(lambda: prefect.api.start("web-to-gcs/green", parameters={"month": "2021-13"}), 409, 422)
     assert "2021-13" in answer.text
     runs = prefect.api.runs(flows={"name": {"any_": ["web-to-gcs"]}})
     assert "2021-13" not in {run["parameters"].get("month") for run in runs}
-    return f"pydantic types in the signature: `2021-13` is refused with HTTP {answer.status_code}, no run is made"
+    return f"pydantic types in the signature: `2021-13` is refused with HTTP {answer.status_code}, no run is created"
 
 
 @check("typed_parameters", alone=True)
 def typed_parameters(prefect: Prefect) -> str:
     """A parameter that is declared as a date arrives as a date."""
     assert examples.typed(day="2021-02-28") == "February"  # type: ignore[arg-type]
-    return "a text of the form became the `date` that the signature asks for; pydantic models work too"
+    return "a string became the `date` that the signature declares; pydantic models work too"
 
 
 @check("run_names")
 def run_names(prefect: Prefect) -> str:
-    """A run can be told by its name."""
+    """A run can be recognised by its name."""
     run = prefect.month_run("web-to-gcs")
     assert run["name"] == f"web-to-gcs-{prefect.ground.dataset}-{prefect.ground.month}"
-    return f"a template of the parameters: `{run['name']}`; tasks too. Names need not be unique"
+    return f"a template with the parameters: `{run['name']}`; also for tasks. Names need not be unique"
 
 
 @check("retries", alone=True)
 def retries(prefect: Prefect) -> str:
-    """A task that fails twice is tried a third time, after delays that grow."""
+    """A task that fails twice is retried with growing delays, and succeeds in the third try."""
     assert examples.retries() == 3
     [run] = prefect.api.tasks(prefect.called("retries")["id"])
     states = prefect.api.call("GET", f"/task_run_states/?task_run_id={run['id']}")
@@ -149,21 +160,22 @@ def retries(prefect: Prefect) -> str:
         for before, after in pairwise(states)
         if before["name"] == "AwaitingRetry"
     ]
-    if len(waits) != 2:  # the server keeps only the newest states of a task run
+    if len(waits) != 2:  # the server may keep only the newest states of a task run
         waits = _waits_by_log(prefect)
     assert len(waits) == 2
-    # A second, and twice as long.
+    # One second, then two.
     assert waits[0] >= 1
     assert waits[1] >= 2
     assert examples.not_retried(return_state=True).is_failed()
     final = prefect.called("not-retried")["id"]
-    [only] = await_(lambda: prefect.api.tasks(final), "the task run is known")
+    [only] = await_(lambda: prefect.api.tasks(final), "the server has the task run")
     assert only["run_count"] == 1
-    return f"3 tries, {waits[0]:.1f} s and {waits[1]:.1f} s apart; one for what a condition of ours calls final"
+    first, second = waits
+    return f"3 tries, {first:.1f} s and {second:.1f} s apart; a single try for an error that our condition calls final"
 
 
 def _waits_by_log(prefect: Prefect) -> list[float]:
-    """The pauses between the tries, by the times of what the task logged."""
+    """The delays between the tries, from the times of the task's log messages."""
     run = prefect.called("retries")
     body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC"}
     records = await_(
@@ -181,7 +193,7 @@ def _with_failure(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @check("caching", alone=True)
 def caching(prefect: Prefect) -> str:
-    """A month that did not change at the source is not loaded again, and the run says so."""
+    """A month that is unchanged at the source is not loaded again, and the run says so."""
     from comparison.prefect_flows.web_to_gcs import web_to_gcs
 
     blob = blocks.lake().get_bucket()
@@ -193,72 +205,74 @@ def caching(prefect: Prefect) -> str:
     def states() -> dict[str, str]:
         return {each["name"].rpartition("-")[0]: each["state_name"] for each in prefect.api.tasks(run["id"])}
 
-    assert await_(lambda: states().get("to_lake") == "Cached", "the task is known as cached", timeout=10)
+    assert await_(lambda: states().get("to_lake") == "Cached", "the server has the task as cached", timeout=10)
     assert "fetch" not in states()
     assert blob.get_blob(name).generation == before
-    return "built in: a cache key of the file's version and the contract; that the object is still there, we ask"
+    return (
+        "built in: the cache key is the file's version and the contract; our flow checks that the object still exists"
+    )
 
 
 @check("time_outs", alone=True)
 def time_outs(prefect: Prefect) -> str:
-    """A task that hangs is ended."""
+    """A hanging task is stopped."""
     begin = time.monotonic()
     state = examples.time_out(return_state=True)
     seconds = time.monotonic() - begin
     assert state.is_failed()
     assert seconds < 20
-    [run] = await_(lambda: prefect.api.tasks(prefect.called("time-out")["id"]), "the task run is known")
+    [run] = await_(lambda: prefect.api.tasks(prefect.called("time-out")["id"]), "the server has the task run")
     assert run["state_name"] == "TimedOut"
-    return f"ended after {run['total_run_time']:.1f} s of the 1 s that it may take, by an exception in its thread"
+    return f"stopped after {run['total_run_time']:.1f} s with a time-out of 1 s, by an exception in its thread"
 
 
 @check("logging")
 def logging(prefect: Prefect) -> str:
-    """What a task logs can be read by its run and task."""
+    """A task's log can be read by run and task."""
     run = prefect.month_run("web-to-gcs")
     [convert] = [task["id"] for task in prefect.api.tasks(run["id"]) if task["name"].startswith("convert")]
     records = prefect.api.call("POST", "/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})
     wanted = f"Converted {prefect.ground.rows:,} rows"
     assert [record["task_run_id"] for record in records if wanted in record["message"]] == [convert]
-    return "one log for a flow run, in which each line knows its task; in the UI, by the API and CLI"
+    return "one log for each flow run, each line with its task; in the UI, through the API and the CLI"
 
 
 @check("subflows", alone=True)
 def subflows(prefect: Prefect) -> str:
-    """A flow calls another one, and gets what it returns."""
+    """A flow calls another flow and receives its return value."""
     assert examples.parent() == "2021-02"
     run, child = prefect.called("parent"), prefect.called("child")
     [task] = [each for each in prefect.api.tasks(run["id"]) if each["id"] == child["parent_task_run_id"]]
     assert child["parameters"] == {"month": "2021-02"}
-    return f"an ordinary call, with its value; in the UI a run of its own below `{task['name']}`"
+    return f"an ordinary call that returns a value; in the UI it is a run of its own below `{task['name']}`"
 
 
 @check("mapping", alone=True)
 def mapping(prefect: Prefect) -> str:
-    """There are as many task runs as an earlier task returned months."""
+    """There is one task run for each month that an earlier task returned."""
     assert examples.mapped() == examples.MONTHS
     run, count = prefect.called("mapped"), len(examples.MONTHS)
 
     def loads() -> list[str]:
         return [each["id"] for each in prefect.api.tasks(run["id"]) if each["name"].startswith("load-")]
 
-    await_(lambda: len(loads()) == count, f"{count} task runs are known")
-    return f"`map` made {count} of a list that was known at run time, in threads; the pipeline's months are mapped"
+    await_(lambda: len(loads()) == count, f"the server has {count} task runs")
+    return f"`map` made {count} task runs from a list known only at run time, in threads; the pipeline maps its months"
 
 
 @check("concurrency", alone=True)
 def concurrency(prefect: Prefect) -> str:
-    """Where one slot is given, no two run at the same time."""
+    """With one slot, no two tasks run at the same time."""
     prefect.api.call("POST", "/v2/concurrency_limits/", name="one-at-a-time", limit=1)
     spans = sorted(examples.limited())
     assert len(spans) == 3
     assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
-    return "a limit in the server, taken in the code; also limits for tags, deployments, work pools and queues"
+    return "a limit in the server, acquired in the code; also limits for tags, deployments, work pools and queues"
 
 
 @check("connections", alone=True)
 def connections(prefect: Prefect) -> str:
-    """Where a flow reads is changed from outside, without touching the code."""
+    """The address that a flow reads from changes without a change of the code."""
     _read(value="")
     block = blocks.LakeBucket.load("compared")
     found = []
@@ -267,11 +281,11 @@ def connections(prefect: Prefect) -> str:
         block.save("compared", overwrite=True)
         found.append(examples.connected()["bucket"])
     assert found == ["two", "three"]
-    return "blocks: typed, with methods, nested (the bucket holds its credentials); in the UI or from code"
+    return "blocks: typed, with methods, nested (the bucket holds its credentials); from the UI or from code"
 
 
 def _read(*, value: str) -> dict[str, str]:
-    """Set blocks and a variable, and run a flow that reads them; what it found."""
+    """Set blocks and a variable, and run a flow that reads them; returns what it read."""
     from prefect.blocks.system import Secret
     from prefect.variables import Variable
 
@@ -284,20 +298,19 @@ def _read(*, value: str) -> dict[str, str]:
 
 @check("providers")
 def providers(prefect: Prefect) -> str:
-    """Blocks and tasks for Google Cloud come in a package of their own, and the flows use them."""
+    """Blocks and tasks for Google Cloud come in a separate package, and the flows use them."""
     found = {each["slug"] for each in prefect.api.call("POST", "/block_types/filter", limit=200)}
     assert {"gcp-credentials", "gcs-bucket", "bigquery-warehouse"} <= found
     run = prefect.month_run("gcs-to-bigquery")
     names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
     assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
-    return (
-        f"prefect-gcp {version('prefect-gcp')}: blocks and a few tasks; checks, external tables and publishing are ours"
-    )
+    gcp = version("prefect-gcp")
+    return f"prefect-gcp {gcp}: blocks and a few tasks; checks, external tables and publishing are our own code"
 
 
 @check("secrets", alone=True)
 def secrets(prefect: Prefect) -> str:
-    """A password is neither shown by the API nor by the log of a task that prints it."""
+    """Neither the API nor the log of a task that prints it shows a password."""
     _read(value="")
     shown = json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=False))
     with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
@@ -310,21 +323,23 @@ def secrets(prefect: Prefect) -> str:
     def printed() -> str | None:
         return next((line for line in prefect.api.log(run["id"]) if "the password is" in line), None)
 
-    assert PASSWORD in await_(printed, "what was printed is in the log"), "logs are masked now: assert that"
-    raise CannotError("encrypted in the database and hidden by the API and the UI, but a log shows what a task prints")
+    assert PASSWORD in await_(printed, "the printed line is in the log"), "logs are masked now: assert that"
+    raise CannotError(
+        "encrypted in the database and hidden by the API and the UI, but the log shows it where a task prints it"
+    )
 
 
 @check("variables", alone=True)
 def variables(prefect: Prefect) -> str:
-    """A value that flows read is changed from outside."""
+    """A value that flows read changes without a change of the code."""
     values = ["first", "second"]
     assert [_read(value=value)["variable"] for value in values] == values
-    return "variables, with JSON values, in deployments' templates too"
+    return "variables with JSON values, also in the templates of deployments"
 
 
 @check("deployment")
 def deployment(prefect: Prefect) -> str:
-    """A flow becomes one that the server can start, and a change of it a new version."""
+    """`prefect deploy` makes a flow startable by the server, and an edit a new version."""
     folder = prefect.ground.folder / "deployed"
     folder.mkdir(exist_ok=True)
     source = "from prefect import flow\n\n@flow(log_prints=True)\ndef dropped(value=''):\n    print({value!r}, value)\n"
@@ -348,17 +363,15 @@ def deployment(prefect: Prefect) -> str:
         run = prefect.api.end(prefect.api.start("dropped/dropped"))
         assert run["state_type"] == "COMPLETED", run["state"]
         said = f"code of version {value} {value}"
-        await_(lambda run=run, said=said: said in prefect.api.log(run["id"]), f"a run has said: {said}", timeout=20)  # type: ignore[misc]
+        await_(lambda run=run, said=said: said in prefect.api.log(run["id"]), f"a run has logged: {said}", timeout=20)  # type: ignore[misc]
         versions.append(run["deployment_version"])
     assert versions == ["one", "two"]
-    return (
-        "`prefect deploy` from `prefect.yaml`, once for each change; the server keeps the newest version, not the code"
-    )
+    return "`prefect deploy` from `prefect.yaml`, after each change; the server keeps the newest version, not the code"
 
 
 @check("workers")
 def workers(prefect: Prefect) -> str:
-    """Something other than the server runs the flows; which, the work pool decides."""
+    """Flows run outside the server; the work pool decides where."""
     [worker] = [
         each for each in prefect.api.call("POST", "/work_pools/local/workers/filter") if each["status"] == "ONLINE"
     ]
@@ -367,24 +380,25 @@ def workers(prefect: Prefect) -> str:
     assert run["state_type"] == "COMPLETED", run["state"]
     assert run["work_pool_name"] == "local"
     assert run["infrastructure_pid"] != prefect.month_run("web-to-gcs")["infrastructure_pid"]
-    return f"a process for each flow run by {worker['name'].split()[0]}; Docker, Kubernetes, Cloud Run by another pool"
+    name = worker["name"].split()[0]
+    return f"a process for each flow run by the worker {name}; Docker, Kubernetes or Cloud Run by another pool"
 
 
 @check("infrastructure_per_run")
 def infrastructure_per_run(prefect: Prefect) -> str:
-    """Whoever starts a run gives it an environment of its own."""
+    """The caller gives a single run its own environment."""
     name = "in-its-environment/example"
     env = prefect.api.deployment(name)["job_variables"].get("env", {}) | {"TAXI_COMPARED": "for this run"}
     run_id = prefect.api.start(name, job_variables={"env": env})
     assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
     said = "TAXI_COMPARED is for this run"
     await_(lambda: said in prefect.api.log(run_id), "the run has logged its environment", timeout=15)
-    return "`job_variables` of a run: environment, image, memory, as far as the pool's template lets them"
+    return "`job_variables` of a run: environment, image, memory, as far as the pool's template allows"
 
 
 @check("schedule")
 def schedule(prefect: Prefect) -> str:
-    """At six in the morning in New York, also after the clocks change."""
+    """Runs at six in the morning in New York, also after the clocks change."""
     new_york = ZoneInfo("America/New_York")
     deployed = prefect.api.deployment("in-new-york/example")
 
@@ -405,16 +419,15 @@ def schedule(prefect: Prefect) -> str:
         dates = asyncio.run(cron.get_dates(n=15, start=datetime(2027, month, 5, tzinfo=UTC)))
         hours |= {moment.astimezone(new_york).hour for moment in dates}
     assert hours == {6}
-    return (
-        f"next: {following:%Y-%m-%d %H:%M %Z}; cron, interval or rrule. The flow derives its month from the start time"
-    )
+    when = f"{following:%Y-%m-%d %H:%M %Z}"
+    return f"next: {when}; cron, interval or rrule. The flow derives its month from the scheduled start"
 
 
 @check("several_schedules")
 def several_schedules(prefect: Prefect) -> str:
-    """The same deployment runs by several schedules, each with parameters of its own."""
+    """One deployment has several schedules, each with its own parameters."""
     identity = prefect.api.deployment("web-to-gcs/yellow")["id"]
-    tomorrow = datetime.now(UTC) + timedelta(days=1)  # late enough for none of them to begin
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # none of them may start during the check
     wanted = {f"{minute} {tomorrow.hour} {tomorrow.day} * *": {"force": minute == 7} for minute in (7, 8)}
     body = [
         {"schedule": {"cron": cron, "timezone": "UTC"}, "parameters": values, "active": True}
@@ -439,23 +452,23 @@ def several_schedules(prefect: Prefect) -> str:
     finally:
         for made in answer.json():
             prefect.api.call("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
-    return f"{len(wanted)} more schedules, without a new deployment: the planned runs have the parameters of each"
+    return f"{len(wanted)} more schedules without a new deployment; the planned runs have each schedule's parameters"
 
 
 @check("backfill")
 def backfill(prefect: Prefect) -> str:
-    """One command runs a range of past months, some at once, and none twice."""
+    """One command runs a range of past months, several at a time, and none twice."""
     paths = prefect.paths()
     assert len(paths) > 50
     assert not [path for path in paths if "backfill" in path.lower()], "there are backfills now: write the check"
     raise CannotError(
-        "no such command: a flow over months or a loop of runs does it; with an idempotency key, none twice"
+        "no such command: a flow over months or a loop of runs does it; an idempotency key prevents duplicates"
     )
 
 
 @check("catch_up")
 def catch_up(prefect: Prefect) -> str:
-    """What the clock missed while nothing ran is run afterwards, each point for itself."""
+    """Each scheduled time that was missed gets its own run afterwards."""
     deployed = prefect.api.deployment("caught-up/example")
     assert deployed["schedules"][0]["schedule"]["anchor_date"].startswith("2022-01-01")
 
@@ -465,13 +478,13 @@ def catch_up(prefect: Prefect) -> str:
     await_(planned, "the server has planned runs", timeout=90)
     earliest = min(_moment(run["expected_start_time"]) for run in planned())
     created = _moment(deployed["created"])
-    assert earliest >= created - 60, "past points are run now: write the check"
-    raise CannotError("points are planned ahead, for 100 days or runs by default: those are run late, others never")
+    assert earliest >= created - 60, "missed times are run now: write the check"
+    raise CannotError("runs are planned ahead, for 100 days or runs by default: those start late, others never")
 
 
 @check("events")
 def events(prefect: Prefect) -> str:
-    """What arrives in the lake starts the warehouse, for that month."""
+    """A month's arrival in the lake starts its load into the warehouse."""
     ground = prefect.ground
     key = f"gs://{os.environ['LAKE_BUCKET']}/{published_file(ground.dataset, ground.month).lake_object}"  # type: ignore[arg-type]
     arrivals = prefect.api.events("prefect.asset.materialization.succeeded")
@@ -487,31 +500,31 @@ def events(prefect: Prefect) -> str:
     run = prefect.api.end(await_(started, "the arrival starts the next flow")["id"])
     assert run["state_type"] == "COMPLETED", run["state"]
     assert run["created_by"]["type"] == "AUTOMATION"
-    return "an automation of the server: the asset's event carries the month, by which it starts the next deployment"
+    return "an automation in the server: the asset event carries the month, and starts the next deployment for it"
 
 
 @check("notifications")
 def notifications(prefect: Prefect) -> str:
-    """Somebody is told that a run failed."""
+    """A failed run sends an alert."""
     run = prefect.api.end(prefect.api.start("failing/example"))
     assert run["state_type"] == "FAILED"
-    posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver hears of the failure")
+    posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver gets the alert of the failure")
     assert len(posts) == 1
-    return "an automation of the server for a tag; or a hook in the code; blocks for Slack, Teams and others"
+    return "an automation in the server, by tag; or a hook in the code; blocks for Slack, Teams and others"
 
 
 @check("lateness")
 def lateness(prefect: Prefect) -> str:
-    """Somebody is told that a run is late."""
+    """A late run sends an alert."""
     run = prefect.api.run(prefect.api.start("late/example"))
-    await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver hears of the delay", timeout=90)
+    await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver gets the alert of the delay", timeout=90)
     assert prefect.api.run(run["id"])["state_name"] == "Late"
-    return "runs that no worker takes in time become `Late`, and an automation tells of them"
+    return "runs that no worker takes in time become `Late`, and an automation reports them"
 
 
 @check("metadata", alone=True)
 def metadata(prefect: Prefect) -> str:
-    """What a task says of its result stays with it."""
+    """A task's description of its result stays with the asset."""
     examples.described()
 
     def payloads(key: str) -> list[dict[str, Any]]:
@@ -529,12 +542,14 @@ def metadata(prefect: Prefect) -> str:
         "POST", "/artifacts/latest/filter", artifacts={"key": {"like_": f"checks-{slug}".replace("_", "-")}}
     )
     assert [artifact["type"] for artifact in found] == ["table"]
-    return "the asset's event carries it; the checks are an artifact, a table in the UI (assets: in the cloud only)"
+    return (
+        "the asset event carries it; the checks are an artifact, shown as a table in the UI (assets: in the cloud only)"
+    )
 
 
 @check("results", alone=True)
 def results(prefect: Prefect) -> str:
-    """What a task returned can be read after its run."""
+    """A task's return value can be read after its run."""
     from prefect.client.orchestration import get_client
 
     run = prefect.month_run("web-to-gcs")
@@ -545,12 +560,12 @@ def results(prefect: Prefect) -> str:
         value = state.result(raise_on_failure=False)
     name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
     assert value == f"gs://{os.environ['LAKE_BUCKET']}/{name}"
-    return "only where asked for (`persist_result`): a file in a folder or bucket, any Python value"
+    return "only on request (`persist_result`): a file in a folder or bucket, for any Python value"
 
 
 @check("transactions", alone=True)
 def transactions(prefect: Prefect) -> str:
-    """What was made for the work is removed, although the work fails."""
+    """Temporary objects are removed although the work fails."""
     from prefect.variables import Variable
 
     assert examples.tidied(return_state=True).is_failed()
@@ -560,34 +575,29 @@ def transactions(prefect: Prefect) -> str:
     def states() -> list[str]:
         return [each["state_name"] for each in prefect.api.tasks(run["id"])]
 
-    await_(lambda: states() == ["RolledBack"], "the task is known as rolled back", timeout=15)
-    return "`with transaction()`: the rollback hook of what had succeeded ran. Not where the process is killed"
+    await_(lambda: states() == ["RolledBack"], "the server has the task as rolled back", timeout=15)
+    return "`with transaction()`: the rollback hook of the completed task ran. It does not run if the process is killed"
 
 
 @check("crash_recovery")
 def crash_recovery(prefect: Prefect) -> str:
-    """A run whose process is killed is done all the same, by nobody's hand."""
+    """A run whose process is killed completes without manual action."""
     run_id = prefect.api.start("killed/example")
     begin = kill_tree(_pid(prefect, run_id))
     run = prefect.api.end(run_id, timeout=120, states={"COMPLETED"})
     assert run["run_count"] == 2
     seconds = time.monotonic() - begin
-    return f"killed by SIGKILL, completed {seconds:.0f} s later: by an automation of ours. By itself it stays `Crashed`"
+    return f"killed with SIGKILL, completed {seconds:.0f} s later by our automation. Without it the run stays `Crashed`"
 
 
 def _pid(prefect: Prefect, run_id: str) -> int:
-    """The process of a run that has begun its work."""
-
-    def found() -> int | None:
-        run = prefect.api.run(run_id)
-        return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
-
-    return await_(found, "the flow runs", timeout=120)
+    """Wait until the flow runs; returns its process id."""
+    return await_(lambda: prefect.api.running_pid(run_id), "the flow runs", timeout=120)
 
 
 @check("cancelling")
 def cancelling(prefect: Prefect) -> str:
-    """A run that is stopped by hand ends, with its process."""
+    """A run that is stopped by hand ends, and so does its process."""
     run_id = prefect.api.start("cancelled/example")
     pid = _pid(prefect, run_id)
     begin = time.monotonic()
@@ -595,14 +605,12 @@ def cancelling(prefect: Prefect) -> str:
     run = prefect.api.end(run_id)
     assert run["state_type"] == "CANCELLED", run["state"]
     await_(lambda: not psutil.pid_exists(pid), "the process ends", timeout=60)
-    return (
-        f"`Cancelled`, a state of its own, and the process ended within {time.monotonic() - begin:.0f} s, by the worker"
-    )
+    return f"`Cancelled` is a separate state; the worker ended the process within {time.monotonic() - begin:.0f} s"
 
 
 @check("approval", alone=True)
 def approval(prefect: Prefect) -> str:
-    """A run waits for a person's answer, and goes on with it."""
+    """A run waits for a person's answer and continues with it."""
     answers = []
 
     def answer() -> None:
@@ -619,35 +627,35 @@ def approval(prefect: Prefect) -> str:
     person.join()
     assert answers
     assert outcome == "published"
-    return "`pause_flow_run` with a typed form, also in the midst of a task's code; `suspend` frees the infrastructure"
+    return "`pause_flow_run` with a typed form, also in the middle of a task's code; `suspend` frees the infrastructure"
 
 
 @check("code_from_git")
 def code_from_git(prefect: Prefect) -> str:
-    """The code comes from a git repository, at a commit, and one can tell which."""
+    """The code comes from a git repository, and the deployment records its commit."""
     folder = prefect.ground.folder / "git_flows"
     folder.mkdir()
-    _git(folder, "init", "--quiet", "--initial-branch", "main")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
     source = (
         "from prefect import flow, get_run_logger\n\n@flow\ndef from_git():\n    get_run_logger().info({value!r})\n"
     )
     for value in ("told by the first", "told by the second"):
         (folder / "from_git.py").write_text(source.format(value=value))
-        _git(folder, "add", "from_git.py")
-        _git(folder, "commit", "--quiet", "--message", value)
-        commit = _git(folder, "rev-parse", "HEAD")
+        git(folder, "add", "from_git.py")
+        git(folder, "commit", "--quiet", "--message", value)
+        commit = git(folder, "rev-parse", "HEAD")
         if value.endswith("first"):
             _deploy_from_git(prefect, folder, commit)
-    first = _git(folder, "rev-parse", "HEAD~1")
+    first = git(folder, "rev-parse", "HEAD~1")
     run = prefect.api.end(prefect.api.start("from-git/from-git"))
     assert run["state_type"] == "COMPLETED", run["state"]
     assert run["deployment_version"] == first
-    await_(lambda: "told by the first" in prefect.api.log(run["id"]), "the run has told its commit", timeout=20)
-    return "a `git_clone` step: each run clones it anew, at the commit that was deployed, or at a branch's newest"
+    await_(lambda: "told by the first" in prefect.api.log(run["id"]), "the run has logged its commit", timeout=20)
+    return "a `git_clone` step: each run clones the deployed commit, or the newest of a branch"
 
 
 def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
-    """Deploy the flow in the repository at the commit."""
+    """Deploy the repository's flow at the commit."""
     clone = {"repository": f"file://{folder}", "commit_sha": commit}
     deployed = {
         "name": "from-git",
@@ -661,57 +669,46 @@ def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=compare", "-c", "user.email=compare@example.com", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-
 @check("docker")
 def docker(prefect: Prefect) -> str:
-    """The same runs from an image: there is a work pool that takes one, and the server knows its settings."""
+    """A work pool runs flows from an image, and the server accepts its settings."""
     from prefect_docker.worker import DockerWorker
 
     template = DockerWorker.get_default_base_job_template()
     made = {"name": "docker", "type": "docker", "base_job_template": template}
-    answer = httpx.post(f"{prefect.ground.prefect_url}/work_pools/", json=made, trust_env=False, timeout=60)
+    answer = httpx.post(f"{prefect.ground.prefect_url}/work_pools/", json=made, trust_env=False, timeout=SECONDS)
     assert answer.is_success or answer.status_code == 409, answer.text
     job = template["job_configuration"]
     assert job["image"] == "{{ image }}"
     assert {"image", "env", "networks", "volumes", "mem_limit"} <= set(template["variables"]["properties"])
-    return "a work pool of type docker: image, networks, volumes by deployment or run. Checked here, but no engine ran"
+    return "a docker work pool: image, networks, volumes by deployment or run. Only the configuration was checked"
 
 
 @check("start_up")
 def start_up(prefect: Prefect) -> str:
-    """One command starts everything, and says how it is."""
+    """The server and the worker are healthy, and a flow also runs without either."""
     assert prefect.api.is_healthy()
     assert prefect.api.has_online_worker("local")
-    env = _without_server(prefect.ground.folder / "alone")
     program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=env,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.stdout.strip().splitlines()[-1:] == ["3"], done.stdout[-500:] + done.stderr[-1000:]
-    return "a flow runs by being called, with a server of its own for the time; a server and a worker to schedule it"
+    assert _run_without_server(program, home=prefect.ground.folder / "alone")[-1:] == ["3"]
+    return "calling a flow runs it, with a temporary server of its own; scheduling needs a server and a worker"
 
 
-def _without_server(home: Path) -> dict[str, str]:
-    """The environment of a program that knows of no server, and so starts one of its own for its time."""
+def _run_without_server(program: str, *, home: Path) -> list[str]:
+    """Run a program that knows no server, and so starts a temporary one; returns the lines that it printed."""
     of_server = ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
     env = {name: value for name, value in os.environ.items() if name not in of_server}
-    # On a busy machine, twenty seconds are not always enough.
-    return env | {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+    # The default of twenty seconds is too short on a busy machine.
+    env |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1000:]
+    return done.stdout.strip().splitlines()
 
 
 @check("ui")
 def ui(prefect: Prefect) -> str:
-    """A page in the browser, which the server brings itself."""
+    """The server serves its own web page."""
     page, script = page_and_script(prefect.ground.prefect_url.removesuffix("/api"))
     assert (page.status_code, script.status_code) == (200, 200)
     assert "text/html" in page.headers["content-type"]
@@ -721,59 +718,51 @@ def ui(prefect: Prefect) -> str:
 
 @check("rest_api")
 def rest_api(prefect: Prefect) -> str:
-    """Everything that the UI does, a program can do: here, start a run and wait for its end."""
+    """A program starts a run and waits for its end, as the UI does."""
     paths = prefect.paths()
-    assert httpx.get(f"{prefect.ground.prefect_url}/health", trust_env=False).is_success
+    assert httpx.get(f"{prefect.ground.prefect_url}/health", trust_env=False, timeout=SECONDS).is_success
     run = prefect.api.end(prefect.api.start("no-ops/example"))
     assert run["state_type"] == "COMPLETED"
-    return f"{len(paths)} paths; open to anybody who reaches it, unless a password is set"
+    return f"{len(paths)} paths; open to everyone who can reach it, unless a password is set"
 
 
 @check("testing")
 def testing(prefect: Prefect) -> str:
-    """A flow runs to its end without a server."""
+    """A flow runs to its end in a test, without the server."""
     program = (
         "from prefect.testing.utilities import prefect_test_harness\n"
         "from comparison.prefect_flows.examples import child, mapped\n"
         "assert child.fn('2021-03') == '2021-03'\n"
         "with prefect_test_harness(server_startup_timeout=120):\n    assert len(mapped()) == 3\nprint('passed')\n"
     )
-    env = _without_server(prefect.ground.folder / "tested")
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=env,
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert "passed" in done.stdout.splitlines(), done.stdout[-500:] + done.stderr[-1000:]
-    return "call the function (`.fn` without Prefect), or run it in a harness with a database of its own"
+    assert "passed" in _run_without_server(program, home=prefect.ground.folder / "tested")
+    return "call the function (`.fn` without Prefect), or run it in a test harness with its own database"
 
 
 @check("control_flow", alone=True)
 def control_flow(prefect: Prefect) -> str:
-    """The run itself decides how often a step is repeated, until there is nothing left."""
+    """A run decides at run time how often a step repeats."""
     assert [examples.until_empty(pages) for pages in (2, 4)] == [2, 4]
     run = prefect.called("until-empty")
-    await_(lambda: len(prefect.api.tasks(run["id"])) == 5, "five task runs are known")
+    await_(lambda: len(prefect.api.tasks(run["id"])) == 5, "the server has five task runs")
     return "an ordinary `while`: 3 task runs for two pages, 5 for four"
 
 
 @check("rerun")
 def rerun(prefect: Prefect) -> str:
-    """A finished run is done again from one task on, in the UI; what was before it stays as it was."""
+    """A finished run is repeated from a chosen task on; earlier tasks stay as they are."""
     paths = prefect.paths()
     assert [path for path in paths if "/task_runs/" in path]
     found = [path for path in paths if "task_run" in path and ("clear" in path or "retry" in path)]
     assert not found, f"tasks can be started again now: write the check: {found}"
-    raise CannotError("a whole run is retried; tasks with persisted results are not done again; one chooses no task")
+    raise CannotError(
+        "only a whole run can be retried; tasks with persisted results are skipped, but no task can be chosen"
+    )
 
 
 @check("cloud")
 def cloud(prefect: Prefect) -> str:
-    """Prefect Cloud is another address and a key: here, both are sent to a server that only takes notes."""
+    """Prefect sends its API key to another address, as it would to Prefect Cloud."""
     with _note_taker() as (url, seen):
         env = {**os.environ, "PREFECT_API_URL": f"{url}/api", "PREFECT_API_KEY": "pnu_compared"}
         subprocess.run(
@@ -781,12 +770,12 @@ def cloud(prefect: Prefect) -> str:
             env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert "Bearer pnu_compared" in {headers.get("Authorization") for headers in seen}
-    return "Prefect Cloud: the same flows, deployments and workers, by address and key; with more than here. Not tried"
+    return "Prefect Cloud: the same flows, deployments and workers, by address and key, with more features. Not tried"
 
 
 @contextmanager
 def _note_taker() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that answers nothing of use and keeps the headers of what it is asked."""
+    """A server that answers 404 and records the headers of each request."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -799,19 +788,14 @@ def _note_taker() -> Iterator[tuple[str, list[dict[str, str]]]]:
         do_POST = do_GET
 
         def log_message(self, *_: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url, seen
 
 
 def main() -> int:
-    """Run the checks that the command line names."""
+    """Run the checks named on the command line."""
     ground = Ground.from_env()
     with PrefectApi(ground.prefect_url) as api:
         CHECKS.run(Prefect(ground, api), sys.argv[1:] or list(CHECKS.by_concept), threads=4, tell=tell)

@@ -1,4 +1,4 @@
-"""The flows of the 2023 course, in its style: pandas frames, ``to_gbq``, no partitions. The baseline.
+"""The flows of the 2023 course in its own style: pandas frames, ``to_gbq``, no partitions.
 
-Written anew, with today's Prefect and pandas. Its steps are also the baseline of ``benchmarks/``.
+Rewritten with today's Prefect and pandas. The steps are also the baselines of ``benchmarks/``.
 """

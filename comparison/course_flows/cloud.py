@@ -1,4 +1,4 @@
-"""The steps of the course's flows that talk to Google Cloud."""
+"""The steps of the course's flows that use Google Cloud."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def table(color: str) -> str:
 
 
 def bucket() -> storage.Bucket:
-    """The lake."""
+    """The lake's bucket."""
     client = storage.Client(project=os.environ["GCP_PROJECT"], credentials=AnonymousCredentials())
     return client.bucket(os.environ["LAKE_BUCKET"])
 
@@ -37,7 +37,7 @@ def extract_from_gcs(name: str, target: Path) -> None:
 
 
 def write_bq(frame: pd.DataFrame, to_table: str) -> None:
-    """Append the frame to the table, which is created from it if there is none."""
+    """Append the frame to the table, and create the table from it if it does not exist."""
     pandas_gbq.to_gbq(
         frame,
         destination_table=to_table,
@@ -66,7 +66,7 @@ def start_anew(old_table: str) -> None:
 
 
 def count_rows(of_table: str) -> int:
-    """The rows that are in the table; not measured."""
+    """Count the rows of the table; not measured."""
     [row] = _client().query_and_wait(f"SELECT COUNT(*) FROM {of_table}")
     return int(row[0])
 

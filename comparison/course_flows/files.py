@@ -1,4 +1,4 @@
-"""The steps of the course's flows on this machine: each reads or writes the whole month at once, as a pandas frame."""
+"""The local steps of the course's flows: each holds the whole month in memory as a pandas frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fetch(source: str | Path) -> pd.DataFrame:
 
 
 def clean(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make times of the two columns that are times."""
+    """Convert the two time columns to timestamps."""
     for column in TIMES:
         if column in frame:
             frame[column] = pd.to_datetime(frame[column])
@@ -33,7 +33,7 @@ def write_local(frame: pd.DataFrame, target: Path) -> None:
 
 
 def transform(source: Path) -> pd.DataFrame:
-    """Read the Parquet file, and take a missing number of passengers for none."""
+    """Read the Parquet file, and replace missing passenger counts by 0."""
     frame = pd.read_parquet(source)
     frame["passenger_count"] = frame["passenger_count"].fillna(0)
     return frame

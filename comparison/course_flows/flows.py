@@ -1,7 +1,6 @@
 """The course's flows: ``python -m comparison.course_flows.flows BASE_URL FOLDER``, in Prefect's environment.
 
-They run twice in one process. The first run is cold: it starts Prefect's own server. The second one is what the
-benchmarks count.
+They run twice in one process. The first run is cold: it starts Prefect's own server. The benchmarks use the second run.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from benchmarks.clock import clock, report
 from benchmarks.conditions import YELLOW_MONTH
 from comparison.course_flows import cloud, files
 
-# Nothing is cached, as it is by default in the course's version; today's Prefect would first hash each frame.
+# No caching, which was the default in the course's version; today's Prefect would first hash each frame.
 fetch = task(retries=3, cache_policy=NO_CACHE)(files.fetch)
 clean = task(log_prints=True, cache_policy=NO_CACHE)(files.clean)
 write_local = task(cache_policy=NO_CACHE)(files.write_local)
@@ -29,7 +28,7 @@ write_bq = task(cache_policy=NO_CACHE)(cloud.write_bq)
 
 @flow
 def etl_web_to_gcs(year: int, month: int, color: str, base_url: str, folder: Path) -> None:
-    """From the web to the lake."""
+    """Load a month from the web into the lake."""
     name = f"{color}_tripdata_{year}-{month:02}"
     frame: pd.DataFrame = clean(fetch(f"{base_url}/{color}/{name}.csv.gz"))
     write_local(frame, folder / f"{name}.parquet")
@@ -38,7 +37,7 @@ def etl_web_to_gcs(year: int, month: int, color: str, base_url: str, folder: Pat
 
 @flow
 def etl_gcs_to_bq(year: int, month: int, color: str, folder: Path) -> None:
-    """From the lake to BigQuery: the frame is appended to the table."""
+    """Load a month from the lake into BigQuery; the frame is appended to the table."""
     name = f"{color}_tripdata_{year}-{month:02}"
     extract_from_gcs(f"course/{color}/{name}.parquet", folder / f"{name}.parquet")
     write_bq(transform(folder / f"{name}.parquet"), cloud.table(color))
@@ -46,7 +45,7 @@ def etl_gcs_to_bq(year: int, month: int, color: str, folder: Path) -> None:
 
 @flow
 def etl_parent_flow(months: list[int], year: int, color: str, base_url: str, folder: Path) -> None:
-    """Month after month."""
+    """Load months one after another."""
     for month in months:
         etl_web_to_gcs(year, month, color, base_url, folder)
         etl_gcs_to_bq(year, month, color, folder)

@@ -1,6 +1,6 @@
-"""What a rerun does to the table: ``python -m comparison.course_flows.rerun BASE_URL FOLDER COLOR YEAR MONTH``
+"""Shows what a rerun does to the table: ``python -m comparison.course_flows.rerun BASE_URL FOLDER COLOR YEAR MONTH``
 
-Runs the same month twice and prints the rows after each as one JSON line.
+Runs the same month twice and prints the row counts after each run as one JSON line.
 """
 
 from __future__ import annotations

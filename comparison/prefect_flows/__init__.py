@@ -1,1 +1,1 @@
-"""The pipeline in Prefect 3: the same months, functions and statements as the DAGs, in Prefect's own idioms."""
+"""The pipeline in Prefect 3: the DAGs' months, functions and statements, in Prefect's own idioms."""

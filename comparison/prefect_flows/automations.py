@@ -1,6 +1,6 @@
-"""What Prefect's server does by itself when something happens to a run.
+"""The automations by which Prefect's server reacts to events of a run.
 
-Like the blocks, automations live in the server. They are made anew by name, so that this can be repeated.
+Like blocks, automations are stored in the server. They are replaced by name, so that saving can be repeated.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ ALERTS = "taxi-alerts"
 
 
 def save(alerts_url: str | None) -> None:
-    """Save the automations; those that are there are replaced.
+    """Save the automations; existing ones are replaced.
 
     Args:
-        alerts_url: where alerts are posted to; None for nowhere.
+        alerts_url: where alerts are posted; None for no alerts.
     """
-    # Retries are for errors inside a run; a run whose process was killed stays crashed unless somebody starts it. Three
-    # times at most: what kills it may be its own doing.
+    # Retries cover errors inside a run; a run whose process was killed stays crashed unless something restarts it. At
+    # most three times, because the run itself may be what gets it killed.
     automations = [
         Automation(
-            name="start crashed runs again",
+            name="restart crashed runs",
             trigger=EventTrigger(
                 expect={"prefect.flow-run.Crashed"},
                 match={"prefect.run-count": ["1", "2", "3"]},
@@ -43,18 +43,18 @@ def save(alerts_url: str | None) -> None:
     if alerts_url:
         alerts = Webhook(method="POST", url=alerts_url).save(ALERTS, overwrite=True)
         automations += [
-            _tell("tell of failures", alerts, "prefect.flow-run.Failed", "prefect.flow-run.TimedOut"),
-            # A worker that is there but busy lets runs wait, and so does one that is not there.
-            _tell("tell of late runs", alerts, "prefect.flow-run.Late"),
+            _report("report failures", alerts, "prefect.flow-run.Failed", "prefect.flow-run.TimedOut"),
+            # A run waits when the worker is busy, and when there is no worker.
+            _report("report late runs", alerts, "prefect.flow-run.Late"),
         ]
     for automation in automations:
-        with contextlib.suppress(ValueError):  # there is none of that name
+        with contextlib.suppress(ValueError):  # no automation has that name yet
             Automation.read(name=automation.name).delete()
         automation.create()
 
 
-def _tell(name: str, alerts: UUID, *events: str) -> Automation:
-    """Post the name and the state of each run to which one of the events happens."""
+def _report(name: str, alerts: UUID, *events: str) -> Automation:
+    """An automation that posts the name and the state of each run with one of the events."""
     payload = '{"run": "{{ flow_run.name }}", "state": "{{ flow_run.state.name }}"}'
     return Automation(
         name=name,

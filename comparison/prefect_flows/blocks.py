@@ -1,7 +1,7 @@
-"""Where the flows read and write: blocks and a variable, saved once to Prefect's server and loaded by name.
+"""The blocks and the variable that say where the flows read and write; flows load them by name from the server.
 
-``set_up.py`` saves those of the embedded cloud, as the environment names it. On real Google Cloud, save a
-``GcpCredentials`` block in the place of :class:`EmulatorCredentials`; no flow changes.
+``set_up.py`` saves those of the embedded cloud, from environment variables. On real Google Cloud, save a
+``GcpCredentials`` block instead of :class:`EmulatorCredentials`; no flow changes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ LAKE, DATABASE, SOURCE = "taxi-lake", "ny-taxi", "taxi_source"
 
 
 class EmulatorCredentials(GcpCredentials):
-    """Credentials for emulators, which ask for none. Google's clients find them by their environment variables."""
+    """Anonymous credentials for the emulators, which Google's clients find through environment variables."""
 
     _block_type_name = "GCP Emulator Credentials"
 
     def get_credentials_from_service_account(self) -> Credentials:
-        """No credentials at all."""
+        """Anonymous credentials."""
         return AnonymousCredentials()
 
 
 class LakeBucket(GcsBucket):
-    """The lake's bucket, with credentials of either kind."""
+    """The lake's bucket, with emulator or real credentials."""
 
     _block_type_name = "Taxi Lake Bucket"
 
@@ -36,27 +36,27 @@ class LakeBucket(GcsBucket):
 
 
 def lake() -> GcsBucket:
-    """The lake's bucket; its credentials are also those for BigQuery."""
+    """Load the lake's bucket; its credentials are also used for BigQuery."""
     block: GcsBucket = LakeBucket.load(LAKE)
     return block
 
 
 def database() -> SqlAlchemyConnector:
-    """The database ``ny_taxi``."""
+    """Load the connection to the database ``ny_taxi``."""
     block: SqlAlchemyConnector = SqlAlchemyConnector.load(DATABASE)
     return block
 
 
 def source() -> dict[str, Any]:
-    """The source of the published files: its ``url`` and its ``layout``."""
+    """Load the source of the published files: its ``url`` and ``layout``."""
     value = Variable.get(SOURCE)
     if not isinstance(value, dict):
-        raise ValueError(f"the variable {SOURCE} is {value!r}; it must hold url and layout")
+        raise ValueError(f"the variable {SOURCE} is {value!r}; set it to an object with url and layout")
     return value
 
 
 def save(*, project: str, bucket: str, postgres_url: str, source_url: str, layout: str) -> None:
-    """Save all of them; those that are there are replaced."""
+    """Save all blocks and the variable; existing ones are replaced."""
     credentials = EmulatorCredentials(project=project)
     LakeBucket(bucket=bucket, gcp_credentials=credentials).save(LAKE, overwrite=True)
     url = make_url(postgres_url)

@@ -1,6 +1,6 @@
-"""Small flows, each for one concept that the pipeline itself does not need.
+"""Small flows, each showing one concept that the pipeline itself does not need.
 
-The same in Airflow, under the same names: ``comparison/airflow_dags/examples.py``. Those that need a worker have a
+``comparison/airflow_dags/examples.py`` has the same examples under the same names. Those that need a worker have a
 deployment in ``examples.yaml``.
 """
 
@@ -30,7 +30,7 @@ MONTHS = ["2021-01", "2021-02", "2021-03"]
 
 @task(retries=2, retry_delay_seconds=exponential_backoff(backoff_factor=1), cache_policy=NO_CACHE)
 def fetch() -> int:
-    """The source answers at the third try; the delays grow."""
+    """Fails twice, and succeeds in the third try; the delays grow."""
     if runtime.task_run.run_count < 3:
         raise RuntimeError("the source is down")
     return runtime.task_run.run_count
@@ -38,68 +38,68 @@ def fetch() -> int:
 
 @flow
 def retries() -> int:
-    """A task that is tried again."""
+    """Retries a task."""
     return fetch()
 
 
 @task(**RETRIED)
 def fetch_nothing() -> None:
-    """The source does not have the file, which the pipeline's condition calls final."""
+    """Fails with an error that the pipeline's retry condition calls final."""
     raise NotPublishedError("the source has no such month")
 
 
 @flow
 def not_retried() -> None:
-    """A task that is not tried again."""
+    """Does not retry a task."""
     fetch_nothing()
 
 
 @task(timeout_seconds=1, cache_policy=NO_CACHE)
 def hang() -> None:
-    """Would take for ever."""
+    """Never ends."""
     while True:
         time.sleep(0.1)
 
 
 @flow
 def time_out() -> None:
-    """A task that would take for ever."""
+    """Stops a task that never ends."""
     hang()
 
 
 @flow
 def child(month: str = "2021-01") -> str:
-    """What another flow calls."""
+    """Is called by another flow."""
     return month
 
 
 @flow
 def parent() -> str:
-    """A flow that calls a flow."""
+    """Calls another flow."""
     return child("2021-02")
 
 
 @task(cache_policy=NO_CACHE)
 def list_months() -> list[str]:
-    """The months, which are known only when the run is there."""
+    """Lists the months, which are known only at run time."""
     return MONTHS
 
 
 @task(cache_policy=NO_CACHE)
 def load(month: str) -> str:
-    """One month."""
+    """Loads one month."""
     return month
 
 
 @flow
 def mapped() -> list[str]:
-    """As many task runs as there are months."""
+    """Creates one task run for each month."""
     return load.map(list_months()).result()
 
 
 @task(cache_policy=NO_CACHE)
 def load_in_turn(month: str) -> tuple[float, float]:
-    """Begin and end of the part that only one may run at a time, in all flows on all machines."""
+    """Returns start and end of the part that only one task run may execute at a time, on all machines."""
     with concurrency("one-at-a-time", occupy=1):
         begin = time.time()
         time.sleep(0.3)
@@ -108,13 +108,13 @@ def load_in_turn(month: str) -> tuple[float, float]:
 
 @flow
 def limited() -> list[tuple[float, float]]:
-    """Three task runs that could run at once."""
+    """Starts three task runs that could run at the same time."""
     return load_in_turn.map(MONTHS).result()
 
 
 @flow(log_prints=True)
 def connected() -> dict[str, str]:
-    """Reads blocks and a variable when it runs; all can be changed without touching the code."""
+    """Reads blocks and a variable at run time; all can change without a change of the code."""
     secret = Secret.load("compared").get()
     print("the password is", secret)
     return {"bucket": LakeBucket.load("compared").bucket, "variable": str(Variable.get("compared"))}
@@ -122,18 +122,18 @@ def connected() -> dict[str, str]:
 
 @flow
 def failing() -> None:
-    """Fails; an automation of the server tells whoever listens."""
+    """Fails; an automation of the server sends an alert."""
     raise RuntimeError("meant to fail")
 
 
 @flow
 def late() -> None:
-    """Waits for a worker that does not come; an automation of the server tells whoever listens."""
+    """Waits for a worker that does not exist; an automation of the server sends an alert."""
 
 
 @flow
 def described() -> None:
-    """What it made carries a description of the event, for people and for whatever starts from it."""
+    """Describes its asset in the event, for people and for the flows that the event starts."""
 
     @materialize("file://compared", cache_policy=NO_CACHE)
     def count() -> None:
@@ -144,19 +144,19 @@ def described() -> None:
 
 @task(cache_policy=NO_CACHE)
 def create_staging() -> None:
-    """Makes something for the work."""
+    """Creates a temporary object."""
     Variable.set("staging", "there", overwrite=True)
 
 
 @create_staging.on_rollback
 def drop_staging(undone: Transaction) -> None:
-    """Removes it again when anything behind it in the transaction fails."""
+    """Removes the object if a later step of the transaction fails."""
     Variable.unset("staging")
 
 
 @flow
 def tidied() -> None:
-    """What was made for the work is removed, although the work fails; the run has failed all the same."""
+    """Removes the temporary object although the work fails; the run still fails."""
     with transaction():
         create_staging()
         raise RuntimeError("meant to fail")
@@ -164,7 +164,7 @@ def tidied() -> None:
 
 @flow
 def killed() -> int:
-    """Hangs at the first try, so that it can be killed; the next try is short."""
+    """Hangs in the first try, so that it can be killed; the next try is short."""
     if runtime.flow_run.run_count == 1:
         time.sleep(300)
     return int(runtime.flow_run.run_count)
@@ -177,31 +177,31 @@ def cancelled() -> None:
 
 
 class Approval(RunInput):
-    """What is asked of a person."""
+    """The form that a person fills in."""
 
     approved: bool
 
 
 @flow
 def approved() -> str:
-    """Goes on when somebody says so."""
+    """Continues when a person approves."""
     answer = pause_flow_run(wait_for_input=Approval, timeout=60, poll_interval=1)
     return "published" if answer.approved else "not published"
 
 
 @flow
 def in_new_york() -> None:
-    """At six in the morning in New York, in summer and in winter."""
+    """Runs at six in the morning in New York, in summer and in winter."""
 
 
 @flow
 def caught_up() -> None:
-    """Missed some points of its schedule."""
+    """Has missed some times of its schedule."""
 
 
 @flow
 def until_empty(pages: int = 4) -> int:
-    """Asks for page after page until one is empty: how many there are is known only in the end."""
+    """Reads pages until one is empty; their number is known only at the end."""
     page = 0
     while read_page(page, pages):
         page += 1
@@ -210,19 +210,19 @@ def until_empty(pages: int = 4) -> int:
 
 @task(cache_policy=NO_CACHE)
 def read_page(page: int, pages: int) -> bool:
-    """Whether the page has anything."""
+    """Whether the page has content."""
     return page < pages
 
 
 @flow
 def typed(day: date) -> str:
-    """Gets a date, and not a text that looks like one."""
+    """Receives a date, not a string that looks like one."""
     return f"{day:%B}"
 
 
 @flow
 def in_its_environment() -> str:
-    """Tells what the run's own infrastructure has set."""
+    """Logs a variable that the run's own infrastructure has set."""
     value = os.environ.get("TAXI_COMPARED", "")
     get_run_logger().info("TAXI_COMPARED is %s", value)
     return value
@@ -230,13 +230,13 @@ def in_its_environment() -> str:
 
 @task(cache_policy=NO_CACHE)
 def do_nothing(number: int) -> int:
-    """Nothing."""
+    """Does nothing."""
     return number + 1
 
 
 @flow
 def no_ops() -> int:
-    """Ten tasks that do nothing, one after another: what they take is what the orchestrator takes."""
+    """Runs ten no-op tasks in a chain; their duration is the orchestrator's overhead."""
     number = 0
     for _ in range(10):
         number = do_nothing(number)

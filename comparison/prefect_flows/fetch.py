@@ -1,4 +1,4 @@
-"""The steps that several flows share: from the source to a local Parquet file."""
+"""The steps from the source to a local Parquet file, which several flows share."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from nyc_taxi.source.download import download, file_version
 
 
 def source_url(file: PublishedFile) -> str:
-    """Where the source serves the file."""
+    """The URL of the file at the source."""
     source = blocks.source()
     return f"{source['url']}/{file.source_path(Layout(source['layout']))}"
 
 
 @task(**RETRIED)
 def find_version(url: str) -> str:
-    """Ask which version of the file the source has."""
+    """Ask the source for the version of the file."""
     with requests.Session() as session:
         return file_version(session, url)
 
 
 @task(**RETRIED)
 def fetch(url: str, target: Path) -> str:
-    """Download the file; returns the version that was downloaded."""
+    """Download the file; returns its version."""
     with requests.Session() as session:
         downloaded = download(session, url, target)
     get_run_logger().info("Downloaded %s: %s bytes, %s", url, f"{downloaded.size:,}", downloaded.version)

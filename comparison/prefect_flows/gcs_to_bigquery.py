@@ -23,12 +23,12 @@ load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
 
 
 class CheckError(RuntimeError):
-    """A check does not hold; nothing was published."""
+    """A check failed; nothing was published."""
 
 
 @task(**RETRIED)
 def create_external_table(file: PublishedFile, bucket: blocks.LakeBucket) -> None:
-    """SQL over the lake itself; the check of the table counts the month there."""
+    """Create the table over the lake's files; a check of the staging table counts the month there."""
     client = bucket.gcp_credentials.get_bigquery_client()
     prefix = f"gs://{bucket.bucket}/{file.dataset.name}"
     external = bigquery.ExternalConfig("PARQUET")
@@ -44,10 +44,10 @@ def create_external_table(file: PublishedFile, bucket: blocks.LakeBucket) -> Non
 
 @task(**RETRIED)
 def check_staging(load: Load, bucket: blocks.LakeBucket) -> list[dict[str, Any]]:
-    """Run the dataset's checks on the staging table, and show them all in an artifact.
+    """Run the dataset's checks on the staging table, and list the results in an artifact.
 
     Raises:
-        CheckError: one does not hold that must.
+        CheckError: a check with level fail does not hold.
     """
     client = bucket.gcp_credentials.get_bigquery_client()
     conditions = _conditions(load)
@@ -57,14 +57,14 @@ def check_staging(load: Load, bucket: blocks.LakeBucket) -> list[dict[str, Any]]
     create_table_artifact(key=f"checks-{load.file.slug.replace('_', '-')}", table=found)
     broken = [name for name in conditions if not row[name]]
     if failed := [name for name in broken if conditions[name][0] is Level.FAIL]:
-        raise CheckError(f"nothing was published: {', '.join(failed)} does not hold")
+        raise CheckError(f"nothing was published, because checks failed: {', '.join(failed)}")
     for name in broken:
-        get_run_logger().warning("%s does not hold; the month is published", name)
+        get_run_logger().warning("the check %s failed; the month is published, because it only warns", name)
     return found
 
 
 def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
-    """The dataset's checks by name: what follows, and the condition in BigQuery's SQL."""
+    """The dataset's checks by name: the level, and the condition in BigQuery's SQL."""
     dataset = load.file.dataset
     conditions = {
         name: (level, check["check_statement"])
@@ -78,7 +78,7 @@ def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
 
 @task(**RETRIED)
 def publish(load: Load, bucket: blocks.LakeBucket) -> None:
-    """Replace the month's partition by the staging table, in one step."""
+    """Replace the month's partition by the staging table, atomically."""
     client = bucket.gcp_credentials.get_bigquery_client()
     configuration = bigquery.QueryJobConfig(
         destination=f"{client.project}.trips.{load.file.bigquery_table}",
@@ -97,14 +97,14 @@ def drop_staging(load: Load, bucket: blocks.LakeBucket) -> None:
 
 @flow(name="gcs-to-bigquery", flow_run_name="gcs-to-bigquery-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
 def gcs_to_bigquery(dataset: DatasetName, month: MonthName) -> None:
-    """Take one month from the lake to the warehouse; its partition is replaced whole.
+    """Load one month from the lake into BigQuery; its partition is replaced as a whole.
 
     Args:
         dataset: which dataset.
         month: the month.
 
     Raises:
-        CheckError: the month is not what it should be; the partition is what it was.
+        CheckError: a check failed; the partition is unchanged.
     """
     bucket, file = blocks.lake(), published_file(dataset, month)
     credentials = bucket.gcp_credentials

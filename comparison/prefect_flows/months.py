@@ -1,4 +1,4 @@
-"""Many months: a parent flow, and each month as its subflow."""
+"""A range of months: a parent flow with each month as a subflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = "taxi-months"
 
 
 def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
-    """All months from the first to the last, both included."""
+    """All months from the first to the last, inclusive."""
     month, end, found = Month.parse(first), Month.parse(last), []
     while month <= end:
         found.append(str(month))
@@ -26,7 +26,7 @@ def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
 
 @task(cache_policy=NO_CACHE)
 def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
-    """Take one month to the lake, in its turn: the limit is the server's, for all runs."""
+    """Load one month into the lake when the server's limit, which covers all runs, allows it."""
     with concurrency(LIMIT, occupy=1):
         web_to_gcs(dataset, month, force)
 
@@ -37,12 +37,12 @@ def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
     task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE),  # type: ignore[arg-type]
 )
 def load_months(dataset: DatasetName, first: MonthName, last: MonthName, force: bool = False) -> None:
-    """Take a range of months to the lake, several at once; the arrival of each starts its way to the warehouse.
+    """Load a range of months into the lake, several at a time; each arrival starts the load into BigQuery.
 
     Args:
         dataset: which dataset.
         first: the first month.
         last: the last month.
-        force: load again what is loaded already.
+        force: also load months that are unchanged.
     """
     load_month.map(dataset, months_between(first, last), force).result()

@@ -1,4 +1,4 @@
-"""What the flows can be asked for. Prefect validates it before a run exists, and makes the form of its UI from it."""
+"""The parameters of the flows. Prefect validates them before a run exists, and builds its UI form from them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MonthName = Annotated[str, Field(pattern=MONTH_PATTERN, description="The month t
 
 
 def published_file(dataset: DatasetName, month: MonthName) -> PublishedFile:
-    """The file of one month."""
+    """The published file of one month."""
     [found] = [each for each in TRIP_DATASETS if each.name == dataset]
     return found.file(Month.parse(month))
 
 
 def scheduled_month() -> MonthName:
-    """The month of a run that the clock started: the run of 1 November is for September, as in Airflow.
+    """The month of a scheduled run: the run of 1 November is for September, as in Airflow.
 
-    A deployment's parameters are the same in all its runs, so that the flow derives the month from its start.
+    All runs of a deployment have the same parameters, so that the flow derives the month from its scheduled start.
     """
     start = runtime.flow_run.scheduled_start_time
     year, index = divmod(start.year * 12 + start.month - 1 - PUBLICATION_DELAY_MONTHS, 12)

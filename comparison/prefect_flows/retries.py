@@ -1,4 +1,4 @@
-"""Which failures are worth another try: the same as in the DAGs."""
+"""The retry options of tasks; the same failures are final as in the DAGs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nyc_taxi.source.download import NotPublishedError
 
 
 class TaskOptions(TypedDict):
-    """The options of a task that talks to another system."""
+    """The options of a task that uses another system."""
 
     retries: int
     retry_delay_seconds: Any
@@ -25,7 +25,7 @@ class TaskOptions(TypedDict):
 
 
 async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
-    """Trying again cannot make a wrong month right or a broken file whole."""
+    """Whether a retry can help; it cannot for an invalid month, a broken file or a month that is not published."""
     try:
         await state.result()  # type: ignore[misc]
     except (ContractError, MonthError, NotPublishedError):
@@ -35,8 +35,8 @@ async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]
     return True
 
 
-# Nothing is cached unless a task says by which key: the inputs are paths and clients of one process, and their hash
-# says nothing of what they lead to.
+# No caching without an explicit key: the inputs are paths and clients of one process, and their hash says nothing about
+# the data behind them.
 RETRIED = TaskOptions(
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=20),

@@ -1,7 +1,7 @@
-"""Saves what the flows need to Prefect's server: ``python -m comparison.prefect_flows.set_up``; safe to repeat.
+"""Saves what the flows need to Prefect's server: ``python -m comparison.prefect_flows.set_up``. Safe to repeat.
 
-Blocks, automations, work pools and a limit are not part of the flows' code or of their deployments: somebody makes them
-in the UI, or a program like this one does.
+Blocks, automations, work pools and limits belong neither to the flows' code nor to their deployments: they are created
+in the UI, or by a program like this one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from prefect.workers.process import ProcessWorker
 
 from comparison.prefect_flows import automations, blocks, months
 
-# The pool that the worker of this machine serves, and one that nobody does.
+# The pool that this machine's worker serves, and one that no worker serves.
 WORK_POOLS = ("local", "nobody")
 
 
 def save_work_pools() -> None:
-    """Make the work pools and the limit, unless they are there.
+    """Create the work pools and the limit, unless they exist.
 
-    A pool's runs are limited as the months are: each is a process that imports Prefect anew.
+    A pool has the same limit as the months, because each of its runs is a new process that imports Prefect.
     """
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:

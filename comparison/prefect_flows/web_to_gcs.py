@@ -20,7 +20,7 @@ from nyc_taxi.registry.model import PublishedFile
 
 
 def same_file(context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
-    """The cache key: an object that was made from this version, by today's contract, need not be made again."""
+    """The cache key: an object made from this version under the current contract need not be made again."""
     file: PublishedFile = parameters["file"]
     bucket = parameters["bucket"]
     made_from = provenance(file.dataset, file.parquet_name, parameters["version"])
@@ -29,7 +29,7 @@ def same_file(context: TaskRunContext, parameters: dict[str, Any]) -> str | None
 
 @task(cache_policy=CacheKeyFnPolicy(cache_key_fn=same_file), persist_result=True)
 def to_lake(file: PublishedFile, bucket: blocks.LakeBucket, version: str) -> str:
-    """Fetch the file, convert it and put it into the lake, unless that was done before; returns its address."""
+    """Fetch the file, convert it and upload it to the lake, unless this is cached; returns the URI."""
     uri = f"gs://{bucket.bucket}/{file.lake_object}"
     with tempfile.TemporaryDirectory() as folder:
         parquet, rows = fetch_parquet(file, Path(folder))
@@ -38,7 +38,7 @@ def to_lake(file: PublishedFile, bucket: blocks.LakeBucket, version: str) -> str
 
 
 def upload(bucket: blocks.LakeBucket, parquet: Path, file: PublishedFile, rows: int) -> None:
-    """Put the Parquet file into the lake. The event that tells of it carries the month, for whoever waits for it."""
+    """Upload the Parquet file to the lake. Its asset event carries the month, for the flow that it starts."""
     bucket.upload_from_path(parquet, file.lake_object)
     add_asset_metadata(
         f"gs://{bucket.bucket}/{file.lake_object}",
@@ -48,18 +48,18 @@ def upload(bucket: blocks.LakeBucket, parquet: Path, file: PublishedFile, rows: 
 
 @flow(name="web-to-gcs", flow_run_name="web-to-gcs-{dataset}-{month}", timeout_seconds=2 * 60 * 60, log_prints=True)
 def web_to_gcs(dataset: DatasetName = "green", month: MonthName | None = None, force: bool = False) -> str:
-    """Take one month from the source to the lake.
+    """Load one month from the source into the lake.
 
     Args:
         dataset: which dataset.
-        month: the month; that of the schedule if it is not given.
-        force: load again what is loaded already, although neither the source's file nor the contract changed.
+        month: the month; by default that of the schedule.
+        force: load the month even if neither the source's file nor the contract changed.
 
     Returns:
-        The object's address.
+        The object's URI.
     """
     file, bucket = published_file(dataset, month or scheduled_month()), blocks.lake()
     version = find_version(source_url(file))
-    # The cache knows what was made, but not whether it is still there.
+    # The cache knows what was made, but not whether it still exists.
     is_gone = not bucket.get_bucket().blob(file.lake_object).exists()
     return to_lake.with_options(refresh_cache=force or is_gone)(file, bucket, version)

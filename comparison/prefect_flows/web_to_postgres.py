@@ -28,7 +28,7 @@ from nyc_taxi.stores.postgres.copy import copy_parquet
 
 @contextmanager
 def connection_of(database: SqlAlchemyConnector) -> Iterator[psycopg.Connection]:
-    """One transaction: committed at the end of the block, undone where it raises."""
+    """One transaction: committed at the end of the block, rolled back if it raises."""
     with database.get_connection() as connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)
@@ -37,14 +37,14 @@ def connection_of(database: SqlAlchemyConnector) -> Iterator[psycopg.Connection]
 
 @task(**RETRIED)
 def create_table(load: Load, database: SqlAlchemyConnector) -> None:
-    """Create the table, if there is none."""
+    """Create the table unless it exists."""
     with connection_of(database) as connection:
         connection.execute(load.render("postgres/create/trip_table.sql"))
 
 
 @task(**RETRIED)
 def load_staging(load: Load, parquet: Path, database: SqlAlchemyConnector) -> None:
-    """Copy the Parquet file into a table of its own."""
+    """Copy the Parquet file into a staging table."""
     with connection_of(database) as connection:
         connection.execute(load.render("postgres/clean/staging.sql"))
         connection.execute(load.render("postgres/load/trip_staging.sql"))
@@ -56,7 +56,7 @@ def load_staging(load: Load, parquet: Path, database: SqlAlchemyConnector) -> No
 
 @load_staging.on_rollback
 def drop_staging(undone: Transaction) -> None:
-    """Remove the table again when anything behind it fails."""
+    """Remove the staging table if a later step fails."""
     load, database = undone.get("load"), undone.get("database")
     with connection_of(database) as connection:
         connection.execute(load.render("postgres/clean/staging.sql"))
@@ -67,7 +67,7 @@ def check_staging(load: Load, database: SqlAlchemyConnector) -> None:
     """Run the dataset's checks on the staging table.
 
     Raises:
-        CheckError: one does not hold that must.
+        CheckError: a check with level fail does not hold.
     """
     checks = postgres_checks(load.file.dataset, Level.FAIL)
     conditions = [load.render_text(check["check_statement"]) for check in checks.values()]
@@ -76,29 +76,29 @@ def check_staging(load: Load, database: SqlAlchemyConnector) -> None:
         row = connection.execute(f"SELECT {columns} FROM {load.postgres_staging_table}").fetchone()
     assert row is not None
     if failed := [name for name, holds in zip(checks, row, strict=True) if not holds]:
-        raise CheckError(f"nothing was published: {', '.join(failed)} does not hold")
+        raise CheckError(f"nothing was published, because checks failed: {', '.join(failed)}")
 
 
 @task(**RETRIED)
 def publish(load: Load, database: SqlAlchemyConnector) -> None:
-    """Swap the staging table in as the month's partition."""
+    """Swap in the staging table as the month's partition."""
     with connection_of(database) as connection:
         connection.execute(load.render("postgres/publish/trip.sql"))
 
 
 @flow(name="web-to-postgres", flow_run_name="web-to-postgres-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
 def web_to_postgres(dataset: DatasetName = "green", month: MonthName | None = None) -> int:
-    """Take one month from the source to Postgres; its partition is replaced whole.
+    """Load one month from the source into Postgres; its partition is replaced as a whole.
 
     Args:
         dataset: which dataset.
-        month: the month; that of the schedule if it is not given.
+        month: the month; by default that of the schedule.
 
     Returns:
         The number of rows.
 
     Raises:
-        CheckError: the month is not what it should be; the partition is what it was.
+        CheckError: a check failed; the partition is unchanged.
     """
     file, database = published_file(dataset, month or scheduled_month()), blocks.database()
     load = Load(file=file, run=f"web-to-postgres/{runtime.flow_run.id}")

@@ -1,4 +1,4 @@
-"""How checks are run: what each outcome becomes, and that one side's failure leaves the other's results."""
+"""How checks are run: what each outcome becomes, and that one side's failure keeps the other's results."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_checks_run_once_each_and_alone_in_the_callers_thread() -> None:
 
 def test_waiting_ends_with_what_was_waited_for_or_says_what_was_not() -> None:
     assert await_(lambda: 7, "seven") == 7
-    with pytest.raises(TimeoutError, match="in vain until it happens"):
+    with pytest.raises(TimeoutError, match="timed out after 0 s, waiting until it happens"):
         await_(lambda: None, "it happens", timeout=0.1, poll=0.05)
 
 

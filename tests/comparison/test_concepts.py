@@ -1,4 +1,4 @@
-"""The concept table: complete, with a check on each side, links that lead somewhere, and a page that is not stale."""
+"""The concept table is complete, has a check on each side and working links, and its page is current."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from comparison.results import RESULTS, SIDES, Results
 from tests.conftest import REPOSITORY
 
 NAMES = [concept.name for concept in CONCEPTS]
-# What a reader of the course looks for; there may be more.
+# What a reader of the course looks for; more are allowed.
 EXPECTED = {
     "approval",
     "backfill",
@@ -61,7 +61,7 @@ EXPECTED = {
 
 
 def _checks(side: str) -> dict[str, ast.FunctionDef]:
-    """The checks of a side, by concept; Prefect's cannot be imported here, where there is no Prefect."""
+    """The checks of a side by concept; read from the source, because Prefect is not installed here."""
     tree = ast.parse((REPOSITORY / "comparison" / "checks" / f"{side}.py").read_text())
     found = {}
     for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
@@ -99,14 +99,14 @@ def test_every_link_leads_to_a_line(concept: object) -> None:
 
 
 def test_a_link_to_no_line_or_to_several_is_refused() -> None:
-    with pytest.raises(ValueError, match="stands in 0 lines"):
+    with pytest.raises(ValueError, match="is in 0 lines"):
         Lines("Makefile", "no such text").number()
-    with pytest.raises(ValueError, match="it must in one"):
+    with pytest.raises(ValueError, match="in exactly one"):
         Lines("Makefile", "install").number()
 
 
 def test_the_page_is_the_generated_one() -> None:
-    """After a change of what the table links to: make docs."""
+    """Fails after a change of a file that the table links to; make docs writes the page again."""
     results = Results.read()
     text = PAGE.read_text(encoding="utf-8")
 
@@ -148,7 +148,7 @@ def test_every_deployment_names_a_flow_that_there_is(plan: str) -> None:
 
 
 def test_both_have_the_same_examples() -> None:
-    """An example without its counterpart stands only where the other side has nothing like it."""
+    """An example without a counterpart is allowed only where the other side has no such concept."""
     trees = {
         side: ast.parse((REPOSITORY / "comparison" / folder / "examples.py").read_text())
         for side, folder in (("airflow", "airflow_dags"), ("prefect", "prefect_flows"))
