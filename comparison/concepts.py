@@ -86,7 +86,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="dependencies",
         title="Dependencies and data passing",
         sentence="The order of the steps, and the values that one passes to the next.",
-        airflow=Lines(f"{_DAGS}web_to_gcs.py", "wait >> skip_unchanged >> download"),
+        airflow=Lines(f"{_DAGS}web_to_gcs.py", "skip_unchanged >> download >> to_parquet"),
         prefect=Lines(f"{_FLOWS}fetch.py", "version = fetch(url, source)"),
     ),
     Concept(
@@ -127,7 +127,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="caching",
         title="Caching / skipping what is there",
         sentence="An unchanged month is not loaded again.",
-        airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "def skip_unchanged_in_lake("),
+        airflow=Lines(f"{_PLUGINS}stores/skip_unchanged.py", "class SkipUnchangedOperator("),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def same_file("),
     ),
     Concept(

@@ -23,9 +23,9 @@ from comparison.receiver import receiver
 from comparison.sides import DatasetMonth
 from local.airflow import reconcile
 from local.airflow.environment import AirflowSettings
-from local.airflow.reconcile import Content
 from local.cloud.settings import HOST, Settings
 from nyc_taxi.registry.columns import Layout
+from nyc_taxi.stores.store import Content
 
 PORTS = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT")
 # Unpausing a DAG starts a scheduled run of the newest month; after the source's last month it ends at once.

@@ -10,7 +10,7 @@ import jinja2
 
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.model import PublishedFile
-from nyc_taxi.stores.bigquery.schema import bigquery_type
+from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.postgres.schema import postgres_type
 
 _TEMPLATES = jinja2.Environment(  # noqa: S701 # it is SQL
@@ -26,11 +26,13 @@ class Load:
         file: the file.
         run: the unique name of this load; the names of its staging tables are derived from it.
         rows: the file's number of rows; None while it is unknown.
+        generation: generation of the lake's object that is loaded; 0 while it is unknown.
     """
 
     file: PublishedFile
     run: str
     rows: int | None = None
+    generation: int = 0
 
     @property
     def staging_table(self) -> str:
@@ -58,6 +60,9 @@ class Load:
             "new_staging": lambda: self.postgres_staging_table,
             "loaded_staging": lambda: self.postgres_staging_table,
             "converted_rows": lambda: self.rows,
+            "loaded_object": lambda: {"generation": self.generation, "rows": self.rows},
+            "bigquery_columns": bigquery_columns,
+            "bigquery_text": bigquery_text,
             "bigquery_type": bigquery_type,
             "postgres_type": postgres_type,
         }

@@ -18,37 +18,43 @@ from airflow.providers.google.cloud.operators.bigquery import (
     BigQueryDeleteTableOperator,
     BigQueryInsertJobOperator,
 )
-from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_parts.assets import lake_asset, updates, warehouse_asset
+from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, dag_args, each_dataset
-from nyc_taxi.dag_parts.params import run_params
+from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import on_update
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.bigquery.check_columns import BigQueryColumnAuditOperator
 from nyc_taxi.stores.bigquery.check_table import BigQueryTableAuditOperator
 from nyc_taxi.stores.bigquery.checks import bigquery_column_checks, bigquery_table_checks
+from nyc_taxi.stores.bigquery.lake_to_staging import LakeToStagingOperator
+from nyc_taxi.stores.bigquery.publish import PublishOperator
 from nyc_taxi.stores.bigquery.schema import bigquery_fields
+from nyc_taxi.stores.bigquery.store import BigQueryStore
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 for dag_id, dataset in each_dataset("gcs_to_bigquery"):
     with DAG(
         dag_id=dag_id,
         description=f"{dataset.title}: from the lake to the warehouse",
         doc_md=__doc__,
-        schedule=on_update(dataset, lake_asset(dataset)),
+        schedule=on_update(dataset, store_asset(LakeStore, dataset)),
         is_paused_upon_creation=False,
-        params=run_params(dataset),
+        params=load_params(dataset),
         tags=["nyc-taxi", "warehouse", dataset.name],
         **dag_args(dataset),
     ):
+        skip_unchanged = SkipUnchangedOperator(task_id="skip_unchanged", store=BigQueryStore, loaded_from=LakeStore)
+
         create_table = BigQueryInsertJobOperator(
             task_id="create_table",
             configuration={"query": {"query": f"bigquery/create/{dataset.kind}_table.sql", "useLegacySql": False}},
         )
 
-        load_staging = GCSToBigQueryOperator(
+        load_staging = LakeToStagingOperator(
             task_id="load_staging",
             bucket="{{ var.value.lake_bucket }}",
             source_objects=["{{ file().lake_object }}"],
@@ -60,19 +66,23 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
         ).as_setup()
 
         staging = {"table": "trips_staging.{{ staging_table() }}", "use_legacy_sql": False}
-        check_columns = BigQueryColumnAuditOperator(
-            task_id="check_columns", level=Level.FAIL, column_mapping=bigquery_column_checks(dataset), **staging
-        )
-        check_table = BigQueryTableAuditOperator(
-            task_id="check_table", level=Level.FAIL, checks=bigquery_table_checks(dataset, Level.FAIL), **staging
-        )
-        checks = [check_columns, check_table]
+        checks = [
+            BigQueryTableAuditOperator(
+                task_id="check_table", level=Level.FAIL, checks=bigquery_table_checks(dataset, Level.FAIL), **staging
+            )
+        ]
+        if columns := bigquery_column_checks(dataset):
+            checks.append(
+                BigQueryColumnAuditOperator(
+                    task_id="check_columns", level=Level.FAIL, column_mapping=columns, **staging
+                )
+            )
         if warnings := bigquery_table_checks(dataset, Level.WARN):
             checks.append(
                 BigQueryTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging)
             )
 
-        publish = BigQueryInsertJobOperator(
+        publish = PublishOperator(
             task_id="publish",
             configuration={
                 "query": {
@@ -88,7 +98,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
                 }
             },
             trigger_rule=PUBLISH_RULE,
-            **updates(dataset, warehouse_asset(dataset)),
+            **updates(dataset, store_asset(BigQueryStore, dataset)),
         )
 
         drop_staging = BigQueryDeleteTableOperator(
@@ -97,10 +107,10 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             ignore_if_missing=True,
         ).as_teardown(setups=load_staging)
 
-        create_table >> load_staging >> checks >> publish >> drop_staging
+        skip_unchanged >> create_table >> load_staging >> checks >> publish >> drop_staging
 
         if isinstance(dataset, TripDataset):
-            # SQL over the lake itself; the check of the table counts the month there.
+            # SQL over the lake itself, beside the table that is loaded from it.
             create_external_table = BigQueryCreateTableOperator(
                 task_id="create_external_table",
                 dataset_id="trips",
@@ -121,4 +131,4 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
                 if_exists="ignore",
             )
 
-            create_table >> create_external_table >> check_table
+            create_table >> create_external_table

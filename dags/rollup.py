@@ -16,18 +16,19 @@ from __future__ import annotations
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_parts.assets import updates_year, warehouse_asset, yearly_rollup_asset
+from nyc_taxi.dag_parts.assets import store_asset, updates_year, yearly_rollup_asset
 from nyc_taxi.dag_parts.defaults import yearly_dag_args
 from nyc_taxi.dag_parts.params import year_params
 from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
+from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 with DAG(
     dag_id="trips_yearly_rollup",
     description="All trips: from the months to the year, per zone",
     doc_md=__doc__,
-    schedule=on_update_of_a_month(*map(warehouse_asset, TRIP_DATASETS)),
+    schedule=on_update_of_a_month(*(store_asset(BigQueryStore, dataset) for dataset in TRIP_DATASETS)),
     is_paused_upon_creation=False,
     params=year_params(),
     tags=["nyc-taxi", "warehouse", "rollup"],
@@ -40,7 +41,7 @@ with DAG(
 
     check_months = WholeYearsOperator(
         task_id="check_months",
-        sql="bigquery/check/rollup.sql",
+        store=BigQueryStore,
         year="{{ year() }}",
         layout="{{ layout() }}",
         last_month="{{ last_month() }}",

@@ -15,13 +15,16 @@
 from __future__ import annotations
 
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_parts.assets import lake_asset, updates
+from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
-from nyc_taxi.dag_parts.params import source_params
+from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
-from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_lake, wait_for_publication
+from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 # A task holds a chunk of the upload in memory; the stock 100 MB are too much for a small worker.
 UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
@@ -32,17 +35,20 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
         description=f"{dataset.title}: from the web to the lake",
         doc_md=__doc__,
         schedule=monthly(dataset),
-        params=source_params(dataset),
+        params=load_params(dataset),
         tags=["nyc-taxi", "lake", dataset.name],
         **source_dag_args(dataset),
     ):
         wait = wait_for_publication()
-        skip_unchanged = skip_unchanged_in_lake(
-            version=wait.output,
-            dataset="{{ dataset.name }}",
-            source_path="{{ source_path() }}",
-            bucket="{{ var.value.lake_bucket }}",
-            lake_object="{{ file().lake_object }}",
+        skip_unchanged = SkipUnchangedOperator(
+            task_id="skip_unchanged",
+            store=LakeStore,
+            made_from="{{ source_provenance() }}",
+            unchanged_task_id="announce_unchanged",
+        )
+        # An unchanged month starts what follows, too: the warehouse may lack it all the same.
+        announce_unchanged = EmptyOperator(
+            task_id="announce_unchanged", **updates(dataset, store_asset(LakeStore, dataset))
         )
         download, to_parquet, remove_files = fetch_parquet()
 
@@ -53,7 +59,8 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
             dst="{{ file().lake_object }}",
             mime_type="application/vnd.apache.parquet",
             chunk_size=UPLOAD_CHUNK_BYTES,
-            **updates(dataset, lake_asset(dataset)),
+            **updates(dataset, store_asset(LakeStore, dataset)),
         )
 
-        wait >> skip_unchanged >> download >> to_parquet >> local_to_gcs >> remove_files
+        wait >> skip_unchanged >> announce_unchanged
+        skip_unchanged >> download >> to_parquet >> local_to_gcs >> remove_files

@@ -17,15 +17,17 @@ from __future__ import annotations
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_parts.assets import postgres_asset, updates
+from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, each_dataset, source_dag_args
-from nyc_taxi.dag_parts.params import source_params
+from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
-from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, skip_unchanged_in_postgres, wait_for_publication
+from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
 from nyc_taxi.stores.postgres.checks import postgres_checks
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
+from nyc_taxi.stores.postgres.store import PostgresStore
+from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 for dag_id, dataset in each_dataset("web_to_postgres"):
     with DAG(
@@ -33,16 +35,13 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
         description=f"{dataset.title}: from the web to Postgres",
         doc_md=__doc__,
         schedule=monthly(dataset),
-        params=source_params(dataset),
+        params=load_params(dataset),
         tags=["nyc-taxi", "postgres", dataset.name],
         **source_dag_args(dataset),
     ):
         wait = wait_for_publication()
-        skip_unchanged = skip_unchanged_in_postgres(
-            version=wait.output,
-            dataset="{{ dataset.name }}",
-            source_path="{{ source_path() }}",
-            table="{{ file().postgres_table }}",
+        skip_unchanged = SkipUnchangedOperator(
+            task_id="skip_unchanged", store=PostgresStore, made_from="{{ source_provenance() }}"
         )
         download, to_parquet, remove_files = fetch_parquet()
 
@@ -73,7 +72,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
             conn_id="ny_taxi",
             sql=f"postgres/publish/{dataset.kind}.sql",
             trigger_rule=PUBLISH_RULE,
-            **updates(dataset, postgres_asset(dataset)),
+            **updates(dataset, store_asset(PostgresStore, dataset)),
         )
 
         drop_staging = SQLExecuteQueryOperator(

@@ -17,6 +17,8 @@ from nyc_taxi.registry.checks import Level, TableCheck
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.bigquery.checks import bigquery_table_checks
 from nyc_taxi.stores.bigquery.schema import bigquery_fields
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.store import MissingMonthError, StoredMonth
 
 query = bigquery_query.with_options(**RETRIED)
 load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
@@ -24,6 +26,19 @@ load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
 
 class CheckError(RuntimeError):
     """A check failed; nothing was published."""
+
+
+@task(**RETRIED)
+def find_in_lake(file: PublishedFile, bucket: blocks.LakeBucket) -> StoredMonth:
+    """Return which generation of the month's object the lake has, and how many rows.
+
+    Raises:
+        MissingMonthError: the lake lacks it.
+    """
+    lake = LakeStore(bucket.gcp_credentials.get_cloud_storage_client(), bucket.bucket)
+    if (stored := lake.find(file)) is None:
+        raise MissingMonthError(f"there is no {lake.location(file)}; load it into the lake first")
+    return stored
 
 
 @task(**RETRIED)
@@ -108,7 +123,10 @@ def gcs_to_bigquery(dataset: DatasetName, month: MonthName) -> None:
     """
     bucket, file = blocks.lake(), published_file(dataset, month)
     credentials = bucket.gcp_credentials
-    load = Load(file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}")
+    stored = find_in_lake(file, bucket)
+    load = Load(
+        file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}", rows=stored.rows, generation=int(stored.version)
+    )
     query(load.render("bigquery/create/trip_table.sql"), credentials)
     create_external_table(file, bucket)
     try:

@@ -308,7 +308,7 @@ def _check_key(param: Param, right: str, wrong: Iterable[object]) -> None:
 
 FETCH = {
     "wait_for_publication": {"skip_unchanged"},
-    "skip_unchanged": {"download"},
+    "skip_unchanged": {"download", "announce_unchanged"},
     "download": {"to_parquet", "remove_files"},
 }
 EDGES = {
@@ -316,11 +316,13 @@ EDGES = {
         **FETCH,
         "to_parquet": {"local_to_gcs", "remove_files"},
         "local_to_gcs": {"remove_files"},
+        "announce_unchanged": set(),
         "remove_files": set(),
     },
     "gcs_to_bigquery": {
+        "skip_unchanged": {"create_table"},
         "create_table": {"create_external_table", "load_staging"},
-        "create_external_table": {"check_table"},
+        "create_external_table": set(),
         "load_staging": {"check_columns", "check_table", "check_warnings", "drop_staging"},
         "check_columns": {"publish"},
         "check_table": {"publish"},

@@ -9,40 +9,32 @@ from airflow.sdk import Asset
 
 from nyc_taxi.registry.model import Dataset, TripDataset
 from nyc_taxi.registry.months import resolve_month, resolve_year
+from nyc_taxi.stores.bigquery.store import BigQueryStore
+from nyc_taxi.stores.store import Store
 
 
-def lake_asset(dataset: Dataset) -> Asset:
-    """The dataset's Parquet in the lake; its partitions are months."""
-    return Asset(name=f"lake_{dataset.name}", group="lake")
-
-
-def warehouse_asset(dataset: Dataset) -> Asset:
-    """The dataset's table in BigQuery; its partitions are months."""
-    return Asset(name=f"warehouse_{dataset.name}", group="warehouse")
-
-
-def postgres_asset(dataset: Dataset) -> Asset:
-    """The dataset's table in Postgres; its partitions are months."""
-    return Asset(name=f"postgres_{dataset.name}", group="postgres")
+def store_asset(store: type[Store], dataset: Dataset) -> Asset:
+    """Return the asset of a dataset in a store, such as ``lake_green``; its partitions are months."""
+    return Asset(name=f"{store.asset}_{dataset.name}", group=store.asset)
 
 
 def yearly_rollup_asset() -> Asset:
-    """The rollup of all datasets in BigQuery; its partitions are years."""
-    return Asset(name="warehouse_yearly_rollup", group="warehouse")
+    """Return the asset of the rollup of all datasets in BigQuery; its partitions are years."""
+    return Asset(name=f"{BigQueryStore.asset}_yearly_rollup", group=BigQueryStore.asset)
 
 
 def updates(dataset: Dataset, asset: Asset) -> dict[str, Any]:
-    """The arguments of a task that updates ``asset``: its outlet, and the hook that tells which month it was.
+    """Return the arguments of a task that updates ``asset``: its outlet, and a hook that names the month.
 
-    A run with a partition key tells it by itself. A run that was started by hand has none, so the hook adds it; that is
-    how such a run, too, reaches the DAGs that wait for the asset.
+    Airflow names the partition of a run that has a partition key. A run that was started by hand has none, so the hook
+    adds its month: such a run, too, starts the DAGs that wait for the asset.
     """
     announce = _announcing(asset, resolve_month) if isinstance(dataset, TripDataset) else None
     return {"outlets": [asset], "post_execute": announce}
 
 
 def updates_year(asset: Asset) -> dict[str, Any]:
-    """The same of a task that updates a whole year of ``asset``."""
+    """Return the same arguments for a task that updates a whole year of ``asset``."""
     return {"outlets": [asset], "post_execute": _announcing(asset, resolve_year)}
 
 

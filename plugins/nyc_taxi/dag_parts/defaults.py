@@ -9,19 +9,20 @@ from typing import Any
 from airflow.sdk import get_parsing_context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.notifications import notify_failure
-from nyc_taxi.dag_parts.sql import SQL_DIR
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
 from nyc_taxi.source.download import NotPublishedError
+from nyc_taxi.stores.store import MissingMonthError
 
 # Trying again cannot make a wrong month right or a broken file whole: such a task fails at once.
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(
-            exception=[ContractError, MonthError, NotPublishedError],
+            exception=[ContractError, MissingMonthError, MonthError, NotPublishedError],
             action=RetryAction.FAIL,
             reason="Wrong input: a retry would fail the same way.",
         )

@@ -11,14 +11,16 @@ import hashlib
 import re
 from datetime import timedelta
 from pathlib import PurePosixPath
+from typing import Any
 
 import jinja2
 from jinja2.runtime import Context
 
+from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month, resolve_month, resolve_year
-from nyc_taxi.stores.bigquery.schema import bigquery_type
+from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.postgres.schema import postgres_type
 
 # The TLC publishes about two months late, some months later than that; a scheduled run comes after one month.
@@ -60,6 +62,16 @@ def last_month(context: Context) -> str:
 def source_path(context: Context) -> PurePosixPath:
     """``{{ source_path() }}``: where the source serves that file, below its base URL."""
     return file(context).source_path(Layout(layout(context)))
+
+
+@jinja2.pass_context
+def source_provenance(context: Context) -> str:
+    """``{{ source_provenance() }}``: what the run's Parquet is made from; empty if the source tells no version.
+
+    The version is that which ``wait_for_publication`` saw.
+    """
+    version = context["ti"].xcom_pull("wait_for_publication")
+    return provenance(context["dataset"], source_path(context).name, version)
 
 
 @jinja2.pass_context
@@ -109,6 +121,12 @@ def converted_rows(context: Context) -> int:
 
 
 @jinja2.pass_context
+def loaded_object(context: Context) -> dict[str, Any]:
+    """``{{ loaded_object() }}``: the ``generation`` and ``rows`` of the lake's object that the run has loaded."""
+    return context["ti"].xcom_pull("load_staging")
+
+
+@jinja2.pass_context
 def whole_years(context: Context) -> list[str]:
     """``{{ whole_years() }}``: the datasets of which all months of the run's year are there."""
     return context["ti"].xcom_pull("check_months")
@@ -124,13 +142,17 @@ MACROS = {
     "layout": layout,
     "last_month": last_month,
     "source_path": source_path,
+    "source_provenance": source_provenance,
     "publication_wait": publication_wait,
     "run_dir": run_dir,
     "staging_table": staging_table,
     "new_staging": new_staging,
     "loaded_staging": loaded_staging,
     "converted_rows": converted_rows,
+    "loaded_object": loaded_object,
     "whole_years": whole_years,
+    "bigquery_columns": bigquery_columns,
+    "bigquery_text": bigquery_text,
     "bigquery_type": bigquery_type,
     "postgres_type": postgres_type,
 }

@@ -24,13 +24,13 @@ def run_params(dataset: Dataset) -> dict[str, Param]:
     }
 
 
-def source_params(dataset: Dataset) -> dict[str, Param]:
-    """The parameters of a run that reads the source: those of ``run_params``, and ``force``."""
+def load_params(dataset: Dataset) -> dict[str, Param]:
+    """Return the parameters of a run that loads a month into a store: those of ``run_params``, and ``force``."""
     force = Param(
         False,
         type="boolean",
         title="Force",
-        description="Load again what is loaded already, although neither the source's file nor the contract changed.",
+        description="Load the month even if the store already has it, made from the same input by the same contract.",
     )
     return {**run_params(dataset), "force": force}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,19 +35,37 @@ def provenance(dataset: Dataset, source_name: str, version: str) -> str:
     return f"{source_name} {version} contract={contract_id(dataset)}" if version else ""
 
 
-def read_provenance(file: Path | BinaryIO) -> str | None:
-    """Read the line from a Parquet file, of which only the footer is read; None if there is none.
+class Footer(NamedTuple):
+    """What the footer of a Parquet file states: its number of rows, and its provenance (empty if there is none)."""
 
-    A file that is no Parquet file, or a damaged one, has none either. Other errors of reading are raised.
+    rows: int
+    provenance: str
+
+
+def read_footer(file: Path | BinaryIO) -> Footer:
+    """Read the footer of a Parquet file, and nothing else of it.
+
+    Args:
+        file: the file, or an open one that can seek.
+
+    Returns:
+        What the footer states. A file that is not Parquet, or that is damaged, has no rows and no provenance.
+
+    Raises:
+        OSError: the file cannot be read.
     """
     try:
-        metadata = pq.read_metadata(file).metadata or {}
+        metadata = pq.read_metadata(file)
     except pa.ArrowException:
-        return None
+        return Footer(0, "")
     except OSError as error:
-        # Arrow's own word for a damaged footer, which is of no narrower kind: those are the network's or the system's.
+        # Arrow raises plain OSError for a damaged footer; subclasses are network or system errors.
         if type(error) is not OSError or is_the_systems(error):
             raise
-        return None
-    line = metadata.get(METADATA_KEY.encode())
-    return line.decode() if line else None
+        return Footer(0, "")
+    return Footer(metadata.num_rows, (metadata.metadata or {}).get(METADATA_KEY.encode(), b"").decode())
+
+
+def read_provenance(file: Path | BinaryIO) -> str | None:
+    """Return the provenance in the footer of a Parquet file; None if there is none. See :func:`read_footer`."""
+    return read_footer(file).provenance or None

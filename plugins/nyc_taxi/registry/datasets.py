@@ -26,7 +26,7 @@ from nyc_taxi.registry.checks import (
     zones,
 )
 from nyc_taxi.registry.columns import Column, Layout, Type
-from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset, TripDataset
+from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month
 
 
@@ -251,3 +251,22 @@ def get_dataset(name: str) -> Dataset:
         return DATASETS[name]
     except KeyError:
         raise ContractError(f"unknown dataset {name!r}; there are {', '.join(DATASETS)}") from None
+
+
+def published_file(dataset: str, month: str = "") -> PublishedFile:
+    """Return the file that publishes a month of a dataset.
+
+    Args:
+        dataset: name of the dataset.
+        month: the month, ``YYYY-MM``; empty for a dataset without months.
+
+    Raises:
+        ContractError: there is no such dataset, or it has months and none is given, or the other way round.
+        MonthError: ``month`` is not a month.
+    """
+    found = get_dataset(dataset)
+    if isinstance(found, TripDataset) and month:
+        return found.file(Month.parse(month))
+    if isinstance(found, LookupDataset) and not month:
+        return found.file()
+    raise ContractError(f"{dataset} has {'months, and none is given' if not month else f'no months, such as {month}'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nyc_taxi.registry.columns import Layout
@@ -47,25 +47,29 @@ class Coverage:
 
 
 def coverage(
-    *, year: int, layout: Layout, last: Month | None, today: datetime.date, partitions: Iterable[tuple[str, str]]
+    *,
+    year: int,
+    layout: Layout,
+    last: Month | None,
+    today: datetime.date,
+    loaded: Mapping[str, Collection[Month | None]],
 ) -> list[Coverage]:
-    """Compare what the source of each trip dataset has published of ``year`` with what the warehouse has.
+    """Compare what the source of each trip dataset has published of ``year`` with what a store has.
 
     Args:
         year: the year.
         layout: the source's layout; each has its own first month.
         last: the last month that the source has; None if it goes on publishing.
         today: the day up to which a source that goes on publishing must have published.
-        partitions: the tables' partitions that have rows, as BigQuery names them: ``("green", "202101")``.
+        loaded: the months that the store has, by name of the dataset.
     """
-    loaded = set(partitions)
     newest = last or Month.published_by(today)
     months = [Month(year, number) for number in range(1, 13)]
     return [
         Coverage(
             dataset=dataset.name,
             published=tuple(month for month in months if dataset.first_month[layout] <= month <= newest),
-            loaded=frozenset(month for month in months if (dataset.name, month.partition_id) in loaded),
+            loaded=frozenset(month for month in months if month in loaded[dataset.name]),
         )
         for dataset in TRIP_DATASETS
     ]

@@ -1,79 +1,65 @@
-"""Finds the datasets that have a whole year in the warehouse."""
+"""Finds the datasets that have a whole year in a store."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 from airflow.sdk import BaseOperator
 
 from nyc_taxi.common.skip import skip
 from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.months import Month
 from nyc_taxi.rollup.coverage import coverage
+from nyc_taxi.stores.store import Store
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
 class WholeYearsOperator(BaseOperator):
-    """Find the datasets of which every published month of a year is in BigQuery.
+    """Find the datasets of which every published month of a year is in a store.
 
-    It only reads. A rerun asks BigQuery and the calendar again.
+    It only reads. A rerun asks the store and the calendar again.
 
     Args:
-        sql: the query, or a ``.sql`` file with it, for the tables' partitions that have rows: table name and partition
-            id (templated).
+        store: class of the store.
         year: the year (templated).
         layout: the layout of the source, which decides its first month (templated).
         last_month: the last month that the source has; empty if it goes on publishing (templated).
-        gcp_conn_id: the Google Cloud connection (templated).
 
     Returns:
         The names of the datasets.
 
     Raises:
-        AirflowSkipException: there is none; the reason tells for each dataset which months are missing.
+        AirflowSkipException: there is none; the reason names the missing months of each dataset.
     """
 
-    template_fields: Sequence[str] = ("sql", "year", "layout", "last_month", "gcp_conn_id")
-    template_ext: Sequence[str] = (".sql",)
-    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
+    template_fields: Sequence[str] = ("year", "layout", "last_month")
     ui_color = "#e6f1f2"
 
-    def __init__(
-        self,
-        *,
-        sql: str,
-        year: str,
-        layout: str,
-        last_month: str = "",
-        gcp_conn_id: str = "google_cloud_default",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, store: type[Store], year: str, layout: str, last_month: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sql = sql
+        self.store = store
         self.year = year
         self.layout = layout
         self.last_month = last_month
-        self.gcp_conn_id = gcp_conn_id
 
     def execute(self, context: Context) -> list[str]:
         began = context["ti"].start_date
         assert began is not None  # a task that executes has begun
-        hook = BigQueryHook(gcp_conn_id=self.gcp_conn_id, use_legacy_sql=False)
-        rows = hook.get_client(project_id=hook.project_id).query(self.sql).result()
+        store = self.store.connect()
         found = coverage(
             year=int(self.year),
             layout=Layout(self.layout),
             last=Month.parse(self.last_month) if self.last_month else None,
             today=began.date(),
-            partitions=[(row["table_name"], row["partition_id"]) for row in rows],
+            loaded={dataset.name: store.available(dataset) for dataset in TRIP_DATASETS},
         )
         months = "; ".join(map(str, found))
-        self.log.info("Months of %s in the warehouse: %s", self.year, months)
+        self.log.info("Months of %s in the %s: %s", self.year, self.store.asset, months)
         whole = [dataset.dataset for dataset in found if dataset.is_complete]
         if not whole:
-            skip(context["ti"], f"No dataset has the whole year {self.year} in the warehouse: {months}")
+            skip(context["ti"], f"No dataset has the whole year {self.year} in the {self.store.asset}: {months}")
         return whole

@@ -1,1 +1,14 @@
-"""Where months are kept: the lake, BigQuery and Postgres, a folder each."""
+"""Where months are kept: a folder for each store, all with the interface in ``store``.
+
+To add a store, add a folder with its :class:`~nyc_taxi.stores.store.Store`, a DAG file, its SQL, and a line here.
+"""
+
+from __future__ import annotations
+
+from nyc_taxi.stores.bigquery.store import BigQueryStore
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.postgres.store import PostgresStore
+from nyc_taxi.stores.store import Store
+
+# In the order of the flow, which is that of the reconciliation line.
+STORES: list[type[Store]] = [LakeStore, BigQueryStore, PostgresStore]

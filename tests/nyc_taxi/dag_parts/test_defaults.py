@@ -12,16 +12,19 @@ from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, Par
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import ParamValidationError
 
-from nyc_taxi.dag_parts.assets import lake_asset, postgres_asset, updates, warehouse_asset
+from nyc_taxi.common.sql import SQL_DIR
+from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import DEFAULT_ARGS, RETRY_POLICY, dag_args, source_dag_args
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
-from nyc_taxi.dag_parts.params import run_params, source_params
+from nyc_taxi.dag_parts.params import load_params, run_params
 from nyc_taxi.dag_parts.schedules import monthly, on_update
-from nyc_taxi.dag_parts.sql import SQL_DIR
 from nyc_taxi.registry.datasets import DATASETS, GREEN, TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
 from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError
+from nyc_taxi.stores.bigquery.store import BigQueryStore
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.postgres.store import PostgresStore
 
 
 @pytest.mark.parametrize("error", [ContractError("x"), MonthError("x"), NotPublishedError("x")])
@@ -70,7 +73,7 @@ def _announce(partition_key: str | None, month: str | None) -> list[tuple[str, s
         "params": {"month": month},
         "outlet_events": events,
     }
-    updates(GREEN, lake_asset(GREEN))["post_execute"](context, None)
+    updates(GREEN, store_asset(LakeStore, GREEN))["post_execute"](context, None)
     return events.added
 
 
@@ -89,17 +92,19 @@ def test_a_run_without_a_month_cannot_announce_one() -> None:
 
 
 def test_the_assets() -> None:
-    assert lake_asset(GREEN) == Asset(name="lake_green", group="lake")
-    assert warehouse_asset(GREEN) == Asset(name="warehouse_green", group="warehouse")
-    assert postgres_asset(ZONES) == Asset(name="postgres_zones", group="postgres")
-    assert on_update(GREEN, lake_asset(GREEN)) == PartitionedAssetTimetable(assets=lake_asset(GREEN))
-    assert on_update(ZONES, lake_asset(ZONES)) == [lake_asset(ZONES)]
+    assert store_asset(LakeStore, GREEN) == Asset(name="lake_green", group="lake")
+    assert store_asset(BigQueryStore, GREEN) == Asset(name="warehouse_green", group="warehouse")
+    assert store_asset(PostgresStore, ZONES) == Asset(name="postgres_zones", group="postgres")
+    assert on_update(GREEN, store_asset(LakeStore, GREEN)) == PartitionedAssetTimetable(
+        assets=store_asset(LakeStore, GREEN)
+    )
+    assert on_update(ZONES, store_asset(LakeStore, ZONES)) == [store_asset(LakeStore, ZONES)]
 
 
 def test_a_dataset_without_months_announces_no_partition() -> None:
-    asset = lake_asset(ZONES)
+    asset = store_asset(LakeStore, ZONES)
     assert updates(ZONES, asset) == {"outlets": [asset], "post_execute": None}
-    assert updates(GREEN, lake_asset(GREEN))["outlets"] == [lake_asset(GREEN)]
+    assert updates(GREEN, store_asset(LakeStore, GREEN))["outlets"] == [store_asset(LakeStore, GREEN)]
 
 
 # Runs
@@ -143,9 +148,9 @@ def test_a_run_is_started_by_hand_with_a_month_where_the_dataset_has_months() ->
 
 
 def test_a_run_that_reads_the_source_can_be_forced() -> None:
-    assert list(source_params(GREEN)) == ["month", "force"]
-    assert list(source_params(ZONES)) == ["force"]
-    force = source_params(GREEN)["force"]
+    assert list(load_params(GREEN)) == ["month", "force"]
+    assert list(load_params(ZONES)) == ["force"]
+    force = load_params(GREEN)["force"]
     assert force.value is False
     assert force.resolve(True) is True
     with pytest.raises(ParamValidationError):

@@ -12,7 +12,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from airflow.serialization.encoders import encode_timetable
 
-from nyc_taxi.dag_parts.assets import updates_year, warehouse_asset, yearly_rollup_asset
+from nyc_taxi.dag_parts.assets import store_asset, updates_year, yearly_rollup_asset
 from nyc_taxi.dag_parts.defaults import yearly_dag_args
 from nyc_taxi.dag_parts.macros import MACROS
 from nyc_taxi.dag_parts.params import year_params
@@ -20,27 +20,33 @@ from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import FHV, GREEN, TRIP_DATASETS
 from nyc_taxi.registry.months import Month, MonthError
-from nyc_taxi.rollup import whole_years
 from nyc_taxi.rollup.coverage import Coverage, coverage
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
+from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 TODAY = datetime.date(2026, 11, 25)
 
 
-def _partitions(dataset: str, year: int, *months: int) -> list[tuple[str, str]]:
-    return [(dataset, f"{year}{month:02d}") for month in months]
+def _months(year: int, *months: int) -> frozenset[Month | None]:
+    return frozenset(Month(year, month) for month in months)
+
+
+def _loaded(**loaded: frozenset[Month | None]) -> dict[str, frozenset[Month | None]]:
+    """The months that a store has: those given by dataset, and no other."""
+    return {dataset.name: loaded.get(dataset.name, frozenset()) for dataset in TRIP_DATASETS}
 
 
 def _coverage(
     dataset: str,
     year: int,
-    *partitions: tuple[str, str],
+    *,
     layout: Layout = Layout.MIRROR,
     last: Month | None = None,
     today: datetime.date = TODAY,
+    **loaded: frozenset[Month | None],
 ) -> Coverage:
     last = last or (Month(2021, 7) if layout is Layout.MIRROR else None)
-    found = coverage(year=year, layout=layout, last=last, today=today, partitions=partitions)
+    found = coverage(year=year, layout=layout, last=last, today=today, loaded=_loaded(**loaded))
     assert [of_one.dataset for of_one in found] == ["yellow", "green", "fhv", "fhvhv"]
     return next(of_one for of_one in found if of_one.dataset == dataset)
 
@@ -88,7 +94,7 @@ def test_in_the_first_months_of_a_year_the_last_ones_of_the_year_before_are_not_
 
 
 def test_a_year_is_complete_when_no_month_is_missing() -> None:
-    whole = _coverage("green", 2021, *_partitions("green", 2021, *range(1, 8)))
+    whole = _coverage("green", 2021, green=_months(2021, *range(1, 8)))
     assert whole.is_complete
     assert whole.missing == ()
     assert str(whole) == "green 7 of 7"
@@ -105,32 +111,32 @@ def test_a_year_is_complete_when_no_month_is_missing() -> None:
     ],
 )
 def test_what_is_missing_is_told(loaded: tuple[int, ...], text: str) -> None:
-    part = _coverage("green", 2021, *_partitions("green", 2021, *loaded))
+    part = _coverage("green", 2021, green=_months(2021, *loaded))
     assert not part.is_complete
     assert str(part) == text
 
 
 def test_months_of_another_dataset_or_year_do_not_count() -> None:
-    others = [*_partitions("yellow", 2021, *range(1, 8)), *_partitions("green", 2020, *range(1, 13))]
-    others += [("yearly_rollup", "2021"), ("green", "2021"), ("green", "__NULL__")]
-    assert _coverage("green", 2021, *others).loaded == frozenset()
+    others = {"yellow": _months(2021, *range(1, 8)), "green": _months(2020, *range(1, 13))}
+    assert _coverage("green", 2021, **others).loaded == frozenset()
 
 
 def test_more_than_is_due_is_complete_too() -> None:
-    twelve = _partitions("green", 2021, *range(1, 13))
-    assert str(_coverage("green", 2021, *twelve)) == "green 7 of 7"
-    assert _coverage("green", 2021, *twelve).is_complete
+    twelve = _coverage("green", 2021, green=_months(2021, *range(1, 13)))
+    assert str(twelve) == "green 7 of 7"
+    assert twelve.is_complete
 
 
 @pytest.mark.parametrize(("layout", "year"), [(Layout.MIRROR, 2022), (Layout.TLC, 2027)])
 def test_a_year_of_which_nothing_is_due_is_never_complete(layout: Layout, year: int) -> None:
-    early = _coverage("green", year, ("green", f"{year}01"), layout=layout, today=datetime.date(2027, 3, 20))
+    early = _coverage("green", year, layout=layout, today=datetime.date(2027, 3, 20), green=_months(year, 1))
     assert early.published == ()
     assert not early.is_complete
 
 
 def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
-    found = coverage(year=2022, layout=Layout.MIRROR, last=None, today=TODAY, partitions=[("green", "202201")])
+    loaded = _loaded(green=_months(2022, 1))
+    found = coverage(year=2022, layout=Layout.MIRROR, last=None, today=TODAY, loaded=loaded)
     green = next(of_one for of_one in found if of_one.dataset == "green")
     assert str(green) == "green 1 of 12 (missing: 2022-02 to 2022-12)"
     assert not green.is_complete
@@ -139,59 +145,28 @@ def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
 # The task that decides
 
 
-class _BigQuery:
-    """Stands for the hook and its client: answers every query with the same partitions."""
-
-    project_id = "a-project"
-
-    def __init__(self, *partitions: tuple[str, str]) -> None:
-        self.rows = [{"table_name": table, "partition_id": partition} for table, partition in partitions]
-        self.queries: list[str] = []
-
-    def __call__(self, *, gcp_conn_id: str, use_legacy_sql: bool) -> _BigQuery:
-        assert (gcp_conn_id, use_legacy_sql) == ("google_cloud_default", False)
-        return self
-
-    def get_client(self, *, project_id: str) -> _BigQuery:
-        assert project_id == "a-project"
-        return self
-
-    def query(self, sql: str) -> Any:
-        self.queries.append(sql)
-        return SimpleNamespace(result=lambda: self.rows)
-
-
 def _execute(
-    bigquery: _BigQuery,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    year: str,
-    layout: str,
-    pushed: dict[str, str] | None = None,
+    loaded: dict[str, frozenset[Month | None]], *, year: str, layout: str, pushed: dict[str, str] | None = None
 ) -> list[str]:
-    monkeypatch.setattr(whole_years, "BigQueryHook", bigquery)
+    store = SimpleNamespace(available=lambda dataset: loaded[dataset.name])
+    warehouse = SimpleNamespace(asset="warehouse", connect=lambda: store)
     began = datetime.datetime.combine(TODAY, datetime.time(12), datetime.UTC)
-    task = WholeYearsOperator(task_id="check_months", sql="SELECT 1", year=year, layout=layout)
+    task = WholeYearsOperator(task_id="check_months", store=warehouse, year=year, layout=layout)  # type: ignore[arg-type]
     told = {} if pushed is None else pushed
     ti = SimpleNamespace(start_date=began, xcom_push=lambda key, value: told.update({key: value}))
     return task.execute({"ti": ti})  # type: ignore[typeddict-item]
 
 
-def test_the_task_names_the_datasets_that_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    bigquery = _BigQuery(
-        *_partitions("fhv", 2026, *range(1, 9)),
-        *_partitions("yellow", 2026, *range(1, 10)),
-        *_partitions("green", 2026, 1, 2),
-    )
-    assert _execute(bigquery, monkeypatch, year="2026", layout="tlc") == ["yellow", "fhv"]
-    assert bigquery.queries == ["SELECT 1"]
+def test_the_task_names_the_datasets_that_are_complete() -> None:
+    loaded = _loaded(fhv=_months(2026, *range(1, 9)), yellow=_months(2026, *range(1, 10)), green=_months(2026, 1, 2))
+    assert _execute(loaded, year="2026", layout="tlc") == ["yellow", "fhv"]
 
 
-def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    bigquery = _BigQuery(*_partitions("green", 2019, 1, 2, 3), *_partitions("fhvhv", 2019, *range(3, 13)))
+def test_the_task_is_skipped_with_a_reason_when_none_is_complete() -> None:
+    loaded = _loaded(green=_months(2019, 1, 2, 3), fhvhv=_months(2019, *range(3, 13)))
     pushed: dict[str, str] = {}
     with pytest.raises(AirflowSkipException) as skipped:
-        _execute(bigquery, monkeypatch, year="2019", layout="mirror", pushed=pushed)
+        _execute(loaded, year="2019", layout="mirror", pushed=pushed)
     assert pushed == {"skip_reason": str(skipped.value)}
     assert str(skipped.value) == (
         "No dataset has the whole year 2019 in the warehouse: yellow 0 of 12 (missing: 2019-01 to 2019-12); "
@@ -228,7 +203,7 @@ def test_the_year_is_a_parameter() -> None:
 
 
 def test_every_month_of_every_asset_starts_a_run_for_its_year() -> None:
-    encoded = encode_timetable(on_update_of_a_month(warehouse_asset(GREEN), warehouse_asset(FHV)))
+    encoded = encode_timetable(on_update_of_a_month(store_asset(BigQueryStore, GREEN), store_asset(BigQueryStore, FHV)))
     variables = encoded["__var"]
     assert variables["asset_condition"]["__type"] == "asset_any"
     assert [asset["name"] for asset in variables["asset_condition"]["objects"]] == ["warehouse_green", "warehouse_fhv"]

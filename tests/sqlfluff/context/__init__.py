@@ -12,14 +12,19 @@ from nyc_taxi.registry.datasets import GREEN as dataset
 from nyc_taxi.registry.datasets import TRIP_DATASETS as trip_datasets
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
-from nyc_taxi.stores.bigquery.schema import bigquery_type
+from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.postgres.schema import postgres_type
 
 __all__ = [
+    "bigquery_columns",
+    "bigquery_text",
     "bigquery_type",
     "dataset",
     "file",
+    "has_generation",
+    "loaded_object",
     "loaded_staging",
+    "month",
     "new_staging",
     "postgres_type",
     "staging_table",
@@ -29,8 +34,17 @@ __all__ = [
 ]
 
 
+# Statements of a store are for one month, or for all of a dataset.
+month = Month(2021, 1)
+has_generation = True
+
+
 def file() -> PublishedFile:
-    return dataset.file(Month(2021, 1))
+    return dataset.file(month)
+
+
+def loaded_object() -> dict[str, object]:
+    return {"generation": "1234567890", "rows": 1234}
 
 
 def staging_table() -> str:

@@ -1,9 +1,11 @@
 {% include "bigquery/create/datasets.sql" %}
 
 CREATE TABLE IF NOT EXISTS trips.{{ dataset.name }} (
-    {%- for column in dataset.columns %}
-    `{{ column.name }}` {{ bigquery_type(column) }} OPTIONS (description = '{{ column.description }}')
+    {%- for column in bigquery_columns(dataset) %}
+    `{{ column.name }}` {{ bigquery_type(column) }} OPTIONS (description = {{ bigquery_text(column.description) }})
     {{- "," if not loop.last }}
     {%- endfor %}
 )
-OPTIONS (description = '{{ dataset.title }}');
+OPTIONS (description = {{ bigquery_text(dataset.title) }});
+
+{% include "bigquery/create/columns.sql" %}

@@ -1,4 +1,4 @@
--- Replaces all rows in one transaction; views and grants on the table stay. The comment tells from which file they are.
+-- Replaces all rows in one transaction; views and grants on the table stay. The comment says what they were made from.
 -- Staging has the columns of the table, in its order: it was created LIKE it.
 SELECT pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
 
@@ -14,6 +14,7 @@ BEGIN
         concat_ws(
             E'\n',
             'published from {{ loaded_staging() }}',
+            'published at ' || now(),
             obj_description('{{ loaded_staging() }}'::regclass, 'pg_class')
         )
     );

@@ -17,10 +17,15 @@ BEGIN
     ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
     ALTER TABLE public.{{ dataset.postgres_table }}
         ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
-    -- The staging table's own comment tells from which file it was made.
+    -- The staging table's own comment says what it was made from.
     EXECUTE format(
         'COMMENT ON TABLE public.{{ partition }} IS %L',
-        concat_ws(E'\n', 'published from {{ staging }}', obj_description('public.{{ partition }}'::regclass, 'pg_class'))
+        concat_ws(
+            E'\n',
+            'published from {{ staging }}',
+            'published at ' || now(),
+            obj_description('public.{{ partition }}'::regclass, 'pg_class')
+        )
     );
 END
 $publish$;

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nyc_taxi.registry.checks import Level, TableCheck, statements
-from nyc_taxi.registry.model import Dataset, TripDataset
+from nyc_taxi.registry.model import Dataset
 
-# The lake's object was counted apart from the staging table.
+# The footer of the lake's object states its rows, apart from the staging table.
 HAS_EVERY_ROW_OF_THE_LAKE = TableCheck(
-    name="has_every_row_of_the_lake",
-    condition="COUNT(*) = (SELECT COUNT(*) FROM trips.{{ dataset.name }}_external"
-    " WHERE year = {{ file().month.year }} AND month = {{ file().month.month }})",
+    name="has_every_row_of_the_lake", condition="COUNT(*) = {{ loaded_object().rows }}"
 )
 
 
@@ -22,7 +20,5 @@ def bigquery_column_checks(dataset: Dataset) -> dict[str, dict[str, dict[str, An
 
 def bigquery_table_checks(dataset: Dataset, level: Level) -> dict[str, dict[str, str]]:
     """Return the ``checks`` of one level for BigQueryTableCheckOperator."""
-    checks = dataset.checks.table
-    if isinstance(dataset, TripDataset):
-        checks = (HAS_EVERY_ROW_OF_THE_LAKE, *checks)
+    checks = (HAS_EVERY_ROW_OF_THE_LAKE, *dataset.checks.table)
     return {name: {"check_statement": sql.replace('"', "`")} for name, sql in statements(checks, level).items()}

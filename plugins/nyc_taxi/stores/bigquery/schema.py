@@ -16,9 +16,27 @@ _GOOGLESQL = {
 _API = {**_GOOGLESQL, Type.INTEGER: "INTEGER", Type.FLOAT: "FLOAT"}
 
 
+# BigQuery's own lineage column, last in each table: it costs 8 bytes a row, about 5 % of a yellow trip, before
+# compression. A month is replaced by one job, so the mark changes with the rows or not at all.
+LAKE_GENERATION = Column(
+    "lake_generation", Type.INTEGER, "Generation of the object in the lake that the row was loaded from."
+)
+
+
+def bigquery_columns(dataset: Dataset) -> tuple[Column, ...]:
+    """Return the columns of the dataset's table: those of the Parquet files, then BigQuery's own lineage."""
+    return (*dataset.columns, LAKE_GENERATION)
+
+
 def bigquery_type(column: Column) -> str:
     """Return the GoogleSQL type of ``column``."""
     return _GOOGLESQL[column.type]
+
+
+def bigquery_text(text: str) -> str:
+    """Return ``text`` as a GoogleSQL string literal."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
 
 
 def bigquery_fields(dataset: Dataset) -> list[dict[str, str]]:

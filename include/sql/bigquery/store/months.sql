@@ -1,0 +1,12 @@
+-- Rows of each month, and the generation of the lake's object that they were loaded from. Reads two columns.
+SELECT
+    {{ "source_month" if dataset.kind == "trip" else "CAST(NULL AS DATE)" }} AS first_day,
+    COUNT(*) AS row_count,
+    {# A table that an earlier version of the registry made gains the column with its next load. #}
+    {{- "MAX(lake_generation)" if has_generation else "CAST(NULL AS INT64)" }} AS lake_generation
+FROM trips.{{ dataset.name }}
+{%- if month %}
+WHERE source_month = DATE '{{ month.first_day }}'
+{%- endif %}
+GROUP BY first_day
+ORDER BY first_day

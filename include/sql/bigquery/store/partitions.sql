@@ -1,0 +1,8 @@
+-- The partitions that have rows, from metadata: no row is read.
+SELECT
+    partition_id,
+    last_modified_time
+FROM trips.INFORMATION_SCHEMA.PARTITIONS -- noqa: CP02
+WHERE
+    table_name = '{{ dataset.name }}'
+    AND total_rows > 0

@@ -1,0 +1,8 @@
+-- The number of rows, and the sum of the hashes of their text.
+SELECT
+    count(*) AS row_count,
+    coalesce(sum(hashtextextended(trip::text, 0)), 0) AS content_hash -- noqa: CP05
+FROM public.{{ dataset.postgres_table }} AS trip
+{%- if month %}
+WHERE trip.source_month = DATE '{{ month.first_day }}' -- noqa: CP05
+{%- endif %}

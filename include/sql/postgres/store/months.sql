@@ -1,0 +1,11 @@
+-- Rows and comment of each partition (of a table without partitions: of the table), in one state of the data.
+SELECT
+    source_month,
+    count(*) AS row_count,
+    obj_description(tableoid, 'pg_class') AS table_comment
+FROM public.{{ dataset.postgres_table }}
+{%- if month %}
+WHERE source_month = DATE '{{ month.first_day }}'
+{%- endif %}
+GROUP BY source_month, tableoid
+ORDER BY source_month

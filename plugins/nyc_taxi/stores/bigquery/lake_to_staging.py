@@ -1,0 +1,69 @@
+"""Loads the lake's object into a staging table, and tells which generation of it that was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
+
+from nyc_taxi.registry.datasets import published_file
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.store import MissingMonthError, StoredMonth
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from nyc_taxi.registry.model import PublishedFile
+
+# A load job reads whatever generation the object has by then. One that is replaced meanwhile is loaded again.
+LOADS = 3
+
+
+class LakeToStagingOperator(GCSToBigQueryOperator):
+    """Load a month's object from the lake into a staging table, exactly one generation of it.
+
+    A rerun, or a later try, replaces the staging table.
+
+    Args:
+        dataset: name of the dataset in the registry (templated).
+        month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
+        kwargs: those of GCSToBigQueryOperator.
+
+    Returns:
+        What was loaded: ``{"generation": <the object's generation, as text>, "rows": <rows in its footer>}``.
+
+    Raises:
+        MissingMonthError: the lake has no object for the month. Not worth a retry.
+        RuntimeError: the object was replaced during each of three loads.
+    """
+
+    template_fields: Sequence[str] = (*GCSToBigQueryOperator.template_fields, "dataset", "month")
+    ui_color = "#fce4d6"
+
+    def __init__(
+        self, *, dataset: str = "{{ dataset.name }}", month: str = "{{ file().month or '' }}", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.month = month
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        lake = LakeStore.connect()
+        file = published_file(self.dataset, self.month)
+        before = _stored(lake, file)
+        for _ in range(LOADS):
+            super().execute(context)
+            after = _stored(lake, file)
+            if after.version == before.version:
+                self.log.info("Loaded generation %s of %s", after.version, lake.location(file))
+                return {"generation": after.version, "rows": after.rows}
+            self.log.info("%s was replaced during the load; loading it again", lake.location(file))
+            before = after
+        raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
+
+
+def _stored(lake: LakeStore, file: PublishedFile) -> StoredMonth:
+    if (stored := lake.find(file)) is None:
+        raise MissingMonthError(f"there is no {lake.location(file)}; load it into the lake first")
+    return stored

@@ -1,0 +1,41 @@
+"""Publishes a staging table, unless the destination was loaded from something newer meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
+
+from nyc_taxi.common.skip import skip
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# The error of the statement that publishes; see include/sql/bigquery/publish/rows.sql.
+OVERTAKEN = "overtaken"
+
+
+class PublishOperator(BigQueryInsertJobOperator):
+    """Run the query job that publishes a staging table; it replaces its destination in one step, or changes nothing.
+
+    A rerun publishes the same rows again.
+
+    Raises:
+        AirflowSkipException: the destination was loaded from a newer object of the lake than the staging table.
+        Exception: what BigQuery's client raises for any other error.
+    """
+
+    ui_color = "#fce4d6"
+
+    def execute(self, context: Context) -> Any:
+        try:
+            job_id = super().execute(context)
+        except Exception as error:
+            if OVERTAKEN not in str(error):
+                raise
+        else:
+            return job_id
+        # Outside the handler, so that the log shows no error on the way.
+        return skip(
+            context["ti"], "a newer object of the lake was published meanwhile; this run's older rows are dropped"
+        )

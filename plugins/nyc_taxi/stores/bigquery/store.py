@@ -1,0 +1,109 @@
+"""BigQuery as a store: one partition for each month, whose rows carry the generation of the object they came from."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from nyc_taxi.common.sql import render_sql
+from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.bigquery.schema import LAKE_GENERATION
+from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+
+class BigQueryStore(Store):
+    """The tables in the dataset ``trips``, and the external tables over the lake.
+
+    A month's ``made_from`` is the generation of the lake's object that its rows were loaded from: the ``version`` of
+    that month in the lake.
+
+    Args:
+        client: a client of BigQuery.
+    """
+
+    name: ClassVar[str] = "bigquery"
+    asset: ClassVar[str] = "warehouse"
+
+    def __init__(self, client: bigquery.Client) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls) -> Self:
+        """Return the warehouse of the connection ``google_cloud_default``."""
+        from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
+
+        hook = BigQueryHook(use_legacy_sql=False)
+        return cls(hook.get_client(project_id=hook.project_id))
+
+    def available(self, dataset: Dataset) -> frozenset[Month | None]:
+        """List the partitions that have rows, from the table's metadata: no row is read."""
+        if not isinstance(dataset, TripDataset):
+            return super().available(dataset)
+        # Six digits: a partition of rows without a month is called __NULL__.
+        months = [
+            id_ for row in self._rows("partitions", dataset) if re.fullmatch(r"\d{6}", id_ := row["partition_id"])
+        ]
+        return frozenset(Month(int(id_[:4]), int(id_[4:])) for id_ in months)
+
+    def months(self, dataset: Dataset) -> dict[Month | None, StoredMonth]:
+        """Count the rows of each partition; reads two columns of the whole table."""
+        return self._months(dataset, None)
+
+    def find(self, file: PublishedFile) -> StoredMonth | None:
+        """Count the rows of the file's partition; reads two columns of it."""
+        return self._months(file.dataset, file.month).get(file.month)
+
+    def count(self, file: PublishedFile) -> int:
+        """Count the rows of the file's partition."""
+        return self._count("count", file)
+
+    def counts(self, file: PublishedFile) -> dict[str, int]:
+        """Count the rows of the file's partition, and those that the external table finds in the lake."""
+        external = {"external": self._count("count_external", file)} if file.month else {}
+        return {**external, **super().counts(file)}
+
+    def content(self, file: PublishedFile) -> Content:
+        """Hash the rows of the file's partition."""
+        rows = self._rows("content", file.dataset, file.month)
+        return Content(rows[0]["row_count"], rows[0]["content_hash"]) if rows else NOTHING
+
+    def location(self, file: PublishedFile) -> str:
+        """Return the table with its partition decorator."""
+        return f"trips.{file.bigquery_table}"
+
+    def _months(self, dataset: Dataset, month: Month | None) -> dict[Month | None, StoredMonth]:
+        from google.cloud.exceptions import NotFound
+
+        try:
+            table = self._client.get_table(f"trips.{dataset.name}")
+        except NotFound:
+            return {}
+        has_generation = LAKE_GENERATION.name in {field.name for field in table.schema}
+        published = {row["partition_id"]: row["last_modified_time"] for row in self._rows("partitions", dataset)}
+        months: dict[Month | None, StoredMonth] = {}
+        for row in self._rows("months", dataset, month, has_generation=has_generation):
+            found = Month(row["first_day"].year, row["first_day"].month) if row["first_day"] else None
+            months[found] = StoredMonth(
+                rows=row["row_count"],
+                made_from="" if row["lake_generation"] is None else str(row["lake_generation"]),
+                published_at=published.get(found.partition_id) if found else table.modified,
+            )
+        return months
+
+    def _count(self, statement: str, file: PublishedFile) -> int:
+        rows = self._rows(statement, file.dataset, file.month)
+        return int(rows[0]["row_count"]) if rows else 0
+
+    def _rows(self, statement: str, dataset: Dataset, month: Month | None = None, **values: Any) -> list[Any]:
+        """The rows that a statement of ``include/sql/bigquery/store`` answers; none if there is no table."""
+        from google.cloud.exceptions import NotFound
+
+        query = render_sql(f"bigquery/store/{statement}.sql", dataset=dataset, month=month, **values)
+        try:
+            return list(self._client.query(query).result())
+        except NotFound:
+            return []

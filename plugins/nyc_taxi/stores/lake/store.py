@@ -1,0 +1,111 @@
+"""The lake as a store: one Parquet object for each month, which carries in its footer what it was made from."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ClassVar, Self
+
+import pyarrow.parquet as pq
+
+from nyc_taxi.parquet.provenance import read_footer
+from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
+
+if TYPE_CHECKING:
+    from google.cloud import storage
+
+# Footers are read at once: each is one round trip to the bucket.
+READERS = 16
+# Bytes read at a time; a footer fits into one of them, and the client's own 40 MiB would be kept in memory.
+FOOTER_BYTES = 1 << 16
+
+
+class LakeStore(Store):
+    """The Parquet objects in one GCS bucket.
+
+    A month's ``made_from`` is the provenance line of its Parquet file, and its ``version`` the object's generation.
+
+    Args:
+        client: a client of GCS.
+        bucket: name of the bucket.
+    """
+
+    name: ClassVar[str] = "lake"
+    asset: ClassVar[str] = "lake"
+
+    def __init__(self, client: storage.Client, bucket: str) -> None:
+        self._bucket = client.bucket(bucket)
+
+    @classmethod
+    def connect(cls) -> Self:
+        """Return the bucket of the variable ``lake_bucket``, by the connection ``google_cloud_default``."""
+        from airflow.providers.google.cloud.hooks.gcs import GCSHook
+        from airflow.sdk import Variable
+
+        return cls(GCSHook().get_conn(), Variable.get("lake_bucket"))
+
+    def months(self, dataset: Dataset) -> dict[Month | None, StoredMonth]:
+        """List the dataset's objects, and read the footer of each."""
+        blobs = {
+            file.month: blob
+            for blob in self._bucket.list_blobs(prefix=f"{dataset.name}/")
+            if (file := _file_of(dataset, blob.name)) is not None
+        }
+        with ThreadPoolExecutor(READERS) as pool:
+            found = dict(zip(blobs, pool.map(_stored, blobs.values()), strict=True))
+        return {month: stored for month, stored in sorted(found.items(), key=str) if stored is not None}
+
+    def find(self, file: PublishedFile) -> StoredMonth | None:
+        """Read the footer of the file's object."""
+        blob = self._bucket.get_blob(file.lake_object)
+        return None if blob is None else _stored(blob)
+
+    def count(self, file: PublishedFile) -> int:
+        """Return the number of rows that the footer of the file's object states."""
+        stored = self.find(file)
+        return stored.rows if stored else 0
+
+    def content(self, file: PublishedFile) -> Content:
+        """Hash the rows with pandas."""
+        import pandas as pd
+
+        blob = self._bucket.get_blob(file.lake_object)
+        if blob is None:
+            return NOTHING
+        with blob.open("rb") as opened:
+            frame = pq.read_table(opened).to_pandas()
+        return Content(len(frame), int(pd.util.hash_pandas_object(frame, index=False).sum()))
+
+    def location(self, file: PublishedFile) -> str:
+        """Return the object's URI."""
+        return f"gs://{self._bucket.name}/{file.lake_object}"
+
+
+def _file_of(dataset: Dataset, name: str) -> PublishedFile | None:
+    """The published file whose object has that name; None for objects that are not the pipeline's."""
+    if not isinstance(dataset, TripDataset):
+        file = dataset.file()  # type: ignore[attr-defined]
+    elif found := re.search(r"/year=(\d{4})/month=(0[1-9]|1[0-2])/", name):
+        file = dataset.file(Month(int(found[1]), int(found[2])))
+    else:
+        return None
+    return file if file.lake_object == name else None
+
+
+def _stored(blob: storage.Blob) -> StoredMonth | None:
+    """What the object says of itself; None if it was replaced or deleted since it was looked up."""
+    from google.cloud.exceptions import NotFound
+
+    try:
+        with blob.open("rb", chunk_size=FOOTER_BYTES) as opened:
+            footer = read_footer(opened)
+    except NotFound:  # the client reads the generation that it looked up, and no other
+        return None
+    return StoredMonth(
+        rows=footer.rows,
+        made_from=footer.provenance,
+        published_at=blob.time_created,
+        version=str(blob.generation),
+    )

@@ -1,0 +1,104 @@
+"""Postgres as a store: one partition for each month, whose comment says what it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple, Self
+
+from nyc_taxi.common.sql import render_sql
+from nyc_taxi.registry.model import Dataset, PublishedFile
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
+
+PUBLISHED_AT = "published at "
+PUBLISHED_FROM = "published from "
+
+
+class Comment(NamedTuple):
+    """What the comment on a published table says.
+
+    Attributes:
+        made_from: the provenance of its rows; empty if it is not known.
+        published_at: when they were published; None if it is not known.
+    """
+
+    made_from: str
+    published_at: datetime | None
+
+    @classmethod
+    def parse(cls, comment: str | None) -> Comment:
+        """Read a table's comment; one that publishing did not write says nothing."""
+        lines = (comment or "").split("\n")
+        if not lines[0].startswith(PUBLISHED_FROM):
+            return cls("", None)
+        times = [line.removeprefix(PUBLISHED_AT) for line in lines[1:] if line.startswith(PUBLISHED_AT)]
+        made_from = [line for line in lines[1:] if not line.startswith(PUBLISHED_AT)]
+        return cls("\n".join(made_from), datetime.fromisoformat(times[0]) if times else None)
+
+
+class PostgresStore(Store):
+    """The partitioned tables in the database ``ny_taxi``.
+
+    A month's ``made_from`` is the provenance of the Parquet file that it was loaded from.
+
+    Args:
+        connect: opens a connection to the database, of psycopg.
+    """
+
+    name: ClassVar[str] = "postgres"
+    asset: ClassVar[str] = "postgres"
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+
+    @classmethod
+    def connect(cls) -> Self:
+        """Return the database of the connection ``ny_taxi``."""
+        from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+        hook = PostgresHook(postgres_conn_id="ny_taxi")
+        hook.connection  # noqa: B018 # looked up now, so that a missing connection is an error of this call
+        return cls(hook.get_conn)
+
+    def months(self, dataset: Dataset) -> dict[Month | None, StoredMonth]:
+        """Count the rows of each partition, and read its comment; scans the whole table."""
+        return self._months(dataset, None)
+
+    def find(self, file: PublishedFile) -> StoredMonth | None:
+        """Count the rows of the file's partition, and read its comment."""
+        return self._months(file.dataset, file.month).get(file.month)
+
+    def count(self, file: PublishedFile) -> int:
+        """Count the rows of the file's month, through the partitioned table."""
+        rows = self._rows("count", file.dataset, file.month)
+        return int(rows[0][0]) if rows else 0
+
+    def content(self, file: PublishedFile) -> Content:
+        """Hash the text of the rows of the file's month."""
+        rows = self._rows("content", file.dataset, file.month)
+        return Content(int(rows[0][0]), int(rows[0][1])) if rows else NOTHING
+
+    def location(self, file: PublishedFile) -> str:
+        """Return the name of the partition, or of the table."""
+        return file.postgres_table
+
+    def _months(self, dataset: Dataset, month: Month | None) -> dict[Month | None, StoredMonth]:
+        months: dict[Month | None, StoredMonth] = {}
+        for first_day, rows, text in self._rows("months", dataset, month):
+            comment = Comment.parse(text)
+            months[Month(first_day.year, first_day.month) if first_day else None] = StoredMonth(
+                rows=rows, made_from=comment.made_from, published_at=comment.published_at
+            )
+        return months
+
+    def _rows(self, statement: str, dataset: Dataset, month: Month | None) -> list[tuple[Any, ...]]:
+        """The rows that a statement of ``include/sql/postgres/store`` answers; none if there is no table."""
+        from psycopg.errors import UndefinedTable
+
+        query = render_sql(f"postgres/store/{statement}.sql", dataset=dataset, month=month)
+        try:
+            with self._connect() as connection:
+                return connection.execute(query.encode()).fetchall()
+        except UndefinedTable:
+            return []

@@ -1,0 +1,98 @@
+"""Skips a run whose month would come out the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.branch import BranchMixIn
+from airflow.sdk import BaseOperator
+
+from nyc_taxi.common.skip import SKIP_REASON, skip
+from nyc_taxi.registry.datasets import published_file
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.stores.store import MissingMonthError, Store
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class SkipUnchangedOperator(BaseOperator, BranchMixIn):
+    """Skip the rest of the run if the store has its month, made from the very input that the run would load.
+
+    It only reads. A rerun asks the stores again.
+
+    Args:
+        store: class of the store that the run loads.
+        made_from: what the month would be made from, as ``store`` states it; empty if that is not known, and then
+            nothing is skipped (templated). Leave it out with ``loaded_from``.
+        loaded_from: class of the store that the run reads from, which says itself which version it has.
+        unchanged_task_id: id of the downstream task that runs instead of the others if the month is unchanged. Without
+            one, the task itself ends as skipped, and so does all that follows.
+        dataset: name of the dataset in the registry (templated).
+        month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
+        force: ``True`` to skip nothing (templated).
+
+    Raises:
+        AirflowSkipException: the month is unchanged, and there is no ``unchanged_task_id``. The reason says what it was
+            made from. It is a line of the log and the XCom ``skip_reason`` either way.
+        MissingMonthError: the store to load from lacks the month. Not worth a retry.
+    """
+
+    template_fields: Sequence[str] = ("dataset", "month", "made_from", "force")
+    ui_color = "#f2f2f2"
+    # Tells the scheduler that this task can skip others, so that clearing one of those alone keeps it skipped.
+    inherits_from_skipmixin = True
+
+    def __init__(
+        self,
+        *,
+        store: type[Store],
+        made_from: str = "",
+        loaded_from: type[Store] | None = None,
+        unchanged_task_id: str | None = None,
+        dataset: str = "{{ dataset.name }}",
+        month: str = "{{ file().month or '' }}",
+        force: str = "{{ params.force }}",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.store = store
+        self.made_from = made_from
+        self.loaded_from = loaded_from
+        self.unchanged_task_id = unchanged_task_id
+        self.dataset = dataset
+        self.month = month
+        self.force = force
+
+    def execute(self, context: Context) -> None:
+        reason = self._unchanged(published_file(self.dataset, self.month))
+        if self.unchanged_task_id is None:
+            if reason:
+                skip(context["ti"], reason)
+            return
+        if reason:
+            self.log.info(reason)
+            context["ti"].xcom_push(key=SKIP_REASON, value=reason)
+            self.do_branch(context, self.unchanged_task_id)
+        else:
+            self.do_branch(context, sorted(self.downstream_task_ids - {self.unchanged_task_id}))
+
+    def _unchanged(self, file: PublishedFile) -> str | None:
+        """Why the month would come out the same; None if it is to be loaded."""
+        made_from = self._version_to_load(file) if self.loaded_from else self.made_from
+        if not made_from or self.force == "True":
+            return None
+        store = self.store.connect()
+        stored = store.find(file)
+        if stored is None or stored.made_from != made_from:
+            return None
+        return f"{store.location(file)} is unchanged: it was made from {made_from}. To load it again, set force."
+
+    def _version_to_load(self, file: PublishedFile) -> str:
+        assert self.loaded_from is not None
+        source = self.loaded_from.connect()
+        stored = source.find(file)
+        if stored is None:
+            raise MissingMonthError(f"there is no {source.location(file)}; load it into the {source.name} first")
+        return stored.version

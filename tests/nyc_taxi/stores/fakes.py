@@ -1,0 +1,37 @@
+"""A store that keeps its months in a dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+from nyc_taxi.registry.model import Dataset, PublishedFile
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
+
+
+class FakeStore(Store):
+    """Keeps what a test puts into ``kept``, by the name of the lake's object."""
+
+    name: ClassVar[str] = "fake"
+    asset: ClassVar[str] = "fake"
+    kept: ClassVar[dict[str, StoredMonth]]
+
+    @classmethod
+    def connect(cls) -> Self:
+        return cls()
+
+    def months(self, dataset: Dataset) -> Mapping[Month | None, StoredMonth]:
+        raise NotImplementedError
+
+    def find(self, file: PublishedFile) -> StoredMonth | None:
+        return self.kept.get(file.lake_object)
+
+    def count(self, file: PublishedFile) -> int:
+        return stored.rows if (stored := self.find(file)) else 0
+
+    def content(self, file: PublishedFile) -> Content:
+        return NOTHING
+
+    def location(self, file: PublishedFile) -> str:
+        return f"{self.name}:{file.lake_object}"
