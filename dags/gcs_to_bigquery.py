@@ -47,7 +47,9 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
         tags=["nyc-taxi", "warehouse", dataset.name],
         **dag_args(dataset),
     ):
-        skip_unchanged = SkipUnchangedOperator(task_id="skip_unchanged", store=BigQueryStore, loaded_from=LakeStore)
+        skip_unchanged = SkipUnchangedOperator(
+            task_id="skip_unchanged", store=BigQueryStore.name, loaded_from=LakeStore.name
+        )
 
         create_table = BigQueryInsertJobOperator(
             task_id="create_table",

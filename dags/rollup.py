@@ -41,7 +41,7 @@ with DAG(
 
     check_months = WholeYearsOperator(
         task_id="check_months",
-        store=BigQueryStore,
+        store=BigQueryStore.name,
         year="{{ year() }}",
         layout="{{ layout() }}",
         last_month="{{ last_month() }}",

@@ -42,7 +42,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
             task_id="skip_unchanged",
-            store=LakeStore,
+            store=LakeStore.name,
             made_from="{{ source_provenance() }}",
             unchanged_task_id="announce_unchanged",
         )

@@ -41,7 +41,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
     ):
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
-            task_id="skip_unchanged", store=PostgresStore, made_from="{{ source_provenance() }}"
+            task_id="skip_unchanged", store=PostgresStore.name, made_from="{{ source_provenance() }}"
         )
         download, to_parquet, remove_files = fetch_parquet()
 

@@ -219,7 +219,7 @@ def test_the_rollup_runs_for_the_year_of_each_month_of_any_dataset(rollup: DAG) 
 
 
 ASSETS = {
-    "web_to_gcs": {"local_to_gcs": "lake"},
+    "web_to_gcs": {"local_to_gcs": "lake", "announce_unchanged": "lake"},
     "gcs_to_bigquery": {"publish": "warehouse"},
     "web_to_postgres": {"publish": "postgres"},
 }
@@ -227,8 +227,7 @@ ASSETS = {
 
 def test_outlets(flow_dag: DAG) -> None:
     dataset, flow = _names(flow_dag.dag_id)
-    ((task_id, store),) = ASSETS[flow].items()
-    expected = {task_id: [Asset(name=f"{store}_{dataset}", group=store)]}
+    expected = {task: [Asset(name=f"{store}_{dataset}", group=store)] for task, store in ASSETS[flow].items()}
     assert {task.task_id: task.outlets for task in flow_dag.tasks if task.outlets} == expected
 
 
@@ -248,9 +247,9 @@ def test_the_last_step_announces_its_month_when_there_are_months(dag: DAG) -> No
 
 
 def test_every_asset_has_one_producer(bag) -> None:
-    assets = [asset.name for dag in bag.dags.values() for task in dag.tasks for asset in task.outlets]
+    producers = {(asset.name, dag.dag_id) for dag in bag.dags.values() for task in dag.tasks for asset in task.outlets}
     of_datasets = [f"{store}_{dataset}" for store in FLOWS.values() for dataset in DATASETS]
-    assert sorted(assets) == sorted([*of_datasets, "warehouse_yearly_rollup"])
+    assert sorted(name for name, _ in producers) == sorted([*of_datasets, "warehouse_yearly_rollup"])
 
 
 @pytest.mark.parametrize("dataset", [dataset.name for dataset in TRIP_DATASETS])
@@ -280,11 +279,9 @@ def test_the_first_run_of_the_clock_is_the_newest_and_starts_at_once(bag, datase
 
 def test_params(flow_dag: DAG) -> None:
     month = set() if flow_dag.dag_id.startswith("zones_") else {"month"}
-    force = {"force"} if "_web_to_" in flow_dag.dag_id else set()
-    assert set(flow_dag.params) == month | force
-    for name in force:
-        assert flow_dag.params[name] is False
-        assert flow_dag.params.get_param(name).schema["type"] == "boolean"
+    assert set(flow_dag.params) == month | {"force"}
+    assert flow_dag.params["force"] is False
+    assert flow_dag.params.get_param("force").schema["type"] == "boolean"
     for name in month:
         _check_key(flow_dag.params.get_param(name), "2021-01", ("2021-13", "2021-1", "../x", " 2021-01", 202101))
 

@@ -12,7 +12,7 @@ from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.months import Month
 from nyc_taxi.rollup.coverage import coverage
-from nyc_taxi.stores.store import Store
+from nyc_taxi.stores import connect
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,7 +24,7 @@ class WholeYearsOperator(BaseOperator):
     It only reads. A rerun asks the store and the calendar again.
 
     Args:
-        store: class of the store.
+        store: name of the store (templated).
         year: the year (templated).
         layout: the layout of the source, which decides its first month (templated).
         last_month: the last month that the source has; empty if it goes on publishing (templated).
@@ -36,10 +36,10 @@ class WholeYearsOperator(BaseOperator):
         AirflowSkipException: there is none; the reason names the missing months of each dataset.
     """
 
-    template_fields: Sequence[str] = ("year", "layout", "last_month")
+    template_fields: Sequence[str] = ("store", "year", "layout", "last_month")
     ui_color = "#e6f1f2"
 
-    def __init__(self, *, store: type[Store], year: str, layout: str, last_month: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, store: str, year: str, layout: str, last_month: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store = store
         self.year = year
@@ -49,7 +49,7 @@ class WholeYearsOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         began = context["ti"].start_date
         assert began is not None  # a task that executes has begun
-        store = self.store.connect()
+        store = connect(self.store)
         found = coverage(
             year=int(self.year),
             layout=Layout(self.layout),
@@ -58,8 +58,8 @@ class WholeYearsOperator(BaseOperator):
             loaded={dataset.name: store.available(dataset) for dataset in TRIP_DATASETS},
         )
         months = "; ".join(map(str, found))
-        self.log.info("Months of %s in the %s: %s", self.year, self.store.asset, months)
+        self.log.info("Months of %s in the %s: %s", self.year, store.asset, months)
         whole = [dataset.dataset for dataset in found if dataset.is_complete]
         if not whole:
-            skip(context["ti"], f"No dataset has the whole year {self.year} in the {self.store.asset}: {months}")
+            skip(context["ti"], f"No dataset has the whole year {self.year} in the {store.asset}: {months}")
         return whole

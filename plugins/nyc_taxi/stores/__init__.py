@@ -12,3 +12,16 @@ from nyc_taxi.stores.store import Store
 
 # In the order of the flow, which is that of the reconciliation line.
 STORES: list[type[Store]] = [LakeStore, BigQueryStore, PostgresStore]
+
+
+def connect(name: str) -> Store:
+    """Return the store called ``name``, by Airflow's connections and variables.
+
+    Raises:
+        ValueError: there is no such store; the message lists those there are.
+        AirflowNotFoundException: a connection is not defined.
+    """
+    for store in STORES:
+        if store.name == name:
+            return store.connect()
+    raise ValueError(f"unknown store {name!r}; there are {', '.join(store.name for store in STORES)}")

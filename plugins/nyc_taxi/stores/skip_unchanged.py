@@ -11,7 +11,8 @@ from airflow.sdk import BaseOperator
 from nyc_taxi.common.skip import SKIP_REASON, skip
 from nyc_taxi.registry.datasets import published_file
 from nyc_taxi.registry.model import PublishedFile
-from nyc_taxi.stores.store import MissingMonthError, Store
+from nyc_taxi.stores import connect
+from nyc_taxi.stores.store import MissingMonthError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,12 +24,12 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     It only reads. A rerun asks the stores again.
 
     Args:
-        store: class of the store that the run loads.
+        store: name of the store that the run loads (templated).
         made_from: what the month would be made from, as ``store`` states it; empty if that is not known, and then
             nothing is skipped (templated). Leave it out with ``loaded_from``.
-        loaded_from: class of the store that the run reads from, which says itself which version it has.
+        loaded_from: name of the store that the run reads from, which says itself which version it has (templated).
         unchanged_task_id: id of the downstream task that runs instead of the others if the month is unchanged. Without
-            one, the task itself ends as skipped, and so does all that follows.
+            one, the task itself ends as skipped, and so does all that follows (templated).
         dataset: name of the dataset in the registry (templated).
         month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
         force: ``True`` to skip nothing (templated).
@@ -39,7 +40,15 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         MissingMonthError: the store to load from lacks the month. Not worth a retry.
     """
 
-    template_fields: Sequence[str] = ("dataset", "month", "made_from", "force")
+    template_fields: Sequence[str] = (
+        "store",
+        "made_from",
+        "loaded_from",
+        "unchanged_task_id",
+        "dataset",
+        "month",
+        "force",
+    )
     ui_color = "#f2f2f2"
     # Tells the scheduler that this task can skip others, so that clearing one of those alone keeps it skipped.
     inherits_from_skipmixin = True
@@ -47,9 +56,9 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     def __init__(
         self,
         *,
-        store: type[Store],
+        store: str,
         made_from: str = "",
-        loaded_from: type[Store] | None = None,
+        loaded_from: str | None = None,
         unchanged_task_id: str | None = None,
         dataset: str = "{{ dataset.name }}",
         month: str = "{{ file().month or '' }}",
@@ -83,7 +92,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         made_from = self._version_to_load(file) if self.loaded_from else self.made_from
         if not made_from or self.force == "True":
             return None
-        store = self.store.connect()
+        store = connect(self.store)
         stored = store.find(file)
         if stored is None or stored.made_from != made_from:
             return None
@@ -91,7 +100,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
 
     def _version_to_load(self, file: PublishedFile) -> str:
         assert self.loaded_from is not None
-        source = self.loaded_from.connect()
+        source = connect(self.loaded_from)
         stored = source.find(file)
         if stored is None:
             raise MissingMonthError(f"there is no {source.location(file)}; load it into the {source.name} first")

@@ -20,6 +20,7 @@ from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import FHV, GREEN, TRIP_DATASETS
 from nyc_taxi.registry.months import Month, MonthError
+from nyc_taxi.rollup import whole_years
 from nyc_taxi.rollup.coverage import Coverage, coverage
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
 from nyc_taxi.stores.bigquery.store import BigQueryStore
@@ -146,27 +147,32 @@ def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
 
 
 def _execute(
-    loaded: dict[str, frozenset[Month | None]], *, year: str, layout: str, pushed: dict[str, str] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    loaded: dict[str, frozenset[Month | None]],
+    *,
+    year: str,
+    layout: str,
+    pushed: dict[str, str] | None = None,
 ) -> list[str]:
-    store = SimpleNamespace(available=lambda dataset: loaded[dataset.name])
-    warehouse = SimpleNamespace(asset="warehouse", connect=lambda: store)
+    warehouse = SimpleNamespace(asset="warehouse", available=lambda dataset: loaded[dataset.name])
+    monkeypatch.setattr(whole_years, "connect", {"bigquery": warehouse}.__getitem__)
     began = datetime.datetime.combine(TODAY, datetime.time(12), datetime.UTC)
-    task = WholeYearsOperator(task_id="check_months", store=warehouse, year=year, layout=layout)  # type: ignore[arg-type]
+    task = WholeYearsOperator(task_id="check_months", store="bigquery", year=year, layout=layout)
     told = {} if pushed is None else pushed
     ti = SimpleNamespace(start_date=began, xcom_push=lambda key, value: told.update({key: value}))
     return task.execute({"ti": ti})  # type: ignore[typeddict-item]
 
 
-def test_the_task_names_the_datasets_that_are_complete() -> None:
+def test_the_task_names_the_datasets_that_are_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = _loaded(fhv=_months(2026, *range(1, 9)), yellow=_months(2026, *range(1, 10)), green=_months(2026, 1, 2))
-    assert _execute(loaded, year="2026", layout="tlc") == ["yellow", "fhv"]
+    assert _execute(monkeypatch, loaded, year="2026", layout="tlc") == ["yellow", "fhv"]
 
 
-def test_the_task_is_skipped_with_a_reason_when_none_is_complete() -> None:
+def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = _loaded(green=_months(2019, 1, 2, 3), fhvhv=_months(2019, *range(3, 13)))
     pushed: dict[str, str] = {}
     with pytest.raises(AirflowSkipException) as skipped:
-        _execute(loaded, year="2019", layout="mirror", pushed=pushed)
+        _execute(monkeypatch, loaded, year="2019", layout="mirror", pushed=pushed)
     assert pushed == {"skip_reason": str(skipped.value)}
     assert str(skipped.value) == (
         "No dataset has the whole year 2019 in the warehouse: yellow 0 of 12 (missing: 2019-01 to 2019-12); "

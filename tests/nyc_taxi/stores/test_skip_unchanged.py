@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DownstreamTasksSkipped
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
+from nyc_taxi import stores
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.model import ContractError
@@ -29,6 +30,11 @@ class _Target(FakeStore):
 
 class _Source(FakeStore):
     name = "source"
+
+
+@pytest.fixture(autouse=True)
+def _stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "STORES", [_Target, _Source])
 
 
 class _TaskInstance(dict[str, Any]):
@@ -52,10 +58,12 @@ def _run(
 ) -> dict[str, Any]:
     """Execute the task beside a load and an announcement; returns what it pushed."""
     _Target.kept, _Source.kept = target, source or {}
-    given = {"dataset": "green", "month": "2021-01", "made_from": MADE_FROM, "force": "False", "store": _Target}
+    given = {"dataset": "green", "month": "2021-01", "made_from": MADE_FROM, "force": "False", "store": "target"}
     with DAG(dag_id="x", schedule=None):
         task = SkipUnchangedOperator(task_id="skip_unchanged", **{**given, **differences})
-        others = [SkipUnchangedOperator(task_id=name, store=_Target) for name in ("load", "create", "announce")]
+        others = [
+            SkipUnchangedOperator(task_id=name, store="target", made_from="") for name in ("load", "create", "announce")
+        ]
         task >> others
     pushed = _TaskInstance(task)
     task.execute({"ti": pushed})  # type: ignore[typeddict-item]
@@ -109,7 +117,7 @@ def test_a_month_that_is_loaded_runs_all_but_that_branch() -> None:
 )
 def test_the_other_store_says_what_would_be_loaded(version: str, is_skipped: bool) -> None:
     def run() -> None:
-        _run(_stored("17"), _stored("whatever", version), made_from="", loaded_from=_Source)
+        _run(_stored("17"), _stored("whatever", version), made_from="", loaded_from="source")
 
     if is_skipped:
         with pytest.raises(AirflowSkipException, match="it was made from 17"):
@@ -120,10 +128,8 @@ def test_the_other_store_says_what_would_be_loaded(version: str, is_skipped: boo
 
 @pytest.mark.parametrize("force", ["True", "False"])
 def test_a_month_that_the_other_store_lacks_is_an_error(force: str) -> None:
-    with pytest.raises(
-        MissingMonthError, match=r"^there is no source:green/.*\.parquet; load it into the source"
-    ):
-        _run({}, {}, made_from="", loaded_from=_Source, force=force)
+    with pytest.raises(MissingMonthError, match=r"^there is no source:green/.*\.parquet; load it into the source"):
+        _run({}, {}, made_from="", loaded_from="source", force=force)
 
 
 @pytest.mark.parametrize(("dataset", "month"), [("green", ""), ("zones", "2021-01"), ("purple", "2021-01")])

@@ -8,7 +8,7 @@ import pytest
 
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.datasets import DATASETS
-from nyc_taxi.registry.model import Dataset, TripDataset
+from nyc_taxi.registry.model import Dataset
 from nyc_taxi.stores.bigquery.check_columns import BigQueryColumnAuditOperator
 from nyc_taxi.stores.bigquery.checks import bigquery_column_checks, bigquery_table_checks
 
@@ -19,8 +19,7 @@ EVERY = pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset
 @pytest.mark.parametrize("level", Level, ids=lambda level: level.value)
 def test_bigquery_checks_what_is_declared_and_every_row_of_the_lake(dataset: Dataset, level: Level) -> None:
     sent = bigquery_table_checks(dataset, level)
-    counted = isinstance(dataset, TripDataset) and level is Level.FAIL
-    assert (sent.pop("has_every_row_of_the_lake", None) is not None) == counted
+    assert (sent.pop("has_every_row_of_the_lake", None) is not None) == (level is Level.FAIL)
     assert sent == {
         check.name: {"check_statement": check.condition.replace('"', "`")}
         for check in dataset.checks.table
