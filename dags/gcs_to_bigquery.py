@@ -29,11 +29,11 @@ from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.bigquery.check_columns import BigQueryColumnAuditOperator
 from nyc_taxi.stores.bigquery.check_table import BigQueryTableAuditOperator
 from nyc_taxi.stores.bigquery.checks import bigquery_column_checks, bigquery_table_checks
-from nyc_taxi.stores.bigquery.lake_to_staging import LakeToStagingOperator
 from nyc_taxi.stores.bigquery.publish import PublishOperator
 from nyc_taxi.stores.bigquery.schema import bigquery_fields
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.lake_to_bigquery import LakeToBigQueryOperator
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 for dag_id, dataset in each_dataset("gcs_to_bigquery"):
@@ -56,7 +56,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             configuration={"query": {"query": f"bigquery/create/{dataset.kind}_table.sql", "useLegacySql": False}},
         )
 
-        load_staging = LakeToStagingOperator(
+        load_staging = LakeToBigQueryOperator(
             task_id="load_staging",
             bucket="{{ var.value.lake_bucket }}",
             source_objects=["{{ file().lake_object }}"],

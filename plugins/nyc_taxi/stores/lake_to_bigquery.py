@@ -1,4 +1,4 @@
-"""Loads the lake's object into a staging table, and tells which generation of it that was."""
+"""Loads an object of the lake into a staging table in BigQuery, and tells which generation of it that was."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 
 from nyc_taxi.registry.datasets import published_file
-from nyc_taxi.stores import connect
-from nyc_taxi.stores.store import MissingMonthError, Store, StoredMonth
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.store import MissingMonthError, StoredMonth
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOADS = 3
 
 
-class LakeToStagingOperator(GCSToBigQueryOperator):
+class LakeToBigQueryOperator(GCSToBigQueryOperator):
     """Load a month's object from the lake into a staging table, exactly one generation of it.
 
     A rerun, or a later try, replaces the staging table.
@@ -28,7 +28,6 @@ class LakeToStagingOperator(GCSToBigQueryOperator):
     Args:
         dataset: name of the dataset in the registry (templated).
         month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
-        loaded_from: name of the store that has the object (templated).
         kwargs: those of GCSToBigQueryOperator.
 
     Returns:
@@ -39,7 +38,7 @@ class LakeToStagingOperator(GCSToBigQueryOperator):
         RuntimeError: the object was replaced during each of three loads.
     """
 
-    template_fields: Sequence[str] = (*GCSToBigQueryOperator.template_fields, "dataset", "month", "loaded_from")
+    template_fields: Sequence[str] = (*GCSToBigQueryOperator.template_fields, "dataset", "month")
     ui_color = "#fce4d6"
 
     def __init__(
@@ -47,16 +46,14 @@ class LakeToStagingOperator(GCSToBigQueryOperator):
         *,
         dataset: str = "{{ dataset.name }}",
         month: str = "{{ file().month or '' }}",
-        loaded_from: str = "lake",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.dataset = dataset
         self.month = month
-        self.loaded_from = loaded_from
 
     def execute(self, context: Context) -> dict[str, Any]:
-        lake = connect(self.loaded_from)
+        lake = LakeStore.connect()
         file = published_file(self.dataset, self.month)
         before = _stored(lake, file)
         for _ in range(LOADS):
@@ -70,7 +67,7 @@ class LakeToStagingOperator(GCSToBigQueryOperator):
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
 
 
-def _stored(lake: Store, file: PublishedFile) -> StoredMonth:
+def _stored(lake: LakeStore, file: PublishedFile) -> StoredMonth:
     if (stored := lake.find(file)) is None:
         raise MissingMonthError(f"there is no {lake.location(file)}; load it into the lake first")
     return stored
