@@ -24,6 +24,8 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import airflow.providers.postgres.assets.postgres
     import airflow.providers.postgres.hooks.postgres
     import airflow.providers.standard.decorators.python
+    import airflow.providers.standard.operators.branch
+    import airflow.providers.standard.operators.empty
     import airflow.sdk.definitions.decorators
     import airflow.sdk.definitions.retry_policy
     import airflow.sdk.lineage
