@@ -47,7 +47,7 @@ def run_dir(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Process]:
     def make_process(name: str, script: str, *arguments: object, **options: object) -> Process:
-        settings: dict = {"healthy": lambda: True, "startup_timeout": 60.0, "stop_timeout": 1.0, **options}
+        settings: dict = {"healthy": lambda: True, "startup_timeout": 60.0, "stop_timeout": 60.0, **options}
         command = [sys.executable, "-c", script, *map(str, arguments)]
         return Process(name=name, command=command, log=tmp_path / f"{name}.log", **settings)
 
