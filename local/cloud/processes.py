@@ -521,11 +521,17 @@ def _write_record(run_dir: Path, record: _Record) -> None:
 
 
 def _read_record(run_dir: Path, name: str) -> _Record | None:
+    path = _record_path(run_dir, name)
     try:
-        values = json.loads(_record_path(run_dir, name).read_text())
+        values = json.loads(path.read_text())
+        return _Record(**{**values, "start_time": StartTime(*values["start_time"])})
     except FileNotFoundError:
         return None
-    return _Record(**{**values, "start_time": StartTime(*values["start_time"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProcessError(
+            f"{path} is not a record of this version of the code; stop {name} with the version that started it, or end "
+            "its process, and delete the file"
+        ) from error
 
 
 def _read_records(run_dir: Path) -> list[_Record]:

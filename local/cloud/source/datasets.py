@@ -229,7 +229,7 @@ def _refund(columns: Columns, rows: Ints, negated: Sequence[str]) -> None:
 
 
 def _nothing_to_pay(columns: Columns, rows: Ints, draws: Draws) -> None:
-    """Give refunds and the trips that they refund the second vendor, and a payment type of disputed or no charge."""
+    """Set vendor 2 and a payment type of disputed or no charge, on refunds and on the trips that they refund."""
     payment = draws.pick(_REFUND_PAYMENTS, len(rows))
     for offset in (0, 1):
         columns["VendorID"][rows - offset] = 2

@@ -334,3 +334,20 @@ def test_setting_the_clock_does_not_change_a_start_time(monkeypatch: pytest.Monk
     monkeypatch.setattr("psutil._pslinux.boot_time", lambda: moved)
     assert psutil.boot_time() == moved
     assert start_time(os.getpid()) == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"pid": 1}', '{"start_time": ["", 0.0], "unknown": 1}'])
+def test_message_for_an_unreadable_record_names_the_file(
+    make: Callable[..., Process], tmp_path: Path, content: str
+) -> None:
+    record = tmp_path / "records/web.json"
+    record.parent.mkdir()
+    record.write_text(content)
+    for command in (
+        lambda: start([make("web", SLEEPER)], run_dir=record.parent),
+        lambda: stop(run_dir=record.parent),
+        lambda: status([make("web", SLEEPER)], run_dir=record.parent),
+    ):
+        with pytest.raises(ProcessError, match=r"records/web.json is not a record of this version.* delete the file"):
+            command()
+    assert record.read_text() == content

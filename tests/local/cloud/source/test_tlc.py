@@ -120,7 +120,7 @@ def test_high_volume_columns_follow_the_calendar(written) -> None:
         ("fhv", "2025-01", []),
     ],
 )
-def test_columns_in_addition_to_the_mirrors(written, dataset: str, month: str, more: list[str]) -> None:
+def test_columns_that_the_mirror_does_not_have(written, dataset: str, month: str, more: list[str]) -> None:
     assert list(schema(written(dataset, month))) == [*DATASETS[dataset].columns, *more]
 
 
