@@ -55,12 +55,21 @@ class StockAirflow:
         Raises:
             MeasureError: that fails.
         """
+        self.run("db", "migrate")
+
+    def run(self, *words: str) -> None:
+        """Run a command of its CLI.
+
+        Raises:
+            MeasureError: the command fails; the message ends with what it printed.
+        """
         self._prepare()
-        words = [*self._without_the_labs_settings(), str(AIRFLOW), "db", "migrate"]
+        command = [*self._without_the_labs_settings(), str(AIRFLOW), *words]
         env = {**os.environ, **self._environment()}
-        done = subprocess.run(words, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise MeasureError(f"stock Airflow's db migrate failed: {(done.stdout + done.stderr)[-ERROR_CHARACTERS:]}")
+            output = (done.stdout + done.stderr)[-ERROR_CHARACTERS:]
+            raise MeasureError(f"stock Airflow's {' '.join(words)} failed: {output}")
 
     def start(self) -> float:
         """Start it unless it runs, and wait for its scheduler; returns the seconds."""

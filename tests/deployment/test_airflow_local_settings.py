@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 
 from local.airflow.environment import AirflowSettings
 from local.cloud.settings import REPOSITORY, Settings, read_env_file
+from tests.imports import third_party_imports
 
 CONFIG = REPOSITORY / "config"
 LOCAL = REPOSITORY / "local" / "airflow" / "settings"
@@ -107,18 +107,6 @@ def test_no_setting_is_in_both_files() -> None:
 def test_config_names_no_user_host_or_path() -> None:
     values = read_env_file(CONFIG / "airflow.env")
     assert {name for name, value in values.items() if "/" in value or "admin" in value or "127.0.0.1" in value} == set()
-
-
-def third_party_imports() -> set[str]:
-    """The modules of others that dags/ and plugins/ import while they run, also inside functions."""
-    found = set()
-    for path in (file for folder in ("dags", "plugins") for file in (REPOSITORY / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module)
-    return {name for name in found if name.split(".")[0] not in {"nyc_taxi", *sys.stdlib_module_names}}
 
 
 def test_workers_have_everything_imported_before_they_fork(tmp_path: Path) -> None:

@@ -8,10 +8,36 @@ from typing import Any
 
 import jinja2
 
-_PLUGINS = Path(__file__).resolve().parents[2]
+
+class MissingSqlError(FileNotFoundError):
+    """The SQL files were not deployed with the package."""
 
 
-SQL_DIR = _PLUGINS.parent / "include" / "sql"
+def find_sql_dir(plugins: Path) -> Path:
+    """Find the folder of the SQL files: ``include/sql`` beside the plugins folder, or else inside it.
+
+    It is beside ``plugins/`` in this repository and in an Astro project. Cloud Composer and MWAA deliver ``dags/`` and
+    ``plugins/`` only, so there ``include/`` is copied into ``plugins/``.
+
+    Args:
+        plugins: Airflow's plugins folder.
+
+    Raises:
+        MissingSqlError: it is in neither place. DAG files raise this at import, so that Airflow shows it as an import
+            error of each of them instead of failing every run.
+    """
+    places = [plugins.parent / "include" / "sql", plugins / "include" / "sql"]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise MissingSqlError(
+        f"the SQL files are missing: there is neither {places[0]} nor {places[1]}. Copy the repository's folder "
+        "include/ to one of these places; where only dags/ and plugins/ are deployed, into plugins/ "
+        "(see docs/deploy.md)."
+    )
+
+
+SQL_DIR = find_sql_dir(Path(__file__).resolve().parents[2])
 
 
 def render_sql(name: str, **values: Any) -> str:

@@ -1,0 +1,83 @@
+"""Reads docker-compose.yaml as Docker Compose does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from local.airflow.stack import COMPONENTS
+from local.cloud.settings import REPOSITORY
+
+SECRETS = {
+    "POSTGRES_PASSWORD": "postgres-password",
+    "AIRFLOW_ADMIN_PASSWORD": "admin-password",
+    "AIRFLOW__CORE__FERNET_KEY": "fernet-key",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "jwt-secret",
+    "AIRFLOW__API__SECRET_KEY": "api-secret",
+}
+AIRFLOW_COMPONENTS = {"api-server", *COMPONENTS}
+EMULATORS = {"gcs", "bigquery", "source"}
+
+
+def load_compose(**env: str) -> dict[str, Any]:
+    """The compose file with ``env`` in ``.env``.
+
+    Raises:
+        KeyError: a required variable is missing; the error is its name.
+    """
+
+    def put_in(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: put_in(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [put_in(value) for value in node]
+        return interpolate(node, env) if isinstance(node, str) else node
+
+    return put_in(yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text()))
+
+
+def environment_of(service: Mapping[str, Any]) -> dict[str, str]:
+    """The variables that a service sets itself."""
+    return dict(entry.split("=", 1) for entry in service["environment"])
+
+
+def interpolate(text: str, env: Mapping[str, str]) -> str:
+    """Replace the variables in ``text``.
+
+    Raises:
+        KeyError: a required variable is missing; the error is its name.
+    """
+    result, rest = "", text
+    while found := re.search(r"\$\$|\$\{", rest):
+        result += rest[: found.start()] + ("$" if found[0] == "$$" else "")
+        rest = rest[found.end() :]
+        if found[0] == "${":
+            expression, rest = _to_closing_brace(rest)
+            result += _value(expression, env)
+    return result + rest
+
+
+def _to_closing_brace(text: str) -> tuple[str, str]:
+    depth = 1
+    for match in re.finditer(r"\$\{|\{|\}", text):
+        # Versions of Compose differ on whether a brace without a dollar counts, so an expression must have none.
+        assert match[0] != "{", f"a brace in the expression {text!r}"
+        depth += -1 if match[0] == "}" else 1
+        if depth == 0:
+            return text[: match.start()], text[match.end() :]
+    raise AssertionError(f"no closing brace in {text!r}")
+
+
+def _value(expression: str, env: Mapping[str, str]) -> str:
+    match = re.fullmatch(r"([A-Z0-9_]+)(:-|:\?|:\+)(.*)", expression)
+    assert match, f"cannot read ${{{expression}}}"
+    name, operator, word = match.groups()
+    value = env.get(name, "")
+    if operator == ":?" and not value:
+        raise KeyError(name)
+    if operator == ":+":
+        return interpolate(word, env) if value else ""
+    return value or interpolate(word, env)

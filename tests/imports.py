@@ -1,0 +1,20 @@
+"""What dags/ and plugins/ import from others."""
+
+from __future__ import annotations
+
+import ast
+import sys
+
+from tests.conftest import REPOSITORY
+
+
+def third_party_imports() -> set[str]:
+    """The names of the modules of others that dags/ and plugins/ import, also inside functions."""
+    found = set()
+    for path in (file for folder in ("dags", "plugins") for file in (REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+    return {name for name in found if name.split(".")[0] not in {"nyc_taxi", *sys.stdlib_module_names}}
