@@ -42,12 +42,12 @@ install: .venv/.installed local/cloud/.venv/.installed ## Install what is missin
 
 local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(UV)
 	@echo "installing the embedded cloud into local/cloud/.venv"
-	@cd local/cloud && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+	@cd local/cloud && VIRTUAL_ENV= "$(abspath $(UV))" sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
 comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(UV)
 	@echo "installing Prefect, for comparison, into comparison/.venv"
-	@cd comparison && VIRTUAL_ENV= $(abspath $(UV)) sync --quiet --locked --python $(PYTHON)
+	@cd comparison && VIRTUAL_ENV= "$(abspath $(UV))" sync --quiet --locked --python $(PYTHON)
 	@touch $@
 
 up: install ## Start the embedded cloud and Airflow, and keep them running
@@ -82,8 +82,8 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/sqlfluff lint include/sql/bigquery --dialect bigquery
 	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
 	$(UV) lock --check --python $(PYTHON)
-	cd local/cloud && $(abspath $(UV)) lock --check --python $(PYTHON)
-	cd comparison && $(abspath $(UV)) lock --check --python $(PYTHON)
+	cd local/cloud && "$(abspath $(UV))" lock --check --python $(PYTHON)
+	cd comparison && "$(abspath $(UV))" lock --check --python $(PYTHON)
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
@@ -100,6 +100,6 @@ format: install ## Format the code
 
 lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --python $(PYTHON)
-	cd local/cloud && $(abspath $(UV)) lock --python $(PYTHON)
-	cd comparison && $(abspath $(UV)) lock --python $(PYTHON)
+	cd local/cloud && "$(abspath $(UV))" lock --python $(PYTHON)
+	cd comparison && "$(abspath $(UV))" lock --python $(PYTHON)
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt
