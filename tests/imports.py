@@ -16,5 +16,7 @@ def third_party_imports() -> set[str]:
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module)
+                # google.cloud is no module: what is imported from it is.
+                is_namespace = node.module == "google.cloud"
+                found |= {f"google.cloud.{alias.name}" for alias in node.names} if is_namespace else {node.module}
     return {name for name in found if name.split(".")[0] not in {"nyc_taxi", *sys.stdlib_module_names}}

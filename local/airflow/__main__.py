@@ -10,7 +10,7 @@ import httpx
 from local.cloud.processes import ProcessError, answers, raise_on_signals
 from local.cloud.settings import REPOSITORY
 
-# The DAGs' package lies in Airflow's plugins folder.
+# The package that the DAGs import is in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from local.airflow import foreground, stack
@@ -22,9 +22,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the embedded cloud and Airflow")
     commands.add_parser("down", help="stop both")
-    commands.add_parser("status", help="tell how both are; exit 0 only if all is healthy")
+    commands.add_parser("status", help="show the state of both; exit 0 only if everything is healthy")
     for name, description in (
-        ("demo", "one month through all DAGs"),
+        ("demo", "run one month through all DAGs"),
         ("reconcile", "count the rows of one month in every store; exit 0 only if all counts agree"),
     ):
         command = commands.add_parser(name, help=description)
@@ -32,7 +32,7 @@ def main() -> int:
         command.add_argument("month")
     run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
     run.add_argument("arguments", nargs="*")
-    # What follows "run" is Airflow's, its options included.
+    # Everything after "run" goes to Airflow, options included.
     words = sys.argv[1:]
     options = parser.parse_args(words[:1] if words[:1] == ["run"] else words)
     if options.command == "run":
@@ -98,7 +98,7 @@ def _print_login(settings: AirflowSettings) -> None:
 
 
 def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
-    """Run the Airflow CLI. The embedded cloud must be up, because Airflow's metadata are in its Postgres."""
+    """Run the Airflow CLI. The embedded cloud must be up: its Postgres has Airflow's metadata database."""
     stack.migrate(settings)
     if not stack.is_up(settings):
         return stack.run_airflow(settings, *arguments).returncode

@@ -19,11 +19,14 @@ class AirflowApi:
         settings: where the server listens.
 
     Raises:
-        ProcessError: it does not answer.
+        ProcessError: the server does not answer.
     """
 
     def __init__(self, settings: AirflowSettings) -> None:
-        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False)
+        # The server closes a connection that was idle for five seconds. A client that keeps it as long can send a
+        # request just then, which fails with a reset.
+        limits = httpx.Limits(keepalive_expiry=1)
+        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False, limits=limits)
         try:
             answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
         except httpx.TransportError as error:
@@ -40,20 +43,20 @@ class AirflowApi:
         self._http.close()
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """Any call below ``/api/v2`` with a JSON body; what it answers.
+        """Send a request below ``/api/v2`` with a JSON body, and return the answer.
 
         Raises:
-            httpx.HTTPStatusError: the server refuses it; the message holds what it says.
+            httpx.HTTPStatusError: the server answers with an error; the message includes its text.
         """
         return self._json(self._http.request(method, f"/api/v2{path}", json=body or None))
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
-        """The DAG, or None while Airflow does not know it."""
+        """Return the DAG, or None if Airflow does not know it yet."""
         answer = self._http.get(f"/api/v2/dags/{dag_id}")
         return None if answer.status_code == 404 else self._json(answer)
 
     def import_errors(self) -> list[dict[str, Any]]:
-        """The DAG files that cannot be imported, with the reason."""
+        """Return the DAG files that cannot be imported, each with the reason."""
         return self._json(self._http.get("/api/v2/importErrors"))["import_errors"]
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
@@ -61,31 +64,31 @@ class AirflowApi:
         self._json(self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": paused}))
 
     def assets_starting(self, dag_id: str) -> list[int]:
-        """The ids of the assets whose updates start the DAG."""
+        """Return the ids of the assets whose updates start the DAG."""
         answer = self._json(self._http.get("/api/v2/assets", params={"dag_ids": dag_id, "limit": 1000}))
         return [
             asset["id"] for asset in answer["assets"] if dag_id in {dag["dag_id"] for dag in asset["scheduled_dags"]}
         ]
 
     def asset_events(self, asset_id: int, since: str) -> list[dict[str, Any]]:
-        """The updates of an asset since a moment (ISO time), oldest first."""
+        """Return the events of an asset since an ISO time, oldest first."""
         params: dict[str, str | int] = {"asset_id": asset_id, "timestamp_gte": since, "limit": 1000}
         return self._json(self._http.get("/api/v2/assets/events", params=params))["asset_events"]
 
     def announce(self, asset_id: int, partition_key: str | None) -> None:
-        """Say that an asset, or a partition of it, was updated; that starts what waits for it."""
+        """Create an event for an asset or one of its partitions; that starts the DAGs that wait for it."""
         body = {"asset_id": asset_id, "partition_key": partition_key}
         self._json(self._http.post("/api/v2/assets/events", json=body))
 
     def trigger(self, dag_id: str, conf: dict[str, Any], **fields: Any) -> str:
-        """Start a run by hand; ``fields`` are further ones of the request, such as a partition key. Returns its id."""
+        """Trigger a run and return its id; ``fields`` are added to the request, for example a partition key."""
         body = {"logical_date": None, "conf": conf, **fields}
         return self._json(self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body))["dag_run_id"]
 
     def backfill(
         self, dag_id: str, from_date: str, to_date: str, *, conf: dict[str, Any], reprocess: str = "none", parallel: int
     ) -> int:
-        """Start a run for each month between two dates (ISO, both included); returns the backfill's id."""
+        """Start a run for each month between two ISO dates, both included; return the backfill's id."""
         body = {
             "dag_id": dag_id,
             "from_date": f"{from_date}T00:00:00Z",
@@ -97,48 +100,48 @@ class AirflowApi:
         return self._json(self._http.post("/api/v2/backfills", json=body))["id"]
 
     def has_running_backfill(self, dag_id: str) -> bool:
-        """Whether Airflow holds a backfill of the DAG for running; it does up to half a minute after its last run."""
+        """Whether a backfill of the DAG is running; Airflow says so for up to half a minute after its last run."""
         answer = self._http.get("/api/v2/backfills", params={"dag_id": dag_id})
         return any(backfill["completed_at"] is None for backfill in self._json(answer)["backfills"])
 
     def close_backfills(self, dag_id: str) -> None:
-        """End the DAG's backfills, so that it can have another one now; runs that have not begun fail."""
+        """Cancel the DAG's backfills, so that a new one can start now; runs that have not started fail."""
         answer = self._http.get("/api/v2/backfills", params={"dag_id": dag_id})
         for backfill in self._json(answer)["backfills"]:
             if backfill["completed_at"] is None:
                 answer = self._http.put(f"/api/v2/backfills/{backfill['id']}/cancel")
-                if answer.status_code != 409:  # it has ended meanwhile
+                if answer.status_code != 409:  # it has ended in the meantime
                     self._json(answer)
 
     def fail(self, dag_id: str, run_id: str) -> None:
-        """End a run: it and its tasks are marked as failed."""
+        """Mark a run and its tasks as failed, which ends it."""
         self._json(self._http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
 
     def started_by(self, dag_id: str, run_id: str) -> set[str]:
-        """The ids of the runs whose asset events started this one."""
+        """Return the ids of the runs whose asset events started this one."""
         answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")
         return {event["source_run_id"] for event in self._json(answer)["asset_events"]}
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:
-        """One run."""
+        """Return one run."""
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """The DAG's newest runs, newest first."""
+        """Return the DAG's newest runs, newest first."""
         answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns", params={"order_by": "-id", "limit": 50})
         return self._json(answer)["dag_runs"]
 
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The task instances of one run."""
+        """Return the task instances of one run."""
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"))["task_instances"]
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
-        """What a task handed on under the key."""
+        """Return the XCom that a task pushed under the key."""
         task = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         return self._json(self._http.get(f"{task}/xcomEntries/{key}"))["value"]
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
-        """The messages of a task's log, one a line, with the errors that it names; without Airflow's grouping marks."""
+        """Return the lines of a task's log, with its errors and without Airflow's grouping marks."""
         answer = self._http.get(
             f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}",
             headers={"Accept": "application/x-ndjson"},
@@ -149,7 +152,7 @@ class AirflowApi:
         """Wait until Airflow has parsed the DAGs after ``since`` (ISO time).
 
         Raises:
-            TimeoutError: they did not appear; the message holds the import errors.
+            TimeoutError: they were not parsed in time; the message lists the import errors.
         """
         deadline = time.monotonic() + timeout
         while not all(
@@ -171,12 +174,12 @@ class AirflowApi:
 
 def _messages(record: dict[str, Any]) -> list[str]:
     event = record.get("event", "")
-    # Records without a time and "::" marks are the log viewer's own; the loggers named tell of the start of any task.
+    # Records without a timestamp and "::" marks come from the log viewer; these loggers report the start of every task.
     is_noise = record.get("timestamp") is None or event.startswith("::")
     if is_noise or record.get("logger", "").startswith(("py.warnings", "airflow.dag_processing")):
         return []
-    # Airflow tells why it skips, and why it tries again or not, in a field of its own.
+    # Airflow logs the reason of a skip or of a retry decision in a separate field.
     reason = [f"reason: {record['reason']}"] if record.get("reason") else []
-    # The first error of the chain is the one that was raised; those behind it are its causes.
+    # The first error of the chain is the one that was raised; the others are its causes.
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in (record.get("error_detail") or [])[:1]]
     return [line for text in (event, *reason, *errors) for line in text.splitlines()]

@@ -1,6 +1,6 @@
 """The environment in which every Airflow process of this repository runs, built in one place.
 
-Whatever the user sets, in ``.env`` or in the shell, wins over what is built here.
+What the user sets in ``.env`` or in the shell takes precedence.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from nyc_taxi.registry.months import Month
 CONFIG = REPOSITORY / "config"
 LAPTOP = Path(__file__).resolve().parent
 
-# Sources that are not on this machine: their base URLs.
+# Base URLs of the sources that are not on this machine.
 REMOTE_SOURCES = {
     "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
-# The last months of those that have ended.
+# The last month of each source that no longer publishes.
 LAST_MONTHS = {"dtc": "2021-07"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowSettings:
-    """Where the local Airflow keeps its state, on which port its UI and API listen, and what it reads.
+    """The state folder, the port and the source of the local Airflow.
 
     Attributes:
         cloud: the settings of the embedded cloud; its ``source`` names the source of the trip data.
         port: TCP port of the UI and the API on 127.0.0.1.
-        layout: how that source lays out its files.
+        layout: how that source arranges its files.
     """
 
     cloud: Settings
@@ -46,7 +46,7 @@ class AirflowSettings:
         """Read the settings from the environment and ``.env``.
 
         Raises:
-            ValueError: a variable has a value that it cannot have; the message names it.
+            ValueError: a variable has an invalid value; the message names it.
         """
         load_env_file()
         cloud = Settings.from_env()
@@ -63,7 +63,7 @@ class AirflowSettings:
 
     @property
     def work_dir(self) -> Path:
-        """Where tasks put the files that they hand on within a run."""
+        """The work dir: the folder in which the tasks of a run hand on files."""
         return self.cloud.state_dir / "work"
 
     @property
@@ -83,10 +83,10 @@ class AirflowSettings:
 
     @property
     def last_month(self) -> str:
-        """The last month that the source has, ``YYYY-MM``; empty if it goes on publishing.
+        """The last month that the source has, ``YYYY-MM``; empty if it still publishes.
 
         Raises:
-            MonthError: ``SOURCE_LAST_MONTH`` is no month.
+            MonthError: ``SOURCE_LAST_MONTH`` is not a month.
         """
         last = os.environ.get("SOURCE_LAST_MONTH") or LAST_MONTHS.get(self.cloud.source, "")
         return str(Month.parse(last)) if last else ""
@@ -96,7 +96,7 @@ class AirflowSettings:
         return secret(self.cloud.state_dir, "admin_password")
 
     def environment(self) -> dict[str, str]:
-        """The variables that an Airflow process needs beside those of the calling process."""
+        """Return the variables that an Airflow process needs in addition to those of the calling process."""
         built = {
             **read_env_file(CONFIG / "airflow.env"),
             **read_env_file(LAPTOP / "airflow.env"),
@@ -165,7 +165,7 @@ class AirflowSettings:
 
 
 def running_source(cloud: Settings) -> tuple[str, Layout] | None:
-    """The source that the stack was started with, and its layout; None if it was stopped since."""
+    """Return the source and the layout that the stack was started with; None if the stack is stopped."""
     path = _source_file(cloud)
     if not path.exists():
         return None
@@ -174,7 +174,7 @@ def running_source(cloud: Settings) -> tuple[str, Layout] | None:
 
 
 def record_source(settings: AirflowSettings, *, running: bool) -> None:
-    """Note with which source the stack runs, or that it does not run any more."""
+    """Record the source that the stack runs with, or that it has stopped."""
     path = _source_file(settings.cloud)
     if running:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,21 +188,24 @@ def _source_file(cloud: Settings) -> Path:
 
 
 def _layout(source: str) -> Layout:
-    """The layout of the source: the TLC's server has its own, others the mirror's unless ``SOURCE_LAYOUT`` says so.
+    """Return the layout of the source: the TLC's own, or the mirror's unless ``SOURCE_LAYOUT`` names another.
 
     Raises:
-        ValueError: there is no such layout, or the named source has another.
+        ValueError: the layout is unknown, or the source has a different one.
     """
     default = Layout.TLC if source == "tlc" else Layout.MIRROR
     given = os.environ.get("SOURCE_LAYOUT") or default.value
     if given not in {layout.value for layout in Layout}:
-        raise ValueError(f"SOURCE_LAYOUT={given!r}; there are {', '.join(layout.value for layout in Layout)}")
+        known = " or ".join(layout.value for layout in Layout)
+        raise ValueError(f"SOURCE_LAYOUT={given!r} is not a layout; set it to {known}")
     if source in REMOTE_SOURCES and given != default.value:
-        raise ValueError(f"SOURCE_LAYOUT={given}: SOURCE={source} has the layout {default.value}")
+        raise ValueError(
+            f"SOURCE_LAYOUT={given} does not fit SOURCE={source}, whose layout is {default.value}; remove SOURCE_LAYOUT"
+        )
     return Layout(given)
 
 
 def _absolute(source: str) -> str:
-    """A folder by its whole path, so that it is the same wherever the next command is called; names as they are."""
+    """Return a folder as an absolute path, so that commands from any directory find it; return names unchanged."""
     is_name = source in ("synthetic", *REMOTE_SOURCES) or "://" in source
     return source if is_name else str(Path(source).expanduser().absolute())

@@ -1,11 +1,11 @@
-"""``airflow dags test`` beside a scheduler, which would take its run for its own and run the tasks a second time.
+"""Runs ``airflow dags test`` beside a scheduler, which would otherwise run the tasks of the test's run a second time.
 
-A scheduler leaves a paused DAG alone, so the DAG is paused for the time of the test. Nothing is to be lost by that:
+A scheduler ignores a paused DAG, so the DAG is paused during the test. Nothing is lost:
 
-- Tests of one DAG take turns, so that none unpauses it while another runs. The lock is held by the test's own process
-  too, and so for as long as it lives.
-- Airflow starts nothing for what arrives in an asset while the DAG is paused. So that is announced again afterwards.
-- What a killed test has left paused, the next command finds by its mark, and mends.
+- Tests of one DAG take turns, so that none unpauses it while another runs. The test's own process also holds the lock,
+  for as long as it lives.
+- Airflow starts no run for asset events that arrive while the DAG is paused. They are announced again afterwards.
+- If a test is killed, its DAG stays paused. The next command finds the mark that the test left, and unpauses the DAG.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def test_dag(settings: AirflowSettings, arguments: list[str]) -> int:
     """Run ``airflow dags test`` beside the scheduler; returns its exit code.
 
     Args:
-        settings: of the stack, whose API server answers.
-        arguments: of the Airflow CLI, from ``dags test`` on.
+        settings: of the running stack.
+        arguments: of the Airflow CLI, starting with ``dags test``.
     """
     words = [word for word in arguments[2:] if re.fullmatch(r"\w[\w.-]*", word)]
     with AirflowApi(settings) as api:
         dag_id = next(filter(api.dag, words), None)
-        if dag_id is None:  # Airflow says what it is that it does not know
+        if dag_id is None:  # Airflow's own message names what it does not know
             return stack.run_airflow(settings, *arguments).returncode
         with _turn(settings, dag_id) as lock:
             _pause(settings, api, dag_id)
@@ -45,15 +45,15 @@ def test_dag(settings: AirflowSettings, arguments: list[str]) -> int:
 
 
 def mend(settings: AirflowSettings) -> None:
-    """Unpause what a killed test has left paused; what is tested just now is left alone."""
+    """Unpause the DAGs that killed tests left paused; a DAG under test stays paused."""
     if not (marks := list(_folder(settings).glob("*.paused"))):
         return
     with AirflowApi(settings) as api:
         for mark in marks:
             with _turn(settings, mark.stem, wait=False) as lock:
-                # The test may have ended by itself since the look for marks.
+                # The test may have ended since its mark was listed.
                 if lock is not None and mark.exists():
-                    print(f"unpausing {mark.stem}, which a killed dags test has left paused", flush=True)
+                    print(f"unpausing {mark.stem}: a dags test was killed and left it paused", flush=True)
                     _restore(settings, api, mark.stem)
 
 
@@ -64,13 +64,13 @@ def _folder(settings: AirflowSettings) -> Path:
 
 
 def _mark(settings: AirflowSettings, dag_id: str) -> Path:
-    """An empty file that is there while the DAG is paused for a test; its time is the moment from which it is."""
+    """Path of an empty file that exists while the DAG is paused for a test; its time is the start of the pause."""
     return _folder(settings) / f"{dag_id}.paused"
 
 
 @contextmanager
 def _turn(settings: AirflowSettings, dag_id: str, *, wait: bool = True) -> Iterator[Any]:
-    """Hold the DAG's lock for the time of the block; yields its file descriptor, or None if it is another's."""
+    """Hold the DAG's lock during the block; yields its file descriptor, or None if another process holds it."""
     lock = os.open(_folder(settings) / f"{dag_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
@@ -94,7 +94,7 @@ def _pause(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
 
 
 def _restore(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
-    """Unpause the DAG if a test has paused it, and announce again what has arrived meanwhile."""
+    """Unpause the DAG if a test paused it, and announce the asset events of the meantime again."""
     mark = _mark(settings, dag_id)
     if not mark.exists():
         return
@@ -102,12 +102,12 @@ def _restore(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
     if api.dag(dag_id):
         api.set_paused(dag_id, False)
         for asset_id, key in sorted(_arrived(api, dag_id, since), key=str):
-            print(f"announcing {key or 'an update'} again, which arrived while {dag_id} was paused", flush=True)
+            print(f"announcing {key or 'an update'} again: it arrived while {dag_id} was paused", flush=True)
             api.announce(asset_id, key)
     mark.unlink()
 
 
 def _arrived(api: AirflowApi, dag_id: str, since: str) -> set[tuple[int, str | None]]:
-    """What has arrived since then in the assets that start the DAG: each asset with the partition."""
+    """Return the updates since then that start the DAG, each as asset id and partition key."""
     events = (event for asset_id in api.assets_starting(dag_id) for event in api.asset_events(asset_id, since))
     return {(event["asset_id"], event["partition_key"]) for event in events}

@@ -22,20 +22,20 @@ from local.cloud.settings import REPOSITORY
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
 
-# The components that send heartbeats, with their arguments. The UI reads logs from disk, so that the log servers, which
-# listen on all interfaces, are not needed.
+# The components that send heartbeats, with their arguments. The UI reads logs from disk; the log servers are off,
+# because they listen on all interfaces.
 COMPONENTS = {"scheduler": ["--skip-serve-logs"], "dag-processor": [], "triggerer": ["--skip-serve-logs"]}
 
 
 def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None) -> None:
-    """Bring the embedded cloud and Airflow up; what runs already is left alone.
+    """Start the embedded cloud and Airflow, except for what is running already.
 
     Args:
         overrides: Airflow settings for this start alone.
 
     Raises:
-        ProcessError: something does not start; the message says what, and why. Then nothing that this call started
-            is left running.
+        ProcessError: something does not start; the message says what and why. What this call started is stopped
+            again.
     """
     was_up = is_up(settings)
     try:
@@ -52,8 +52,8 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
 
 
 def down(settings: AirflowSettings) -> None:
-    """Stop Airflow, then the embedded cloud; nothing of either is left running. Repeating it does no harm."""
-    # The scheduler first: its tasks report their end to the API server, and would wait for one that has gone.
+    """Stop Airflow, then the embedded cloud. Calling it again is harmless."""
+    # The scheduler stops first: its tasks report their end to the API server, and would wait for one that is gone.
     for names in (["scheduler"], None):
         for stopped in stop(run_dir=_run_dir(settings), names=names):
             outcome = "killed: it did not stop in time" if stopped.killed else "stopped"
@@ -63,7 +63,7 @@ def down(settings: AirflowSettings) -> None:
 
 
 def with_running_source(settings: AirflowSettings) -> AirflowSettings:
-    """Where ``SOURCE`` is not set and a stack runs, the settings with that stack's source."""
+    """Return the settings with the running stack's source, unless ``SOURCE`` is set."""
     if os.environ.get("SOURCE") or not (running := running_source(settings.cloud)) or not is_up(settings):
         return settings
     source, layout = running
@@ -71,12 +71,12 @@ def with_running_source(settings: AirflowSettings) -> AirflowSettings:
 
 
 def is_up(settings: AirflowSettings) -> bool:
-    """Whether any of Airflow's processes runs."""
+    """Whether any of Airflow's processes is running."""
     return any(component.state != "stopped" for component in airflow_status(settings))
 
 
 def airflow_status(settings: AirflowSettings) -> list[Status]:
-    """How Airflow's processes are."""
+    """Return the status of each of Airflow's processes."""
     return status(_processes(settings, {}, running=COMPONENTS), run_dir=_run_dir(settings))
 
 
@@ -84,7 +84,7 @@ def cloud(settings: AirflowSettings, command: str, *, check: bool = True) -> int
     """Run ``python -m local.cloud <command>`` in its own environment.
 
     Raises:
-        ProcessError: its environment is missing, or (with ``check``) the command fails, which has said why itself.
+        ProcessError: its environment is missing, or (with ``check``) the command fails; it has printed the reason.
     """
     if not CLOUD_PYTHON.exists():
         raise ProcessError("the embedded cloud is not installed; run make install")
@@ -97,10 +97,10 @@ def cloud(settings: AirflowSettings, command: str, *, check: bool = True) -> int
 
 
 def migrate(settings: AirflowSettings) -> None:
-    """Create or upgrade Airflow's metadata database, once for each Airflow version; and the UI's password file.
+    """Create or upgrade Airflow's metadata database, once per Airflow version, and write the UI's password file.
 
     Raises:
-        ProcessError: the migration fails; the message holds what Airflow printed.
+        ProcessError: the migration fails; the message includes what Airflow printed.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     settings.work_dir.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ def migrate(settings: AirflowSettings) -> None:
 def run_airflow(
     settings: AirflowSettings, *arguments: str, capture_output: bool = False, pass_fds: Collection[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run the Airflow CLI in the project's environment and wait for it; ``pass_fds`` stay open in its process."""
+    """Run the Airflow CLI in the project's environment and wait for it; its process inherits ``pass_fds``."""
     return subprocess.run(
         [str(AIRFLOW), *arguments],
         env={**os.environ, **settings.environment()},
@@ -142,7 +142,7 @@ def _run_dir(settings: AirflowSettings) -> Path:
 
 
 def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, running: Collection[str]) -> list[Process]:
-    """Airflow's components. One that is not ``running`` yet is healthy from its first heartbeat after now."""
+    """Return Airflow's components; one that is not in ``running`` becomes healthy by its next heartbeat."""
     environment = {**settings.environment(), **overrides}
     logs = settings.home / "process-logs"
 
@@ -164,7 +164,7 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
     return [
         process(
             "api-server",
-            # The execution API builds itself in its first answer, for seconds; a task should not wait for that.
+            # The execution API takes seconds to build itself for its first answer; no task should wait for that.
             healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(health_url),
             port=settings.port,
             port_setting="AIRFLOW_PORT",
@@ -182,7 +182,7 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
 
 
 def _beats(health_url: str, component: str, since: float) -> bool:
-    """Whether the API's health report has the component healthy, by a heartbeat after ``since``."""
+    """Whether the API reports the component as healthy, with a heartbeat after ``since``."""
     with urlopen(health_url, timeout=2) as response:
         report = json.load(response)[component]
     heartbeat = report[f"latest_{component}_heartbeat"]

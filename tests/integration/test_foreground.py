@@ -95,5 +95,5 @@ def test_what_a_killed_test_has_paused_is_unpaused_by_the_next_command(
 
     done = subprocess.run([AIRFLOW, "version"], env=dict(os.environ), capture_output=True, text=True, check=True)
 
-    assert f"unpausing {dag_id}, which a killed dags test has left paused" in done.stdout
+    assert f"unpausing {dag_id}: a dags test was killed and left it paused" in done.stdout
     assert not _is_paused(api, dag_id)

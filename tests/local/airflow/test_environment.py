@@ -12,7 +12,7 @@ from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.columns import Layout
 
 
-def test_the_defaults(make_settings, tmp_path: Path) -> None:
+def test_defaults(make_settings, tmp_path: Path) -> None:
     settings = make_settings()
     assert settings.port == 8080
     assert settings.url == "http://127.0.0.1:8080"
@@ -20,7 +20,7 @@ def test_the_defaults(make_settings, tmp_path: Path) -> None:
     assert settings.work_dir == tmp_path / "state" / "work"
 
 
-def test_where_airflow_finds_things(make_settings, tmp_path: Path) -> None:
+def test_airflow_finds_its_folders_and_addresses(make_settings, tmp_path: Path) -> None:
     variables = make_settings(AIRFLOW_PORT="18080").environment()
     assert variables["AIRFLOW_HOME"] == str(tmp_path / "state" / "airflow")
     assert variables["AIRFLOW__CORE__DAGS_FOLDER"] == str(REPOSITORY / "dags")
@@ -34,7 +34,7 @@ def test_where_airflow_finds_things(make_settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["config/airflow.env", "local/airflow/airflow.env"])
-def test_the_settings_of_both_files_are_in_it(make_settings, file: str) -> None:
+def test_the_settings_of_both_files_are_included(make_settings, file: str) -> None:
     variables = make_settings().environment()
     settings = environment.read_env_file(REPOSITORY / file)
     assert settings
@@ -95,7 +95,7 @@ def test_what_the_user_sets_wins(make_settings, monkeypatch: pytest.MonkeyPatch,
     assert make_settings().environment() == {**before, name: value}
 
 
-def test_an_empty_variable_is_not_set(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = make_settings().environment()
     monkeypatch.setenv("AIRFLOW_VAR_LAKE_BUCKET", "")
     assert make_settings().environment() == before
@@ -120,13 +120,13 @@ def test_a_connection_to_real_google_cloud_switches_the_emulators_off(
 
 
 @pytest.mark.parametrize("port", ["http", "80 80", "-1", "8080.5", "0x1f90"])
-def test_a_port_that_is_no_number_is_refused(make_settings, port: str) -> None:
+def test_a_port_that_is_not_a_number_is_refused(make_settings, port: str) -> None:
     with pytest.raises(ValueError, match="AIRFLOW_PORT=") as error:
         make_settings(AIRFLOW_PORT=port)
     assert str(error.value) == f"AIRFLOW_PORT={port!r} is not a whole number"
 
 
-def test_an_empty_port_is_the_default(make_settings) -> None:
+def test_an_empty_port_means_the_default(make_settings) -> None:
     assert make_settings(AIRFLOW_PORT="").port == 8080
 
 
@@ -144,7 +144,7 @@ def test_an_empty_port_is_the_default(make_settings) -> None:
         ("https://example.invalid", "tlc", "https://example.invalid", "tlc"),
     ],
 )
-def test_the_source_is_where_the_settings_say(make_settings, source: str, given: str, url: str, layout: str) -> None:
+def test_the_source_follows_the_settings(make_settings, source: str, given: str, url: str, layout: str) -> None:
     settings = make_settings(SOURCE=source, SOURCE_LAYOUT=given)
     assert settings.source_base_url == url
     assert settings.layout.value == layout
@@ -158,9 +158,9 @@ def test_the_source_is_where_the_settings_say(make_settings, source: str, given:
 @pytest.mark.parametrize(
     ("source", "layout", "message"),
     [
-        ("synthetic", "csv", "SOURCE_LAYOUT='csv'; there are mirror, tlc"),
-        ("tlc", "mirror", "SOURCE_LAYOUT=mirror: SOURCE=tlc has the layout tlc"),
-        ("dtc", "tlc", "SOURCE_LAYOUT=tlc: SOURCE=dtc has the layout mirror"),
+        ("synthetic", "csv", "SOURCE_LAYOUT='csv' is not a layout; set it to mirror or tlc"),
+        ("tlc", "mirror", "SOURCE_LAYOUT=mirror does not fit SOURCE=tlc, whose layout is tlc; remove SOURCE_LAYOUT"),
+        ("dtc", "tlc", "SOURCE_LAYOUT=tlc does not fit SOURCE=dtc, whose layout is mirror; remove SOURCE_LAYOUT"),
     ],
 )
 def test_a_layout_that_the_source_cannot_have_is_refused(make_settings, source: str, layout: str, message: str) -> None:
@@ -184,7 +184,7 @@ def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:
     assert environment.running_source(settings.cloud) is None
 
 
-def test_secrets_are_made_once_and_are_not_alike(make_settings) -> None:
+def test_secrets_are_generated_once_and_differ(make_settings) -> None:
     names = (
         "AIRFLOW__CORE__FERNET_KEY",
         "AIRFLOW__API__SECRET_KEY",
@@ -197,7 +197,7 @@ def test_secrets_are_made_once_and_are_not_alike(make_settings) -> None:
     assert len(first["AIRFLOW__API_AUTH__JWT_SECRET"].encode()) >= 64
 
 
-def test_the_fernet_key_is_one(make_settings) -> None:
+def test_the_fernet_key_is_valid(make_settings) -> None:
     from cryptography.fernet import Fernet
 
     fernet = Fernet(make_settings().environment()["AIRFLOW__CORE__FERNET_KEY"])
