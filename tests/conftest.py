@@ -11,9 +11,12 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.leftovers import LeftoversPlugin, processes_with
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 # Where real TLC months lie if the environment does not say so; an empty variable stands for none.
@@ -61,9 +64,19 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The integration tests come last: what fails at once is seen first, and their stack runs beside no other test."""
-    items.sort(key=lambda item: "integration" in item.path.parts)
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch what tests leave behind: as a plugin, because a conftest's hooks do not see fixtures of the session."""
+    config.pluginmanager.register(LeftoversPlugin())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_outlives_the_session() -> Iterator[None]:
+    """Fail if a process that descends from the tests is left at the end, also one that was detached from them."""
+    name, value = "PYTEST_SESSION_OF", str(os.getpid())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name, value)
+        yield
+        assert processes_with(name, value) == []
 
 
 @pytest.fixture(scope="session")
