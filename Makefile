@@ -22,7 +22,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile test bench compare lint docs format lock
+.PHONY: help install up down status demo reconcile test test-all bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,8 +65,17 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 reconcile: install ## Count one month in every store of the running stack, as make demo does: DATASET=green MONTH=2021-01
 	@$(RUN) reconcile "$$DATASET" "$$MONTH"
 
-test: install comparison/.venv/.installed ## Run every test that needs no Docker and no cloud account
-	@.venv/bin/python -m pytest
+# Units in parallel; integration tests after them, one at a time: they share one running stack.
+PYTEST := .venv/bin/python -m pytest
+UNITS := -n 2 --dist loadscope --ignore=tests/integration
+
+test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
+	@$(PYTEST) -m "not full" $(UNITS)
+	@$(PYTEST) -m "not full" tests/integration
+
+test-all: install comparison/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect
+	@$(PYTEST) -m full $(UNITS)
+	@$(PYTEST) -m full tests/integration
 
 bench: install comparison/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
 	@.venv/bin/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick)

@@ -1,19 +1,20 @@
-"""One whole stack for all integration tests: the embedded cloud and Airflow, on ports and in a folder of their own."""
+"""One whole stack for the integration tests: the embedded cloud and Airflow, on ports and in a folder of their own."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-import psutil
 import pytest
 
 from comparison.receiver import receiver
@@ -24,6 +25,7 @@ from local.cloud.source.layouts import Layout as SourceLayout
 from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
 from tests.integration.support import AirflowCli
+from tests.leftovers import processes_with
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
@@ -32,16 +34,24 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def free_port() -> int:
-    """A TCP port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on which nothing listens, below those that the system gives to outgoing connections by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 @pytest.fixture(scope="session")
 def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A source in the mirror's layout: synthetic months, broken ones, and the real ones where there are any."""
-    folder = tmp_path_factory.mktemp("source")
+    folder = make_source(tmp_path_factory.mktemp("source"))
+    _write_broken_months(folder / "green")
+    return folder
+
+
+def make_source(folder: Path) -> Path:
+    """Fill the folder with two synthetic months of each dataset, the zones, and the real months where there are any."""
     if data := os.environ.get("NYC_TLC_DATA_DIR"):
         shutil.copytree(data, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         for path in folder.rglob("*"):
@@ -55,7 +65,6 @@ def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "misc" / "taxi_zone_lookup.csv").write_text(
             f'"LocationID","Borough","Zone","service_zone"\r\n{zones}', newline=""
         )
-    _write_broken_months(folder / "green")
     return folder
 
 
@@ -92,17 +101,27 @@ def webhook() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of every command of the stack; nothing runs yet."""
+    """The environment of every command of the shared stack; nothing runs yet."""
+    failure_webhook = {"AIRFLOW_CONN_FAILURE_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook})}
+    return stack_environment(tmp_path_factory.mktemp("local"), source_dir) | failure_webhook
+
+
+def stack_environment(local_dir: Path, source_dir: Path) -> dict[str, str]:
+    """The environment of every command of a stack with state and ports of its own."""
     own = {port: str(free_port()) for port in PORTS}
-    own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("local")), "SOURCE": str(source_dir)}
+    own |= {"LOCAL_DIR": str(local_dir), "SOURCE": str(source_dir)}
     own |= {"AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS": "30"}
-    own |= {"AIRFLOW_CONN_FAILURE_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook})}
     return {**os.environ, **own}
 
 
 @pytest.fixture(scope="session")
 def local_airflow(environment: dict[str, str]) -> Command:
-    """Runs ``python -m local.airflow ...`` as the Makefile does, and returns what it printed."""
+    """Runs ``python -m local.airflow ...`` on the shared stack."""
+    return commands(environment)
+
+
+def commands(environment: dict[str, str]) -> Command:
+    """A function that runs ``python -m local.airflow ...`` as the Makefile does, and returns what it printed."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -111,7 +130,7 @@ def local_airflow(environment: dict[str, str]) -> Command:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=500,
             check=False,
         )
 
@@ -119,15 +138,23 @@ def local_airflow(environment: dict[str, str]) -> Command:
 
 
 @pytest.fixture(scope="session")
-def stack(environment: dict[str, str], local_airflow: Command) -> Iterator[AirflowSettings]:
-    """The running stack; stopped at the end of the session, when nothing of it may be left."""
-    up = local_airflow("up")
+def stack(environment: dict[str, str]) -> Iterator[AirflowSettings]:
+    """The stack that all modules share but those that need one of their own; a module leaves it as it found it."""
+    with running_stack(environment) as settings:
+        yield settings
+
+
+@contextmanager
+def running_stack(environment: dict[str, str]) -> Iterator[AirflowSettings]:
+    """A running stack, whose environment is that of the tests meanwhile; nothing of it may be left at the end."""
+    run = commands(environment)
+    up = run("up")
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         with mock.patch.dict(os.environ, environment):
             yield AirflowSettings.from_env()
     finally:
-        down = local_airflow("down")
+        down = run("down")
     assert down.returncode == 0, down.stdout + down.stderr
     assert processes_of(environment) == []
 
@@ -147,16 +174,8 @@ def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:
-    """The command lines of all processes that belong to the stack."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            own = process.environ().get("LOCAL_DIR") == environment["LOCAL_DIR"]
-            if own and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found
+    """The processes that belong to the stack, once those that are ending have ended."""
+    return processes_with("LOCAL_DIR", environment["LOCAL_DIR"])
 
 
 def open_ports(environment: dict[str, str]) -> list[str]:

@@ -11,10 +11,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import psycopg
+
+from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 
 T = TypeVar("T")
+
+# The tasks that may run where a month is unchanged: they load nothing.
+_LOADS_NOTHING = {"wait_for_publication", "skip_unchanged", "announce_unchanged", "create_external_table"}
+FLOWS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
+# What `leftovers` returns where every run has tidied up.
+NOTHING_LEFT: dict[str, Any] = {"files": [], "postgres": [], "bigquery": []}
 
 # Each line is the arguments of one call of the Airflow CLI, and variables for it alone.
 _CALLS = """
@@ -86,6 +95,38 @@ class AirflowCli:
         return printed
 
 
+def source_variable(url: str, **extra: str) -> dict[str, str]:
+    """The variable that makes the server at ``url`` the source of one call of the CLI."""
+    return {"AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": url, "extra": extra})}
+
+
+def query_postgres(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
+    """The rows that a query of the warehouse in Postgres returns."""
+    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
+
+
+def query_bigquery(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
+    """The rows that a query of BigQuery returns."""
+    return [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
+
+
+def lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
+    """The names of the lake's objects that begin with ``prefix``."""
+    client = reconcile.storage_client(settings)
+    return [blob.name for blob in client.list_blobs(settings.cloud.lake_bucket, prefix=prefix)]
+
+
+def leftovers(settings: AirflowSettings) -> dict[str, Any]:
+    """What a run, however it ended, must have removed: files in the work dir, and staging tables."""
+    staging = reconcile.bigquery_client(settings).list_tables("trips_staging")
+    return {
+        "files": [str(path) for path in settings.work_dir.rglob("*") if path.is_file()],
+        "postgres": query_postgres(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"),
+        "bigquery": [table.table_id for table in staging],
+    }
+
+
 def line(dataset: str, month: str, rows: int) -> str:
     """The reconciliation line in which all places have ``rows``."""
     return f"reconciled {dataset} {month} source={rows} lake={rows} external={rows} bigquery={rows} postgres={rows}"
@@ -149,7 +190,17 @@ def task_states(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
     return {task["task_id"]: task["state"] for task in api.tasks(dag_id, run_id)}
 
 
-def await_(condition: Callable[[], T | None], what: str, timeout: float = 120.0) -> T:
+def reason_of_skipping(api: AirflowApi, dag_id: str, run_id: str) -> str:
+    """Why an ended run found its month unchanged; it has run no task that loads anything."""
+    assert end(api, dag_id, run_id) == "success"
+    loading = {task: state for task, state in task_states(api, dag_id, run_id).items() if task not in _LOADS_NOTHING}
+    assert set(loading.values()) == {"skipped"}, loading
+    reason = api.xcom(dag_id, run_id, "skip_unchanged", "skip_reason")
+    assert reason in api.log(dag_id, run_id, "skip_unchanged", 1)
+    return str(reason)
+
+
+def await_(condition: Callable[[], T | None], what: str, timeout: float = 240.0) -> T:
     """Wait until ``condition`` returns something that counts as true, and return that."""
     deadline = time.monotonic() + timeout
     while not (result := condition()):

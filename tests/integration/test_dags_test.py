@@ -23,7 +23,6 @@ from google.cloud import bigquery
 
 from local.airflow import reconcile
 from local.airflow.environment import AirflowSettings
-from local.airflow.reconcile import Content
 from local.airflow.stack import migrate
 from local.cloud.processes import answers
 from local.cloud.source.months import Month as SourceMonth
@@ -32,8 +31,13 @@ from nyc_taxi.parquet.schema import arrow_schema
 from nyc_taxi.registry.datasets import DATASETS, FHV, GREEN, TRIP_DATASETS, YELLOW
 from nyc_taxi.registry.model import Dataset, TripDataset
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.postgres.store import PostgresStore
+from nyc_taxi.stores.store import Content
 from tests.integration.conftest import PORTS, REPOSITORY, free_port
-from tests.integration.support import AirflowCli, await_, line
+from tests.integration.support import FLOWS, AirflowCli, await_, line, query_bigquery, source_variable
+
+pytestmark = pytest.mark.full
 
 ROWS = 3000
 MONTH = Month(2021, 3)
@@ -73,17 +77,12 @@ def _must_run(cli: AirflowCli, runs: Iterable[list[str]], **variables: str) -> l
     return [cli.must("dags", "test", *run, **variables) for run in runs]
 
 
-def _source(url: str, **extra: str) -> dict[str, str]:
-    """The variable that makes the server at ``url`` the source."""
-    return {"AIRFLOW_CONN_TAXI_SOURCE": json.dumps({"conn_type": "http", "host": url, "extra": extra})}
-
-
 def _conf(month: object, **more: object) -> str:
     return json.dumps({"month": str(month), **more})
 
 
 def _flows(dataset: Dataset, *how: str) -> list[list[str]]:
-    return [[f"{dataset.name}_{flow}", *how] for flow in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")]
+    return [[f"{dataset.name}_{flow}", *how] for flow in FLOWS]
 
 
 def _contents(settings: AirflowSettings) -> dict[str, dict[str, Content]]:
@@ -112,8 +111,6 @@ def test_the_parameter_leaves_the_same_content(
     cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]]
 ) -> None:
     runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", _conf(MONTH, force=True))]
-    # The warehouse's DAG has no parameter force: it loads whatever it is asked for.
-    runs = [[run[0], "-c", _conf(MONTH)] if run[0].endswith("_gcs_to_bigquery") else run for run in runs]
 
     _must_run(cli, runs)
     assert _contents(cloud) == by_date
@@ -125,18 +122,18 @@ def test_the_tlcs_parquet_lands_on_the_same_rows(
     before = {dataset.name: _rows_of_both_layouts(cloud, dataset) for dataset in TRIP_DATASETS}
 
     runs = [run for dataset in TRIP_DATASETS for run in _flows(dataset, "-c", _conf(MONTH))]
-    _must_run(cli, runs, **_source(cloud.source_base_url, layout="tlc"))
+    _must_run(cli, runs, **source_variable(cloud.source_base_url, layout="tlc"))
     for dataset in TRIP_DATASETS:
         assert _rows_of_both_layouts(cloud, dataset) == before[dataset.name]
         assert {content.rows for content in reconcile.contents(cloud, dataset.file(MONTH)).values()} == {ROWS}
 
 
 def test_no_date_is_too_early_but_for_the_source(cloud: AirflowSettings, cli: AirflowCli) -> None:
-    tlc = _source(cloud.source_base_url, layout="tlc")
+    tlc = source_variable(cloud.source_base_url, layout="tlc")
     cli.must("dags", "test", "yellow_web_to_gcs", "2015-06-15", **tlc)
     code, output = cli.call("dags", "test", "green_web_to_gcs", "2018-12-15")
 
-    assert reconcile.count_lake(cloud, YELLOW.file(Month(2015, 6))) == ROWS
+    assert reconcile.connected(cloud, LakeStore).count(YELLOW.file(Month(2015, 6))) == ROWS
     assert code != 0
     assert "green begins with 2019-01; there is no 2018-12" in output
 
@@ -173,7 +170,7 @@ def test_a_real_month_agrees_in_every_store(
 ) -> None:
     with _served(tlc_data) as url:
         settings = replace(cloud, cloud=replace(cloud.cloud, source=url))
-        _must_run(cli, _flows(DATASETS[dataset], f"{month}-15"), **_source(url))
+        _must_run(cli, _flows(DATASETS[dataset], f"{month}-15"), **source_variable(url))
         counts = reconcile.count(settings, DATASETS[dataset].file(Month.parse(month)))  # type: ignore[attr-defined]
     assert counts.line(dataset, month) == line(dataset, month, rows)
 
@@ -204,7 +201,7 @@ def test_a_defect_fails_with_its_reason_and_leaves_what_was_there(
         write_month("green", SourceMonth.parse(str(month)), target, rows=500, defects=[defect])
 
     with _served(tmp_path) as url:
-        source = _source(url, layout=layout)
+        source = source_variable(url, layout=layout)
         ended = [
             cli.call("dags", "test", "green_web_to_gcs", "-c", _conf(month), **source) for month in months.values()
         ]
@@ -221,8 +218,8 @@ def test_an_unknown_column_can_be_accepted(cloud: AirflowSettings, cli: AirflowC
     month = _written(tmp_path, "2020-12", "unknown-column")
     with _served(tmp_path) as url:
         run = ["green_web_to_postgres", "-c", _conf(month)]
-        (output,) = _must_run(cli, [run], **_source(url), AIRFLOW_VAR_UNKNOWN_COLUMNS="ignore")
-    assert reconcile.count_postgres(cloud, GREEN.file(month)) == 500
+        (output,) = _must_run(cli, [run], **source_variable(url), AIRFLOW_VAR_UNKNOWN_COLUMNS="ignore")
+    assert reconcile.connected(cloud, PostgresStore).count(GREEN.file(month)) == 500
     assert "unknown_fee" in output
 
 
@@ -262,7 +259,7 @@ def refunds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     folder = tmp_path_factory.mktemp("refunds")
     _written(folder, CHECKED_MONTH, "many-refunds")
     with _served(folder) as url:
-        yield folder, _source(url)
+        yield folder, source_variable(url)
 
 
 @pytest.fixture(scope="module")
@@ -325,24 +322,20 @@ def _append_year(settings: AirflowSettings, dataset: TripDataset, months: Iterab
     reconcile.bigquery_client(settings).load_table_from_uri(uri, f"trips.{dataset.name}", job_config=config).result()
 
 
-def _counted(settings: AirflowSettings, query: str) -> list[tuple[object, ...]]:
-    return [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
-
-
 def test_the_rollup_has_every_dataset_whose_year_is_whole_up_to_the_sources_last_month(
     cloud: AirflowSettings, cli: AirflowCli, by_date: dict[str, dict[str, Content]]
 ) -> None:
     months = [Month(2021, number) for number in range(1, 8)]
     for dataset in (GREEN, FHV):
         _append_year(cloud, dataset, months)
-    source = _source(cloud.source_base_url, last_month="2021-07")
+    source = source_variable(cloud.source_base_url, last_month="2021-07")
 
     cli.must("dags", "test", "trips_yearly_rollup", "-c", '{"year": "2021"}', **source)
 
     expected = [
         (dataset.name, *row)
         for dataset in (GREEN, FHV)
-        for row in _counted(
+        for row in query_bigquery(
             cloud,
             f"SELECT source_month, {dataset.pickup_zone_column}, COUNT(*) FROM trips.{dataset.name}"
             " WHERE source_month BETWEEN '2021-01-01' AND '2021-12-31' GROUP BY 1, 2",
@@ -351,5 +344,7 @@ def test_the_rollup_has_every_dataset_whose_year_is_whole_up_to_the_sources_last
     assert {(dataset, month.month) for dataset, month, *_ in expected} >= {
         (name, month.month) for name in ("green", "fhv") for month in months
     }
-    rollup = _counted(cloud, "SELECT dataset, month, zone, trips FROM trips.yearly_rollup WHERE month >= '2021-01-01'")
+    rollup = query_bigquery(
+        cloud, "SELECT dataset, month, zone, trips FROM trips.yearly_rollup WHERE month >= '2021-01-01'"
+    )
     assert Counter(rollup) == Counter(expected)

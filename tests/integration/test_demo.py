@@ -6,10 +6,32 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, open_ports, processes_of
+from tests.integration.conftest import (
+    REPOSITORY,
+    SYNTHETIC_ROWS,
+    Command,
+    commands,
+    open_ports,
+    processes_of,
+    stack_environment,
+)
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def environment(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a stack that nobody else starts."""
+    return stack_environment(tmp_path_factory.mktemp("local"), source_dir)
+
+
+@pytest.fixture(scope="module")
+def local_airflow(environment: dict[str, str]) -> Command:
+    return commands(environment)
 
 
 def test_demo_runs_one_month_through_all_stores_and_leaves_nothing_running(

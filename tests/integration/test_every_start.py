@@ -1,14 +1,16 @@
 """Every way to start a run, for every dataset: each leaves the same rows.
 
-The file's name puts it before the other modules that use the stack: its DAGs' first unpausing is what it tests.
+The module has a stack of its own: what starts when a DAG is unpaused for the first time is part of what it tests.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +20,26 @@ import pytest
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from local.airflow.reconcile import Content
-from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.registry.datasets import TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
-from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
+from nyc_taxi.stores.store import Content
+from tests.integration.conftest import (
+    REPOSITORY,
+    SYNTHETIC_ROWS,
+    make_source,
+    publish,
+    running_stack,
+    stack_environment,
+)
 from tests.integration.support import (
     AirflowCli,
     await_,
     await_warehouse,
     end,
+    lake_objects,
     line,
+    reason_of_skipping,
     run_months,
     runs_of,
     task_states,
@@ -36,77 +47,109 @@ from tests.integration.support import (
     warehouse_runs,
 )
 
+pytestmark = pytest.mark.full
+
 DATASETS = [dataset.name for dataset in TRIP_DATASETS]
-# A month of each dataset, none that another module has loaded before: real ones where there are any.
+# A month of each dataset: real ones where there are any.
 SYNTHETIC = dict.fromkeys(DATASETS, "2020-05")
 MONTHS = {**SYNTHETIC, **({"yellow": "2020-04", "green": "2021-02"} if os.environ.get("NYC_TLC_DATA_DIR") else {})}
 REAL_ROWS = {("yellow", "2020-04"): 10_000, ("green", "2021-02"): 64_572}
 ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, month in MONTHS.items()}
 FLOWS = ("web_to_gcs", "web_to_postgres")
 TOO_LATE = "green"
+# Seconds for which the clock's runs wait for publication: longer than any test takes, and hardly at all.
+WAIT, LONG, SHORT = "AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS", 3600, 5
 
 
-def _newest_month() -> str:
-    """The month for which the clock starts a run today: two months back."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    index = today.year * 12 + today.month - 1 - 2
-    return f"{index // 12:04d}-{index % 12 + 1:02d}"
+@dataclass(frozen=True)
+class Scheduled:
+    """What the clock starts at once when a DAG is unpaused: the newest month, and its run by DAG."""
+
+    month: str
+    runs: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def scheduled(api: AirflowApi) -> dict[str, str]:
-    """The clock's runs of all DAGs that have one, for the newest month, which the source does not have yet."""
-    dag_ids = [f"{dataset}_{flow}" for dataset in DATASETS for flow in FLOWS]
+def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_source(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="module")
+def stack(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]:
+    """A stack on which no DAG was ever unpaused."""
+    environment = stack_environment(tmp_path_factory.mktemp("local"), source_dir)
+    del environment[WAIT]  # the tests set it in Airflow's database, where it can be changed
+    with running_stack(environment) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def api(stack: AirflowSettings) -> Iterator[AirflowApi]:
+    with AirflowApi(stack) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
+    with AirflowCli(stack) as cli:
+        yield cli
+
+
+@pytest.fixture(scope="module")
+def scheduled(api: AirflowApi, source_dir: Path) -> Scheduled:
+    """The clock's ended runs of all DAGs that have one. All waited; one dataset's month was not published in time."""
+    seconds = {"key": "publication_wait_seconds", "value": str(LONG)}
+    api.call("POST", "/variables", **seconds)
+    found = _unpaused(api, [dataset for dataset in DATASETS if dataset != TOO_LATE])
+    api.call("PATCH", "/variables/publication_wait_seconds", **{**seconds, "value": str(SHORT)})
+    too_late = _unpaused(api, [TOO_LATE])
+    [month] = {run["partition_key"] for run in (*found.values(), *too_late.values())}
+    for dataset in DATASETS:
+        if dataset != TOO_LATE:
+            publish(source_dir, dataset, month)
+    runs = {dag_id: run["dag_run_id"] for dag_id, run in {**found, **too_late}.items()}
+    for run in runs.items():
+        assert end(api, *run) == "success"
+    return Scheduled(month, runs)
+
+
+def _unpaused(api: AirflowApi, datasets: list[str]) -> dict[str, dict[str, Any]]:
+    """Unpause the DAGs that read the source; returns the clock's runs, once all wait without a worker slot."""
+    dag_ids = [f"{dataset}_{flow}" for dataset in datasets for flow in FLOWS]
     for dag_id in dag_ids:
         api.set_paused(dag_id, False)
 
-    def runs() -> dict[str, str] | None:
-        found = {
-            dag_id: run["dag_run_id"]
-            for dag_id in dag_ids
-            for run in api.runs(dag_id)
-            if run["run_type"] == "scheduled" and run["partition_key"] == _newest_month()
-        }
-        return found if len(found) == len(dag_ids) else None
+    def waiting(dag_id: str) -> dict[str, Any] | None:
+        for run in api.runs(dag_id):
+            if task_states(api, dag_id, run["dag_run_id"])["wait_for_publication"] == "deferred":
+                return run
+        return None
 
-    return await_(runs, "the clock starts the newest month of every dataset")
+    return {dag_id: await_(partial(waiting, dag_id), f"the clock's run of {dag_id} waits") for dag_id in dag_ids}
 
 
-def test_scheduled_runs_wait_for_publication_without_a_slot(
-    stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str], source_dir: Path
+def test_the_clocks_runs_load_what_is_published_while_they_wait(
+    stack: AirflowSettings, api: AirflowApi, scheduled: Scheduled
 ) -> None:
-    month = _newest_month()
-
-    def all_wait() -> bool:
-        states = [task_states(api, *run) for run in scheduled.items()]
-        return all(state["wait_for_publication"] == "deferred" for state in states)
-
-    await_(all_wait, "every run waits in the triggerer")
-    published = {dataset: month for dataset in DATASETS if dataset != TOO_LATE}
-    seen = warehouse_runs(api, published)
-    for dataset in published:
-        publish(source_dir, dataset, month)
-
-    for dataset in published:
+    published = {dataset: scheduled.month for dataset in DATASETS if dataset != TOO_LATE}
+    await_warehouse(api, published, {dataset: set() for dataset in published})
+    for dataset, month in published.items():
         for flow in FLOWS:
             dag_id = f"{dataset}_{flow}"
-            assert end(api, dag_id, scheduled[dag_id]) == "success"
-            assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"success"}
-    await_warehouse(api, published, seen)
-    for dataset in published:
+            assert api.run(dag_id, scheduled.runs[dag_id])["run_type"] == "scheduled"
+            assert set(task_states(api, dag_id, scheduled.runs[dag_id]).values()) == {"success"}
         assert _reconciled(stack, dataset, month) == line(dataset, month, SYNTHETIC_ROWS)
 
 
 @pytest.fixture(scope="module")
-def by_clock(stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]) -> dict[str, Content]:
+def by_clock(stack: AirflowSettings, api: AirflowApi, scheduled: Scheduled) -> dict[str, Content]:
     """What the clock's runs of fhvhv left."""
-    for flow in FLOWS:
-        assert end(api, f"fhvhv_{flow}", scheduled[f"fhvhv_{flow}"]) == "success"
-    return _contents_of(stack, "fhvhv", _newest_month())
+    await_warehouse(api, {"fhvhv": scheduled.month}, {"fhvhv": set()})
+    return _contents_of(stack, "fhvhv", scheduled.month)
 
 
 @pytest.fixture(scope="module")
-def by_hand(stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]) -> dict[str, dict[str, Content]]:
+def by_hand(stack: AirflowSettings, api: AirflowApi, scheduled: Scheduled) -> dict[str, dict[str, Content]]:
     """A month of every dataset, taken through all DAGs by runs with the parameter ``month``; and what it left."""
     run_months(api, MONTHS)
     return _contents(stack)
@@ -124,16 +167,14 @@ def test_what_is_unchanged_is_skipped_with_its_reason(
     seen = warehouse_runs(api, MONTHS)
     started = {each: trigger_both(api, *each) for each in MONTHS.items()}
     for (dataset, month), runs in started.items():
-        for dag_id, run_id in runs.items():
-            assert end(api, dag_id, run_id) == "success"
-            states = task_states(api, dag_id, run_id)
-            assert states.pop("wait_for_publication") == "success"
-            assert set(states.values()) == {"skipped"}
-            reason = api.xcom(dag_id, run_id, "skip_unchanged", "skip_reason")
-            assert f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag=" in reason
-            assert (f"trigger {dataset}_gcs_to_bigquery" in reason) == dag_id.endswith("_web_to_gcs")
-            assert reason in api.log(dag_id, run_id, "skip_unchanged", 1)
-    assert warehouse_runs(api, MONTHS) == seen
+        for run in runs.items():
+            made_from = f"is unchanged: it was made from {dataset}_tripdata_{month}.csv.gz etag="
+            assert made_from in reason_of_skipping(api, *run)
+    await_warehouse(api, MONTHS, seen)
+    now = warehouse_runs(api, MONTHS)
+    for dataset in MONTHS:
+        [run_id] = now[dataset] - seen[dataset]
+        assert reason_of_skipping(api, f"{dataset}_gcs_to_bigquery", run_id)
     assert _contents(stack) == by_hand
 
 
@@ -158,7 +199,7 @@ def test_another_run_started_in_any_way_leaves_the_same_content(
     by_hand: dict[str, dict[str, Content]],
     by_clock: dict[str, Content],
 ) -> None:
-    scheduled_month = {"fhvhv": _newest_month()}
+    scheduled_month = {"fhvhv": scheduled.month}
     seen, seen_of_clock = warehouse_runs(api, MONTHS), warehouse_runs(api, scheduled_month)
     dag_ids = [(dataset, f"{dataset}_{flow}") for dataset in MONTHS for flow in FLOWS]
     started = [(dag_id, _start_again(api, stack_cli, dataset, dag_id)) for dataset, dag_id in dag_ids]
@@ -169,13 +210,13 @@ def test_another_run_started_in_any_way_leaves_the_same_content(
     await_warehouse(api, MONTHS, seen)
     await_warehouse(api, scheduled_month, seen_of_clock)
     assert _contents(stack) == by_hand
-    assert _contents_of(stack, "fhvhv", _newest_month()) == by_clock
+    assert _contents_of(stack, "fhvhv", scheduled.month) == by_clock
 
 
 def test_dags_test_beside_the_scheduler_leaves_the_same_content(
     stack: AirflowSettings, by_clock: dict[str, Content]
 ) -> None:
-    month = _newest_month()
+    month = scheduled.month
     with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as connection:
         connection.execute(f"DROP TABLE fhvhv_trips_{month.replace('-', '_')}")  # type: ignore[call-overload]
 
@@ -227,55 +268,87 @@ def test_a_cleared_partition_key_leaves_the_same_content(
 
     stack_cli.must("dags", "clear", dag_id, "--partition-key", MONTHS["fhv"], "--yes")
 
-    _await_cleared(api, dag_id, run_id)
+    assert end(api, dag_id, run_id) == "success"
     assert all(task["start_date"] > first[task["task_id"]] for task in api.tasks(dag_id, run_id))
     assert _contents(stack) == by_hand
 
 
 def test_a_cleared_key_of_a_run_without_force_is_skipped_as_any_other_start(
-    api: AirflowApi, stack_cli: AirflowCli, scheduled: dict[str, str], by_clock: dict[str, Content]
+    api: AirflowApi, stack_cli: AirflowCli, scheduled: Scheduled, by_clock: dict[str, Content]
 ) -> None:
-    dag_id, month = "yellow_web_to_gcs", _newest_month()
+    dag_id, month = "yellow_web_to_gcs", scheduled.month
     seen = warehouse_runs(api, {"yellow": month})
 
     stack_cli.must("dags", "clear", dag_id, "--partition-key", month, "--yes")
 
-    _await_cleared(api, dag_id, scheduled[dag_id])
-    states = task_states(api, dag_id, scheduled[dag_id])
-    assert states.pop("wait_for_publication") == "success"
-    assert set(states.values()) == {"skipped"}
-    assert warehouse_runs(api, {"yellow": month}) == seen
+    assert "is unchanged" in reason_of_skipping(api, dag_id, scheduled.runs[dag_id])
+    await_warehouse(api, {"yellow": month}, seen)
 
 
 def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
-    stack: AirflowSettings, api: AirflowApi, scheduled: dict[str, str]
+    api: AirflowApi, scheduled: Scheduled
 ) -> None:
     for flow in FLOWS:
         dag_id = f"{TOO_LATE}_{flow}"
-        assert end(api, dag_id, scheduled[dag_id]) == "success"
-        assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"skipped"}
-        reason = api.xcom(dag_id, scheduled[dag_id], "wait_for_publication", "skip_reason")
-        assert f"green_tripdata_{_newest_month()}.csv.gz was not published within 0:00:30 of the run's start" in reason
+        assert set(task_states(api, dag_id, scheduled.runs[dag_id]).values()) == {"skipped"}
+        reason = api.xcom(dag_id, scheduled.runs[dag_id], "wait_for_publication", "skip_reason")
+        assert (
+            f"green_tripdata_{scheduled.month}.csv.gz was not published within 0:00:0{SHORT} of the run's start"
+            in reason
+        )
         assert "404:Not Found" in reason
-        assert reason in api.log(dag_id, scheduled[dag_id], "wait_for_publication", 1)
+        assert reason in api.log(dag_id, scheduled.runs[dag_id], "wait_for_publication", 1)
 
 
 def test_a_cleared_key_of_the_clock_loads_a_month_that_came_too_late(
-    stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, scheduled: dict[str, str], source_dir: Path
+    stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, scheduled: Scheduled, source_dir: Path
 ) -> None:
-    month = {TOO_LATE: _newest_month()}
+    month = {TOO_LATE: scheduled.month}
     seen = warehouse_runs(api, month)
-    publish(source_dir, TOO_LATE, _newest_month())
+    publish(source_dir, TOO_LATE, scheduled.month)
 
     dag_ids = [f"{TOO_LATE}_{flow}" for flow in FLOWS]
     for dag_id in dag_ids:
-        stack_cli.must("dags", "clear", dag_id, "--partition-key", _newest_month(), "--yes")
+        stack_cli.must("dags", "clear", dag_id, "--partition-key", scheduled.month, "--yes")
 
     for dag_id in dag_ids:
-        _await_cleared(api, dag_id, scheduled[dag_id])
-        assert set(task_states(api, dag_id, scheduled[dag_id]).values()) == {"success"}
+        assert end(api, dag_id, scheduled.runs[dag_id]) == "success"
+        assert set(task_states(api, dag_id, scheduled.runs[dag_id]).values()) == {"success"}
     await_warehouse(api, month, seen)
-    assert _reconciled(stack, TOO_LATE, _newest_month()) == line(TOO_LATE, _newest_month(), SYNTHETIC_ROWS)
+    assert _reconciled(stack, TOO_LATE, scheduled.month) == line(TOO_LATE, scheduled.month, SYNTHETIC_ROWS)
+
+
+def test_zones_arrive_in_every_store_by_the_clock_and_by_hand(stack: AirflowSettings, api: AirflowApi) -> None:
+    contents = []
+    for start in (_by_the_clock, _by_hand):
+        before = len(api.runs("zones_gcs_to_bigquery"))
+        for dag_id, run_id in start(api).items():
+            assert end(api, dag_id, run_id) == "success"
+        (warehouse,) = await_(
+            lambda before=before: api.runs("zones_gcs_to_bigquery")[: len(api.runs("zones_gcs_to_bigquery")) - before],
+            "the lake's zones start the warehouse's DAG",
+        )
+        assert end(api, "zones_gcs_to_bigquery", warehouse["dag_run_id"]) == "success"
+        contents.append(reconcile.contents(stack, ZONES.file()))
+
+    assert {store: content.rows for store, content in contents[0].items()} == dict.fromkeys(contents[0], 265)
+    assert contents[1] == contents[0]
+    assert lake_objects(stack, "zones/") == ["zones/taxi_zone_lookup.parquet"]
+
+
+def _by_the_clock(api: AirflowApi) -> dict[str, str]:
+    """Unpause the zones' DAGs, which starts the runs of this month; returns them."""
+    dag_ids = ("zones_web_to_gcs", "zones_web_to_postgres")
+    for dag_id in dag_ids:
+        api.set_paused(dag_id, False)
+    runs = await_(
+        lambda: runs if all(runs := [api.runs(dag_id) for dag_id in dag_ids]) else None, "the clock starts the zones"
+    )
+    return {dag_id: run["dag_run_id"] for dag_id, (run,) in zip(dag_ids, runs, strict=True)}
+
+
+def _by_hand(api: AirflowApi) -> dict[str, str]:
+    return {dag_id: api.trigger(dag_id, {"force": True}) for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres")}
 
 
 def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str]]:
@@ -287,12 +360,6 @@ def _backfilled(api: AirflowApi, dataset: str, flow: str) -> list[tuple[str, str
         return [(run["dag_run_id"], run["state"]) for run in runs if run["state"] in ("success", "failed")] or None
 
     return await_(ended, f"the backfill of {dag_id} ends")
-
-
-def _await_cleared(api: AirflowApi, dag_id: str, run_id: str) -> None:
-    """Wait until a run that was cleared has begun again and ended well."""
-    await_(lambda: api.run(dag_id, run_id)["state"] in ("queued", "running") or None, "the run starts again", 20)
-    assert end(api, dag_id, run_id) == "success"
 
 
 def _backfills(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS
 from tests.integration.support import await_, end, run_months, runs_of
 
+pytestmark = pytest.mark.full
+
 AIRFLOW = REPOSITORY / "bin" / "airflow"
 MONTHS = ("2020-05", "2020-06")
 
@@ -53,7 +55,7 @@ def test_what_arrives_meanwhile_starts_its_run_afterwards(
     dag_id = "fhv_gcs_to_bigquery"
     before = {run["dag_run_id"] for run in runs_of(api, dag_id, MONTHS[1])}
 
-    tested = _test(dag_id, MONTHS[0])
+    tested = _test(dag_id, MONTHS[0], force=True)
     await_(lambda: _is_paused(api, dag_id), "the test has paused the DAG")
     [asset_id] = api.assets_starting(dag_id)
     api.announce(asset_id, MONTHS[1])

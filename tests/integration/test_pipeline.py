@@ -5,64 +5,38 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psycopg
 import pytest
-from google.cloud import bigquery, storage
 
 from comparison.statements import Load
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from nyc_taxi.registry.datasets import GREEN, YELLOW, ZONES
+from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.months import Month
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
 from tests.integration.support import (
+    NOTHING_LEFT,
     await_,
     await_warehouse,
     end,
+    lake_objects,
+    leftovers,
     line,
+    query_postgres,
     run_months,
     trigger_both,
     warehouse_runs,
 )
 
-
-def _postgres(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
-        return connection.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
-
-
-def _bigquery(settings: AirflowSettings) -> bigquery.Client:
-    return reconcile.bigquery_client(settings)
-
-
-def _query(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in _bigquery(settings).query(query).result()]
-
-
-def _lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
-    client: storage.Client = reconcile.storage_client(settings)
-    return [blob.name for blob in client.list_blobs(settings.cloud.lake_bucket, prefix=prefix)]
-
-
-def _leftovers(settings: AirflowSettings) -> dict[str, Any]:
-    """What a run, however it ended, must have removed."""
-    return {
-        "files": [str(path) for path in settings.work_dir.rglob("*") if path.is_file()],
-        "postgres": _postgres(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"),
-        "bigquery": [table.table_id for table in _bigquery(settings).list_tables("trips_staging")],
-    }
-
-
-NOTHING_LEFT: dict[str, Any] = {"files": [], "postgres": [], "bigquery": []}
+pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize(
     ("dataset", "month", "rows"),
-    [("green", "2021-01", 76518), ("green", "2021-02", 64572), ("yellow", "2019-01", 10000)],
+    [("green", "2021-02", 64572), ("yellow", "2019-01", 10000)],
 )
 def test_real_month_arrives_in_every_store(
     tlc_data: Path, stack: AirflowSettings, local_airflow: Command, dataset: str, month: str, rows: int
@@ -71,7 +45,7 @@ def test_real_month_arrives_in_every_store(
 
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stdout.splitlines()[-1] == line(dataset, month, rows)
-    assert _leftovers(stack) == NOTHING_LEFT
+    assert leftovers(stack) == NOTHING_LEFT
 
 
 def test_the_other_real_months_arrive_too(tlc_data: Path, stack: AirflowSettings, api: AirflowApi) -> None:
@@ -86,34 +60,11 @@ def test_the_other_real_months_arrive_too(tlc_data: Path, stack: AirflowSettings
         assert counts.line("yellow", month) == line("yellow", month, 10000)
 
 
-def test_pickups_outside_the_month_stay_with_the_file_that_published_them(
-    tlc_data: Path, stack: AirflowSettings
-) -> None:
-    outside = "lpep_pickup_datetime < '2021-01-01' OR lpep_pickup_datetime >= '2021-02-01'"
-
-    assert _query(stack, f"SELECT COUNT(*) FROM trips.green WHERE source_month = '2021-01-01' AND ({outside})") == [
-        (3,)
-    ]
-    assert _postgres(stack, f"SELECT count(*) FROM green_trips_2021_01 WHERE {outside}") == [(3,)]
-
-
 @pytest.fixture(scope="module")
 def june(stack: AirflowSettings, api: AirflowApi) -> Month:
     """A synthetic month of green that has gone through all DAGs."""
     run_months(api, {"green": "2020-06"}, force=True)
     return Month(2020, 6)
-
-
-def test_bigquery_tables_are_as_declared(stack: AirflowSettings, june: Month) -> None:
-    table = _bigquery(stack).get_table("trips.green")
-    external = _bigquery(stack).get_table("trips.green_external")
-
-    assert [field.name for field in table.schema] == [column.name for column in GREEN.columns]
-    assert table.time_partitioning.type_ == "MONTH"
-    assert table.time_partitioning.field == "source_month"
-    assert table.clustering_fields == ["lpep_pickup_datetime", "PULocationID"]
-    assert external.table_type == "EXTERNAL"
-    assert external.external_data_configuration.source_uris == [f"gs://{stack.cloud.lake_bucket}/green/*.parquet"]
 
 
 BROKEN = {
@@ -148,9 +99,9 @@ def test_broken_month_fails_with_its_reason_and_leaves_nothing(
 
     for dag_id, run_id in broken[month].items():
         assert message in "\n".join(api.log(dag_id, run_id, task_id, 1))
-    assert _lake_objects(stack, f"green/year={month[:4]}/month={month[5:]}") == []
-    assert _postgres(stack, f"SELECT to_regclass('green_trips_{month.replace('-', '_')}')") == [(None,)]
-    assert _leftovers(stack) == NOTHING_LEFT
+    assert lake_objects(stack, f"green/year={month[:4]}/month={month[5:]}") == []
+    assert query_postgres(stack, f"SELECT to_regclass('green_trips_{month.replace('-', '_')}')") == [(None,)]
+    assert leftovers(stack) == NOTHING_LEFT
 
 
 def test_each_failed_run_is_told_once_with_its_task_and_the_address_of_its_log(
@@ -220,7 +171,7 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
     assert reconcile.count(stack, file).line("yellow", "2020-06") == line("yellow", "2020-06", SYNTHETIC_ROWS)
 
     before = reconcile.contents(stack, file)
-    direct = [api.trigger("yellow_gcs_to_bigquery", {"month": "2020-06"}) for _ in range(2)]
+    direct = [api.trigger("yellow_gcs_to_bigquery", {"month": "2020-06", "force": True}) for _ in range(2)]
     assert [end(api, "yellow_gcs_to_bigquery", run) for run in direct] == ["success"] * 2
     assert reconcile.contents(stack, file) == before
 
@@ -260,36 +211,3 @@ def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
     assert demo.stderr.startswith(
         f"error: the stack that runs reads SOURCE={environment['SOURCE']} in the layout mirror;"
     )
-
-
-def test_zones_arrive_in_every_store_by_the_clock_and_by_hand(stack: AirflowSettings, api: AirflowApi) -> None:
-    contents = []
-    for start in (_by_the_clock, _by_hand):
-        before = len(api.runs("zones_gcs_to_bigquery"))
-        for dag_id, run_id in start(api).items():
-            assert end(api, dag_id, run_id) == "success"
-        (warehouse,) = await_(
-            lambda before=before: api.runs("zones_gcs_to_bigquery")[: len(api.runs("zones_gcs_to_bigquery")) - before],
-            "the lake's zones start the warehouse's DAG",
-        )
-        assert end(api, "zones_gcs_to_bigquery", warehouse["dag_run_id"]) == "success"
-        contents.append(reconcile.contents(stack, ZONES.file()))
-
-    assert {store: content.rows for store, content in contents[0].items()} == dict.fromkeys(contents[0], 265)
-    assert contents[1] == contents[0]
-    assert _lake_objects(stack, "zones/") == ["zones/taxi_zone_lookup.parquet"]
-
-
-def _by_the_clock(api: AirflowApi) -> dict[str, str]:
-    """Unpause the zones' DAGs, which starts the runs of this month; returns them."""
-    dag_ids = ("zones_web_to_gcs", "zones_web_to_postgres")
-    for dag_id in dag_ids:
-        api.set_paused(dag_id, False)
-    runs = await_(
-        lambda: runs if all(runs := [api.runs(dag_id) for dag_id in dag_ids]) else None, "the clock starts the zones"
-    )
-    return {dag_id: run["dag_run_id"] for dag_id, (run,) in zip(dag_ids, runs, strict=True)}
-
-
-def _by_hand(api: AirflowApi) -> dict[str, str]:
-    return {dag_id: api.trigger(dag_id, {"force": True}) for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres")}

@@ -26,8 +26,11 @@ from local.cloud.settings import REPOSITORY, Settings
 from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import Content
 from tests.integration.conftest import free_port
 from tests.integration.support import run_months
+
+pytestmark = pytest.mark.full
 
 GREEN_MONTH, YELLOW_MONTH = ("2021-01", "2019-01") if os.environ.get("NYC_TLC_DATA_DIR") else ("2020-06", "2020-05")
 
@@ -67,7 +70,7 @@ def prefect(stack: AirflowSettings, tmp_path: Path) -> Iterator[PrefectSide]:
         yield PrefectSide(ground, settings, port=0)
 
 
-def _contents(settings: AirflowSettings, files: list[PublishedFile]) -> list[dict[str, reconcile.Content]]:
+def _contents(settings: AirflowSettings, files: list[PublishedFile]) -> list[dict[str, Content]]:
     return [reconcile.contents(settings, file) for file in files]
 
 

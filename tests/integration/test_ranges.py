@@ -17,6 +17,8 @@ from nyc_taxi.registry.months import Month
 from tests.integration.conftest import SYNTHETIC_ROWS, publish
 from tests.integration.support import AirflowCli, await_, end, line, runs_of
 
+pytestmark = pytest.mark.full
+
 TO_GCS, TO_POSTGRES, TO_BIGQUERY = "fhvhv_web_to_gcs", "fhvhv_web_to_postgres", "fhvhv_gcs_to_bigquery"
 DAG_IDS = (TO_GCS, TO_POSTGRES)
 # The mirror's fhvhv begins with 2019-02.

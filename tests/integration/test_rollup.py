@@ -23,6 +23,8 @@ from nyc_taxi.registry.datasets import FHV
 from nyc_taxi.registry.months import Month
 from tests.integration.support import await_, end, task_states
 
+pytestmark = pytest.mark.full
+
 ROLLUP = "trips_yearly_rollup"
 MONTHS = [Month(2021, number) for number in range(1, 13)]
 # Written as if fhvhv had been complete before: what the table has of a dataset that is not complete must stay.

@@ -1,13 +1,9 @@
-"""The TLC's layout through the real scheduler, for every dataset, by the REST API and by backfills.
-
-The file's name puts it last: it leaves the stack with another layout than the other modules expect.
-"""
+"""The TLC's layout through the real scheduler, for every dataset, by the REST API and by backfills."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +17,10 @@ from local.cloud.source.layouts import TLC
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.months import Month
-from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, publish
+from tests.integration.conftest import SYNTHETIC_ROWS, commands, publish
 from tests.integration.support import await_, await_warehouse, end, line, runs_of, trigger_both, warehouse_runs
+
+pytestmark = pytest.mark.full
 
 DATASETS = [dataset.name for dataset in TRIP_DATASETS]
 # Before and after the TLC changed most of the columns' types.
@@ -30,23 +28,22 @@ BY_API, BY_BACKFILL = dict.fromkeys(DATASETS, "2022-04"), dict.fromkeys(DATASETS
 
 
 @pytest.fixture(scope="module")
-def tlc(stack: AirflowSettings, source_dir: Path) -> AirflowSettings:
-    """The stack with a scheduler, and so with workers, that read the source in the TLC's layout."""
+def tlc(stack: AirflowSettings, source_dir: Path) -> Iterator[AirflowSettings]:
+    """The stack with a scheduler, and so with workers, that read the TLC's layout; for this module only."""
     for months in (BY_API, BY_BACKFILL):
         for dataset, month in months.items():
             publish(source_dir, dataset, month, layout=TLC)
-    stop(run_dir=stack.home / "run", names=["scheduler"])
-    up = subprocess.run(
-        [sys.executable, "-m", "local.airflow", "up"],
-        cwd=REPOSITORY,
-        env={**os.environ, "SOURCE_LAYOUT": "tlc"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    try:
+        _restart_scheduler(stack, SOURCE_LAYOUT="tlc")
+        yield replace(stack, layout=Layout.TLC)
+    finally:
+        _restart_scheduler(stack)
+
+
+def _restart_scheduler(settings: AirflowSettings, **variables: str) -> None:
+    stop(run_dir=settings.home / "run", names=["scheduler"])
+    up = commands({**os.environ, **variables})("up")
     assert up.returncode == 0, up.stdout + up.stderr
-    return replace(stack, layout=Layout.TLC)
 
 
 @pytest.fixture(scope="module")
