@@ -353,7 +353,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="cloud",
         title="Cloud offering",
         sentence="A hosted service runs it.",
-        airflow=Lines("README.md", "## On real Google Cloud"),
+        airflow=Lines("docs/deploy.md", "## Cloud Composer and MWAA"),
         prefect=Lines("comparison/checks/prefect.py", '"PREFECT_API_KEY"'),
     ),
 )

@@ -122,7 +122,8 @@ def _figures(results: Results) -> list[str]:
     lines += [
         f"| The version's own code | lines | {code['airflow']} | {code['prefect']} | "
         f"without blank lines, comments, docstrings and shared code. Airflow's also waits for publication, skips "
-        f"and warns in Postgres, and loads the zones; Prefect's saves its blocks. The course: {code['course']} lines |",
+        f"unchanged months in BigQuery and Postgres, warns in Postgres, and loads the zones; Prefect's saves its "
+        f"blocks. The course: {code['course']} lines |",
         "",
         "![The figures of both sides](comparison.svg)",
     ]

@@ -80,13 +80,19 @@ class Results:
         return self.identical and not self.failures and ended <= {"passed", "cannot"}
 
     def with_checks_of(self, other: Results) -> Results:
-        """These results with the checks and failures of another run, which replace those of the same concepts."""
+        """These results with the checks, failures and lines of code of another run, which replace the kept ones."""
         names = [concept.name for concept in CONCEPTS]
         renewed = {side: {**of_side, **other.checks[side]} for side, of_side in self.checks.items()}
         ordered = {side: {name: found[name] for name in names if name in found} for side, found in renewed.items()}
         # The other run may have another source, so its months replace these only if they differ between the sides.
         loaded = self.loaded if other.identical else other.loaded
-        return replace(self, checks=ordered, loaded=loaded, failures={**self.failures, **other.failures})
+        return replace(
+            self,
+            checks=ordered,
+            loaded=loaded,
+            lines_of_code=other.lines_of_code,
+            failures={**self.failures, **other.failures},
+        )
 
     def last_line(self) -> str:
         """The comparison in one line, for programs."""

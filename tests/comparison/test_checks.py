@@ -119,7 +119,9 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     passed = Result(concept="task", outcome="passed", note="seen")
 
     other = _results(
-        checks={"airflow": {"task": passed}, "prefect": {"task": failed}}, failures={"prefect": "it is late"}
+        checks={"airflow": {"task": passed}, "prefect": {"task": failed}},
+        failures={"prefect": "it is late"},
+        lines_of_code={"airflow": 2},
     )
     renewed = kept.with_checks_of(other)
 
@@ -128,6 +130,7 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     assert list(renewed.checks["airflow"]) == ["flow", "task"]
     assert renewed.loaded == kept.loaded
     assert renewed.failures == {"prefect": "it is late"}
+    assert renewed.lines_of_code == {"airflow": 2}
     different = replace(kept.loaded[0], identical=False)
     assert not kept.with_checks_of(replace(other, loaded=[different])).identical
 
