@@ -1,14 +1,20 @@
-"""From the lake to the warehouse: one month of trips as one partition in BigQuery; the zones as one table.
+"""Load one month of trips from the lake into one BigQuery partition, or the taxi zones into one table.
 
 - **Owner** data-platform
-- **Schedule** once for each month that arrives in the asset `lake_<dataset>`; the zones, when they arrive
+- **Schedule** once for each month announced in the asset `lake_<dataset>`; for the zones, after each update of
+  `lake_zones`
 - **Input** the month's Parquet object in the lake
-- **Output** the external table `trips.<dataset>_external` over the whole lake folder; the month's partition of
-  `trips.<dataset>`, asset `warehouse_<dataset>`
-- **When it fails** read the log of the failed task. The partition is replaced by the last step alone, so that the
-  warehouse keeps what it had. The log of each check has a table of the results; compare the lake's object with the
-  source. `check_warnings` never fails: it is skipped where a check does not hold that stops nothing.
-- **Rerun** clear the run, or start one with the same `month`. The partition is replaced whole.
+- **Output** the month's partition of `trips.<dataset>`, asset `warehouse_<dataset>`; for trips also the external table
+  `trips.<dataset>_external` over all of the dataset's objects in the lake
+- **When it is skipped** `skip_unchanged` skips the run if the partition was loaded from the same generation of the
+  object that the lake has now. `publish` is skipped if another run has meanwhile published a newer object.
+  `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
+- **When it fails** read the log of the failed task. Only `publish` changes the partition, in one step, so the
+  warehouse keeps the previous rows until then. If a check failed, its log has a table of all results; compare the
+  lake's object with the source. If the lake lacks the month (`MissingMonthError`), there are no retries: run
+  `<dataset>_web_to_gcs` for that month.
+- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The
+  partition is replaced whole.
 """
 
 from __future__ import annotations
@@ -39,7 +45,7 @@ from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 for dag_id, dataset in each_dataset("gcs_to_bigquery"):
     with DAG(
         dag_id=dag_id,
-        description=f"{dataset.title}: from the lake to the warehouse",
+        description=f"{dataset.title}: from the lake to BigQuery",
         doc_md=__doc__,
         schedule=on_update(dataset, store_asset(LakeStore, dataset)),
         is_paused_upon_creation=False,
@@ -112,13 +118,13 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
         skip_unchanged >> create_table >> load_staging >> checks >> publish >> drop_staging
 
         if isinstance(dataset, TripDataset):
-            # SQL over the lake itself, beside the table that is loaded from it.
+            # Queries the lake's Parquet files in place, without loading them.
             create_external_table = BigQueryCreateTableOperator(
                 task_id="create_external_table",
                 dataset_id="trips",
                 table_id=f"{dataset.name}_external",
                 table_resource={
-                    "description": f"{dataset.title}: the lake's Parquet, as it is",
+                    "description": f"{dataset.title}: the Parquet files in the lake",
                     "externalDataConfiguration": {
                         "sourceFormat": "PARQUET",
                         "autodetect": True,

@@ -1,14 +1,16 @@
-"""From months to years: trips per month, zone and dataset, for each dataset of which the warehouse has the whole year.
+"""Count the trips of a year per dataset, month and zone, for each dataset that is complete in the warehouse.
 
 - **Owner** data-platform
-- **Schedule** for its year, whenever a month of any dataset arrives in its asset `warehouse_<dataset>`
+- **Schedule** for a year, whenever one of its months arrives in any asset `warehouse_<dataset>`
 - **Input** the year's partitions of `trips.yellow`, `trips.green`, `trips.fhv` and `trips.fhvhv`; the connection
-  `taxi_source`, which says how far its source goes
-- **Output** the year's partition of `trips.yearly_rollup`, asset `warehouse_yearly_rollup`. A dataset counts when no
-  month is missing that its source has published by now; what the partition has of the others stays.
-- **When it fails** read the log of the failed task. The partition is replaced by the last step alone, so that it keeps
-  what it had. A run that is skipped is no failure: `check_months` says which months are missing.
-- **Rerun** clear the run, or start one with the `year`. The partition is replaced whole.
+  `taxi_source`, whose extra says which months the source has
+- **Output** the year's partition of `trips.yearly_rollup`, asset `warehouse_yearly_rollup`. A dataset is complete when
+  the warehouse has every month that its source must have published by now. Datasets that are not complete keep the
+  rows they already have in the partition.
+- **When it is skipped** no dataset is complete; `check_months` says which months are missing.
+- **When it fails** read the log of the failed task. Only `publish` changes the partition, in one step, so the partition
+  keeps the previous rows until then.
+- **Rerun** clear the run, or start one with the same `year`. The partition is replaced whole.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 with DAG(
     dag_id="trips_yearly_rollup",
-    description="All trips: from the months to the year, per zone",
+    description="All trips: a year's trips per dataset, month and zone",
     doc_md=__doc__,
     schedule=on_update_of_a_month(*(store_asset(BigQueryStore, dataset) for dataset in TRIP_DATASETS)),
     is_paused_upon_creation=False,
@@ -65,5 +67,5 @@ with DAG(
         **updates_year(yearly_rollup_asset()),
     )
 
-    # Most months complete no year: those runs end with the first task.
+    # First, because most months complete no year: those runs end here and create nothing.
     check_months >> create_table >> publish

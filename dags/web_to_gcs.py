@@ -1,15 +1,19 @@
-"""From the web to the lake: one month of trips, or the zones, as one Parquet object in GCS.
+"""Load one month of trips, or the taxi zones, from the web into the lake as one Parquet object in GCS.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months back, for whose publication the run waits; past months by backfill
+- **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
+  that takes too long. Load past months by backfill.
 - **Input** the month's file at the connection `taxi_source`
-- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, asset
-  `lake_<dataset>`
-- **When it fails** read the log of the failed task: it names what is wrong. A month that is not published, or a file
-  that does not follow the contract, fails without retries (but not where the source answers 403, as the TLC does also
-  to too many requests); the lake keeps what it had.
-- **Rerun** start it with the same `month`, or clear the run. A month whose file at the source and contract are
-  unchanged is skipped; with `force` its object is replaced whole.
+- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, for the zones
+  `gs://<lake_bucket>/zones/taxi_zone_lookup.parquet`; asset `lake_<dataset>`
+- **When it is skipped** `skip_unchanged` skips the load if the object was made from the same version of the source's
+  file by the same contract. `announce_unchanged` then runs instead and announces the month, so that
+  `<dataset>_gcs_to_bigquery` starts and loads the month if the warehouse lacks it.
+- **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
+  file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
+  requests. The lake keeps the previous object.
+- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The object
+  is replaced whole.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publ
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
-# A task holds a chunk of the upload in memory; the stock 100 MB are too much for a small worker.
+# The upload keeps one chunk in memory; the hook's default of 100 MB is too much for a small worker.
 UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
 
 for dag_id, dataset in each_dataset("web_to_gcs"):
@@ -46,7 +50,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
             made_from="{{ source_provenance() }}",
             unchanged_task_id="announce_unchanged",
         )
-        # An unchanged month starts what follows, too: the warehouse may lack it all the same.
+        # Updates the asset for an unchanged month as well: the warehouse may still lack the month.
         announce_unchanged = EmptyOperator(
             task_id="announce_unchanged", **updates(dataset, store_asset(LakeStore, dataset))
         )

@@ -1,15 +1,19 @@
-"""From the web to Postgres: one month of trips as one partition of a table; the zones as one table.
+"""Load one month of trips from the web into one partition of a Postgres table, or the taxi zones into one table.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months back, for whose publication the run waits; past months by backfill
+- **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
+  that takes too long. Load past months by backfill.
 - **Input** the month's file at the connection `taxi_source`
-- **Output** the month's partition of `<dataset>_trips`, or `taxi_zones`, in the database of the connection `ny_taxi`;
-  asset `postgres_<dataset>`
-- **When it fails** read the log of the failed task: it names what is wrong. The partition is replaced by the last step
-  alone, in one transaction, so that the table keeps what it had. `check_warnings` never fails: it is skipped where a
-  check does not hold that stops nothing.
-- **Rerun** start it with the same `month`, or clear the run. A month whose file at the source and contract are
-  unchanged is skipped; with `force` its partition is replaced whole.
+- **Output** the month's partition of `<dataset>_trips`, or the table `taxi_zones`, in the database of the connection
+  `ny_taxi`; asset `postgres_<dataset>`
+- **When it is skipped** `skip_unchanged` skips the run if the partition was made from the same version of the source's
+  file by the same contract. `check_warnings` is skipped if a warning check does not hold; the rows are published all
+  the same.
+- **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
+  file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
+  requests. Only `publish` changes the partition, in one transaction, so the table keeps the previous rows until then.
+- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The
+  partition is replaced whole.
 """
 
 from __future__ import annotations

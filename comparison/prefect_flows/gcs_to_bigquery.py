@@ -37,7 +37,7 @@ def find_in_lake(file: PublishedFile, bucket: blocks.LakeBucket) -> StoredMonth:
     """
     lake = LakeStore(bucket.gcp_credentials.get_cloud_storage_client(), bucket.bucket)
     if (stored := lake.find(file)) is None:
-        raise MissingMonthError(f"there is no {lake.location(file)}; load it into the lake first")
+        raise MissingMonthError(f"there is no {lake.location(file)}; load the month into the lake first")
     return stored
 
 

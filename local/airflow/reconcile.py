@@ -65,7 +65,7 @@ def month_file(settings: AirflowSettings, dataset: str, month: str) -> Published
             file = each.file(Month.parse(month))
             file.source_path(settings.layout)  # refuses a month that the source never had
             return file
-    raise ContractError(f"unknown dataset {dataset!r}; there are {', '.join(each.name for each in TRIP_DATASETS)}")
+    raise ContractError(f"unknown dataset {dataset!r}; use one of {', '.join(each.name for each in TRIP_DATASETS)}")
 
 
 def count(settings: AirflowSettings, file: PublishedFile) -> Counts:

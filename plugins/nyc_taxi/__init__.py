@@ -1,1 +1,1 @@
-"""What the DAGs import: the registry of datasets, the functions that do the work, and thin operators around them."""
+"""The package behind the DAGs: the dataset registry, the functions that do the work, and thin operators around them."""

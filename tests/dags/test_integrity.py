@@ -139,6 +139,7 @@ def test_the_page_in_the_ui_has_its_parts(dag: DAG) -> None:
         "Schedule",
         "Input",
         "Output",
+        "When it is skipped",
         "When it fails",
         "Rerun",
     ]

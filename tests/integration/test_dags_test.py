@@ -135,7 +135,7 @@ def test_no_date_is_too_early_but_for_the_source(cloud: AirflowSettings, cli: Ai
 
     assert reconcile.connected(cloud, LakeStore).count(YELLOW.file(Month(2015, 6))) == ROWS
     assert code != 0
-    assert "green begins with 2019-01; there is no 2018-12" in output
+    assert "no green file for 2018-12: the source starts with 2019-01" in output
 
 
 def _rows_of_both_layouts(settings: AirflowSettings, dataset: TripDataset) -> list[tuple[object, ...]]:
@@ -175,15 +175,15 @@ def test_a_real_month_agrees_in_every_store(
     assert counts.line(dataset, month) == line(dataset, month, rows)
 
 
-INVALID = "is no valid file of green: "
+INVALID = "is not a valid green file: "
 DEFECTS = {
-    "unknown-column": f"{INVALID}it has other columns; unknown: unknown_fee; set the variable unknown_columns",
-    "missing-column": f"{INVALID}it has other columns; missing: PULocationID",
+    "unknown-column": f"{INVALID}its columns differ from the contract; unknown: unknown_fee; set the variable ",
+    "missing-column": f"{INVALID}its columns differ from the contract; missing: PULocationID",
     "wrong-dataset": "its columns are those of yellow",
     "cut-short": INVALID,  # how it goes on depends on where the file ends
     "html": "it begins with '<!DOCTYPE html>",
     "empty": f"{INVALID}it is empty",
-    "no-rows": f"{INVALID}it has columns and no rows",
+    "no-rows": f"{INVALID}it has columns but no rows",
     "fraction-in-integer": f"{INVALID}column passenger_count: row 50",
 }
 LAYOUTS = {"mirror": ("green", ".csv.gz"), "tlc": ("trip-data", ".parquet")}
@@ -273,7 +273,7 @@ def test_a_check_that_warns_stops_nothing_and_says_its_name(cloud: AirflowSettin
     contents = reconcile.contents(cloud, GREEN.file(Month.parse(CHECKED_MONTH)))
     assert {store: content.rows for store, content in contents.items()} == dict.fromkeys(contents, 500)
     for dag_id in CHECKED_DAGS:
-        assert "a check that stops nothing does not hold: has_few_refunds" in refunded[dag_id]
+        assert "failed warning checks: has_few_refunds" in refunded[dag_id]
         states = _states(cloud, dag_id)
         assert states.pop("check_warnings") == "skipped"
         assert set(states.values()) == {"success"}

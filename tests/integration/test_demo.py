@@ -81,8 +81,8 @@ def test_terminated_demo_stops_what_it_started(environment: dict[str, str]) -> N
     [
         ("green", "2021-13", "'2021-13' is not a month"),
         ("green", "../x", "'../x' is not a month"),
-        ("green", "2018-12", "green begins with 2019-01; there is no 2018-12"),
-        ("purple", "2021-01", "unknown dataset 'purple'; there are yellow, green"),
+        ("green", "2018-12", "no green file for 2018-12: the source starts with 2019-01"),
+        ("purple", "2021-01", "unknown dataset 'purple'; use one of yellow, green"),
     ],
 )
 def test_demo_refuses_what_cannot_be_before_it_starts_anything(

@@ -1,1 +1,1 @@
-"""What several stages need: files that appear whole, and skipping with a reason."""
+"""Helpers for several stages: atomic file writes, SQL files, and skipping a task with a reason."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes: a file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; when the block ends well, it becomes ``target`` in one step.
+    """Yield a temporary path in the folder of ``target``, and rename it to ``target`` when the block succeeds.
 
-    When the block raises, the temporary file is removed and ``target`` stays what it was. Writers of the same target
-    that overlap cannot mix their bytes: each has a temporary file of its own, and the last one to finish wins.
+    If the block raises, the temporary file is removed and ``target`` is unchanged. Concurrent writers of one target
+    cannot mix their bytes: each writes its own temporary file, and the last to finish wins.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")

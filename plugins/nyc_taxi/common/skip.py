@@ -1,4 +1,4 @@
-"""Ends a task as skipped, and says why where people look."""
+"""Skips a task with a reason that the log and the UI show."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ log = logging.getLogger(__name__)
 
 
 def skip(ti: Any, reason: str, *, level: int = logging.INFO) -> NoReturn:
-    """End the task as skipped; the reason is a line of its log, and its XCom ``skip_reason``, which the UI shows.
+    """End the task as skipped, and write the reason to its log and to its XCom ``skip_reason``, which the UI shows.
 
     Args:
         ti: the task instance, from the task's context.
-        reason: why.
-        level: that of the line in the log.
+        reason: why the task is skipped.
+        level: the level of the log line.
 
     Raises:
         AirflowSkipException: always.
     """
-    log.log(level, reason)  # Airflow's own line about it is folded in the UI
+    log.log(level, reason)  # the UI collapses Airflow's own line about the skip
     ti.xcom_push(key=SKIP_REASON, value=reason)
     raise AirflowSkipException(reason)

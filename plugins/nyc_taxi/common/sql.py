@@ -1,4 +1,4 @@
-"""The SQL files: their folder, in each layout that this package is deployed in, and rendering outside a task."""
+"""Finds the SQL files, and renders them outside a task."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ SQL_DIR = find_sql_dir(Path(__file__).resolve().parents[2])
 def render_sql(name: str, **values: Any) -> str:
     """Return the statement in the file ``name`` below ``SQL_DIR``, rendered with ``values``.
 
-    For statements that no task's template field holds. Airflow renders the others itself.
+    Use it for statements that are not a task's template field; Airflow renders those.
 
     Raises:
-        jinja2.UndefinedError: the statement uses a name that is not among the values.
+        jinja2.UndefinedError: the statement uses a name that ``values`` does not have.
     """
     return _environment().get_template(name).render(**values)
 

@@ -1,1 +1,1 @@
-"""What DAG files are built from: arguments, schedules, parameters, assets, macros."""
+"""Building blocks of the DAG files: default arguments, schedules, parameters, assets, macros and shared tasks."""

@@ -1,4 +1,4 @@
-"""The assets that the DAGs update, and how a task announces which partition it updated."""
+"""Assets that the DAGs update, and the task arguments that announce the updated partition."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def yearly_rollup_asset() -> Asset:
 
 
 def updates(dataset: Dataset, asset: Asset) -> dict[str, Any]:
-    """Return the arguments of a task that updates ``asset``: its outlet, and a hook that names the month.
+    """Return the arguments of a task that updates ``asset``: its outlet, and a hook that adds the month.
 
-    Airflow names the partition of a run that has a partition key. A run that was started by hand has none, so the hook
-    adds its month: such a run, too, starts the DAGs that wait for the asset.
+    Airflow adds the partition itself if the run has a partition key. A run started by hand has none, so the hook adds
+    its month; without it, the run would not start the DAGs that are scheduled on the asset.
     """
     announce = _announcing(asset, resolve_month) if isinstance(dataset, TripDataset) else None
     return {"outlets": [asset], "post_execute": announce}
 
 
 def updates_year(asset: Asset) -> dict[str, Any]:
-    """Return the same arguments for a task that updates a whole year of ``asset``."""
+    """Return the arguments of a task that updates a whole year of ``asset``; see :func:`updates`."""
     return {"outlets": [asset], "post_execute": _announcing(asset, resolve_year)}
 
 

@@ -1,4 +1,4 @@
-"""What all DAGs share: the datasets to declare them for, their arguments and the defaults of their tasks."""
+"""Arguments and task defaults that all DAGs share, and the loop that declares one DAG for each dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nyc_taxi.registry.months import MonthError
 from nyc_taxi.source.download import NotPublishedError
 from nyc_taxi.stores.store import MissingMonthError
 
-# Trying again cannot make a wrong month right or a broken file whole: such a task fails at once.
+# A retry cannot fix a wrong month or a broken file, so such a task fails at once.
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         RetryRule(
@@ -39,11 +39,12 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(minutes=30),
 }
 
-# Of what publishes: a check that only warns ends as skipped and stops nothing, and a run that is skipped stays so.
+# Trigger rule of the publish tasks: a warning check that ends as skipped must not block them, but in a run that is
+# skipped, where all checks are skipped, they must be skipped too.
 PUBLISH_RULE = "none_failed_min_one_success"
 
 _DAG_ARGS: dict[str, Any] = {
-    # No start_date: of a run whose logical date lies before it, Airflow makes no task and calls it a success.
+    # No start_date: Airflow creates no tasks for a run with an earlier logical date, and marks that run as a success.
     "catchup": False,
     "default_args": DEFAULT_ARGS,
     "dagrun_timeout": timedelta(hours=2),
@@ -53,16 +54,17 @@ _DAG_ARGS: dict[str, Any] = {
 
 
 def each_dataset(step: str) -> Iterator[tuple[str, Dataset]]:
-    """The DAGs that a file declares for one step of the pipeline: the id of each, and its dataset.
+    """Iterate over the DAGs that a file declares for one step of the pipeline.
 
-    A process that runs a task parses the file for one DAG alone, and Airflow says for which
-    (``get_parsing_context``): building the others too would be most of what parsing costs there.
+    A task process parses the file for a single DAG, which ``get_parsing_context`` names. Only that DAG is built then,
+    because building the others would be most of the parsing time.
 
     Args:
-        step: what all of them do, such as ``web_to_gcs``.
+        step: the step that all of the file's DAGs perform, such as ``web_to_gcs``.
 
     Yields:
-        ``<dataset>_<step>`` and the dataset: of every dataset of the registry, or of the DAG that is asked for.
+        The DAG id, ``<dataset>_<step>``, and the dataset: for every dataset in the registry, or for the one DAG that
+        is being parsed.
     """
     wanted = get_parsing_context().dag_id
     for dataset in DATASETS.values():
@@ -72,19 +74,20 @@ def each_dataset(step: str) -> Iterator[tuple[str, Dataset]]:
 
 
 def dag_args(dataset: Dataset) -> dict[str, Any]:
-    """The DAG arguments that do not differ between the DAGs of a dataset."""
+    """Return the DAG arguments that all DAGs of a dataset share."""
     return {**_DAG_ARGS, "max_active_runs": 4, "user_defined_macros": {"dataset": dataset, **MACROS}}
 
 
 def yearly_dag_args() -> dict[str, Any]:
-    """The DAG arguments of a DAG that makes whole years from all datasets' months.
+    """Return the arguments of a DAG that builds whole years from the months of all datasets.
 
-    Its runs take turns, so that none replaces a year by what it counted before another one's.
+    Its runs execute one at a time: of two concurrent runs, the one that counted earlier could publish last and
+    overwrite the newer result.
     """
     return {**_DAG_ARGS, "max_active_runs": 1, "user_defined_macros": {"trip_datasets": TRIP_DATASETS, **MACROS}}
 
 
 def source_dag_args(dataset: Dataset) -> dict[str, Any]:
-    """``dag_args`` of a DAG that reads the source: its run may wait for the publication."""
+    """Return ``dag_args`` for a DAG that reads the source; its run timeout includes the wait for publication."""
     args = dag_args(dataset)
     return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"]}

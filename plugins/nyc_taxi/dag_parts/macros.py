@@ -1,8 +1,8 @@
-"""What the DAGs' templates can say, beside Airflow's own macros.
+"""Macros for the templates of the DAGs, in addition to Airflow's own.
 
-The statements in ``include/sql`` use these alone, so that they know nothing of Airflow.
+The task statements in ``include/sql`` use only these macros, so they do not depend on Airflow.
 
-``MACROS`` goes into a DAG together with its dataset: ``user_defined_macros={"dataset": GREEN, **MACROS}``.
+A DAG gets ``MACROS`` together with its dataset: ``user_defined_macros={"dataset": GREEN, **MACROS}``.
 """
 
 from __future__ import annotations
@@ -23,52 +23,52 @@ from nyc_taxi.registry.months import Month, resolve_month, resolve_year
 from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.postgres.schema import postgres_type
 
-# The TLC publishes about two months late, some months later than that; a scheduled run comes after one month.
+# The TLC publishes a month about two months after its end, sometimes later. A scheduled run starts one month after it.
 PUBLICATION_WAIT = timedelta(days=45)
 
 
 @jinja2.pass_context
 def file(context: Context) -> PublishedFile:
-    """``{{ file() }}``: the published file that the run is for, with the names of what becomes of it."""
+    """``{{ file() }}``: the published file of the run, with the names of its objects and tables in every store."""
     dataset = context["dataset"]
     return dataset.file(resolve_month(context.get_all())) if isinstance(dataset, TripDataset) else dataset.file()
 
 
 @jinja2.pass_context
 def year(context: Context) -> int:
-    """``{{ year() }}``: the year that the run is for, in a DAG for whole years."""
+    """``{{ year() }}``: the year of the run, in a DAG for whole years."""
     return resolve_year(context.get_all())
 
 
 @jinja2.pass_context
 def layout(context: Context) -> str:
-    """``{{ layout() }}``: how the source lays out its files.
+    """``{{ layout() }}``: the layout of the source's files.
 
-    The connection ``taxi_source`` says it in its extra: ``{"layout": "tlc"}``; it is the mirror's if it does not.
+    Set it in the extra of the connection ``taxi_source``: ``{"layout": "tlc"}``. The default is ``mirror``.
     """
     return context["conn"].taxi_source.extra_dejson.get("layout", Layout.MIRROR.value)
 
 
 @jinja2.pass_context
 def last_month(context: Context) -> str:
-    """``{{ last_month() }}``: the last month that the source has, ``YYYY-MM``; empty if it goes on publishing.
+    """``{{ last_month() }}``: the last month of a source that has ended, ``YYYY-MM``; empty if it still publishes.
 
-    The connection ``taxi_source`` says it in its extra: ``{"last_month": "2021-07"}``.
+    Set it in the extra of the connection ``taxi_source``: ``{"last_month": "2021-07"}``.
     """
     return context["conn"].taxi_source.extra_dejson.get("last_month", "")
 
 
 @jinja2.pass_context
 def source_path(context: Context) -> PurePosixPath:
-    """``{{ source_path() }}``: where the source serves that file, below its base URL."""
+    """``{{ source_path() }}``: the path of the run's file at the source, below its base URL."""
     return file(context).source_path(Layout(layout(context)))
 
 
 @jinja2.pass_context
 def source_provenance(context: Context) -> str:
-    """``{{ source_provenance() }}``: what the run's Parquet is made from; empty if the source tells no version.
+    """``{{ source_provenance() }}``: the provenance of the run's Parquet; empty if the source states no version.
 
-    The version is that which ``wait_for_publication`` saw.
+    The version is the one that ``wait_for_publication`` returned.
     """
     version = context["ti"].xcom_pull("wait_for_publication")
     return provenance(context["dataset"], source_path(context).name, version)
@@ -76,10 +76,11 @@ def source_provenance(context: Context) -> str:
 
 @jinja2.pass_context
 def publication_wait(context: Context) -> float:
-    """``{{ publication_wait() }}``: for how many seconds the run waits for its file.
+    """``{{ publication_wait() }}``: how many seconds the run waits for its file.
 
-    The clock's runs wait, as long as the variable ``publication_wait_seconds`` says. A month that somebody asks for is
-    there, or that is an error; so is one that lies behind the last of a source that has ended.
+    Scheduled runs wait for the seconds in the variable ``publication_wait_seconds``. All other runs do not wait: if
+    the month that somebody asked for is not published, that is an error. Nor do runs wait for a month after the last
+    month of a source that has ended.
     """
     month, last = file(context).month, last_month(context)
     if context["dag_run"].run_type != "scheduled" or (month and last and month > Month.parse(last)):
@@ -89,8 +90,8 @@ def publication_wait(context: Context) -> float:
 
 @jinja2.pass_context
 def run_dir(context: Context) -> str:
-    """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes there."""
-    # The hash keeps apart what the readable part does not, and makes a folder of a run called "..".
+    """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes to it."""
+    # The hash separates run ids whose readable parts are equal, and makes a run id such as ".." a valid folder name.
     run = re.sub(r"[^\w.-]+", "_", context["run_id"])[:100]
     work_dir = str(context["var"]["value"].work_dir).rstrip("/")
     return f"{work_dir}/{context['dag'].dag_id}/{run}-{_run_hash(context)}"
@@ -104,31 +105,31 @@ def staging_table(context: Context) -> str:
 
 @jinja2.pass_context
 def new_staging(context: Context) -> str:
-    """``{{ new_staging() }}``: the Postgres table that this try of the task loads into."""
+    """``{{ new_staging() }}``: the Postgres staging table that this try of the task loads."""
     return f"staging.{staging_table(context)}_{context['ti'].try_number}"
 
 
 @jinja2.pass_context
 def loaded_staging(context: Context) -> str:
-    """``{{ loaded_staging() }}``: the Postgres table that the run has loaded, by the try that succeeded."""
+    """``{{ loaded_staging() }}``: the Postgres staging table that the successful try of ``load_staging`` loaded."""
     return context["ti"].xcom_pull("load_staging")
 
 
 @jinja2.pass_context
 def converted_rows(context: Context) -> int:
-    """``{{ converted_rows() }}``: how many rows the run's file has."""
+    """``{{ converted_rows() }}``: the number of rows that ``to_parquet`` converted."""
     return context["ti"].xcom_pull("to_parquet")
 
 
 @jinja2.pass_context
 def loaded_object(context: Context) -> dict[str, Any]:
-    """``{{ loaded_object() }}``: the ``generation`` and ``rows`` of the lake's object that the run has loaded."""
+    """``{{ loaded_object() }}``: the ``generation`` and ``rows`` of the lake object that the run loaded."""
     return context["ti"].xcom_pull("load_staging")
 
 
 @jinja2.pass_context
 def whole_years(context: Context) -> list[str]:
-    """``{{ whole_years() }}``: the datasets of which all months of the run's year are there."""
+    """``{{ whole_years() }}``: the datasets that are complete for the run's year, as ``check_months`` found them."""
     return context["ti"].xcom_pull("check_months")
 
 

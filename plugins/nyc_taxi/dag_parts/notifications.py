@@ -1,4 +1,4 @@
-"""Tells people that a run failed."""
+"""Sends a notification when a run fails."""
 
 from __future__ import annotations
 
@@ -12,49 +12,48 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 FAILURE_WEBHOOK = "failure_webhook"
-# In seconds; the dag-processor, which sends the message, has other work.
+# Seconds; the dag-processor sends the message, and a slow webhook must not hold it up.
 TIMEOUT = 10.0
 
 log = logging.getLogger(__name__)
 
 
 def notify_failure(context: Context) -> None:
-    """Post the failure of a run to a webhook; where its connection is not defined, nobody is told.
+    """Post a failed run to a webhook; do nothing if the connection ``failure_webhook`` is not defined.
 
-    It is meant as a DAG's ``on_failure_callback``: one message for each run that fails, by a task or by its time-out,
-    sent by the dag-processor (in ``dags test``, by the test itself). A run that is skipped has not failed. It is a
-    function and no ``BaseNotifier``, which renders templates first, and in ``dags test`` fails at that.
+    Use it as a DAG's ``on_failure_callback``. It sends one message for each run that fails, through a failed task or a
+    timeout. The dag-processor sends it; in ``dags test``, the test process does. Skipped runs send nothing. This is a
+    function because a ``BaseNotifier`` renders templates first, which fails in ``dags test``.
 
-    The message is JSON, ``{"text": "green_web_to_gcs failed for 2021-01: ..."}``, as Slack and Mattermost take it, and
-    goes to the HTTP connection ``failure_webhook``. Its host is the webhook's URL; what of it is secret stands in the
-    password, which is masked in logs, and is appended to the host's path.
+    The message is JSON in the format of Slack and Mattermost, ``{"text": "green_web_to_gcs failed for 2021-01: ..."}``.
+    It goes to the HTTP connection ``failure_webhook``, whose host is the webhook's URL. Put the secret part of the URL
+    into the password: it is masked in logs, and appended to the path.
 
     Args:
-        context: of a DAG's callback.
+        context: the context of the DAG callback.
 
     Raises:
-        Exception: what the HTTP client raises if the webhook does not take the message. Airflow logs it; the run stays
-            failed.
+        Exception: the HTTP client's error if the webhook rejects the message. Airflow logs it; the run stays failed.
     """
-    # Here, so that parsing a DAG file imports no provider that its own tasks do not need.
+    # Imported here, so that parsing a DAG file does not import a provider that its tasks do not use.
     from airflow.providers.http.hooks.http import HttpHook
 
     text = failure_text(context)
     try:
         secret_path = BaseHook.get_connection(FAILURE_WEBHOOK).password
     except AirflowNotFoundException:
-        log.info("Nobody is told, because there is no connection %s: %s", FAILURE_WEBHOOK, text)
+        log.info("No notification sent, because connection %s is not defined: %s", FAILURE_WEBHOOK, text)
         return
     hook = HttpHook(method="POST", http_conn_id=FAILURE_WEBHOOK)
     hook.run(endpoint=secret_path, json={"text": text}, extra_options={"timeout": TIMEOUT})
-    log.info("Told connection %s: %s", FAILURE_WEBHOOK, text)
+    log.info("Notification sent to connection %s: %s", FAILURE_WEBHOOK, text)
 
 
 def failure_text(context: Context) -> str:
-    """What failed, for which month or year, why, and where its log is.
+    """Return one line that says what failed, for which month or year, why, and where the log is.
 
     Args:
-        context: of a DAG's callback. It may have no more than the DAG and the run's id.
+        context: the context of the DAG callback; only the DAG and the run id are required.
     """
     text = f"{context['dag'].dag_id} failed"
     params = context.get("params") or {}

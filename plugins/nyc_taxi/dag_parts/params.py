@@ -1,4 +1,4 @@
-"""The parameters of a run that is started by hand."""
+"""Parameters of runs that are started by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nyc_taxi.registry.months import MONTH_PATTERN, YEAR_PATTERN
 
 
 def run_params(dataset: Dataset) -> dict[str, Param]:
-    """The parameters of a run that is started by hand: ``month``, where the dataset has months."""
+    """Return the parameters that choose a run's file: ``month``, if the dataset has months."""
     if not isinstance(dataset, TripDataset):
         return {}
     return {
@@ -18,31 +18,31 @@ def run_params(dataset: Dataset) -> dict[str, Param]:
             type=["null", "string"],
             pattern=MONTH_PATTERN,
             title="Month",
-            description="The month to run, YYYY-MM. Scheduled, backfilled and asset-triggered runs have a partition "
-            "key instead.",
+            description="The month to load, YYYY-MM. Scheduled, backfilled and asset-triggered runs get it from their "
+            "partition key.",
         )
     }
 
 
 def load_params(dataset: Dataset) -> dict[str, Param]:
-    """Return the parameters of a run that loads a month into a store: those of ``run_params``, and ``force``."""
+    """Return the parameters of a run that loads a month into a store: those of ``run_params`` and ``force``."""
     force = Param(
         False,
         type="boolean",
         title="Force",
-        description="Load the month even if the store already has it, made from the same input by the same contract.",
+        description="Load the month even if the store already has it, unchanged.",
     )
     return {**run_params(dataset), "force": force}
 
 
 def year_params() -> dict[str, Param]:
-    """The parameter of a run for a whole year that is started by hand: ``year``."""
+    """Return the parameter of a run for a whole year: ``year``."""
     return {
         "year": Param(
             None,
             type=["null", "string"],
             pattern=YEAR_PATTERN,
             title="Year",
-            description="The year to run, YYYY. Asset-triggered runs have a partition key instead.",
+            description="The year to build, YYYY. Asset-triggered runs get it from their partition key.",
         )
     }

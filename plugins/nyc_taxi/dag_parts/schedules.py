@@ -1,4 +1,4 @@
-"""When a DAG runs: by the calendar, or when an asset is updated."""
+"""Schedules of the DAGs: by the calendar, or on asset updates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from nyc_taxi.registry.model import Dataset, TripDataset
 
 
 def monthly(dataset: Dataset) -> BaseTimetable:
-    """Run on the first day of each month; a dataset with months gets one of them as partition key.
+    """Run on the first day of each month, for a trip dataset with the month two months earlier as partition key.
 
     The TLC publishes about two months late, so the run of 1 November is for September. A DAG that is unpaused for the
-    first time starts the run of this month's first day at once.
+    first time immediately starts the run of the current month's first day.
     """
     if isinstance(dataset, TripDataset):
         return CronPartitionTimetable(
@@ -32,16 +32,16 @@ def monthly(dataset: Dataset) -> BaseTimetable:
 
 
 def on_update(dataset: Dataset, asset: Asset) -> BaseTimetable | list[Asset]:
-    """Run when ``asset`` is updated; for a dataset with months once for each, with that month as partition key."""
+    """Run when ``asset`` is updated; for a trip dataset once for each updated month, with it as partition key."""
     return PartitionedAssetTimetable(assets=asset) if isinstance(dataset, TripDataset) else [asset]
 
 
 def on_update_of_a_month(*assets: Asset) -> BaseTimetable:
-    """Run for a year when any month of it is updated in any of ``assets``; the year is the partition key.
+    """Run for a year when any of its months is updated in any of ``assets``; the year is the partition key.
 
-    Airflow counts the months of a year anew after each run that it starts. If it waited for more than one, a month that
-    is loaded again would start nothing, and a year would stay as it was after its first n months. So every month starts
-    a run, and the run looks up what is there.
+    Every month starts a run, and the run looks up which months are there. Airflow restarts its count of a year's months
+    after each run that it starts. If a run waited for n months, a month loaded again would start nothing, and the year
+    would keep the result of its first n months.
     """
     return PartitionedAssetTimetable(
         assets=AssetAny(*assets),

@@ -1,4 +1,4 @@
-"""The steps that several DAGs share: from the source to a local Parquet file, and tidying up."""
+"""Tasks that several DAGs share: waiting, downloading, converting to Parquet, and cleaning up."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ LOCAL_PARQUET = "{{ run_dir() }}/{{ file().parquet_name }}"
 
 
 def wait_for_publication() -> BaseOperator:
-    """Declare the wait for the run's file; it returns the file's version at the source."""
+    """Declare the task that waits for the run's file and returns the file's version at the source."""
     return PublicationSensor(
         task_id="wait_for_publication", endpoint="{{ source_path() }}", wait_seconds="{{ publication_wait() }}"
     )
 
 
 def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
-    """Declare download and conversion to ``LOCAL_PARQUET``, and the removal of their files at the end of the run.
+    """Declare the tasks that download the file, convert it to ``LOCAL_PARQUET``, and remove both files.
 
-    Both are setups and the removal is their teardown: the files are gone however the run ends, and clearing a task that
-    needs them makes them again.
+    The first two are setups and the removal is their teardown. So the files are removed however the run ends, and
+    clearing a task that reads them also reruns the tasks that create them.
 
     Returns:
-        The first task; the last, to wait for; and the teardown to put behind the last task that reads the file.
+        The download task, the conversion task, and the teardown, which belongs after the last task that reads the file.
     """
     download = HttpToLocalFilesystemOperator(
         task_id="download",

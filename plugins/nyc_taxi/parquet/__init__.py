@@ -1,1 +1,1 @@
-"""From a published file to Parquet that follows the registry."""
+"""Conversion of a published file to Parquet that matches the registry."""

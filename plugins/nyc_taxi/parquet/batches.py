@@ -1,4 +1,4 @@
-"""What the readers of CSV and of Parquet have in common: rows in the contract's columns and types, or an error."""
+"""Shared parts of the CSV and Parquet readers: record batches in the contract's columns and types, or an error."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nyc_taxi.registry.model import ContractError
 
 
 class Reading(NamedTuple):
-    """What a file has for its dataset.
+    """The rows of a file, in the columns of its dataset.
 
     Attributes:
-        batches: its rows, as record batches of the dataset's ``source_columns``.
-        ignored: the names of its columns that are left out.
+        batches: the rows, as record batches of the dataset's ``source_columns``.
+        ignored: the names of the file's columns that are left out.
     """
 
     batches: Iterator[pa.RecordBatch]
@@ -27,12 +27,12 @@ class Reading(NamedTuple):
 
 
 class Binding(NamedTuple):
-    """A column of the contract, and where its values come from.
+    """A column of the contract, and the source of its values.
 
     Attributes:
         column: the column.
-        name: its name in the batches that are read; None if the file does not have it.
-        convert: what makes the contract's type of what is read.
+        name: its name in the batches that are read; None if the file lacks it.
+        convert: converts the values that are read to the column's type.
     """
 
     column: Column
@@ -41,15 +41,15 @@ class Binding(NamedTuple):
 
 
 def conform(batch: pa.RecordBatch, bindings: Sequence[Binding], *, first_row: int) -> pa.RecordBatch:
-    """Bring a batch into the contract's columns, order and types; the columns that the file lacks are null.
+    """Convert a batch to the contract's columns, order and types; columns that the file lacks are null.
 
     Args:
-        batch: some rows, as they were read.
-        bindings: the contract's columns, in its order.
-        first_row: the number of the batch's first row in its file, for messages.
+        batch: rows as they were read.
+        bindings: the contract's columns, in order.
+        first_row: the number of the batch's first row in the file, for messages.
 
     Raises:
-        ContractError: a value cannot be of its column's type; the message names column and row.
+        ContractError: a value does not fit its column's type; the message names column and row.
     """
     arrays = []
     for column, name, convert in bindings:
@@ -61,25 +61,25 @@ def conform(batch: pa.RecordBatch, bindings: Sequence[Binding], *, first_row: in
             arrays.append(convert(values))
         except pa.ArrowInvalid as error:
             index = _first_refused(values, convert)
-            problem = f"{_shown(values[index])} is no {NOUNS[column.type]}"
+            problem = f"{_shown(values[index])} is not a valid {NOUNS[column.type]}"
             raise ContractError(f"column {column.name}: row {first_row + index}: {problem}") from error
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column, _, _ in bindings])
 
 
-def is_the_systems(error: Exception) -> bool:
-    """Whether the operating system failed, and not the file's content: Arrow's own errors carry no number."""
+def is_system_error(error: Exception) -> bool:
+    """Return whether the operating system raised the error; Arrow's errors about a file's content have no errno."""
     return isinstance(error, OSError) and error.errno is not None
 
 
 def first_bytes(source: Path) -> str:
-    """How the file begins, for messages about files that are something else than their name says."""
+    """Return the first bytes of a file, for messages about files whose content does not match their name."""
     with source.open("rb") as file:
         return repr(file.read(24).decode("ascii", "backslashreplace"))
 
 
 def _first_refused(values: pa.Array, convert: Converter) -> int:
-    """The index of the first value that cannot be converted, found by halving."""
-    begin, end = 0, len(values)  # it is in [begin, end)
+    """Return the index of the first value that cannot be converted, by binary search."""
+    begin, end = 0, len(values)  # the value is in [begin, end)
     while end - begin > 1:
         middle = (begin + end) // 2
         try:
@@ -93,5 +93,5 @@ def _first_refused(values: pa.Array, convert: Converter) -> int:
 def _shown(value: pa.Scalar) -> str:
     try:
         return repr(value.as_py()) if is_text(value.type) else str(value.as_py())
-    except (ValueError, OverflowError):  # bytes that are not UTF-8, times that Python does not have
+    except (ValueError, OverflowError):  # bytes that are not UTF-8, times outside Python's range
         return "the value"

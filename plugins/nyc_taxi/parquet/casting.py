@@ -1,4 +1,4 @@
-"""Converts values of whatever type a file has them in to the contract's types: exactly, or not at all."""
+"""Converts values from a file's types to the contract's types, exactly or not at all."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from nyc_taxi.parquet.schema import arrow_type
 from nyc_taxi.registry.columns import Column, Type
 from nyc_taxi.registry.model import ContractError
 
-# What messages call values of a type.
+# The names of the types in messages.
 NOUNS = {
     Type.INTEGER: "integer",
     Type.FLOAT: "amount",
-    Type.STRING: "text",
+    Type.STRING: "text value",
     Type.DATE: "date",
     Type.DATETIME: "wall-clock time",
 }
 
-# Converts a whole array, or raises ArrowInvalid because of one of its values.
+# Converts a whole array, or raises ArrowInvalid if one of its values does not fit.
 Converter = Callable[[pa.Array], pa.Array]
 
 
 def converter(given: pa.DataType, column: Column) -> Converter:
-    """What makes values of ``column`` of values of the type ``given``.
+    """Return the conversion from values of the type ``given`` to values of ``column``.
 
-    Wall-clock times have no zone, so times with one are refused; times in text are taken in the form that CSV files
-    have, ``2021-01-01 00:15:56``.
+    Wall-clock times have no time zone, so times with one are refused. Times as text are accepted in the form of CSV
+    files, ``2021-01-01 00:15:56``.
 
     Raises:
-        ContractError: there is no exact way; the message names column and both types.
+        ContractError: there is no exact conversion; the message names the column and both types.
     """
     if types.is_dictionary(given):
         convert_entry = converter(given.value_type, column)
@@ -42,19 +42,19 @@ def converter(given: pa.DataType, column: Column) -> Converter:
     for applies, convert in _CONVERTERS[column.type]:
         if applies(given):
             return convert
-    raise ContractError(f"column {column.name} is of type {given}, which is no {NOUNS[column.type]}")
+    raise ContractError(f"column {column.name} has type {given}; expected {NOUNS[column.type]}")
 
 
 def whole_numbers(text: pa.Array) -> pa.Array:
-    """Integers of text, which may write them as ``1.0``: so does pandas where a column has nulls.
+    """Parse integers from text, which may be written as ``1.0``, as pandas does for a column with nulls.
 
-    The digits are parsed, not the fraction that they would make: large numbers lose nothing.
+    The digits are parsed as an integer and never as a float, so large numbers stay exact.
     """
     return compute.replace_substring_regex(compute.utf8_trim_whitespace(text), r"\.0+$", "").cast(pa.int64())
 
 
 def is_text(given: pa.DataType) -> bool:
-    """Whether values of the type ``given`` are text."""
+    """Return whether values of the type ``given`` are text."""
     return types.is_string(given) or types.is_large_string(given) or types.is_string_view(given)
 
 
@@ -67,14 +67,14 @@ def _same(values: pa.Array) -> pa.Array:
 
 
 def _whole(values: pa.Array) -> pa.Array:
-    # Beyond the range, what the cast does depends on the processor.
+    # Out of range, the result of the cast depends on the processor.
     if compute.any(compute.greater_equal(values.cast(pa.float64()), 2.0**63)).as_py():
         raise pa.ArrowInvalid("not in range")
     return values.cast(pa.int64())
 
 
 def _finite(values: pa.Array) -> pa.Array:
-    """What Arrow takes for a number and the TLC does not write is refused: nan and inf."""
+    """Refuse nan and inf, which Arrow accepts as numbers and the TLC does not write."""
     values = values.cast(pa.float64())
     if compute.index(compute.is_finite(values), False).as_py() >= 0:
         raise pa.ArrowInvalid("not finite")
@@ -82,13 +82,13 @@ def _finite(values: pa.Array) -> pa.Array:
 
 
 def _text(values: pa.Array) -> pa.Array:
-    """Text of bytes: UTF-8, and a value that is not is read as Latin-1. A file may have both."""
+    """Decode bytes as UTF-8, and each value that is not valid UTF-8 as Latin-1; a file may have both."""
     values = values.cast(pa.binary())
     try:
         text = values.cast(pa.string())
     except pa.ArrowInvalid:
         text = pa.array([None if value is None else _decoded(value) for value in values.to_pylist()], pa.string())
-    if compute.any(compute.match_substring(text, "\0")).as_py():  # Postgres can keep no such text
+    if compute.any(compute.match_substring(text, "\0")).as_py():  # Postgres cannot store it
         raise pa.ArrowInvalid("a NUL character")
     return text
 
@@ -105,7 +105,7 @@ def _is_bytes(given: pa.DataType) -> bool:
 
 
 _DATETIME = pa.timestamp("us")
-# For each type of the contract, the types that can become it.
+# For each type of the contract: the types that can be converted to it, and how.
 _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]]] = {
     Type.INTEGER: (
         (types.is_int64, _same),
@@ -116,7 +116,7 @@ _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]
     Type.FLOAT: (
         (types.is_floating, _finite),
         (types.is_integer, _cast(pa.float64())),
-        # By way of text: Arrow's own cast misses the nearest double.
+        # Through text, because Arrow's own cast does not always give the nearest double.
         (types.is_decimal, lambda values: values.cast(pa.string()).cast(pa.float64())),
     ),
     Type.STRING: (
@@ -127,7 +127,7 @@ _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]
     Type.DATE: (),
     Type.DATETIME: (
         (lambda given: types.is_timestamp(given) and given.tz is None, _cast(_DATETIME)),
-        # As plain strings: Arrow reads no times in string views.
+        # Through plain strings, because Arrow cannot parse times in string views.
         (is_text, lambda values: values.cast(pa.string()).cast(_DATETIME)),
     ),
 }

@@ -1,4 +1,4 @@
-"""Compares the columns that a file has with those that its dataset's contract asks for."""
+"""Matches the columns of a file with those of its dataset's contract."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class Match(NamedTuple):
-    """Where a file has the columns of its dataset.
+    """The positions of a dataset's columns in a file.
 
     Attributes:
-        places: for each of the dataset's ``source_columns`` its place in the file; None where the file lacks it.
-        ignored: the names of the file's columns that the contract does not know.
+        places: for each of the dataset's ``source_columns``, its index in the file; None if the file lacks it.
+        ignored: the names of the file's columns that are not in the contract.
     """
 
     places: tuple[int | None, ...]
@@ -30,19 +30,19 @@ class Match(NamedTuple):
 def match_columns(
     names: Sequence[str], dataset: Dataset, layout: Layout, month: Month | None, *, accept_unknown: bool
 ) -> Match:
-    """Find the dataset's columns by their names and aliases, without regard to order, case and surrounding blanks.
+    """Find the dataset's columns by name or alias, in any order, ignoring case and surrounding whitespace.
 
-    The columns that pandas makes of an index are no data: they are left out without a word.
+    Columns that pandas wrote for an index are not data, so they are left out silently.
 
     Args:
-        names: the file's column names, in its order.
+        names: the file's column names, in order.
         dataset: the contract.
-        layout: the layout of the file's source; it and ``month`` say which columns the file must have.
-        month: the month whose file this is; None for a dataset without months.
-        accept_unknown: leave out what the contract does not know, instead of refusing the file.
+        layout: the layout of the file's source; with ``month``, it decides which columns are required.
+        month: the month of the file; None for a dataset without months.
+        accept_unknown: whether to leave out unknown columns instead of refusing the file.
 
     Raises:
-        ContractError: a column is missing, unknown or there twice.
+        ContractError: a column is missing, unknown or repeated.
     """
     known = _columns_by_key(dataset)
     found: dict[int, list[int]] = {}
@@ -57,21 +57,21 @@ def match_columns(
     missing = [column.name for at, column in columns if at not in found and column.is_required(layout, month)]
     repeated = [column.name for at, column in columns if len(found.get(at, [])) > 1]
     if missing or repeated or (unknown and not accept_unknown):
-        problems = [
-            f"{what}: {_listed(which)}"
-            for what, which in (("missing", missing), ("unknown", unknown), ("repeated", repeated))
-            if which
-        ]
-        if other := _whose(names, layout, month):
+        problems = _problems(missing=missing, unknown=unknown, repeated=repeated)
+        if other := _matching_dataset(names, layout, month):
             problems.append(f"its columns are those of {other}")
         elif not missing and not repeated:
             problems.append("set the variable unknown_columns to ignore to leave them out")
-        raise ContractError(f"it has other columns; {'; '.join(problems)}")
+        raise ContractError(f"its columns differ from the contract; {'; '.join(problems)}")
     return Match(tuple(found[at][0] if at in found else None for at, _ in columns), tuple(unknown))
 
 
+def _problems(**names: Sequence[str]) -> list[str]:
+    return [f"{problem}: {_listed(which)}" for problem, which in names.items() if which]
+
+
 def _key(name: str) -> str:
-    """What is compared of a name."""
+    """Return the form of a name that is compared."""
     return name.replace("\N{ZERO WIDTH NO-BREAK SPACE}", "").strip().lower()  # the byte order mark
 
 
@@ -81,8 +81,8 @@ def _columns_by_key(dataset: Dataset) -> dict[str, int]:
     }
 
 
-def _whose(names: Iterable[str], layout: Layout, month: Month | None) -> str | None:
-    """The dataset that has just these columns, if there is one."""
+def _matching_dataset(names: Iterable[str], layout: Layout, month: Month | None) -> str | None:
+    """Return the name of the dataset whose contract these columns match; None if there is none."""
     keys = Counter(key for name in names if not _PANDAS_INDEX.fullmatch(key := _key(name)))
     for dataset in DATASETS.values():
         known = _columns_by_key(dataset)
@@ -93,7 +93,7 @@ def _whose(names: Iterable[str], layout: Layout, month: Month | None) -> str | N
 
 
 def _listed(names: Sequence[str], *, most: int = 30) -> str:
-    """The names for a message, which stays short whatever the file is."""
+    """Return the names as text, limited in number and length to keep messages short."""
     shown = [_shown(name) for name in names[:most]]
     return ", ".join([*shown, f"and {len(names) - most} more"] if len(names) > most else shown)
 

@@ -1,7 +1,7 @@
-"""Converts a published file to typed Parquet that follows the registry, in bounded memory.
+"""Converts a published file to typed Parquet that matches the registry, in bounded memory.
 
-Strict: every column that the contract asks for must be there, and every value must be of its column's type, exactly. A
-file that does not agree is refused whole, with the file, the column and the row in the message.
+The conversion is strict: the file must have every required column, and every value must fit its column's type exactly.
+A file that does not match is refused as a whole; the message names the file, the column and the row.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from nyc_taxi.registry.columns import Type
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import Month
 
-# So many batches wait for the writer: this bounds the memory.
+# Maximum number of batches queued for the writer; bounds memory use.
 READ_AHEAD = 8
 ROW_GROUP_ROWS = 1 << 16
 
 
 class Converted(NamedTuple):
-    """What was converted: the number of rows, and the names of the source's columns that were left out."""
+    """The result of a conversion: the number of rows, and the names of the source's columns that were left out."""
 
     rows: int
     ignored: tuple[str, ...]
@@ -48,43 +48,40 @@ def to_parquet(
 ) -> Converted:
     """Convert one published file to one Parquet file: Parquet if its name ends in ``.parquet``, else CSV.
 
-    Values are kept as they are: no row is dropped, moved or repeated. Columns are bound by their names and come in the
-    registry's order; those that the source's layout lacks are null, and so are the empty fields of CSV. The file's
-    name and month are appended as the lineage columns.
+    Values, rows and their order are kept. Columns are matched by name and written in the registry's order; columns
+    that the source's layout lacks are null, and so are empty CSV fields. The file's name and month are appended as the
+    lineage columns.
 
     Args:
         source: a Parquet file, or a CSV file with a header line, gzipped if its name ends in ``.gz``.
-        target: the Parquet file (zstd) to write. It appears whole and is replaced by a repeated call.
+        target: the Parquet file (zstd) to write, atomically; an existing one is replaced.
         dataset: the contract.
-        month: the month whose file this is; None for a dataset without months.
-        provenance: what the file is made from, for ``read_provenance``; written if it is not empty.
-        accept_unknown: leave out columns that the contract does not know, instead of refusing the file.
-
-    Returns:
-        The number of rows, and the columns that were left out.
+        month: the month of the file; None for a dataset without months.
+        provenance: the line that ``read_provenance`` returns for the target; none is written if it is empty.
+        accept_unknown: whether to leave out unknown columns instead of refusing the file.
 
     Raises:
-        ContractError: the file is no file of this dataset: empty, without rows, cut short, damaged, a column missing,
-            unknown or repeated, a row with too few fields, a value of another type. Rows are counted as the file has
-            them: from 1; in CSV the header is the first, and empty lines do not count.
+        ContractError: the file does not match the dataset's contract: it is empty, truncated or damaged, a column is
+            missing, unknown or repeated, a row has too few fields, or a value does not fit its column's type. Rows are
+            numbered from 1; in CSV, the header is row 1, and empty lines are not counted.
         OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
     """
     read = read_parquet if source.suffix == ".parquet" else read_csv
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
     try:
         batches, ignored = read(source, dataset, month, accept_unknown=accept_unknown)
-        # Closed, the reading ends with the writing: an error that somebody keeps would keep its thread and the file.
+        # Closed explicitly: otherwise an exception that is kept somewhere would keep the reader thread and the file.
         with whole_file(target) as temporary, closing(_read_ahead(batches)) as ahead:
             rows = _write(ahead, temporary, dataset, lineage, provenance)
             if rows == 0:
-                raise ContractError("it has columns and no rows")
-            return Converted(rows, ignored)
+                raise ContractError("it has columns but no rows")
     except ContractError as error:
-        raise ContractError(f"{source.name} is no valid file of {dataset.name}: {error}") from error
+        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {error}") from error
+    return Converted(rows, ignored)
 
 
 def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
-    """Read in a thread while the caller writes: both release the interpreter, so that two cores are used."""
+    """Read in a thread while the caller writes; both release the GIL, so they use two cores."""
     waiting: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(READ_AHEAD)
     stopped = threading.Event()
 
@@ -103,7 +100,7 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, 
                 if stopped.is_set():
                     return
             put(None)
-        except BaseException as error:  # handed to the caller's thread, which raises it
+        except BaseException as error:  # raised again in the caller's thread
             put(error)
 
     reader = threading.Thread(target=read, name="reader", daemon=True)
@@ -134,12 +131,12 @@ def _write(
 
 
 def _dictionary_columns(dataset: Dataset) -> list[str]:
-    """The columns worth a dictionary: all but the times, whose values hardly repeat."""
+    """Return the columns to dictionary-encode: all but the times, whose values rarely repeat."""
     return [column.name for column in dataset.columns if column.type is not Type.DATETIME]
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Gather the small batches of the reader into row groups."""
+    """Combine the reader's small batches into row groups."""
     gathered: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from nyc_taxi.parquet.batches import Binding, Reading, conform, first_bytes, is_the_systems
+from nyc_taxi.parquet.batches import Binding, Reading, conform, first_bytes, is_system_error
 from nyc_taxi.parquet.casting import converter, whole_numbers
 from nyc_taxi.parquet.column_matching import match_columns
 from nyc_taxi.parquet.schema import arrow_type
@@ -18,17 +18,17 @@ from nyc_taxi.registry.columns import Column, Layout, Type
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import Month
 
-# One block of CSV is parsed at a time: this bounds the memory.
+# CSV is parsed one block at a time; bounds memory use.
 BLOCK_BYTES = 1 << 19
 HEADER_BYTES = 1 << 16
 
 
 def read_csv(source: Path, dataset: Dataset, month: Month | None, *, accept_unknown: bool) -> Reading:
-    """Read a CSV file, gzipped if its name ends in ``.gz``. Its header is row 1; empty lines do not count.
+    """Read a CSV file, gzipped if its name ends in ``.gz``. The header is row 1; empty lines are not counted.
 
     Raises:
-        ContractError: at once, if the header does not agree with the contract; while the batches are read, if a row
-            does not, or the file is cut short.
+        ContractError: the header does not match the contract (raised at once), or a row does not match or the file is
+            truncated (raised while the batches are read).
     """
     names = _header(source)
     places, ignored = match_columns(names, dataset, Layout.MIRROR, month, accept_unknown=accept_unknown)
@@ -41,7 +41,7 @@ def _header(source: Path) -> list[str]:
         with pa.input_stream(source, compression="detect") as stream:
             head = stream.read(HEADER_BYTES)
     except OSError as error:
-        if is_the_systems(error):
+        if is_system_error(error):
             raise
         raise ContractError(f"it cannot be read: {error}; it begins with {first_bytes(source)}") from error
     line = re.split(rb"[\r\n]", head, maxsplit=1)[0]
@@ -51,10 +51,10 @@ def _header(source: Path) -> list[str]:
 
 
 def _batches(source: Path, bound: dict[Column, int | None], width: int) -> Iterator[pa.RecordBatch]:
-    """Read fast, and go on with more care from the row at which that fails.
+    """Read in the fastest way, and continue in a slower one from the row at which that fails.
 
-    First by Arrow's own rules; then with the integers as text, because some files write them as ``1.0``; at last with
-    one thread, because only so does Arrow know which row it refuses.
+    Arrow's integer parser comes first; then integers are read as text, because some files write them as ``1.0``. The
+    last way uses one thread, because only then does Arrow's error name the row.
     """
     rows = 0
     for integers_as_text, use_threads in ((False, True), (True, True), (True, False)):
@@ -66,7 +66,7 @@ def _batches(source: Path, bound: dict[Column, int | None], width: int) -> Itera
                 rows += batch.num_rows
             return
         except (pa.ArrowInvalid, OSError) as error:
-            if is_the_systems(error):
+            if is_system_error(error):
                 raise
             refusal = _explained(error, bound)
     raise ContractError(refusal)
@@ -80,7 +80,7 @@ def _binding(column: Column, place: int | None, integers_as_text: bool) -> Bindi
 
 def _read_type(column: Column, integers_as_text: bool) -> pa.DataType:
     if column.type is Type.STRING:
-        return pa.binary()  # not all of it is UTF-8
+        return pa.binary()  # some values are not UTF-8
     if column.type is Type.INTEGER and integers_as_text:
         return pa.string()
     return arrow_type(column)
@@ -89,7 +89,7 @@ def _read_type(column: Column, integers_as_text: bool) -> pa.DataType:
 def _open(
     source: Path, bound: dict[Column, int | None], width: int, *, integers_as_text: bool, use_threads: bool
 ) -> pc.CSVStreamingReader:
-    names = [f"#{place}" for place in range(width)]  # those that are left out need names as well
+    names = [f"#{place}" for place in range(width)]  # columns that are left out need names, too
     read = {column.name: _read_type(column, integers_as_text) for column, place in bound.items() if place is not None}
     for column, place in bound.items():
         if place is not None:
@@ -100,7 +100,7 @@ def _open(
         convert_options=pc.ConvertOptions(
             column_types=read,
             include_columns=list(read),
-            # Only the empty field is null: the default list would also swallow words such as "NA".
+            # Only an empty field is null; the default list would also turn words such as "NA" into nulls.
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=True,
@@ -109,7 +109,7 @@ def _open(
 
 
 def _from_row(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches without the first ``rows`` rows."""
+    """Iterate over the batches without their first ``rows`` rows."""
     for batch in batches:
         if rows < batch.num_rows:
             yield batch.slice(rows)
@@ -117,9 +117,9 @@ def _from_row(rows: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 
 
 def _explained(error: Exception, bound: dict[Column, int | None]) -> str:
-    """Arrow's message in this pipeline's words."""
-    if "Could not skip initial" in str(error):  # Arrow's words for a header without a line end behind it
-        return "it has a header and no rows"
+    """Return Arrow's message with the names of the columns."""
+    if "Could not skip initial" in str(error):  # Arrow's message for a header without a line break after it
+        return "it has a header but no rows"
     columns = {place: column.name for column, place in bound.items()}
     reason = re.sub(r"In CSV column #(\d+)", lambda match: f"column {columns[int(match.group(1))]}", str(error))
     reason = re.sub(r"CSV (conversion error to [^:]+|parse error): ", "", reason)

@@ -12,7 +12,7 @@ _ARROW = {
     Type.FLOAT: pa.float64(),
     Type.STRING: pa.string(),
     Type.DATE: pa.date32(),
-    # Microseconds: nanoseconds overflow on years such as 3019, which the TLC's files do contain.
+    # Microseconds, because nanoseconds overflow on years such as 3019, which the TLC's files contain.
     Type.DATETIME: pa.timestamp("us"),
 }
 
@@ -23,5 +23,5 @@ def arrow_type(column: Column) -> pa.DataType:
 
 
 def arrow_schema(dataset: Dataset) -> pa.Schema:
-    """Return the Arrow schema of the dataset's Parquet files: the source's columns, then the lineage."""
+    """Return the Arrow schema of the dataset's Parquet files: the source's columns, then the lineage columns."""
     return pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])

@@ -21,28 +21,27 @@ UNKNOWN_COLUMNS = ("fail", "ignore")
 
 
 class ToParquetOperator(BaseOperator):
-    """Convert one published file, CSV or Parquet, to one Parquet file that follows the dataset's contract.
+    """Convert one published file, CSV or Parquet, to one Parquet file that matches the dataset's contract.
 
-    The Parquet file is there whole or not at all, and says in its metadata what it was made from. A rerun converts
-    again and replaces it; the same input gives the same rows.
+    The file is written atomically, and its metadata has its provenance. A rerun converts again and replaces it; the
+    same input gives the same rows.
 
     Args:
         src: path of the file: Parquet if its name ends in ``.parquet``, else CSV, gzipped if it ends in ``.gz``
             (templated).
         dst: path of the Parquet file (templated).
         dataset: name of the dataset in the registry (templated).
-        month: the month whose file this is, ``YYYY-MM``; empty for a dataset without months (templated).
-        source_version: the file's version at the source, as the download tells it; empty if it is not known
-            (templated).
-        unknown_columns: what to do with a file that has columns which the contract does not know: ``fail``, or
-            ``ignore`` to leave them out with a warning (templated).
+        month: the month of the file, ``YYYY-MM``; empty for a dataset without months (templated).
+        source_version: the file's version at the source, as its download returned it; empty if unknown (templated).
+        unknown_columns: what to do if the file has columns that are not in the contract: ``fail``, or ``ignore`` to
+            leave them out with a warning (templated).
 
     Returns:
         The number of rows.
 
     Raises:
-        ContractError: the file does not follow the contract; the message names file, column and row. Not worth a
-            retry.
+        ContractError: the file does not match the contract; the message names the file, the column and the row. A
+            retry would fail the same way.
     """
 
     template_fields: Sequence[str] = ("src", "dst", "dataset", "month", "source_version", "unknown_columns")
@@ -70,7 +69,7 @@ class ToParquetOperator(BaseOperator):
     def execute(self, context: Context) -> int:
         if self.unknown_columns not in UNKNOWN_COLUMNS:
             raise ContractError(
-                f"unknown_columns is {self.unknown_columns!r}; it can be {' or '.join(UNKNOWN_COLUMNS)}"
+                f"unknown_columns is {self.unknown_columns!r}; set it to {' or '.join(UNKNOWN_COLUMNS)}"
             )
         source, dataset = Path(self.src), get_dataset(self.dataset)
         converted = to_parquet(

@@ -1,1 +1,1 @@
-"""What the pipeline moves: datasets, their columns, checks and months."""
+"""The registry: datasets, their columns, checks and months."""

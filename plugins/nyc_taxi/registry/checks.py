@@ -1,12 +1,12 @@
 """Checks of a staging table before it is published: declared once for each dataset, translated by each store.
 
-A check fails the run or only warns. A condition on single values fails it, and so may only say what no real month
-breaks. What a few rows of every real month break (refunds, broken meters, pickups in another month) is a share of the
-rows, and its bound lies well above what was measured.
+A check either fails the run or only warns. A check on single values fails the run, so it may only state what holds for
+every row of every real month. What a few rows of every real month violate (refunds, broken meters, pickups in another
+month) is checked as a share of the rows, with a bound well above the measured shares.
 
-Conditions are SQL over the whole staging table, in the subset that BigQuery and Postgres share. Identifiers stand in
-double quotes, as in Postgres; the BigQuery store replaces them by backticks. All are templates, rendered by the task
-that runs them.
+Conditions are SQL over the whole staging table, in the subset that BigQuery and Postgres share. Identifiers are in
+double quotes, as in Postgres; the BigQuery store replaces them with backticks. Conditions are templates; the task that
+runs the check renders them.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-# The TLC's zones; 264 and 265 are "unknown" and "outside of the city", and trips do refer to them.
+# Ids of the TLC's zones. 264 ("unknown") and 265 ("outside of the city") are included, because trips refer to them.
 FIRST_ZONE, LAST_ZONE = 1, 265
 
 
 class Level(Enum):
-    """What follows if a check does not hold."""
+    """What happens if a check does not hold."""
 
-    FAIL = "fail"  # nothing is published
-    WARN = "warn"  # the data are published; the task that checks ends as skipped
+    FAIL = "fail"  # the check task fails, and nothing is published
+    WARN = "warn"  # the check task ends as skipped, and the rows are published
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnCheck:
-    """What must hold of every value in a column; if it does not, the run fails.
+    """A condition on every value of a column; if it does not hold, the run fails.
 
     Attributes:
-        column: the column.
-        not_null: no row lacks a value.
-        unique: no two rows have the same value.
-        at_least: the least value allowed; rows without a value are passed over.
-        at_most: the greatest value allowed; likewise.
+        column: name of the column.
+        not_null: whether every row must have a value.
+        unique: whether all values must be distinct.
+        at_least: the smallest value allowed; null values are ignored.
+        at_most: the largest value allowed; null values are ignored.
     """
 
     column: str
@@ -46,7 +46,7 @@ class ColumnCheck:
     at_most: float | None = None
 
     def mapping(self) -> dict[str, dict[str, Any]]:
-        """The checks of the column as the providers' column check operators take them."""
+        """Return the checks as an entry of the ``column_mapping`` of the providers' column check operators."""
         checks: dict[str, dict[str, Any]] = {}
         if self.not_null:
             checks["null_check"] = {"equal_to": 0}
@@ -59,7 +59,7 @@ class ColumnCheck:
         return checks
 
     def condition(self) -> str:
-        """The same as one condition, for stores whose names of columns need quotes."""
+        """Return the checks as one SQL condition, for stores whose column names need quotes."""
         name = f'"{self.column}"'
         parts = []
         if self.not_null:
@@ -78,9 +78,9 @@ class TableCheck:
     """A condition on the whole table.
 
     Attributes:
-        name: what it asserts, as an SQL identifier.
-        condition: the SQL (templated); not to hold and to have no value are the same.
-        level: what follows if it does not hold.
+        name: what the check asserts, as an SQL identifier.
+        condition: the SQL condition (templated). A condition that is false and one that is NULL both fail the check.
+        level: what happens if the condition does not hold.
     """
 
     name: str
@@ -93,14 +93,14 @@ HAS_ROWS = TableCheck(name="has_rows", condition="COUNT(*) > 0")
 
 @dataclass(frozen=True, kw_only=True)
 class Checks:
-    """The checks of one dataset that are the same in every store; a dataset that declares none must have rows."""
+    """The checks of one dataset, the same in every store; by default, the table must have rows."""
 
     columns: tuple[ColumnCheck, ...] = ()
     table: tuple[TableCheck, ...] = (HAS_ROWS,)
 
 
 def at_most(share: float, of_rows: str) -> str:
-    """The condition that at most ``share`` of the rows, 0.01 for 1 %, are such as the condition ``of_rows`` says."""
+    """Return the condition that at most ``share`` of the rows (0.01 for 1 %) meet the condition ``of_rows``."""
     return f"AVG(CASE WHEN {of_rows} THEN 1.0 ELSE 0.0 END) <= {share}"
 
 
@@ -110,21 +110,21 @@ def warning(name: str, share: float, of_rows: str) -> TableCheck:
 
 
 def not_null(*columns: str) -> tuple[ColumnCheck, ...]:
-    """Return a check for each column that none of its values is missing."""
+    """Return a check for each column that every row has a value."""
     return tuple(ColumnCheck(column=column) for column in columns)
 
 
 def zones(*columns: str) -> tuple[ColumnCheck, ...]:
-    """Return a check for each column that all its values are ids of taxi zones."""
+    """Return a check for each column that every value is the id of a taxi zone."""
     return tuple(ColumnCheck(column=column, at_least=FIRST_ZONE, at_most=LAST_ZONE) for column in columns)
 
 
 def trip_checks(*, pickup: str, dropoff: str) -> tuple[TableCheck, ...]:
-    """Return what is checked of all trips: the months of their rows, and the order of their times.
+    """Return the checks of every trip dataset: the month of the rows, and the order of pickup and dropoff.
 
     Args:
-        pickup: the column with the pickup time.
-        dropoff: the column with the dropoff time.
+        pickup: name of the column with the pickup time.
+        dropoff: name of the column with the dropoff time.
     """
     month = "file().month"
     outside = f"\"{pickup}\" < '{{{{ {month}.first_day }}}}' OR \"{pickup}\" >= '{{{{ {month}.next.first_day }}}}'"
@@ -134,7 +134,7 @@ def trip_checks(*, pickup: str, dropoff: str) -> tuple[TableCheck, ...]:
             name="is_of_one_month",
             condition="COUNT(CASE WHEN source_month = DATE '{{ file().month.first_day }}' THEN 1 END) = COUNT(*)",
         ),
-        # More would be another month's file under this month's name.
+        # A larger share means that the file has another month's rows under this month's name.
         TableCheck(name="has_most_pickups_in_its_month", condition=at_most(0.5, outside)),
         warning("has_few_pickups_outside_its_month", 0.01, outside),
         warning("has_few_trips_that_end_before_they_begin", 0.01, f'"{dropoff}" < "{pickup}"'),
@@ -142,7 +142,10 @@ def trip_checks(*, pickup: str, dropoff: str) -> tuple[TableCheck, ...]:
 
 
 def metered_trip_checks(*, pickup: str, dropoff: str) -> Checks:
-    """Return the checks of taxis with a meter. Vendor, passengers and payment are empty for trips ordered by app."""
+    """Return the checks of yellow and green trips.
+
+    Vendor, passengers and payment are not checked, because they are empty for trips ordered by app.
+    """
     return Checks(
         columns=(
             *not_null(pickup, dropoff),
@@ -151,7 +154,7 @@ def metered_trip_checks(*, pickup: str, dropoff: str) -> Checks:
         ),
         table=(
             *trip_checks(pickup=pickup, dropoff=dropoff),
-            # Refunds are rows of their own.
+            # A refund is a separate row with negative amounts.
             warning("has_few_refunds", 0.05, '"total_amount" < 0'),
             warning("has_few_amounts_over_1000_dollars", 0.01, '"total_amount" > 1000'),
             warning("has_few_distances_over_100_miles", 0.01, '"trip_distance" < 0 OR "trip_distance" > 100'),
@@ -160,5 +163,5 @@ def metered_trip_checks(*, pickup: str, dropoff: str) -> Checks:
 
 
 def statements(checks: Iterable[TableCheck], level: Level) -> dict[str, str]:
-    """Return the conditions of the checks of one level by the names of the checks."""
+    """Return the conditions of the checks of one level, keyed by the check's name."""
     return {check.name: check.condition for check in checks if check.level is level}

@@ -1,4 +1,4 @@
-"""Columns: their types, which sources have them, and the lineage that every table ends with."""
+"""Columns: their types, the sources that have them, and the lineage columns at the end of every table."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Type(Enum):
     FLOAT = "float"
     STRING = "string"
     DATE = "date"
-    DATETIME = "datetime"  # wall-clock time of New York, without a zone
+    DATETIME = "datetime"  # wall-clock time in New York, without a time zone
 
 
 class Layout(Enum):
-    """Where a source keeps its files, and in which format."""
+    """The paths and the format of a source's files."""
 
-    MIRROR = "mirror"  # the DataTalksClub release mirror: csv.gz, a folder for each dataset
-    TLC = "tlc"  # the TLC's own server: Parquet, one folder for all
+    MIRROR = "mirror"  # the DataTalksClub release mirror: csv.gz, one folder for each dataset
+    TLC = "tlc"  # the TLC's own server: Parquet, one folder for all datasets
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Column:
         name: the TLC's name, in the one spelling that every store uses.
         type: its type in every store.
         description: one sentence for the table's documentation.
-        aliases: other names that files have for it; names are compared without regard to case.
-        layouts: the layouts whose files must have it. In the others it is taken where it is there, and null where not.
-        since: the first month whose files must have it; None if all must.
+        aliases: other names of the column in files; names are compared case-insensitively.
+        layouts: the layouts whose files must have the column. In other layouts it is optional, and null if absent.
+        since: the first month whose files must have the column; None if all must.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Column:
     since: Month | None = None
 
     def is_required(self, layout: Layout, month: Month | None) -> bool:
-        """Whether a file of ``month`` in ``layout`` must have the column."""
+        """Return whether a file of ``month`` in ``layout`` must have the column."""
         return layout in self.layouts and (self.since is None or (month is not None and month >= self.since))
 
 
-# Last in every Parquet file and table: which published file a row came from.
+# The last columns of every Parquet file and table: the published file that a row came from.
 LINEAGE = (
     Column("source_month", Type.DATE, "First day of the month whose file published the row."),
     Column("source_file", Type.STRING, "Name of the file that published the row."),

@@ -1,10 +1,10 @@
-"""The registry: every dataset that the pipeline moves, written once.
+"""The registry: every dataset of the pipeline, declared once.
 
-Each entry holds a dataset's columns with their types, its names in every store, and its checks. Everything else follows
-from it: DAGs, tables, schemas, tests and the generated documentation. Adding a dataset means adding one entry.
+Each entry declares a dataset's columns with their types, its names in every store, and its checks. Everything else is
+derived from it: DAGs, tables, schemas, tests and the generated documentation. To add a dataset, add one entry.
 
-One contract holds for a dataset whatever its source: what a source's layout lacks is null. Names of columns are
-compared without regard to case, because the files' spelling changes from month to month.
+A dataset has one contract for all sources: columns that a source's layout lacks are null. Column names are compared
+case-insensitively, because the files' spelling changes from month to month.
 
 Sources: the TLC's data dictionaries (https://www.nyc.gov/site/tlc/about/tlc-trip-record-data.page) and the headers of
 the DataTalksClub mirror's files (https://github.com/DataTalksClub/nyc-tlc-data).
@@ -65,7 +65,7 @@ YELLOW = TripDataset(
     name="yellow",
     title="Yellow taxi trips",
     postgres_table="yellow_trips",
-    # In 2009 and 2010 the TLC's files have coordinates instead of zones.
+    # The TLC's files of 2009 and 2010 have coordinates instead of zones.
     first_month={Layout.MIRROR: Month(2019, 1), Layout.TLC: Month(2011, 1)},
     pickup_column="tpep_pickup_datetime",
     pickup_zone_column="PULocationID",
@@ -137,8 +137,8 @@ FHV = TripDataset(
     first_month={Layout.MIRROR: Month(2019, 1), Layout.TLC: Month(2015, 1)},
     pickup_column="pickup_datetime",
     pickup_zone_column="PUlocationID",
-    # The bases report what they like: every column but the pickup time is empty in some rows, and some zone ids do not
-    # exist.
+    # The dispatching bases report unreliable data: in some rows every column but the pickup time is empty, and some
+    # zone ids do not exist.
     checks=Checks(
         columns=not_null("pickup_datetime"),
         table=(
@@ -245,12 +245,12 @@ def get_dataset(name: str) -> Dataset:
     """Return the dataset called ``name``.
 
     Raises:
-        ContractError: there is no such dataset; the message lists those there are.
+        ContractError: the dataset is unknown; the message lists the known ones.
     """
     try:
         return DATASETS[name]
     except KeyError:
-        raise ContractError(f"unknown dataset {name!r}; there are {', '.join(DATASETS)}") from None
+        raise ContractError(f"unknown dataset {name!r}; use one of {', '.join(DATASETS)}") from None
 
 
 def published_file(dataset: str, month: str = "") -> PublishedFile:
@@ -261,7 +261,7 @@ def published_file(dataset: str, month: str = "") -> PublishedFile:
         month: the month, ``YYYY-MM``; empty for a dataset without months.
 
     Raises:
-        ContractError: there is no such dataset, or it has months and none is given, or the other way round.
+        ContractError: the dataset is unknown, has months and ``month`` is empty, or has none and ``month`` is set.
         MonthError: ``month`` is not a month.
     """
     found = get_dataset(dataset)
@@ -269,4 +269,6 @@ def published_file(dataset: str, month: str = "") -> PublishedFile:
         return found.file(Month.parse(month))
     if isinstance(found, LookupDataset) and not month:
         return found.file()
-    raise ContractError(f"{dataset} has {'months, and none is given' if not month else f'no months, such as {month}'}")
+    if month:
+        raise ContractError(f"{dataset} has no months; leave out the month {month}")
+    raise ContractError(f"{dataset} needs a month, for example 2021-01")

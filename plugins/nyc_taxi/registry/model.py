@@ -1,4 +1,4 @@
-"""What a dataset is: its columns, its checks, the files that its source publishes, and its names in every store."""
+"""The model of a dataset: its columns, its checks, its published files, and its names in every store."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from nyc_taxi.registry.months import Month
 
 
 class ContractError(ValueError):
-    """A name, month or file does not agree with the registry; trying again cannot help."""
+    """A name, month or file does not match the registry; a retry would fail the same way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """One dataset: what its source publishes and where it lives.
+    """One dataset: its contract, and its names in every store.
 
     Attributes:
         name: its name in DAG ids, in the lake and in BigQuery.
-        title: its name for people.
-        source_columns: the columns of its files, in the order that the tables keep.
+        title: its display name.
+        source_columns: the columns of its published files, in the order of the tables.
         postgres_table: its table in the database ``ny_taxi``.
-        checks: what must hold of a staging table before it is published, in every store.
-        kind: which of the SQL files under ``include/sql`` are its: ``trip`` or ``lookup``.
+        checks: the checks of its staging tables, in every store.
+        kind: the kind of SQL files under ``include/sql`` that it uses: ``trip`` or ``lookup``.
     """
 
     kind: ClassVar[str]
@@ -38,7 +38,7 @@ class Dataset:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of its Parquet files and tables: those of the source, then the lineage."""
+        """The columns of its Parquet files and tables: the source's columns, then the lineage columns."""
         return self.source_columns + LINEAGE
 
 
@@ -47,9 +47,9 @@ class TripDataset(Dataset):
     """A dataset published as one file a month.
 
     Attributes:
-        first_month: the first month that the sources of each layout have. Which is the last, the source itself says.
-        pickup_column: the pickup time; tables are clustered by it.
-        pickup_zone_column: the pickup zone; second in the clustering.
+        first_month: the first month at the source of each layout. The last is set in the connection ``taxi_source``.
+        pickup_column: name of the pickup time column; the first clustering column.
+        pickup_zone_column: name of the pickup zone column; the second clustering column.
     """
 
     kind: ClassVar[str] = "trip"
@@ -58,7 +58,7 @@ class TripDataset(Dataset):
     pickup_zone_column: str
 
     def file(self, month: Month) -> PublishedFile:
-        """The file of one month."""
+        """Return the published file of one month."""
         return PublishedFile(dataset=self, month=month)
 
 
@@ -67,34 +67,34 @@ class LookupDataset(Dataset):
     """A small dataset published as one file without months; its ``source_month`` is null.
 
     Attributes:
-        source_path: where every source serves it.
+        source_path: its path at every source, below the base URL.
     """
 
     kind: ClassVar[str] = "lookup"
     source_path: str
 
     def file(self) -> PublishedFile:
-        """Its one file."""
+        """Return the one published file."""
         return PublishedFile(dataset=self, month=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """One file that a source publishes, and the names of what becomes of it.
+    """One file that a source publishes, and the names of its objects and tables in every store.
 
     Attributes:
-        dataset: the dataset it belongs to.
-        month: the month that it publishes; None for a dataset without months.
+        dataset: the dataset that the file belongs to.
+        month: the month of its rows; None for a dataset without months.
     """
 
     dataset: Dataset
     month: Month | None
 
     def source_path(self, layout: Layout) -> PurePosixPath:
-        """Where a source with that layout serves the file, below its base URL.
+        """Return the file's path at a source of that layout, below the base URL.
 
         Raises:
-            ContractError: the month lies before the source's first.
+            ContractError: the month is before the source's first month.
         """
         if isinstance(self.dataset, LookupDataset):
             return PurePosixPath(self.dataset.source_path)
@@ -102,7 +102,7 @@ class PublishedFile:
         assert self.month is not None
         first = self.dataset.first_month[layout]
         if self.month < first:
-            raise ContractError(f"{self.dataset.name} begins with {first}; there is no {self.month}")
+            raise ContractError(f"no {self.dataset.name} file for {self.month}: the source starts with {first}")
         stem = f"{self.dataset.name}_tripdata_{self.month}"
         if layout is Layout.TLC:
             return PurePosixPath("trip-data", f"{stem}.parquet")
@@ -110,14 +110,14 @@ class PublishedFile:
 
     @property
     def parquet_name(self) -> str:
-        """The file name of its Parquet: ``green_tripdata_2021-01.parquet``."""
+        """The name of its Parquet file: ``green_tripdata_2021-01.parquet``."""
         if isinstance(self.dataset, LookupDataset):
             return PurePosixPath(self.dataset.source_path).with_suffix(".parquet").name
         return f"{self.dataset.name}_tripdata_{self.month}.parquet"
 
     @property
     def lake_object(self) -> str:
-        """The name of its object in the lake's bucket, in a Hive-style partition where there are months."""
+        """The name of its object in the lake's bucket; a month's object is in a Hive-style partition."""
         partition = f"year={self.month.year:04d}/month={self.month.month:02d}/" if self.month else ""
         return f"{self.dataset.name}/{partition}{self.parquet_name}"
 
@@ -128,10 +128,10 @@ class PublishedFile:
 
     @property
     def bigquery_table(self) -> str:
-        """The BigQuery table or partition that it fills: ``green$202101``."""
+        """The BigQuery table or partition that the file is loaded into: ``green$202101``."""
         return f"{self.dataset.name}${self.month.partition_id}" if self.month else self.dataset.name
 
     @property
     def postgres_table(self) -> str:
-        """The Postgres table or partition that it fills: ``green_trips_2021_01``."""
+        """The Postgres table or partition that the file is loaded into: ``green_trips_2021_01``."""
         return f"{self.dataset.postgres_table}_{self.month.slug}" if self.month else self.dataset.postgres_table

@@ -1,4 +1,4 @@
-"""Months: the type, and the one place that decides which month, or which year, a run is for."""
+"""Months: the type, and the functions that decide which month or year a run is for."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ PUBLICATION_DELAY_MONTHS = 2
 
 
 class MonthError(ValueError):
-    """A run has no month or no year, or something that is none; trying again cannot help."""
+    """A run has no month or year, or an invalid one; a retry would fail the same way."""
 
 
 class Month(NamedTuple):
-    """A calendar month. Its text form, ``2021-01``, is the partition key of everything that belongs to it."""
+    """A calendar month. Its text form, such as ``2021-01``, is the partition key of its runs and asset events."""
 
     year: int
     month: int
 
     @classmethod
     def parse(cls, text: str) -> Month:
-        """Read ``YYYY-MM``.
+        """Parse ``YYYY-MM``.
 
         Raises:
-            MonthError: ``text`` is anything else, such as ``2021-13`` or ``../x``.
+            MonthError: ``text`` has any other form, such as ``2021-13`` or ``../x``.
         """
         # fullmatch: "$" alone would accept a trailing newline.
         if not isinstance(text, str) or not re.fullmatch(MONTH_PATTERN, text):
@@ -39,9 +39,9 @@ class Month(NamedTuple):
 
     @classmethod
     def published_by(cls, day: datetime.date) -> Month:
-        """The newest month that must have been published by ``day``: in November it is August.
+        """Return the newest month that must be published by ``day``: on any day in November, that is August.
 
-        September's file comes in the course of November: it is waited for, and not yet missed.
+        September's file is published in the course of November, so it is not yet missing.
         """
         year, index = divmod(day.year * 12 + day.month - 2 - PUBLICATION_DELAY_MONTHS, 12)
         return cls(year, index + 1)
@@ -53,12 +53,12 @@ class Month(NamedTuple):
 
     @property
     def next(self) -> Month:
-        """The month after it."""
+        """The following month."""
         return Month(self.year + self.month // 12, self.month % 12 + 1)
 
     @property
     def partition_id(self) -> str:
-        """The month as BigQuery's partition decorator wants it: ``202101``."""
+        """The month as a BigQuery partition id: ``202101``."""
         return f"{self.year:04d}{self.month:02d}"
 
     @property
@@ -73,15 +73,15 @@ class Month(NamedTuple):
 def resolve_month(context: Mapping[str, Any]) -> Month:
     """Return the month that a run is for.
 
-    A scheduled, backfilled or asset-triggered run carries it as its partition key. A run started by hand names it with
-    the parameter ``month``, or else is for the calendar month of its logical date.
+    A scheduled, backfilled or asset-triggered run has it as its partition key. A run started by hand has it as the
+    parameter ``month``; without that parameter, it is the calendar month of the logical date.
 
     Args:
         context: the task's template context (``dag_run``, ``params``).
 
     Raises:
-        MonthError: none of the three is there, the first one found is not a month, or the parameter is another one than
-            the key.
+        MonthError: the run has none of the three, the first one found is not a month, or the parameter differs from
+            the partition key.
     """
     if month := _named(context, "month"):
         return Month.parse(month)
@@ -91,14 +91,14 @@ def resolve_month(context: Mapping[str, Any]) -> Month:
 
 
 def resolve_year(context: Mapping[str, Any]) -> int:
-    """Return the year that a run of a DAG for whole years is for, by the same rule with the parameter ``year``.
+    """Return the year that a run is for, by the rule of :func:`resolve_month` with the parameter ``year``.
 
     Args:
         context: the task's template context (``dag_run``, ``params``).
 
     Raises:
-        MonthError: none of the three is there, the first one found is not a year, or the parameter is another one than
-            the key.
+        MonthError: the run has none of the three, the first one found is not a year, or the parameter differs from the
+            partition key.
     """
     if year := _named(context, "year"):
         if not isinstance(year, str) or not re.fullmatch(YEAR_PATTERN, year):
@@ -110,8 +110,8 @@ def resolve_year(context: Mapping[str, Any]) -> int:
 
 
 def _named(context: Mapping[str, Any], parameter: str) -> Any:
-    """What the run names: its partition key, or else the parameter."""
+    """Return the run's partition key, or else its parameter."""
     key, named = getattr(context["dag_run"], "partition_key", None), context["params"].get(parameter)
     if key and named and key != named:
-        raise MonthError(f"the run's partition key is {key}, but its parameter {parameter} is {named}: leave one out")
+        raise MonthError(f"the run's partition key is {key}, but its parameter {parameter} is {named}: remove one")
     return key or named

@@ -1,1 +1,1 @@
-"""From months to years: which years are complete in the warehouse."""
+"""The yearly rollup: which datasets are complete for a year in the warehouse."""

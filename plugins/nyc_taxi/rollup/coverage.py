@@ -1,4 +1,4 @@
-"""Which datasets have a whole year in the warehouse: what the yearly rollup builds, and what it waits for."""
+"""Compares the months of a year that a store has with those that the source has published."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nyc_taxi.registry.months import Month
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """How much of a year of one dataset the warehouse has.
+    """The part of a year that a store has of one dataset.
 
     Attributes:
-        dataset: its name.
-        published: the months of the year that the source must have by now, in order.
-        loaded: the months of the year that are in the warehouse.
+        dataset: name of the dataset.
+        published: the months of the year that the source must have published by now, in order.
+        loaded: the months of the year that the store has.
     """
 
     dataset: str
@@ -27,15 +27,15 @@ class Coverage:
 
     @property
     def missing(self) -> tuple[Month, ...]:
-        """The published months that are not in the warehouse."""
+        """The published months that the store lacks."""
         return tuple(month for month in self.published if month not in self.loaded)
 
     @property
     def is_complete(self) -> bool:
-        """Whether months of the year are published, and none of them is missing in the warehouse.
+        """Whether the store has every published month of the year, and there is at least one.
 
-        It may have more: a month that was published early, or one from another source. A year of which nothing is due
-        yet is not complete, whatever is there.
+        The store may have more months, published early or loaded from another source. A year without a month that must
+        be published by now is not complete, whatever the store has.
         """
         return bool(self.published) and not self.missing
 
@@ -54,14 +54,14 @@ def coverage(
     today: datetime.date,
     loaded: Mapping[str, Collection[Month | None]],
 ) -> list[Coverage]:
-    """Compare what the source of each trip dataset has published of ``year`` with what a store has.
+    """Return the coverage of ``year`` for each trip dataset.
 
     Args:
         year: the year.
-        layout: the source's layout; each has its own first month.
-        last: the last month that the source has; None if it goes on publishing.
-        today: the day up to which a source that goes on publishing must have published.
-        loaded: the months that the store has, by name of the dataset.
+        layout: the source's layout, which decides its first month.
+        last: the last month of a source that has ended; None if it still publishes.
+        today: the current date, which decides the newest month that a source must have published.
+        loaded: the months that the store has, keyed by dataset name.
     """
     newest = last or Month.published_by(today)
     months = [Month(year, number) for number in range(1, 13)]
@@ -76,7 +76,7 @@ def coverage(
 
 
 def _spans(months: Iterable[Month]) -> list[str]:
-    """Months of one year in order, those in a row as one: ``2021-01``, ``2021-03 to 2021-07``."""
+    """Return ordered months of one year as text, consecutive ones as a range: ``2021-01``, ``2021-03 to 2021-07``."""
     spans: list[list[Month]] = []
     for month in months:
         if spans and spans[-1][-1].month + 1 == month.month:

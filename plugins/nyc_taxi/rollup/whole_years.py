@@ -1,4 +1,4 @@
-"""Finds the datasets that have a whole year in a store."""
+"""Finds the datasets that are complete for a year in a store."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class WholeYearsOperator(BaseOperator):
-    """Find the datasets of which every published month of a year is in a store.
+    """Find the datasets of which a store has every published month of a year.
 
-    It only reads. A rerun asks the store and the calendar again.
+    Reads only. A rerun asks the store again, with the months that must be published by then.
 
     Args:
         store: name of the store (templated).
         year: the year (templated).
-        layout: the layout of the source, which decides its first month (templated).
-        last_month: the last month that the source has; empty if it goes on publishing (templated).
+        layout: the source's layout, which decides its first month (templated).
+        last_month: the last month of a source that has ended; empty if it still publishes (templated).
 
     Returns:
-        The names of the datasets.
+        The names of the complete datasets.
 
     Raises:
-        AirflowSkipException: there is none; the reason names the missing months of each dataset.
+        AirflowSkipException: no dataset is complete; the reason names the missing months of each.
     """
 
     template_fields: Sequence[str] = ("store", "year", "layout", "last_month")
@@ -61,5 +61,5 @@ class WholeYearsOperator(BaseOperator):
         self.log.info("Months of %s in the %s: %s", self.year, store.asset, months)
         whole = [dataset.dataset for dataset in found if dataset.is_complete]
         if not whole:
-            skip(context["ti"], f"No dataset has the whole year {self.year} in the {store.asset}: {months}")
+            skip(context["ti"], f"No dataset is complete for {self.year} in the {store.asset}: {months}")
         return whole

@@ -1,1 +1,1 @@
-"""From the source: ask for a published file, wait for it, download it."""
+"""The source: check for a published file, wait for it, download it."""

@@ -1,4 +1,4 @@
-"""Streams a file from an HTTP source to disk: whole, or absent. And asks which version of it the source has."""
+"""Downloads a file from an HTTP source atomically, and asks for the version of a file."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ CHUNK_BYTES = 1 << 20
 
 
 class NotPublishedError(RuntimeError):
-    """The source answers that it does not have the file; trying again soon cannot help."""
+    """The source does not have the file; an immediate retry would fail the same way."""
 
 
 class SourceError(RuntimeError):
-    """The source cannot be reached, answers with an error, or breaks off; trying again may help."""
+    """The source is unreachable, answers with an error, or drops the connection; a retry may succeed."""
 
 
 class RefusedError(SourceError):
-    """The source answers 403: the TLC's does so both for what is not published and for too many requests."""
+    """The source answers 403, as the TLC does both for files that are not published and for too many requests."""
 
 
 class Download(NamedTuple):
-    """What was downloaded: the size in bytes, and the version of the file as ``file_version`` tells it."""
+    """The result of a download: the size in bytes, and the file's version as ``file_version`` returns it."""
 
     size: int
     version: str
@@ -37,16 +37,16 @@ class Download(NamedTuple):
 def download(
     session: requests.Session, url: str, target: Path, *, timeout: tuple[float, float] = (10.0, 60.0)
 ) -> Download:
-    """Download ``url`` to ``target``, in memory bounded by one chunk.
+    """Download ``url`` to ``target``; memory use is bounded by one chunk.
 
     Args:
-        session: an HTTP session, with whatever authentication the source needs.
-        url: the file's address.
-        target: the file to write. It appears when the download is complete and is replaced by a repeated call.
+        session: an HTTP session with the authentication that the source needs.
+        url: the file's URL.
+        target: the file to write. It appears when the download is complete; an existing one is replaced.
         timeout: seconds to wait for the connection, and for each chunk.
 
     Returns:
-        The file's size in bytes, as transferred, and its version.
+        The number of bytes transferred, and the file's version.
 
     Raises:
         NotPublishedError: the source answers 404 or 410.
@@ -59,18 +59,18 @@ def download(
 
 
 def file_version(session: requests.Session, url: str, *, timeout: tuple[float, float] = (10.0, 60.0)) -> str:
-    """Ask which version of ``url`` the source has, without downloading it.
+    """Return the version of the file at ``url``, without downloading it.
 
-    One byte is asked for: other than HEAD, that works with signed addresses too, to which the mirror redirects.
+    Requests one byte. Unlike HEAD, a ranged GET also works with signed URLs, to which the mirror redirects.
 
     Args:
-        session: an HTTP session, with whatever authentication the source needs.
-        url: the file's address.
+        session: an HTTP session with the authentication that the source needs.
+        url: the file's URL.
         timeout: seconds to wait for the connection, and for the answer.
 
     Returns:
         The file's entity tag, or else its modification time, and its length: ``etag="5f2a" length=1234``. Empty if the
-        source tells neither tag nor time: then no two versions can be told apart.
+        source sends neither tag nor time, because versions cannot be distinguished then.
 
     Raises:
         NotPublishedError: the source answers 404 or 410.
@@ -79,7 +79,7 @@ def file_version(session: requests.Session, url: str, *, timeout: tuple[float, f
     """
     with _get(session, url, timeout, Range="bytes=0-0") as response:
         length = response.headers.get("Content-Length")
-        if response.status_code != 200:  # 206 with the one byte, or 416 as there is none
+        if response.status_code != 200:  # 206 with one byte, or 416 for an empty file
             length = response.headers.get("Content-Range", "").rpartition("/")[2]
         return _version(response, length)
 
@@ -95,16 +95,16 @@ def _version(response: requests.Response, length: int | str | None) -> str:
 def _get(
     session: requests.Session, url: str, timeout: tuple[float, float], **headers: str
 ) -> Iterator[requests.Response]:
-    """Ask for ``url`` as it is; what goes wrong, until the end of the block, is an error of the source."""
-    # "identity": the file as it is. A server that compresses it all the same is refused, unless the file is gzip by its
-    # name: then that encoding is only the server's word for what the file is.
+    """Request ``url``; a network error until the end of the block becomes a SourceError."""
+    # "identity" requests the file uncompressed. A response with another encoding is refused, unless the file's name
+    # ends in .gz: then the server only describes the file itself as gzip.
     headers = {"Accept-Encoding": "identity", **headers}
     try:
         with session.get(url, stream=True, timeout=timeout, headers=headers) as response:
             _check_status(response, url, ranged="Range" in headers)
             yield response
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise SourceError(f"cannot download {url}: {error}; is the source of the connection up?") from error
+        raise SourceError(f"cannot download {url}: {error}; check that the source is up") from error
 
 
 def _check_status(response: requests.Response, url: str, *, ranged: bool) -> None:
@@ -116,11 +116,11 @@ def _check_status(response: requests.Response, url: str, *, ranged: bool) -> Non
         raise SourceError(f"the source answers HTTP {response.status_code} {response.reason} for {url}")
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity" and not url.endswith(".gz"):
-        raise SourceError(f"the source sends {url} with Content-Encoding {encoding}, which was not asked for")
+        raise SourceError(f"the source sends {url} with Content-Encoding {encoding}, which was not requested")
 
 
 def _write_body(response: requests.Response, file: BinaryIO) -> int:
-    """Write the bytes as they were sent. A body shorter than announced raises: urllib3 counts."""
+    """Write the body as it was sent; urllib3 raises if it is shorter than its Content-Length."""
     size = 0
     for chunk in response.raw.stream(CHUNK_BYTES, decode_content=False):
         file.write(chunk)

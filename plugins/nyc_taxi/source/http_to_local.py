@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 
 
 class HttpToLocalFilesystemOperator(BaseOperator):
-    """Stream one file from an HTTP source to a local file.
+    """Download one file from an HTTP source to a local file.
 
-    The file is there whole or not at all. A rerun downloads it again and replaces it.
+    The file is written atomically. A rerun downloads it again and replaces it.
 
     Args:
         endpoint: path of the file below the connection's base URL (templated).
         dst: path of the local file (templated).
-        http_conn_id: the HTTP connection that names the source (templated).
+        http_conn_id: the HTTP connection of the source (templated).
 
     Returns:
-        The path of the local file. The version that was downloaded is the XCom ``version``; empty if the source does
-        not tell it.
+        The path of the local file. The XCom ``version`` is the file's version; empty if the source does not state it.
 
     Raises:
-        NotPublishedError: the source does not have the file. Not worth a retry.
-        SourceError: the source is down, refuses, or broke off.
+        NotPublishedError: the source does not have the file. A retry would fail the same way.
+        SourceError: the source is down, refuses the request, or dropped the connection.
     """
 
     template_fields: Sequence[str] = ("endpoint", "dst", "http_conn_id")

@@ -16,28 +16,29 @@ from nyc_taxi.source.publication_trigger import PublicationTrigger
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# A wait is divided into this many looks, but no two are closer than a second or further apart than an hour.
-LOOKS = 100
+# The trigger polls about this many times during a wait, but at least hourly and at most once a second.
+POLLS = 100
 
 
 class PublicationSensor(BaseOperator):
-    """Wait for a file at an HTTP source, without a worker's slot, and tell its version.
+    """Wait for a file at an HTTP source, without occupying a worker slot, and return its version.
 
-    A file that is there already costs one request and no wait. One that is not is waited for in the triggerer, and so
-    is a source that is down; a run that does not wait fails instead, because somebody asked for just this file.
+    If the file is already published, the task makes one request and does not wait. If it is not published, or the
+    source is down, the task defers to the triggerer; with ``wait_seconds`` 0 it fails instead.
 
     Args:
         endpoint: path of the file below the connection's base URL (templated).
-        wait_seconds: seconds to wait, from the start of the run; 0 for not at all (templated).
-        http_conn_id: the HTTP connection that names the source (templated).
+        wait_seconds: seconds to wait, from the start of the run; 0 to fail at once (templated).
+        http_conn_id: the HTTP connection of the source (templated).
 
     Returns:
-        The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not tell it.
+        The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not state it.
 
     Raises:
-        NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. Not worth a retry.
-        AirflowSkipException: the file was not published in time; the reason tells the source's last answer.
-        SourceError: the source is down or refuses, and ``wait_seconds`` is 0.
+        NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. A retry would fail the same
+            way.
+        AirflowSkipException: the file was not published in time; the reason has the source's last answer.
+        SourceError: the source is down or refuses the request, and ``wait_seconds`` is 0.
     """
 
     template_fields: Sequence[str] = ("endpoint", "wait_seconds", "http_conn_id")
@@ -59,7 +60,7 @@ class PublicationSensor(BaseOperator):
             if wait <= 0:
                 raise
             begin = context["dag_run"].start_date
-            assert begin is not None  # a run that executes tasks has begun
+            assert begin is not None  # a run that executes tasks has started
             deadline = begin + timedelta(seconds=wait)
             self.log.info("%s. Waiting until %s", absence, deadline.isoformat(timespec="seconds"))
             self.defer(
@@ -67,13 +68,13 @@ class PublicationSensor(BaseOperator):
                     endpoint=self.endpoint,
                     http_conn_id=self.http_conn_id,
                     deadline=deadline.isoformat(),
-                    poll_seconds=min(max(wait / LOOKS, 1.0), 3600.0),
+                    poll_seconds=min(max(wait / POLLS, 1.0), 3600.0),
                 ),
                 method_name=self.resume.__name__,
             )
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
-        """Go on after the wait: with the version, or by skipping the run."""
+        """Continue after the wait: return the version, or skip the run."""
         if not event["published"]:
             waited, answer = timedelta(seconds=float(self.wait_seconds)), event["reason"]
             skip(
@@ -83,13 +84,13 @@ class PublicationSensor(BaseOperator):
             )
         try:
             return self._version()
-        except NotPublishedError as error:  # one of its servers has it, another has not yet: worth another try
-            raise SourceError(f"the source had it a moment ago: {error}") from error
+        except NotPublishedError as error:  # some of the source's servers lack the file; a retry may find it
+            raise SourceError(f"the source had the file a moment ago: {error}") from error
 
     def _version(self) -> str:
         hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
         with hook.get_conn() as session:
             url = hook.url_from_endpoint(self.endpoint)
             version = file_version(session, url)
-        self.log.info("%s is there: %s", url, version or "the source does not tell its version")
+        self.log.info("%s is published; version: %s", url, version or "not stated by the source")
         return version

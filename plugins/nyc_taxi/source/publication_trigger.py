@@ -1,4 +1,4 @@
-"""Waits in the triggerer, where many waits share one process and none holds a worker's slot."""
+"""Waits for a file in the triggerer, where many waits share one process and occupy no worker slot."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 
 class PublicationTrigger(BaseTrigger):
-    """Fire when an HTTP source has a file, or when it is too late.
+    """Fire when an HTTP source has a file, or when the deadline has passed.
 
-    A source that is down counts as one that does not have the file yet.
+    While the source is down, the file counts as not yet published.
 
     Args:
         endpoint: path of the file below the connection's base URL.
-        http_conn_id: the HTTP connection that names the source.
-        deadline: when to stop waiting, ISO 8601. It stays the same when the triggerer starts anew.
-        poll_seconds: seconds between two looks.
+        http_conn_id: the HTTP connection of the source.
+        deadline: when to stop waiting, in ISO 8601. A restart of the triggerer does not extend it.
+        poll_seconds: seconds between two requests.
 
     Yields:
         One event with the payload ``{"published": True}``, or ``{"published": False, "reason": <last answer>}``.
@@ -58,12 +58,12 @@ class PublicationTrigger(BaseTrigger):
         yield TriggerEvent({"published": True})
 
     async def _absence(self, hook: HttpAsyncHook) -> str | None:
-        """Why the file cannot be had now; None if it can."""
+        """Return why the file is not available now; None if it is."""
         try:
             async with aiohttp.ClientSession() as session:
                 answer = await hook.run(session, self.endpoint, headers={"Range": "bytes=0-0"})
                 answer.close()
         except (HttpErrorException, aiohttp.ClientError, TimeoutError) as error:
-            self.log.info("%s is not there yet: %s", self.endpoint, error)
+            self.log.info("%s is not available yet: %s", self.endpoint, error)
             return str(error)
         return None

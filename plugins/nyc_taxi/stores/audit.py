@@ -1,4 +1,4 @@
-"""What the operators that check staging tables share: all results can be seen, and a warning stops nothing."""
+"""Mixins for the operators that check staging tables: they report every result, and a warning does not fail the run."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _BOUNDS = {"equal_to": "=", "geq_to": ">=", "leq_to": "<="}
 
 
 class AuditMixin(BaseSQLOperator):
-    """Stands before a check operator of the providers, runs it, and tells the result of each check.
+    """Mixin for the providers' check operators that reports the result of each check.
 
-    Whether they hold or not, the task's log has one table of all checks, and the XCom ``checks`` has the same as a
-    list. Nothing is changed in the database; a rerun checks again.
+    The task's log always has a table of all checks, and the XCom ``checks`` has the same as a list. Only reads the
+    database; a rerun checks again.
 
     Args:
-        level: what follows if a check does not hold.
+        level: what happens if a check does not hold.
 
     Raises:
-        AirflowFailException: a check of the level FAIL does not hold. Not worth a retry.
-        AirflowSkipException: a check of the level WARN does not hold; the task ends as skipped, its log names it.
-        Exception: what the database's client raises stays an error, whatever the level.
+        AirflowFailException: a check of level FAIL does not hold. A retry would fail the same way.
+        AirflowSkipException: a check of level WARN does not hold; the reason names it.
+        Exception: an error of the database client fails the task at either level.
     """
 
     def __init__(self, *, level: Level, **kwargs: Any) -> None:
@@ -47,22 +47,22 @@ class AuditMixin(BaseSQLOperator):
         else:
             self._report(context)
             return
-        # Outside, so that the log shows no error on the way.
-        skip(context["ti"], f"a check that stops nothing does not hold: {', '.join(broken)}", level=logging.WARNING)
+        # Outside the handler, so that the log does not show the caught exception.
+        skip(context["ti"], f"failed warning checks: {', '.join(broken)}", level=logging.WARNING)
 
     def _get_match(self, check_values: dict[str, Any], record: Any, tolerance: float | None = None) -> bool:
-        """A bound holds of a column without values; the base class takes a missing result for 0, or fails."""
+        """Accept a missing result: a bound holds for a column without values. The base class uses 0, or fails."""
         return bool(pd.isna(record) or super()._get_match(check_values, record, tolerance))  # type: ignore[misc]
 
     def _report(self, context: Context) -> list[dict[str, Any]]:
-        """Log the checks with their results, and push them as the XCom ``checks``."""
+        """Log the checks with their results, and push them as XCom ``checks``."""
         rows = self._results()
         self.log.info("Checks:\n%s", _table([{**row, "holds": "yes" if row["holds"] else "NO"} for row in rows]))
         context["ti"].xcom_push(key="checks", value=rows)
         return rows
 
     def _results(self) -> list[dict[str, Any]]:
-        """What the base class noted of each check."""
+        """Return the result of each check, as the base class recorded it."""
         if isinstance(self, SQLTableCheckOperator):
             return [
                 self._row(name, values, result=int(values["success"]), condition=values["check_statement"])
@@ -81,17 +81,17 @@ class AuditMixin(BaseSQLOperator):
 
 
 class TableAuditMixin(AuditMixin):
-    """Stands before a table check operator: as :class:`AuditMixin`, and the table is scanned once for all checks."""
+    """Mixin for table check operators: like :class:`AuditMixin`, and scans the table once for all checks."""
 
     table: str
     checks: dict[str, dict[str, Any]]
     partition_clause: str | None
 
     def _generate_sql_query(self) -> str:
-        """The query of the base class scans the table anew for each check."""
+        """Return one query for all checks; the base class's query scans the table once for each check."""
         checks = self.checks
         if self.partition_clause or any("partition_clause" in values for values in checks.values()):
-            raise ValueError("a partition_clause is not supported; put the condition into the check")
+            raise ValueError("partition_clause is not supported; put the condition into the check")
         results = ",\n".join(
             f"    CASE WHEN {values['check_statement']} THEN 1 ELSE 0 END AS {name}" for name, values in checks.items()
         )
@@ -106,12 +106,12 @@ def _bounds(values: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    """The rows below the names of their columns, each as wide as it must be."""
+    """Return the rows as an aligned text table with a header."""
     lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def _plain(result: Any) -> Any:
-    """A result as JSON has it."""
+    """Return a result as a plain Python value, which XCom can serialize."""
     return None if pd.isna(result) else getattr(result, "item", lambda: result)()

@@ -1,4 +1,4 @@
-"""Loads an object of the lake into a staging table in BigQuery, and tells which generation of it that was."""
+"""Loads a lake object into a BigQuery staging table, and returns the generation that was loaded."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
     from nyc_taxi.registry.model import PublishedFile
 
-# A load job reads whatever generation the object has by then. One that is replaced meanwhile is loaded again.
+# Maximum number of loads. A load job reads whatever generation the object has at that time, so an object that is
+# replaced during its load is loaded again.
 LOADS = 3
 
 
 class LakeToBigQueryOperator(GCSToBigQueryOperator):
-    """Load a month's object from the lake into a staging table, exactly one generation of it.
+    """Load exactly one generation of a month's lake object into a staging table.
 
     A rerun, or a later try, replaces the staging table.
 
     Args:
         dataset: name of the dataset in the registry (templated).
         month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
-        kwargs: those of GCSToBigQueryOperator.
+        kwargs: the arguments of GCSToBigQueryOperator.
 
     Returns:
-        What was loaded: ``{"generation": <the object's generation, as text>, "rows": <rows in its footer>}``.
+        ``{"generation": <the loaded object's generation, as text>, "rows": <the row count in its footer>}``.
 
     Raises:
-        MissingMonthError: the lake has no object for the month. Not worth a retry.
-        RuntimeError: the object was replaced during each of three loads.
+        MissingMonthError: the lake has no object for the month. A retry would fail the same way.
+        RuntimeError: the object was replaced during every load.
     """
 
     template_fields: Sequence[str] = (*GCSToBigQueryOperator.template_fields, "dataset", "month")
@@ -62,12 +63,12 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
             if after.version == before.version:
                 self.log.info("Loaded generation %s of %s", after.version, lake.location(file))
                 return {"generation": after.version, "rows": after.rows}
-            self.log.info("%s was replaced during the load; loading it again", lake.location(file))
+            self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))
             before = after
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
 
 
 def _stored(lake: LakeStore, file: PublishedFile) -> StoredMonth:
     if (stored := lake.find(file)) is None:
-        raise MissingMonthError(f"there is no {lake.location(file)}; load it into the lake first")
+        raise MissingMonthError(f"there is no {lake.location(file)}; load the month into the lake first")
     return stored

@@ -1,4 +1,4 @@
-"""Skips a run whose month would come out the same."""
+"""Skips a run whose month is unchanged."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ if TYPE_CHECKING:
 
 
 class SkipUnchangedOperator(BaseOperator, BranchMixIn):
-    """Skip the rest of the run if the store has its month, made from the very input that the run would load.
+    """Skip the rest of the run if the store already has the month, made from the input that the run would load.
 
-    It only reads. A rerun asks the stores again.
+    Reads only. A rerun asks the stores again.
 
     Args:
         store: name of the store that the run loads (templated).
-        made_from: what the month would be made from, as ``store`` states it; empty if that is not known, and then
-            nothing is skipped (templated). Leave it out with ``loaded_from``.
-        loaded_from: name of the store that the run reads from, which says itself which version it has (templated).
-        unchanged_task_id: id of the downstream task that runs instead of the others if the month is unchanged. Without
-            one, the task itself ends as skipped, and so does all that follows (templated).
+        made_from: what the run would make the month from, in the form of ``StoredMonth.made_from``. If it is empty,
+            that is unknown, and nothing is skipped (templated). Leave it out if you set ``loaded_from``.
+        loaded_from: name of the store that the run reads from; its version of the month replaces ``made_from``
+            (templated).
+        unchanged_task_id: id of the direct downstream task that runs instead of the others if the month is unchanged
+            (templated). Without it, this task and all that follow it end as skipped.
         dataset: name of the dataset in the registry (templated).
         month: the month, ``YYYY-MM``; empty for a dataset without months (templated).
-        force: ``True`` to skip nothing (templated).
+        force: ``True`` to load the month even if it is unchanged (templated).
 
     Raises:
-        AirflowSkipException: the month is unchanged, and there is no ``unchanged_task_id``. The reason says what it was
-            made from. It is a line of the log and the XCom ``skip_reason`` either way.
-        MissingMonthError: the store to load from lacks the month. Not worth a retry.
+        AirflowSkipException: the month is unchanged, and ``unchanged_task_id`` is not set. The reason says what the
+            month was made from. With ``unchanged_task_id``, the reason is in the log and in the XCom ``skip_reason``.
+        MissingMonthError: the store to load from lacks the month. A retry would fail the same way.
     """
 
     template_fields: Sequence[str] = (
@@ -50,7 +51,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         "force",
     )
     ui_color = "#f2f2f2"
-    # Tells the scheduler that this task can skip others, so that clearing one of those alone keeps it skipped.
+    # Tells the scheduler that this task can skip others: a skipped task that is cleared alone is skipped again.
     inherits_from_skipmixin = True
 
     def __init__(
@@ -88,7 +89,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
             self.do_branch(context, sorted(self.downstream_task_ids - {self.unchanged_task_id}))
 
     def _unchanged(self, file: PublishedFile) -> str | None:
-        """Why the month would come out the same; None if it is to be loaded."""
+        """Return why the month does not have to be loaded; None if it does."""
         made_from = self._version_to_load(file) if self.loaded_from else self.made_from
         if not made_from or self.force == "True":
             return None
@@ -96,12 +97,12 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         stored = store.find(file)
         if stored is None or stored.made_from != made_from:
             return None
-        return f"{store.location(file)} is unchanged: it was made from {made_from}. To load it again, set force."
+        return f"{store.location(file)} is unchanged: it was made from {made_from}. Set force to load it again."
 
     def _version_to_load(self, file: PublishedFile) -> str:
         assert self.loaded_from is not None
         source = connect(self.loaded_from)
         stored = source.find(file)
         if stored is None:
-            raise MissingMonthError(f"there is no {source.location(file)}; load it into the {source.name} first")
+            raise MissingMonthError(f"there is no {source.location(file)}; load the month into the {source.name} first")
         return stored.version

@@ -1,4 +1,4 @@
-"""The interface of a store: which months it has, with how many rows, and what they were made from."""
+"""The interface of a store: the months that it has, their row counts, and what they were made from."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from nyc_taxi.registry.months import Month
 
 
 class MissingMonthError(RuntimeError):
-    """A store lacks the month that another store is loaded from; a retry would fail the same way."""
+    """The store to load from lacks the month; a retry would fail the same way."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredMonth:
-    """One month of a dataset in a store; for a dataset without months, the whole of it.
+    """One month of a dataset in a store, or a whole dataset without months.
 
     Attributes:
-        rows: number of rows.
-        made_from: what the rows were made from, as one line; empty if the store does not know. A month is up to date
-            if this equals what a new load would be made from.
-        published_at: when the rows became visible (UTC); None if the store does not know.
-        version: what a store that is loaded from this one notes as ``made_from``; empty if there is none such.
+        rows: the number of rows.
+        made_from: what the rows were made from, as one line; empty if unknown. The month is unchanged if a new load
+            would have the same ``made_from``.
+        published_at: when the rows became visible (UTC); None if unknown.
+        version: the ``made_from`` of a store that is loaded from this one; empty if no store is.
     """
 
     rows: int
@@ -36,9 +36,9 @@ class StoredMonth:
 
 @dataclass(frozen=True)
 class Content:
-    """The rows of one month: how many, and the sum of their hashes, which does not depend on their order.
+    """The content of one month: the row count, and the sum of the row hashes, which does not depend on their order.
 
-    Each store hashes in its own way. Compare hashes of one store only.
+    Each store uses its own hash function, so only hashes of the same store are comparable.
     """
 
     rows: int
@@ -46,14 +46,14 @@ class Content:
 
 
 class Store(ABC):
-    """A place where published months are kept, asked through its own client.
+    """A place that keeps published months, queried by its own client.
 
-    Answers come from the stored data, never from what a task reported. Everything that asks which months are there uses
-    this interface: skipping, reconciliation, the rollup, the demo and the comparison with Prefect.
+    Answers come from the stored data, never from what a task reported. Skipping, reconciliation, the rollup, the demo
+    and the comparison with Prefect use this interface to find out which months there are.
 
     Attributes:
         name: its name in the reconciliation line.
-        asset: prefix of the names of its assets: ``lake`` for ``lake_green``.
+        asset: the prefix of its asset names: ``lake`` for ``lake_green``.
     """
 
     name: ClassVar[str]
@@ -70,26 +70,26 @@ class Store(ABC):
 
     @abstractmethod
     def months(self, dataset: Dataset) -> Mapping[Month | None, StoredMonth]:
-        """Return the months of the dataset that are there, in order. The key is None for a dataset without months."""
+        """Return the months that the store has, in order; the key is None for a dataset without months."""
 
     def available(self, dataset: Dataset) -> frozenset[Month | None]:
-        """Return the months of the dataset that are there, as the keys of :meth:`months`."""
+        """Return the keys of :meth:`months`; a store may have a cheaper way to find them."""
         return frozenset(self.months(dataset))
 
     @abstractmethod
     def find(self, file: PublishedFile) -> StoredMonth | None:
-        """Return what the store has of one published file; None if it has nothing."""
+        """Return the stored month of one published file; None if the store does not have it."""
 
     @abstractmethod
     def count(self, file: PublishedFile) -> int:
-        """Return the number of rows of one published file, counted in the data; 0 if there are none."""
+        """Return the row count of one published file, counted in the stored data; 0 if it is not there."""
 
     @abstractmethod
     def content(self, file: PublishedFile) -> Content:
-        """Return the content of one published file; no rows if it is not there."""
+        """Return the content of one published file; :data:`NOTHING` if it is not there."""
 
     def counts(self, file: PublishedFile) -> dict[str, int]:
-        """Return the number of rows in each place of the store: one place, unless a store says otherwise."""
+        """Return the row count by name of the place that holds the rows; by default, the store is the only place."""
         return {self.name: self.count(file)}
 
     @abstractmethod

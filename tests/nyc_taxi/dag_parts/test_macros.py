@@ -54,7 +54,7 @@ def test_the_connection_decides_where_the_source_has_the_file(extra: dict[str, s
 
 def test_a_month_that_the_source_never_had_is_refused() -> None:
     early = SimpleNamespace(partition_key="2018-12", logical_date=None)
-    with pytest.raises(ContractError, match="green begins with 2019-01; there is no 2018-12"):
+    with pytest.raises(ContractError, match="no green file for 2018-12: the source starts with 2019-01"):
         _render("{{ source_path() }}", dag_run=early, conn=_source())
     assert _render("{{ source_path() }}", dag_run=early, conn=_source(layout="tlc")).endswith("2018-12.parquet")
 

@@ -105,7 +105,7 @@ def test_without_a_connection_nobody_is_told(
     with caplog.at_level(logging.INFO):
         notify_failure(CONTEXT)
 
-    assert f"Nobody is told, because there is no connection failure_webhook: {TEXT}" in caplog.text
+    assert f"No notification sent, because connection failure_webhook is not defined: {TEXT}" in caplog.text
 
 
 def test_the_month_or_year_is_the_key_or_what_was_asked_for() -> None:

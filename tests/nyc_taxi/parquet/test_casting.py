@@ -169,7 +169,7 @@ def test_types_between_which_there_is_no_exact_way_are_refused(type_: pa.DataTyp
             continue
         with pytest.raises(ContractError) as error:
             converter(type_, _column(kind))
-        assert str(error.value) == f"column x is of type {given}, which is no {NOUNS[kind]}"
+        assert str(error.value) == f"column x has type {given}; expected {NOUNS[kind]}"
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def test_what_must_be_there_depends_on_layout_and_month(
     if missing is None:
         assert _match("a", "b", layout=layout, month=month).places == (0, 1, None, None)
     else:
-        expected = f"it has other columns; missing: {missing}"
+        expected = f"its columns differ from the contract; missing: {missing}"
         assert _refusal("a", "b", layout=layout, month=month) == expected
 
 
@@ -134,7 +134,7 @@ def test_the_congestion_fee_must_be_there_from_january_2025(dataset: Dataset) ->
     assert "cbd_congestion_fee" not in names
     assert _match(*names, dataset=dataset, layout=Layout.TLC, month=before).places[-1] is None
     refusal = _refusal(*names, dataset=dataset, layout=Layout.TLC, month=since)
-    assert refusal == "it has other columns; missing: cbd_congestion_fee"
+    assert refusal == "its columns differ from the contract; missing: cbd_congestion_fee"
     early = _match(*names, "cbd_congestion_fee", dataset=dataset, layout=Layout.TLC, month=before)
     assert early.places[-1] == len(names)
 
@@ -145,7 +145,10 @@ def test_only_the_tlcs_files_must_have_an_airport_fee() -> None:
     place = _names(YELLOW).index("airport_fee")
     assert _match(*names, dataset=YELLOW).places[place] is None
     assert _match(*names, "Airport_fee", dataset=YELLOW, layout=Layout.TLC).places[place] == len(names)
-    assert _refusal(*names, dataset=YELLOW, layout=Layout.TLC) == "it has other columns; missing: airport_fee"
+    assert (
+        _refusal(*names, dataset=YELLOW, layout=Layout.TLC)
+        == "its columns differ from the contract; missing: airport_fee"
+    )
 
 
 # What is refused
@@ -174,7 +177,7 @@ HINT = "set the variable unknown_columns to ignore to leave them out"
     ],
 )
 def test_other_columns_are_refused_and_named(names: tuple[str, ...], problem: str) -> None:
-    assert _refusal(*names) == f"it has other columns; {problem}"
+    assert _refusal(*names) == f"its columns differ from the contract; {problem}"
 
 
 def test_unknown_columns_can_be_left_out_and_are_told() -> None:
@@ -185,7 +188,7 @@ def test_unknown_columns_can_be_left_out_and_are_told() -> None:
     ("names", "problem"), [(("a", "x"), "missing: b; unknown: x"), (("a", "b", "a", "x"), "unknown: x; repeated: a")]
 )
 def test_accepting_the_unknown_accepts_nothing_else(names: tuple[str, ...], problem: str) -> None:
-    assert _refusal(*names, accept_unknown=True) == f"it has other columns; {problem}"
+    assert _refusal(*names, accept_unknown=True) == f"its columns differ from the contract; {problem}"
 
 
 @pytest.mark.parametrize("layout", Layout)
@@ -209,10 +212,10 @@ def test_what_another_dataset_must_not_have_either_is_nobodys() -> None:
 def test_the_zones_need_no_month() -> None:
     assert _match(*_names(ZONES), dataset=ZONES, month=None).places == (0, 1, 2, 3)
     refusal = _refusal(*_names(ZONES)[:-1], dataset=ZONES, month=None)
-    assert refusal == "it has other columns; missing: service_zone"
+    assert refusal == "its columns differ from the contract; missing: service_zone"
 
 
 def test_a_column_there_under_its_name_and_under_its_alias_is_there_twice() -> None:
     aliased = replace(SMALL, source_columns=(Column("a", Type.INTEGER, "A.", aliases=("first",)),))
     assert _match("First", dataset=aliased).places == (0,)
-    assert _refusal("a", "First", dataset=aliased) == "it has other columns; repeated: a"
+    assert _refusal("a", "First", dataset=aliased) == "its columns differ from the contract; repeated: a"

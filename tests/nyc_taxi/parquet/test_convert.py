@@ -235,32 +235,41 @@ TEXT = {
 OTHER = {"yellow": "green", "green": "yellow", "fhv": "fhvhv", "fhvhv": "fhv"}
 NO_ARCHIVE = "it cannot be read: zlib inflate failed: incorrect header check; it begins with {begin}"
 REFUSALS = {
-    ("unknown-column", CSV): "it has other columns; unknown: unknown_fee; set the variable unknown_columns to ignore"
-    " to leave them out",
-    ("unknown-column", PARQUET): "it has other columns; unknown: unknown_fee; set the variable unknown_columns to"
-    " ignore to leave them out",
-    ("missing-column", CSV): "it has other columns; missing: {zone}",
-    ("missing-column", PARQUET): "it has other columns; missing: {zone}",
-    ("renamed-column", CSV): "it has other columns; missing: {zone}; unknown: pickup_zone",
-    ("renamed-column", PARQUET): "it has other columns; missing: {zone}; unknown: pickup_zone",
-    ("column-twice", CSV): "it has other columns; repeated: {zone}",
-    ("column-twice", PARQUET): "it has other columns; repeated: {zone}",
-    ("letter-in-number", CSV): "column {number}: row 201: '1x' is no integer",
-    ("letter-in-number", PARQUET): "column {number} is of type string, which is no integer",
-    ("fraction-in-integer", CSV): "column {number}: row 201: '1.5' is no integer",
-    ("fraction-in-integer", PARQUET): "column {number}: row 200: 1.5 is no integer",
-    ("not-a-number", CSV): "column {amount}: row 201: nan is no amount",
-    ("not-a-number", PARQUET): "column {amount}: row 200: nan is no amount",
-    ("zone-aware-times", PARQUET): "column {pickup} is of type timestamp[us, tz=UTC], which is no wall-clock time",
-    ("no-rows", CSV): "it has columns and no rows",
-    ("no-rows", PARQUET): "it has columns and no rows",
+    (
+        "unknown-column",
+        CSV,
+    ): "its columns differ from the contract; unknown: unknown_fee; set the variable "
+    "unknown_columns to ignore to leave them out",
+    (
+        "unknown-column",
+        PARQUET,
+    ): "its columns differ from the contract; unknown: unknown_fee; set the variable "
+    "unknown_columns to ignore to leave them out",
+    ("missing-column", CSV): "its columns differ from the contract; missing: {zone}",
+    ("missing-column", PARQUET): "its columns differ from the contract; missing: {zone}",
+    ("renamed-column", CSV): "its columns differ from the contract; missing: {zone}; unknown: pickup_zone",
+    ("renamed-column", PARQUET): "its columns differ from the contract; missing: {zone}; unknown: pickup_zone",
+    ("column-twice", CSV): "its columns differ from the contract; repeated: {zone}",
+    ("column-twice", PARQUET): "its columns differ from the contract; repeated: {zone}",
+    ("letter-in-number", CSV): "column {number}: row 201: '1x' is not a valid integer",
+    ("letter-in-number", PARQUET): "column {number} has type string; expected integer",
+    ("fraction-in-integer", CSV): "column {number}: row 201: '1.5' is not a valid integer",
+    ("fraction-in-integer", PARQUET): "column {number}: row 200: 1.5 is not a valid integer",
+    ("not-a-number", CSV): "column {amount}: row 201: nan is not a valid amount",
+    ("not-a-number", PARQUET): "column {amount}: row 200: nan is not a valid amount",
+    (
+        "zone-aware-times",
+        PARQUET,
+    ): "column {pickup} has type timestamp[us, tz=UTC]; expected wall-clock time",
+    ("no-rows", CSV): "it has columns but no rows",
+    ("no-rows", PARQUET): "it has columns but no rows",
     ("not-gzip", CSV): NO_ARCHIVE,
     ("cut-short", CSV): "it cannot be read: Truncated compressed stream; it begins with {begin}",
     ("cut-short", PARQUET): "it is cut short: a Parquet file's footer is missing",
     ("empty", CSV): "it is empty: it has no header",
     ("empty", PARQUET): "it is empty",
     ("html", CSV): NO_ARCHIVE,
-    ("html", PARQUET): "it is no Parquet file; it begins with {begin}",
+    ("html", PARQUET): "it is not a Parquet file; it begins with {begin}",
 }
 OTHERS_COLUMNS = {("wrong-dataset", CSV), ("wrong-dataset", PARQUET)}
 RESOLVED = {
@@ -312,15 +321,16 @@ def test_a_defect_is_refused_with_what_is_wrong(folder: Folder, dataset: str, de
         amount=AMOUNT.get(dataset),
         begin=repr(source.read_bytes()[:24].decode("ascii", "backslashreplace")),
     )
-    assert str(error.value) == f"{source.name} is no valid file of {dataset}: {problem}"
+    assert str(error.value) == f"{source.name} is not a valid {dataset} file: {problem}"
 
 
 @pytest.mark.parametrize(("dataset", "defect", "suffix"), _every(OTHERS_COLUMNS))
 def test_a_file_of_another_dataset_is_told_to_be_one(folder: Folder, dataset: str, defect: str, suffix: str) -> None:
     with refused(folder) as error:
         folder.synthetic(dataset, suffix, defect)
-    begin = f"{dataset}_tripdata_2021-01.{suffix} is no valid file of {dataset}: it has other columns; missing: "
-    assert str(error.value).startswith(begin)
+    name = f"{dataset}_tripdata_2021-01.{suffix}"
+    problem = "its columns differ from the contract; missing: "
+    assert str(error.value).startswith(f"{name} is not a valid {dataset} file: {problem}")
     assert str(error.value).endswith(f"; its columns are those of {OTHER[dataset]}")
 
 

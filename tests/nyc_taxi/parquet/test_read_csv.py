@@ -13,7 +13,7 @@ from nyc_taxi.parquet import convert, read_csv
 from nyc_taxi.registry.model import ContractError
 from tests.nyc_taxi.support import GREEN_ROW, ZONES_HEADER, Folder, refused, zone
 
-CUT_GZIP = "green_tripdata_2021-01.csv.gz is no valid file of green: "
+CUT_GZIP = "green_tripdata_2021-01.csv.gz is not a valid green file: "
 
 
 @pytest.fixture
@@ -137,15 +137,15 @@ def test_large_numbers_written_as_floats_lose_nothing(folder: Folder) -> None:
 
 # What is refused
 
-COLUMNS = "it has other columns; "
+COLUMNS = "its columns differ from the contract; "
 ALL_MISSING = "missing: LocationID, Borough, Zone, service_zone; unknown: "
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 CONTENT: list[Any] = [
     pytest.param("", "it is empty: it has no header", id="empty"),
     pytest.param("\n\n", "it is empty: it has no header", id="blank lines"),
-    pytest.param(ZONES_HEADER.strip(), "it has a header and no rows", id="header without newline"),
-    pytest.param(ZONES_HEADER, "it has columns and no rows", id="header only"),
-    pytest.param(f"{ZONES_HEADER}\n\n", "it has columns and no rows", id="header and blank lines"),
+    pytest.param(ZONES_HEADER.strip(), "it has a header but no rows", id="header without newline"),
+    pytest.param(ZONES_HEADER, "it has columns but no rows", id="header only"),
+    pytest.param(f"{ZONES_HEADER}\n\n", "it has columns but no rows", id="header and blank lines"),
     pytest.param("LocationID,Borough,Zone\n1,a,b\n", f"{COLUMNS}missing: service_zone", id="missing column"),
     pytest.param(
         "LocationID,Borough,Zone,service_zone,note\n1,a,b,c,d\n",
@@ -158,11 +158,13 @@ CONTENT: list[Any] = [
     pytest.param("\x00\x00\x00", f"{COLUMNS}{ALL_MISSING}{UNPRINTABLE * 3}", id="zeros"),
     pytest.param(f"{ZONES_HEADER}1,a,b,c\n2,a\n", "row 3: Expected 4 columns, got 2: 2,a", id="too few fields"),
     pytest.param(f"{ZONES_HEADER}1,a,b,c,d\n", "row 2: Expected 4 columns, got 5: 1,a,b,c,d", id="too many fields"),
-    pytest.param(f"{ZONES_HEADER}1,a,b,c\nx,a,b,c\n", "column LocationID: row 3: 'x' is no integer", id="letter"),
-    pytest.param(f"{ZONES_HEADER}1.5,a,b,c\n", "column LocationID: row 2: '1.5' is no integer", id="fraction"),
+    pytest.param(
+        f"{ZONES_HEADER}1,a,b,c\nx,a,b,c\n", "column LocationID: row 3: 'x' is not a valid integer", id="letter"
+    ),
+    pytest.param(f"{ZONES_HEADER}1.5,a,b,c\n", "column LocationID: row 2: '1.5' is not a valid integer", id="fraction"),
     pytest.param(
         f"{ZONES_HEADER}9223372036854775808,a,b,c\n",
-        "column LocationID: row 2: '9223372036854775808' is no integer",
+        "column LocationID: row 2: '9223372036854775808' is not a valid integer",
         id="out of range",
     ),
 ]
@@ -172,7 +174,7 @@ CONTENT: list[Any] = [
 def test_a_file_that_breaks_the_contract_is_refused(folder: Folder, content: str | bytes, problem: str) -> None:
     with refused(folder) as error:
         folder.zones(content)
-    assert str(error.value) == f"taxi_zone_lookup.csv is no valid file of zones: {problem}"
+    assert str(error.value) == f"taxi_zone_lookup.csv is not a valid zones file: {problem}"
 
 
 @pytest.mark.parametrize(("content", "problem"), CONTENT)
@@ -195,16 +197,16 @@ def test_a_refusal_leaves_an_earlier_file(folder: Folder, content: str | bytes, 
             "2021-01-01 00:15:56Z",
             "expected no zone offset in '2021-01-01 00:15:56Z'",
         ),
-        ("passenger_count", "1.5", "'1.5' is no integer"),
-        ("passenger_count", "1x", "'1x' is no integer"),
-        ("payment_type", "Cash", "'Cash' is no integer"),
+        ("passenger_count", "1.5", "'1.5' is not a valid integer"),
+        ("passenger_count", "1x", "'1x' is not a valid integer"),
+        ("payment_type", "Cash", "'Cash' is not a valid integer"),
         ("fare_amount", "5,50", "invalid value '5,50'"),
         ("fare_amount", "5.5o", "invalid value '5.5o'"),
         ("congestion_surcharge", "$2.75", "invalid value '$2.75'"),
-        ("tip_amount", "nan", "nan is no amount"),
-        ("tip_amount", "NaN", "nan is no amount"),
-        ("tip_amount", "inf", "inf is no amount"),
-        ("tip_amount", "-Infinity", "-inf is no amount"),
+        ("tip_amount", "nan", "nan is not a valid amount"),
+        ("tip_amount", "NaN", "nan is not a valid amount"),
+        ("tip_amount", "inf", "inf is not a valid amount"),
+        ("tip_amount", "-Infinity", "-inf is not a valid amount"),
     ],
 )
 @pytest.mark.parametrize("reverse", [False, True], ids=["in order", "in reverse"])
@@ -224,8 +226,8 @@ def test_a_wrong_value_is_named_by_file_column_and_row(
     ("column", "value", "problem"),
     [
         ("extra", "x", "invalid value 'x'"),
-        ("extra", "nan", "nan is no amount"),
-        ("trip_type", "1.5", "'1.5' is no integer"),
+        ("extra", "nan", "nan is not a valid amount"),
+        ("trip_type", "1.5", "'1.5' is not a valid integer"),
     ],
 )
 @pytest.mark.parametrize("before", ["1", "1.0"], ids=["integers", "integers as floats"])
@@ -253,7 +255,7 @@ def test_the_first_of_several_wrong_values_is_named(folder: Folder) -> None:
         rows[number] = {"passenger_count": f"{number}x"}
     with refused(folder) as error:
         folder.green(*rows)
-    assert str(error.value) == f"{CUT_GZIP}column passenger_count: row 9: '7x' is no integer"
+    assert str(error.value) == f"{CUT_GZIP}column passenger_count: row 9: '7x' is not a valid integer"
 
 
 # Archives

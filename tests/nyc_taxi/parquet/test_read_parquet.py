@@ -17,7 +17,7 @@ from nyc_taxi.parquet.schema import arrow_schema
 from nyc_taxi.registry.datasets import GREEN
 from tests.nyc_taxi.support import PICKUP, Folder, green_table, parquet_bytes, refused
 
-REFUSED = "green_tripdata_2021-01.parquet is no valid file of green: "
+REFUSED = "green_tripdata_2021-01.parquet is not a valid green file: "
 FAR = datetime.datetime(3019, 2, 3, 4, 5, 6)
 
 
@@ -124,7 +124,7 @@ def test_unknown_columns_are_refused_or_left_out_whatever_they_hold(folder: Fold
     with refused(folder) as error:
         folder.parquet(table)
     assert str(error.value) == (
-        f"{REFUSED}it has other columns; unknown: note, place, VendorID.list;"
+        f"{REFUSED}its columns differ from the contract; unknown: note, place, VendorID.list;"
         " set the variable unknown_columns to ignore to leave them out"
     )
     converted = folder.parquet(table, accept_unknown=True)
@@ -147,14 +147,14 @@ def test_unknown_columns_are_refused_or_left_out_whatever_they_hold(folder: Fold
 def test_other_columns_are_refused(folder: Folder, table: pa.Table, problem: str) -> None:
     with refused(folder) as error:
         folder.parquet(table)
-    assert str(error.value) == f"{REFUSED}it has other columns; {problem}"
+    assert str(error.value) == f"{REFUSED}its columns differ from the contract; {problem}"
 
 
 def test_a_file_without_columns_is_refused(folder: Folder) -> None:
     with refused(folder) as error:
         folder.parquet(pa.table({}))
     names = [column.name for column in GREEN.source_columns if column.name != "cbd_congestion_fee"]
-    assert str(error.value) == f"{REFUSED}it has other columns; missing: {', '.join(names)}"
+    assert str(error.value) == f"{REFUSED}its columns differ from the contract; missing: {', '.join(names)}"
 
 
 # Values and types that are refused
@@ -163,27 +163,31 @@ def test_a_file_without_columns_is_refused(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "problem"),
     [
-        ("trip_type", pa.array([1.0, 1.5, 2.5]), "1.5 is no integer"),
-        ("trip_type", pa.array([1.0, float("nan"), 1.0]), "nan is no integer"),
-        ("trip_type", pa.array([1.0, float("inf"), 1.0]), "inf is no integer"),
-        ("trip_type", pa.array([1, 2**63, 1], pa.uint64()), "9223372036854775808 is no integer"),
-        ("trip_type", pa.array([Decimal("1.0"), Decimal("1.5"), Decimal("1.0")]), "1.5 is no integer"),
-        ("trip_type", pa.array([1.0, 1.5, 1.0]).dictionary_encode(), "1.5 is no integer"),
-        ("tip_amount", pa.array([1.0, float("nan"), 1.0]), "nan is no amount"),
-        ("tip_amount", pa.array([1.0, float("-inf"), 1.0]), "-inf is no amount"),
-        ("tip_amount", pa.array([1, 2**53 + 1, 1]), "9007199254740993 is no amount"),
-        ("lpep_pickup_datetime", pa.array([str(PICKUP), "noon", None]), "'noon' is no wall-clock time"),
+        ("trip_type", pa.array([1.0, 1.5, 2.5]), "1.5 is not a valid integer"),
+        ("trip_type", pa.array([1.0, float("nan"), 1.0]), "nan is not a valid integer"),
+        ("trip_type", pa.array([1.0, float("inf"), 1.0]), "inf is not a valid integer"),
+        ("trip_type", pa.array([1, 2**63, 1], pa.uint64()), "9223372036854775808 is not a valid integer"),
+        ("trip_type", pa.array([Decimal("1.0"), Decimal("1.5"), Decimal("1.0")]), "1.5 is not a valid integer"),
+        ("trip_type", pa.array([1.0, 1.5, 1.0]).dictionary_encode(), "1.5 is not a valid integer"),
+        ("tip_amount", pa.array([1.0, float("nan"), 1.0]), "nan is not a valid amount"),
+        ("tip_amount", pa.array([1.0, float("-inf"), 1.0]), "-inf is not a valid amount"),
+        ("tip_amount", pa.array([1, 2**53 + 1, 1]), "9007199254740993 is not a valid amount"),
+        ("lpep_pickup_datetime", pa.array([str(PICKUP), "noon", None]), "'noon' is not a valid wall-clock time"),
         (
             "lpep_pickup_datetime",
             pa.array([str(PICKUP), f"{PICKUP}Z", None]),
-            "'2021-01-01 00:15:56Z' is no wall-clock time",
+            "'2021-01-01 00:15:56Z' is not a valid wall-clock time",
         ),
         (
             "lpep_pickup_datetime",
             pa.array([0, 1, 0], pa.timestamp("ns")),
-            "1970-01-01 00:00:00.000000001 is no wall-clock time",
+            "1970-01-01 00:00:00.000000001 is not a valid wall-clock time",
         ),
-        ("lpep_pickup_datetime", pa.array([0, 2**61, 0], pa.timestamp("ms")), "the value is no wall-clock time"),
+        (
+            "lpep_pickup_datetime",
+            pa.array([0, 2**61, 0], pa.timestamp("ms")),
+            "the value is not a valid wall-clock time",
+        ),
     ],
 )
 def test_a_wrong_value_is_named_by_file_column_and_row(
@@ -203,33 +207,33 @@ def test_a_wrong_value_far_into_the_file_is_found(
     numbers[3456] = 0.5
     with refused(folder) as error:
         folder.parquet(green_table(5000, trip_type=pa.array(numbers)), row_group_size=row_group_size)
-    assert str(error.value) == f"{REFUSED}column trip_type: row 3457: 0.5 is no integer"
+    assert str(error.value) == f"{REFUSED}column trip_type: row 3457: 0.5 is not a valid integer"
 
 
 @pytest.mark.parametrize(
     ("column", "values", "problem"),
     [
-        ("trip_type", pa.array(["1"] * 3), "string, which is no integer"),
-        ("trip_type", pa.array([True] * 3), "bool, which is no integer"),
-        ("fare_amount", pa.array(["5.5"] * 3), "string, which is no amount"),
-        ("store_and_fwd_flag", pa.array([1] * 3), "int64, which is no text"),
-        ("lpep_pickup_datetime", pa.array([PICKUP.date()] * 3), "date32[day], which is no wall-clock time"),
+        ("trip_type", pa.array(["1"] * 3), "string; expected integer"),
+        ("trip_type", pa.array([True] * 3), "bool; expected integer"),
+        ("fare_amount", pa.array(["5.5"] * 3), "string; expected amount"),
+        ("store_and_fwd_flag", pa.array([1] * 3), "int64; expected text value"),
+        ("lpep_pickup_datetime", pa.array([PICKUP.date()] * 3), "date32[day]; expected wall-clock time"),
         (
             "lpep_pickup_datetime",
             pa.array([PICKUP] * 3, pa.timestamp("ms", "UTC")),
-            "timestamp[ms, tz=UTC], which is no wall-clock time",
+            "timestamp[ms, tz=UTC]; expected wall-clock time",
         ),
         (
             "lpep_pickup_datetime",
             pa.array([PICKUP] * 3, pa.timestamp("us", "America/New_York")),
-            "timestamp[us, tz=America/New_York], which is no wall-clock time",
+            "timestamp[us, tz=America/New_York]; expected wall-clock time",
         ),
     ],
 )
 def test_a_wrong_type_is_named_by_file_and_column(folder: Folder, column: str, values: pa.Array, problem: str) -> None:
     with refused(folder) as error:
         folder.parquet(green_table(**{column: values}))
-    assert str(error.value) == f"{REFUSED}column {column} is of type {problem}"
+    assert str(error.value) == f"{REFUSED}column {column} has type {problem}"
 
 
 # Files that are not whole
@@ -239,10 +243,10 @@ def test_a_wrong_type_is_named_by_file_and_column(folder: Folder, column: str, v
     ("content", "problem"),
     [
         (b"", "it is empty"),
-        (b"<html>404</html>", "it is no Parquet file; it begins with '<html>404</html>'"),
-        (b"VendorID,lpep\n2,2021\n", "it is no Parquet file; it begins with 'VendorID,lpep\\n2,2021\\n'"),
-        (b"\x1f\x8b\x08\x00", "it is no Parquet file; it begins with '\\x1f\\\\x8b\\x08\\x00'"),
-        (b"PAR", "it is no Parquet file; it begins with 'PAR'"),
+        (b"<html>404</html>", "it is not a Parquet file; it begins with '<html>404</html>'"),
+        (b"VendorID,lpep\n2,2021\n", "it is not a Parquet file; it begins with 'VendorID,lpep\\n2,2021\\n'"),
+        (b"\x1f\x8b\x08\x00", "it is not a Parquet file; it begins with '\\x1f\\\\x8b\\x08\\x00'"),
+        (b"PAR", "it is not a Parquet file; it begins with 'PAR'"),
         (b"PAR1", "it is cut short: a Parquet file's footer is missing"),
         (b"PAR1PAR1", "it is cut short: a Parquet file's footer is missing"),
         (b"PAR1\x00\x00", "it is cut short: a Parquet file's footer is missing"),
@@ -313,7 +317,7 @@ def test_a_file_that_announces_another_number_of_rows_is_refused(folder: Folder,
     assert pq.read_metadata(io.BytesIO(content)).num_rows == announced
     with refused(folder) as error:
         folder.parquet_bytes(content)
-    assert str(error.value) == f"{REFUSED}it is damaged: it announces {announced} rows and has 12345"
+    assert str(error.value) == f"{REFUSED}it is damaged: its footer states {announced} rows, but it has 12345"
 
 
 def test_a_row_group_with_fewer_rows_than_it_announces_is_refused(folder: Folder) -> None:
@@ -329,7 +333,7 @@ def test_a_row_group_with_fewer_rows_than_it_announces_is_refused(folder: Folder
 def test_columns_without_rows_are_refused(folder: Folder) -> None:
     with refused(folder) as error:
         folder.parquet(green_table(0))
-    assert str(error.value) == f"{REFUSED}it has columns and no rows"
+    assert str(error.value) == f"{REFUSED}it has columns but no rows"
 
 
 def _footer_begin(content: bytes) -> int:

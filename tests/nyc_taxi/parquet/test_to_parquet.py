@@ -69,8 +69,8 @@ def test_unknown_columns_fail_unless_they_are_ignored_with_a_warning(tmp_path: P
         with pytest.raises(ContractError) as error:
             _convert(source, **fails)
         assert str(error.value) == (
-            "green_tripdata_2021-01.csv.gz is no valid file of green: it has other columns; unknown: note, other; "
-            "set the variable unknown_columns to ignore to leave them out"
+            "green_tripdata_2021-01.csv.gz is not a valid green file: its columns differ from the contract; "
+            "unknown: note, other; set the variable unknown_columns to ignore to leave them out"
         )
         assert not (tmp_path / "out.parquet").exists()
     with mock.patch.object(ToParquetOperator, "log") as log:
@@ -88,11 +88,11 @@ def test_without_unknown_columns_nothing_is_warned_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"dataset": "blue"}, ContractError, "unknown dataset 'blue'; there are "),
+        ({"dataset": "blue"}, ContractError, "unknown dataset 'blue'; use one of "),
         ({"month": "2021-13"}, MonthError, "'2021-13' is not a month"),
-        ({"dataset": "zones"}, ContractError, "is no valid file of zones: .*; its columns are those of green"),
-        ({"unknown_columns": "drop"}, ContractError, "unknown_columns is 'drop'; it can be fail or ignore"),
-        ({"unknown_columns": ""}, ContractError, "unknown_columns is ''; it can be fail or ignore"),
+        ({"dataset": "zones"}, ContractError, "is not a valid zones file: .*; its columns are those of green"),
+        ({"unknown_columns": "drop"}, ContractError, "unknown_columns is 'drop'; set it to fail or ignore"),
+        ({"unknown_columns": ""}, ContractError, "unknown_columns is ''; set it to fail or ignore"),
     ],
 )
 def test_wrong_arguments_are_refused(

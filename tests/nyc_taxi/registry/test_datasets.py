@@ -33,7 +33,7 @@ def test_a_dataset_is_found_by_its_name() -> None:
 def test_an_unknown_dataset_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(ContractError) as error:
         get_dataset(name)
-    assert str(error.value) == f"unknown dataset {name!r}; there are yellow, green, fhv, fhvhv, zones"
+    assert str(error.value) == f"unknown dataset {name!r}; use one of yellow, green, fhv, fhvhv, zones"
 
 
 def test_the_names_of_a_trip_file() -> None:
@@ -81,7 +81,7 @@ def test_a_source_has_no_month_before_its_first(dataset: TripDataset, layout: La
     before = Month(first.year, first.month - 1) if first.month > 1 else Month(first.year - 1, 12)
     with pytest.raises(ContractError) as error:
         dataset.file(before).source_path(layout)
-    assert str(error.value) == f"{dataset.name} begins with {first}; there is no {before}"
+    assert str(error.value) == f"no {dataset.name} file for {before}: the source starts with {first}"
 
 
 def test_with_which_month_the_sources_begin() -> None:

@@ -175,7 +175,7 @@ def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: py
         _execute(monkeypatch, loaded, year="2019", layout="mirror", pushed=pushed)
     assert pushed == {"skip_reason": str(skipped.value)}
     assert str(skipped.value) == (
-        "No dataset has the whole year 2019 in the warehouse: yellow 0 of 12 (missing: 2019-01 to 2019-12); "
+        "No dataset is complete for 2019 in the warehouse: yellow 0 of 12 (missing: 2019-01 to 2019-12); "
         "green 3 of 12 (missing: 2019-04 to 2019-12); fhv 0 of 12 (missing: 2019-01 to 2019-12); "
         "fhvhv 10 of 11 (missing: 2019-02)"
     )

@@ -75,7 +75,7 @@ def test_a_source_that_is_down_is_waited_for_by_a_run_that_waits(taxi_source) ->
 
 def test_a_file_that_is_gone_again_after_the_wait_is_worth_another_try(taxi_source) -> None:
     taxi_source.serve(PATH, b"", status=404)
-    with pytest.raises(SourceError, match="the source had it a moment ago"):
+    with pytest.raises(SourceError, match="the source had the file a moment ago"):
         _sensor("3600").resume(CONTEXT, {"published": True})
 
 

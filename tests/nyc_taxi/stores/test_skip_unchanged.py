@@ -74,7 +74,7 @@ def test_an_unchanged_month_is_skipped_and_the_reason_says_what_it_was_made_from
     with pytest.raises(AirflowSkipException) as skipped:
         _run(_stored(MADE_FROM))
     assert str(skipped.value) == (
-        f"target:{FILE.lake_object} is unchanged: it was made from {MADE_FROM}. To load it again, set force."
+        f"target:{FILE.lake_object} is unchanged: it was made from {MADE_FROM}. Set force to load it again."
     )
 
 
@@ -128,7 +128,7 @@ def test_the_other_store_says_what_would_be_loaded(version: str, is_skipped: boo
 
 @pytest.mark.parametrize("force", ["True", "False"])
 def test_a_month_that_the_other_store_lacks_is_an_error(force: str) -> None:
-    with pytest.raises(MissingMonthError, match=r"^there is no source:green/.*\.parquet; load it into the source"):
+    with pytest.raises(MissingMonthError, match=r"^there is no source:green/.*\.parquet; load the month into the"):
         _run({}, {}, made_from="", loaded_from="source", force=force)
 
 

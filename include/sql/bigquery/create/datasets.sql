@@ -1,6 +1,6 @@
--- Safe to repeat. Staging tables are dropped by their run; the expiration catches those of a run that was killed.
+-- Idempotent. Each run drops its own staging tables; the expiration removes those of a run that was killed.
 CREATE SCHEMA IF NOT EXISTS trips
 OPTIONS (description = 'NYC TLC trip records, one partition for each published month');
 
 CREATE SCHEMA IF NOT EXISTS trips_staging
-OPTIONS (description = 'Loads that are not published yet', default_table_expiration_days = 1);
+OPTIONS (description = 'Staging tables of loads that are not yet published', default_table_expiration_days = 1);

@@ -1,5 +1,5 @@
--- The job's destination is the year's partition; WRITE_TRUNCATE replaces it in one step. What the partition has of
--- datasets that do not have the whole year now stays.
+-- WRITE_TRUNCATE replaces the destination, the partition of the year, in one step. Datasets that are not complete for
+-- the year keep the rows that the partition already has of them.
 {%- set whole = whole_years() %}
 {%- for dataset in trip_datasets if dataset.name in whole %}
 SELECT

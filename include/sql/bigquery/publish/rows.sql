@@ -1,5 +1,5 @@
--- The job's destination is the partition (for a lookup, the table); WRITE_TRUNCATE replaces it in one step. The job
--- fails and changes nothing if the destination was loaded from a newer object: an older run must not replace it.
+-- WRITE_TRUNCATE replaces the destination, the partition of the month or the lookup table, in one step. If the
+-- destination was loaded from a newer object, the job fails and changes nothing: an older run must not overwrite it.
 -- noqa: disable=LT02
 SELECT
 {%- for column in dataset.columns %}

@@ -1,6 +1,6 @@
--- The number of rows, and the sum of their hashes: 36 bits of each keep it within INT64. The generation of the lake's
--- object is not part of the content: the same rows loaded again are the same content. MD5 and not FARM_FINGERPRINT,
--- which the embedded BigQuery computes in Python, twenty times slower.
+-- Row count and sum of the row hashes; 36 bits of each hash keep the sum within INT64. The lake generation is left out,
+-- so that the same rows loaded again have the same content. MD5, because the embedded BigQuery computes
+-- FARM_FINGERPRINT in Python, twenty times slower.
 -- noqa: disable=LT02
 SELECT
     COUNT(*) AS row_count,

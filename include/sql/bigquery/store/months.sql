@@ -1,8 +1,8 @@
--- Rows of each month, and the generation of the lake's object that they were loaded from. Reads two columns.
+-- Row count of each month, and the generation of the lake object that it was loaded from. Reads two columns.
 SELECT
     {{ "source_month" if dataset.kind == "trip" else "CAST(NULL AS DATE)" }} AS first_day,
     COUNT(*) AS row_count,
-    {# A table that an earlier version of the registry made gains the column with its next load. #}
+    {# A table created by an earlier version of the registry gets this column with its next load. #}
     {{- "MAX(lake_generation)" if has_generation else "CAST(NULL AS INT64)" }} AS lake_generation
 FROM trips.{{ dataset.name }}
 {%- if month %}

@@ -1,4 +1,4 @@
--- The partitions that have rows, from metadata: no row is read.
+-- Partitions that have rows, from the metadata alone; no table data is read.
 SELECT
     partition_id,
     last_modified_time

@@ -1,4 +1,4 @@
--- Drops what any try of this run left in staging; nothing of it is published.
+-- Drops the staging tables of all tries of this run. Published rows are in the schema public.
 DO $clean$
 DECLARE
     leftover text;

@@ -1,6 +1,5 @@
--- A table that an earlier version of the registry made gains the columns that it lacks, behind those that it has;
--- partitions follow their parent. ALTER TABLE locks out the table's readers even if it has nothing to do, so it is only
--- called if it has.
+-- Adds the columns that a table created by an earlier version of the registry lacks; they come last, and partitions
+-- inherit them. The lookup comes first because ALTER TABLE locks out readers even if the column already exists.
 DO $add_columns$
 DECLARE
     lacking record;

@@ -1,4 +1,4 @@
--- Safe to repeat and to overlap: IF NOT EXISTS alone is not, when two sessions create the same name at once.
+-- Serializes concurrent runs: with IF NOT EXISTS alone, two sessions that create the same name at once can still fail.
 SELECT pg_advisory_xact_lock(hashtext('create ny_taxi'));
 
 CREATE SCHEMA IF NOT EXISTS staging;

@@ -1,5 +1,5 @@
--- A table with the columns of the published one. LIKE would lock that one until the rows are in: no month of it could
--- be replaced meanwhile, and behind a replacement that waits, it could not even be read.
+-- Creates a staging table with the columns of the published one. CREATE TABLE ... LIKE would lock the published table
+-- until this transaction ends: no month could be replaced meanwhile, and a waiting replacement would block its readers.
 DO $create$
 BEGIN
     EXECUTE (

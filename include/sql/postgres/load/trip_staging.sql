@@ -1,5 +1,5 @@
 {% include "postgres/load/columns.sql" %}
 
--- The check makes sure that no row of another month gets in, and spares ATTACH PARTITION a scan of the table.
+-- Rejects rows of another month, and lets ATTACH PARTITION skip its scan of the table.
 ALTER TABLE {{ new_staging() }}
 ADD CONSTRAINT source_month_matches CHECK (source_month = DATE '{{ file().month.first_day }}');

@@ -1,5 +1,5 @@
--- Replaces all rows in one transaction; views and grants on the table stay. The comment says what they were made from.
--- Staging has the columns of the table, in its order: it was created LIKE it.
+-- Replaces all rows in one transaction, which keeps views and grants on the table. The table comment records what the
+-- rows were made from. SELECT * is safe: the staging table was created with the same columns in the same order.
 SELECT pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
 
 DELETE FROM public.{{ dataset.postgres_table }};

@@ -1,5 +1,5 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
--- A try that was killed after its commit finds its own mark and has nothing left to do.
+-- A retry after a try that was killed after its commit recognizes the partition by its comment and does nothing.
 {%- set staging = loaded_staging() %}
 {%- set partition = file().postgres_table %}
 DO $publish$
@@ -10,14 +10,14 @@ BEGIN
             = 'published from {{ staging }}' THEN
             RETURN;
         END IF;
-        RAISE EXCEPTION 'there is no staging table {{ staging }}: clear the whole run to load the month again';
+        RAISE EXCEPTION 'staging table {{ staging }} does not exist: clear the whole run to load the month again';
     END IF;
     DROP TABLE IF EXISTS public.{{ partition }};
     ALTER TABLE {{ staging }} SET SCHEMA public;
     ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
     ALTER TABLE public.{{ dataset.postgres_table }}
         ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
-    -- The staging table's own comment says what it was made from.
+    -- Keeps the staging table's comment, which records what the rows were made from.
     EXECUTE format(
         'COMMENT ON TABLE public.{{ partition }} IS %L',
         concat_ws(

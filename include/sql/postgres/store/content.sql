@@ -1,4 +1,4 @@
--- The number of rows, and the sum of the hashes of their text.
+-- Row count and sum of the hashes of the rows' text.
 SELECT
     count(*) AS row_count,
     coalesce(sum(hashtextextended(trip::text, 0)), 0) AS content_hash -- noqa: CP05

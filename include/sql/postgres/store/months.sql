@@ -1,4 +1,4 @@
--- Rows and comment of each partition (of a table without partitions: of the table), in one state of the data.
+-- Row count and comment of each partition (or of the unpartitioned table), in one snapshot.
 SELECT
     source_month,
     count(*) AS row_count,

@@ -8,7 +8,7 @@ from nyc_taxi.stores.audit import AuditMixin
 
 
 class BigQueryColumnAuditOperator(AuditMixin, BigQueryColumnCheckOperator):  # type: ignore[misc]  # execute() without a context
-    """Check single columns, such as that none of their values is missing; see :class:`AuditMixin`.
+    """Check conditions on single columns, such as no nulls; see :class:`AuditMixin`.
 
-    Takes the arguments of BigQueryColumnCheckOperator, and ``level``. Names of columns are not quoted.
+    Takes the arguments of BigQueryColumnCheckOperator, and ``level``. Column names are not quoted.
     """

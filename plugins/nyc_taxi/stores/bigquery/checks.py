@@ -1,4 +1,4 @@
-"""A dataset's checks, as the providers' BigQuery check operators take them."""
+"""Translates a dataset's checks to the arguments of the BigQuery check operators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from nyc_taxi.registry.checks import Level, TableCheck, statements
 from nyc_taxi.registry.model import Dataset
 
-# The footer of the lake's object states its rows, apart from the staging table.
+# Compares with the row count in the footer of the lake object, which does not depend on the staging table.
 HAS_EVERY_ROW_OF_THE_LAKE = TableCheck(
     name="has_every_row_of_the_lake", condition="COUNT(*) = {{ loaded_object().rows }}"
 )

@@ -1,4 +1,4 @@
-"""Publishes a staging table, unless the destination was loaded from something newer meanwhile."""
+"""Publishes a staging table, unless the destination was loaded from a newer object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nyc_taxi.common.skip import skip
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# The error of the statement that publishes; see include/sql/bigquery/publish/rows.sql.
+# The error that include/sql/bigquery/publish/rows.sql raises if the destination is newer.
 OVERTAKEN = "overtaken"
 
 
@@ -21,8 +21,8 @@ class PublishOperator(BigQueryInsertJobOperator):
     A rerun publishes the same rows again.
 
     Raises:
-        AirflowSkipException: the destination was loaded from a newer object of the lake than the staging table.
-        Exception: what BigQuery's client raises for any other error.
+        AirflowSkipException: the destination was loaded from a newer lake object than the staging table.
+        Exception: the BigQuery client's error in all other cases.
     """
 
     ui_color = "#fce4d6"
@@ -35,7 +35,5 @@ class PublishOperator(BigQueryInsertJobOperator):
                 raise
         else:
             return job_id
-        # Outside the handler, so that the log shows no error on the way.
-        return skip(
-            context["ti"], "a newer object of the lake was published meanwhile; this run's older rows are dropped"
-        )
+        # Outside the handler, so that the log does not show the caught exception.
+        return skip(context["ti"], "overtaken: another run has published a newer object of the lake for this month")

@@ -12,19 +12,16 @@ _GOOGLESQL = {
     Type.DATE: "DATE",
     Type.DATETIME: "DATETIME",
 }
-# The REST API's names of the same types.
+# The names of the same types in the REST API.
 _API = {**_GOOGLESQL, Type.INTEGER: "INTEGER", Type.FLOAT: "FLOAT"}
 
-
-# BigQuery's own lineage column, last in each table: it costs 8 bytes a row, about 5 % of a yellow trip, before
-# compression. A month is replaced by one job, so the mark changes with the rows or not at all.
-LAKE_GENERATION = Column(
-    "lake_generation", Type.INTEGER, "Generation of the object in the lake that the row was loaded from."
-)
+# The lineage column that only BigQuery has, last in each table. It costs 8 bytes a row before compression, about 5 % of
+# a yellow trip. One job replaces a month, so the generation always changes together with the rows.
+LAKE_GENERATION = Column("lake_generation", Type.INTEGER, "Generation of the lake object that the row was loaded from.")
 
 
 def bigquery_columns(dataset: Dataset) -> tuple[Column, ...]:
-    """Return the columns of the dataset's table: those of the Parquet files, then BigQuery's own lineage."""
+    """Return the columns of the dataset's table: those of the Parquet files, then ``lake_generation``."""
     return (*dataset.columns, LAKE_GENERATION)
 
 
@@ -40,7 +37,7 @@ def bigquery_text(text: str) -> str:
 
 
 def bigquery_fields(dataset: Dataset) -> list[dict[str, str]]:
-    """Return the dataset's schema as a list of field resources of BigQuery's REST API."""
+    """Return the dataset's Parquet schema as a list of field resources of BigQuery's REST API."""
     return [
         {"name": column.name, "type": _API[column.type], "mode": "NULLABLE", "description": column.description}
         for column in dataset.columns

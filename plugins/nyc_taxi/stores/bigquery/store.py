@@ -1,4 +1,4 @@
-"""BigQuery as a store: one partition for each month, whose rows carry the generation of the object they came from."""
+"""BigQuery as a store: one partition for each month, with the generation of the lake object in every row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class BigQueryStore(Store):
-    """The tables in the dataset ``trips``, and the external tables over the lake.
+    """The tables in the BigQuery dataset ``trips``, and the external tables over the lake.
 
-    A month's ``made_from`` is the generation of the lake's object that its rows were loaded from: the ``version`` of
-    that month in the lake.
+    A month's ``made_from`` is the generation of the lake object that its rows were loaded from; the lake's
+    ``StoredMonth.version`` is the same number.
 
     Args:
-        client: a client of BigQuery.
+        client: a BigQuery client.
     """
 
     name: ClassVar[str] = "bigquery"
@@ -40,10 +40,10 @@ class BigQueryStore(Store):
         return cls(hook.get_client(project_id=hook.project_id))
 
     def available(self, dataset: Dataset) -> frozenset[Month | None]:
-        """List the partitions that have rows, from the table's metadata: no row is read."""
+        """List the partitions that have rows, from the table's metadata alone."""
         if not isinstance(dataset, TripDataset):
             return super().available(dataset)
-        # Six digits: a partition of rows without a month is called __NULL__.
+        # Six digits, because the partition of rows without a month is called __NULL__.
         months = [
             id_ for row in self._rows("partitions", dataset) if re.fullmatch(r"\d{6}", id_ := row["partition_id"])
         ]
@@ -62,7 +62,7 @@ class BigQueryStore(Store):
         return self._count("count", file)
 
     def counts(self, file: PublishedFile) -> dict[str, int]:
-        """Count the rows of the file's partition, and those that the external table finds in the lake."""
+        """Count the rows of the file's partition, and the rows of its month in the external table over the lake."""
         external = {"external": self._count("count_external", file)} if file.month else {}
         return {**external, **super().counts(file)}
 
@@ -99,7 +99,7 @@ class BigQueryStore(Store):
         return int(rows[0]["row_count"]) if rows else 0
 
     def _rows(self, statement: str, dataset: Dataset, month: Month | None = None, **values: Any) -> list[Any]:
-        """The rows that a statement of ``include/sql/bigquery/store`` answers; none if there is no table."""
+        """Return the result of a statement in ``include/sql/bigquery/store``; no rows if the table does not exist."""
         from google.cloud.exceptions import NotFound
 
         query = render_sql(f"bigquery/store/{statement}.sql", dataset=dataset, month=month, **values)

@@ -1,4 +1,4 @@
-"""The lake as a store: one Parquet object for each month, which carries in its footer what it was made from."""
+"""The lake as a store: one Parquet object for each month, with its provenance in the footer."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 if TYPE_CHECKING:
     from google.cloud import storage
 
-# Footers are read at once: each is one round trip to the bucket.
+# Number of footers read in parallel; each takes a round trip to the bucket.
 READERS = 16
-# Bytes read at a time; a footer fits into one of them, and the client's own 40 MiB would be kept in memory.
+# Bytes in one read. A footer fits; the client's default of 40 MiB would be kept in memory for each reader.
 FOOTER_BYTES = 1 << 16
 
 
 class LakeStore(Store):
     """The Parquet objects in one GCS bucket.
 
-    A month's ``made_from`` is the provenance line of its Parquet file, and its ``version`` the object's generation.
+    A month's ``made_from`` is the provenance line of its Parquet file; its ``version`` is the object's generation.
 
     Args:
-        client: a client of GCS.
+        client: a GCS client.
         bucket: name of the bucket.
     """
 
@@ -40,7 +40,7 @@ class LakeStore(Store):
 
     @classmethod
     def connect(cls) -> Self:
-        """Return the bucket of the variable ``lake_bucket``, by the connection ``google_cloud_default``."""
+        """Return the bucket in the variable ``lake_bucket``, accessed by the connection ``google_cloud_default``."""
         from airflow.providers.google.cloud.hooks.gcs import GCSHook
         from airflow.sdk import Variable
 
@@ -63,7 +63,7 @@ class LakeStore(Store):
         return None if blob is None else _stored(blob)
 
     def count(self, file: PublishedFile) -> int:
-        """Return the number of rows that the footer of the file's object states."""
+        """Return the row count in the footer of the file's object."""
         stored = self.find(file)
         return stored.rows if stored else 0
 
@@ -84,7 +84,7 @@ class LakeStore(Store):
 
 
 def _file_of(dataset: Dataset, name: str) -> PublishedFile | None:
-    """The published file whose object has that name; None for objects that are not the pipeline's."""
+    """Return the published file whose object has that name; None if the object is not the pipeline's."""
     if not isinstance(dataset, TripDataset):
         file = dataset.file()  # type: ignore[attr-defined]
     elif found := re.search(r"/year=(\d{4})/month=(0[1-9]|1[0-2])/", name):
@@ -95,13 +95,13 @@ def _file_of(dataset: Dataset, name: str) -> PublishedFile | None:
 
 
 def _stored(blob: storage.Blob) -> StoredMonth | None:
-    """What the object says of itself; None if it was replaced or deleted since it was looked up."""
+    """Return what the object states about itself; None if it was replaced or deleted since it was looked up."""
     from google.cloud.exceptions import NotFound
 
     try:
         with blob.open("rb", chunk_size=FOOTER_BYTES) as opened:
             footer = read_footer(opened)
-    except NotFound:  # the client reads the generation that it looked up, and no other
+    except NotFound:  # the client reads only the generation that it looked up
         return None
     return StoredMonth(
         rows=footer.rows,

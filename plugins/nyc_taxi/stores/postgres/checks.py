@@ -1,20 +1,20 @@
-"""A dataset's checks, as the providers' check operator for SQL databases takes them."""
+"""Translates a dataset's checks to the arguments of the check operator for SQL databases."""
 
 from __future__ import annotations
 
 from nyc_taxi.registry.checks import Level, TableCheck, statements
 from nyc_taxi.registry.model import Dataset
 
-# The file that became Parquet was counted apart from the staging table.
+# Compares with the row count of the conversion, which does not depend on the staging table.
 HAS_EVERY_ROW_OF_THE_SOURCE = TableCheck(
     name="has_every_row_of_the_source", condition="COUNT(*) = {{ converted_rows() }}"
 )
 
 
 def postgres_checks(dataset: Dataset, level: Level) -> dict[str, dict[str, str]]:
-    """Return the ``checks`` of one level for SQLTableCheckOperator: those of the table, and those of the columns.
+    """Return the ``checks`` of one level for SQLTableCheckOperator, including the column checks.
 
-    SQLColumnCheckOperator does not quote names of columns, so that Postgres would fold them to lower case.
+    SQLColumnCheckOperator cannot be used: it does not quote column names, and Postgres folds those to lower case.
     """
     columns = (TableCheck(name=check.column, condition=check.condition()) for check in dataset.checks.columns)
     checks = (HAS_EVERY_ROW_OF_THE_SOURCE, *dataset.checks.table, *columns)

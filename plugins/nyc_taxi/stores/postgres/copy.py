@@ -9,16 +9,16 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
-# Pages are read when their rows are needed, and no row group is kept: this bounds the memory.
+# Reading page by page, without keeping row groups, bounds memory use.
 BUFFER_BYTES = 1 << 16
 BATCH_ROWS = 1 << 13
 
 
 def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identifier) -> int:
-    """Append the rows of a Parquet file to a table, in memory bounded by one batch.
+    """Append the rows of a Parquet file to a table; memory use is bounded by one batch.
 
-    Columns are bound by name; their types must agree, as both derive from the registry. Nothing is committed: the rows
-    are there when the caller's transaction commits, all or none.
+    Columns are matched by name, and their types must agree; the registry defines both. The caller's transaction
+    commits all rows or none.
 
     Args:
         connection: an open connection; its current transaction is used.
@@ -29,7 +29,7 @@ def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identi
         The number of rows copied.
 
     Raises:
-        psycopg.Error: a column is not there, or a constraint refuses a row.
+        psycopg.Error: the table lacks a column, or a constraint rejects a row.
     """
     file = pq.ParquetFile(source, pre_buffer=False, buffer_size=BUFFER_BYTES)
     encoder = pgpq.ArrowToPostgresBinaryEncoder(file.schema_arrow)

@@ -18,24 +18,23 @@ if TYPE_CHECKING:
 
 
 class ParquetToPostgresOperator(BaseOperator):
-    """Create a staging table and fill it from one Parquet file by binary COPY, in one transaction.
+    """Create a staging table and load one Parquet file into it with binary COPY, in one transaction.
 
-    The provenance that the file carries, if any, becomes the table's comment.
-
-    The table is there with all rows or not at all. Give it a name that carries the run and the try, so that a process
-    of an earlier try that is still alive cannot write into the table of a later one.
+    The table exists with all rows or not at all. The provenance in the file, if any, becomes the table's comment. Use a
+    table name that is unique to the run and the try: a process of an earlier try may still be alive, and must not write
+    to the table of a later one.
 
     Args:
         src: path of the Parquet file (templated).
         table: name of the staging table, ``schema.table`` (templated).
-        create_sql: the statement that creates the table, or a ``.sql`` file with it (templated).
+        create_sql: the statement that creates the table, or the name of its ``.sql`` file (templated).
         postgres_conn_id: the Postgres connection (templated).
 
     Returns:
         The staging table's name, schema included, for the tasks that check and publish it.
 
     Raises:
-        psycopg.Error: the database refuses the statement or a row.
+        psycopg.Error: the database rejects the statement or a row.
     """
 
     template_fields: Sequence[str] = ("src", "table", "create_sql", "postgres_conn_id")

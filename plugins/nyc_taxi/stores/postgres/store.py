@@ -1,4 +1,4 @@
-"""Postgres as a store: one partition for each month, whose comment says what it was made from."""
+"""Postgres as a store: one partition for each month, with its provenance in the table comment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PUBLISHED_FROM = "published from "
 
 
 class Comment(NamedTuple):
-    """What the comment on a published table says.
+    """The contents of the comment on a published table.
 
     Attributes:
-        made_from: the provenance of its rows; empty if it is not known.
-        published_at: when they were published; None if it is not known.
+        made_from: the provenance of the rows; empty if unknown.
+        published_at: when the rows were published; None if unknown.
     """
 
     made_from: str
@@ -28,7 +28,7 @@ class Comment(NamedTuple):
 
     @classmethod
     def parse(cls, comment: str | None) -> Comment:
-        """Read a table's comment; one that publishing did not write says nothing."""
+        """Parse a table's comment; the result is empty if the publish task did not write it."""
         lines = (comment or "").split("\n")
         if not lines[0].startswith(PUBLISHED_FROM):
             return cls("", None)
@@ -43,7 +43,7 @@ class PostgresStore(Store):
     A month's ``made_from`` is the provenance of the Parquet file that it was loaded from.
 
     Args:
-        connect: opens a connection to the database, of psycopg.
+        connect: opens a psycopg connection to the database.
     """
 
     name: ClassVar[str] = "postgres"
@@ -54,11 +54,11 @@ class PostgresStore(Store):
 
     @classmethod
     def connect(cls) -> Self:
-        """Return the database of the connection ``ny_taxi``."""
+        """Return the database that the connection ``ny_taxi`` describes."""
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
         hook = PostgresHook(postgres_conn_id="ny_taxi")
-        hook.connection  # noqa: B018 # looked up now, so that a missing connection is an error of this call
+        hook.connection  # noqa: B018 # looked up now, so that a missing connection raises here
         return cls(hook.get_conn)
 
     def months(self, dataset: Dataset) -> dict[Month | None, StoredMonth]:
@@ -93,7 +93,7 @@ class PostgresStore(Store):
         return months
 
     def _rows(self, statement: str, dataset: Dataset, month: Month | None) -> list[tuple[Any, ...]]:
-        """The rows that a statement of ``include/sql/postgres/store`` answers; none if there is no table."""
+        """Return the result of a statement in ``include/sql/postgres/store``; no rows if the table does not exist."""
         from psycopg.errors import UndefinedTable
 
         query = render_sql(f"postgres/store/{statement}.sql", dataset=dataset, month=month)
