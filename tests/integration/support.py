@@ -190,6 +190,13 @@ def task_states(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
     return {task["task_id"]: task["state"] for task in api.tasks(dag_id, run_id)}
 
 
+def assert_loaded(api: AirflowApi, dag_id: str, run_id: str) -> None:
+    """Assert that an ended run has loaded its month; the task for an unchanged month is the only one it skipped."""
+    states = task_states(api, dag_id, run_id)
+    assert states.pop("announce_unchanged", "skipped") == "skipped"
+    assert set(states.values()) == {"success"}, states
+
+
 def reason_of_skipping(api: AirflowApi, dag_id: str, run_id: str) -> str:
     """Why an ended run found its month unchanged; it has run no task that loads anything."""
     assert end(api, dag_id, run_id) == "success"
