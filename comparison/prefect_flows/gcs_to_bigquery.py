@@ -18,7 +18,7 @@ from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.bigquery.checks import bigquery_table_checks
 from nyc_taxi.stores.bigquery.schema import bigquery_fields
 from nyc_taxi.stores.lake.store import LakeStore
-from nyc_taxi.stores.store import MissingMonthError, StoredMonth
+from nyc_taxi.stores.store import StoredMonth
 
 query = bigquery_query.with_options(**RETRIED)
 load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
@@ -35,10 +35,7 @@ def find_in_lake(file: PublishedFile, bucket: blocks.LakeBucket) -> StoredMonth:
     Raises:
         MissingMonthError: the lake lacks it.
     """
-    lake = LakeStore(bucket.gcp_credentials.get_cloud_storage_client(), bucket.bucket)
-    if (stored := lake.find(file)) is None:
-        raise MissingMonthError(f"there is no {lake.location(file)}; load the month into the lake first")
-    return stored
+    return LakeStore(bucket.gcp_credentials.get_cloud_storage_client(), bucket.bucket).get(file)
 
 
 @task(**RETRIED)

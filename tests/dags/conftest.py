@@ -1,4 +1,4 @@
-"""The DAGs of this repository, parsed once."""
+"""Fixture with the DAGs of this repository, parsed once."""
 
 from __future__ import annotations
 

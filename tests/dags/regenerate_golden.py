@@ -1,6 +1,6 @@
-"""Writes the golden files anew: ``python -m tests.dags.regenerate_golden``, from the repository's root.
+"""Regenerates the golden files: run ``python -m tests.dags.regenerate_golden`` in the repository's root.
 
-Read the difference before you commit it: it is what the tasks will do differently.
+Read the diff before you commit it: it shows what the tasks will do differently.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Renders every template of a DAG as the worker does it, for a run that is only made up."""
+"""Renders every template of a DAG as a worker does, for a fictitious run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RUN_ID = "manual__golden"
 VERSION = 'etag="golden" length=1234'
 
-# What the templates read from the deployment.
+# Variables and connections that the templates read.
 DEPLOYMENT = {
     "AIRFLOW_VAR_LAKE_BUCKET": "golden-lake",
     "AIRFLOW_VAR_WORK_DIR": "/golden/files/",
@@ -36,13 +36,13 @@ DEPLOYMENT = {
 
 @contextmanager
 def deployment() -> Iterator[None]:
-    """For the time of the block, the variables and connections are those of ``DEPLOYMENT``."""
+    """Set the variables and connections of ``DEPLOYMENT`` for the duration of the block."""
     with mock.patch.dict(os.environ, DEPLOYMENT):
         yield
 
 
 def dag_run(dag: DAG, **differences: Any) -> DagRun:
-    """A run of ``dag`` without a partition key, parameters or a logical date, but for ``differences``."""
+    """Return a run of ``dag`` without partition key, parameters and logical date, changed by ``differences``."""
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     values = {
         "dag_id": dag.dag_id,
@@ -62,12 +62,12 @@ def dag_run(dag: DAG, **differences: Any) -> DagRun:
 
 
 def golden_key(dag: DAG) -> str:
-    """The partition key of the golden runs: a month, or a year where the DAG is for whole years."""
+    """Return the partition key of the golden runs: a month, or a year if the DAG is for whole years."""
     return "2021" if "year" in dag.params else "2021-01"
 
 
 def run_kinds(key: str) -> dict[str, dict[str, Any]]:
-    """The three ways in which a run can have ``key``, a month or a year, none of them by the clock."""
+    """Return the three kinds of unscheduled runs that can have ``key``, a month or a year."""
     is_month = "-" in key
     day = datetime.datetime.fromisoformat(f"{key}-28T23:30:00+00:00" if is_month else f"{key}-07-28T23:30:00+00:00")
     return {
@@ -78,53 +78,63 @@ def run_kinds(key: str) -> dict[str, dict[str, Any]]:
 
 
 def render(dag: DAG, **differences: Any) -> dict[str, dict[str, Any]]:
-    """The template fields of each task, rendered for ``dag_run(dag, **differences)``.
+    """Return the template fields of each task, rendered for ``dag_run(dag, **differences)``.
 
-    A task that reads what an earlier one returned gets what that one would return.
+    A task that pulls the return value of an earlier task gets the value of ``_returned``.
     """
-    # A worker, too, has a DAG and parameters of its own: resolving the parameters changes them.
+    # As in a worker: resolving the parameters changes them, so each rendering needs its own DAG and parameters.
     dag = copy.deepcopy(dag)
     run = dag_run(dag, **differences)
     returned: dict[str, Any] = {}
+
+    def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
+        return returned[task_ids] if key == "return_value" else {"version": VERSION}[key]
+
     rendered = {}
     with deployment():
         for task in dag.topological_sort():
             prepared = task.prepare_for_execution()
             prepared.params = copy.deepcopy(prepared.params)
-            instance = RuntimeTaskInstance.model_construct(
-                id=uuid.UUID(int=0),
-                task_id=task.task_id,
-                dag_id=dag.dag_id,
-                run_id=run.run_id,
-                try_number=1,
-                map_index=-1,
-                task=prepared,
-                bundle_instance=LocalDagBundle(name="dags", path="/"),
-                _ti_context_from_server=TIRunContext(dag_run=run, max_tries=0),
-                start_date=run.start_date,
-            )
-            instance._ti_context_from_server = TIRunContext(dag_run=run, max_tries=0)
-            context = instance.get_template_context()
-
-            def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
-                return returned[task_ids] if key == "return_value" else {"version": VERSION}[key]
-
+            context = _template_context(prepared, dag, run)
             context["ti"] = SimpleNamespace(try_number=1, task_id=task.task_id, xcom_pull=pull)
             prepared.render_template_fields(context, dag.get_template_env())
             fields = {name: getattr(prepared, name) for name in prepared.template_fields}
             rendered[task.task_id] = fields
-            results = {
-                "wait_for_publication": VERSION,
-                "download": fields.get("dst"),
-                "load_staging": fields.get("table") or {"generation": "1234567890", "rows": 1234},
-                "check_months": ["yellow", "green"],
-            }
-            returned[task.task_id] = results.get(task.task_id, 1234)
+            returned[task.task_id] = _returned(task.task_id, fields)
     return {task_id: rendered[task_id] for task_id in sorted(rendered)}
 
 
+def _template_context(task: Any, dag: DAG, run: DagRun) -> Any:
+    """Return the template context that a worker would build for the first try of the task."""
+    from_server = TIRunContext(dag_run=run, max_tries=0)
+    instance = RuntimeTaskInstance.model_construct(
+        id=uuid.UUID(int=0),
+        task_id=task.task_id,
+        dag_id=dag.dag_id,
+        run_id=run.run_id,
+        try_number=1,
+        map_index=-1,
+        task=task,
+        bundle_instance=LocalDagBundle(name="dags", path="/"),
+        start_date=run.start_date,
+    )
+    instance._ti_context_from_server = from_server
+    return instance.get_template_context()
+
+
+def _returned(task_id: str, fields: dict[str, Any]) -> Any:
+    """Return a value of the kind that the task returns."""
+    results = {
+        "wait_for_publication": VERSION,
+        "download": fields.get("dst"),
+        "load_staging": fields.get("table") or {"generation": "1234567890", "rows": 1234},
+        "check_months": ["yellow", "green"],
+    }
+    return results.get(task_id, 1234)
+
+
 def golden_text(rendered: dict[str, dict[str, Any]]) -> str:
-    """The text of a golden file: fields that are empty are left out, texts of several lines are lists of lines."""
+    """Return the text of a golden file; empty fields are left out, and multi-line text becomes a list of lines."""
 
     def lines(value: Any) -> Any:
         if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""What every task would do for one month, compared with files that a person has read.
+"""The rendered templates of every task for one month, compared with reviewed golden files.
 
-After a wanted change: ``python -m tests.dags.regenerate_golden``, then read the difference.
+After an intended change, run ``python -m tests.dags.regenerate_golden`` and read the diff.
 """
 
 from __future__ import annotations
@@ -102,20 +102,20 @@ def test_a_run_without_a_year_says_so(bag) -> None:
 
 
 @pytest.mark.parametrize("key", ["2021-01", "21", "0000", "2021\n"])
-def test_a_partition_key_that_is_no_year_is_refused(bag, key: str) -> None:
+def test_a_partition_key_that_is_not_a_year_is_refused(bag, key: str) -> None:
     with pytest.raises(MonthError, match="is not a year"):
         render(bag.dags[ROLLUP], partition_key=key)
 
 
 @pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
 @pytest.mark.parametrize("key", ["2021-13", "../x", "2021-01\n"])
-def test_a_partition_key_that_is_no_month_is_refused(bag, dag_id: str, key: str) -> None:
+def test_a_partition_key_that_is_not_a_month_is_refused(bag, dag_id: str, key: str) -> None:
     with pytest.raises(MonthError, match="is not a month"):
         render(bag.dags[dag_id], partition_key=key)
 
 
 @pytest.mark.parametrize("dag_id", TRIP_DAG_IDS)
-def test_only_the_clocks_runs_wait_for_publication(bag, dag_id: str) -> None:
+def test_only_scheduled_runs_wait_for_publication(bag, dag_id: str) -> None:
     asked, scheduled = (
         render(bag.dags[dag_id], partition_key="2021-01", run_type=kind)
         for kind in (DagRunType.BACKFILL, DagRunType.SCHEDULED)

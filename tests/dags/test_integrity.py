@@ -1,4 +1,4 @@
-"""The DAGs as they are declared: which there are, what they are made of, and that parsing does nothing else."""
+"""DAG integrity: ids, schedules, assets, parameters, tasks, templates, serialization, parsing without side effects."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pendulum
 import pytest
@@ -67,30 +68,30 @@ SOURCES = sorted((REPOSITORY / "dags").glob("*.py"))
 
 
 def _names(dag_id: str) -> tuple[str, str]:
-    """The dataset and the flow that a DAG id is made of."""
+    """Return the dataset and the flow in a DAG id."""
     dataset, _, flow = dag_id.partition("_")
     return dataset, flow
 
 
 @pytest.fixture(params=DAG_IDS)
 def dag(bag, request: pytest.FixtureRequest) -> DAG:
-    """Each DAG."""
+    """Return each DAG in turn."""
     return bag.dags[request.param]
 
 
 @pytest.fixture(params=FLOW_DAG_IDS)
 def flow_dag(bag, request: pytest.FixtureRequest) -> DAG:
-    """Each DAG of one dataset."""
+    """Return each DAG of a single dataset in turn."""
     return bag.dags[request.param]
 
 
 @pytest.fixture
 def rollup(bag) -> DAG:
-    """The DAG of all datasets."""
+    """Return the DAG of all datasets."""
     return bag.dags[ROLLUP]
 
 
-# Which there are
+# Ids
 
 
 def test_every_file_is_parsed_without_errors_or_warnings(bag) -> None:
@@ -108,11 +109,9 @@ def test_every_dataset_of_the_registry_has_its_dags(bag) -> None:
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_a_task_of_a_dag_finds_it_the_same_without_the_others_of_its_file(
-    bag, dag_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_process_parses_the_same_dag_alone(bag, dag_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bag.dags[dag_id]
-    # What Airflow sets for the process of a task.
+    # Airflow sets this variable in a task process.
     monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
 
     own = DagBag(dag_folder=whole.fileloc)
@@ -121,7 +120,7 @@ def test_a_task_of_a_dag_finds_it_the_same_without_the_others_of_its_file(
     assert DagSerialization.to_dict(own.dags[dag_id]) == DagSerialization.to_dict(whole)
 
 
-# What they have in common
+# Common arguments
 
 
 def test_tags(flow_dag: DAG) -> None:
@@ -154,19 +153,19 @@ def test_limits_of_a_run(dag: DAG) -> None:
     assert dag.catchup is False
     wait = timedelta(days=45 if "_web_to_" in dag.dag_id else 0)
     assert dag.dagrun_timeout == wait + timedelta(hours=2)
-    # Years take turns: each counts anew what the one before has counted.
+    # The rollup runs one at a time, so that an older count cannot overwrite a newer one.
     assert dag.max_active_runs == (1 if dag.dag_id == ROLLUP else 4)
     assert dag.template_searchpath == [str(REPOSITORY / "include" / "sql")]
 
 
 def test_no_run_is_too_early_to_have_tasks(dag: DAG) -> None:
-    # Airflow makes no task of a run with a logical date before the task's start date, and calls such a run a success.
+    # Airflow creates no tasks for a run with a logical date before the start date, and marks that run as a success.
     serialized = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert serialized.start_date is None
     assert {task.task_id: task.start_date for task in serialized.tasks if task.start_date or task.end_date} == {}
 
 
-def test_only_what_an_asset_starts_is_never_paused_at_first(dag: DAG) -> None:
+def test_only_asset_triggered_dags_are_unpaused_upon_creation(dag: DAG) -> None:
     started_by_assets = dag.dag_id == ROLLUP or dag.dag_id.endswith("_gcs_to_bigquery")
     assert dag.is_paused_upon_creation is (False if started_by_assets else None)
 
@@ -242,7 +241,7 @@ def test_no_task_has_inlets(dag: DAG) -> None:
     assert {task.task_id: task.inlets for task in dag.tasks if task.inlets} == {}
 
 
-def test_the_last_step_announces_its_month_when_there_are_months(dag: DAG) -> None:
+def test_every_task_with_an_outlet_announces_its_month_if_there_are_months(dag: DAG) -> None:
     dataset, _ = _names(dag.dag_id)
     announcing = {task.task_id for task in dag.tasks if task._post_execute_hook}
     assert announcing == (set() if dataset == "zones" else {task.task_id for task in dag.tasks if task.outlets})
@@ -267,7 +266,7 @@ def test_a_run_is_for_the_month_two_months_back(bag, dataset: str, day: tuple[in
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_the_first_run_of_the_clock_is_the_newest_and_starts_at_once(bag, dataset: str) -> None:
+def test_the_first_scheduled_run_is_the_newest_and_starts_at_once(bag, dataset: str) -> None:
     serialized = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[f"{dataset}_web_to_postgres"]))
     info = serialized.next_dagrun_info(last_automated_run_info=None)
     assert info is not None
@@ -294,7 +293,7 @@ def test_params_of_the_rollup(rollup: DAG) -> None:
 
 
 def _check_key(param: Param, right: str, wrong: Iterable[object]) -> None:
-    """A parameter that names a month or a year, may be left out, and refuses all else."""
+    """Check that a parameter accepts ``right``, may be left out, and refuses each value in ``wrong``."""
     assert param.value is None
     assert param.schema["type"] == ["null", "string"]
     param = copy.deepcopy(param)  # it keeps what it resolves, and other tests read the same DAGs
@@ -344,7 +343,7 @@ EDGES = {
     },
     "yearly_rollup": {"check_months": {"create_table"}, "create_table": {"publish"}, "publish": set()},
 }
-# The zones are all of their lake, and nothing about them is only worth a warning.
+# The zones have no external table, because the table itself is small, and no warning checks.
 NOT_OF_ZONES = {"create_external_table", "check_warnings"}
 SETUPS = {
     "web_to_gcs": {"download", "to_parquet"},
@@ -377,7 +376,7 @@ def test_setups_and_teardowns(dag: DAG) -> None:
             assert task.on_failure_fail_dagrun is False
 
 
-def test_only_a_failed_check_keeps_from_publishing(flow_dag: DAG) -> None:
+def test_only_a_failed_check_blocks_publishing(flow_dag: DAG) -> None:
     checks = {task.task_id: task for task in flow_dag.tasks if isinstance(task, AuditMixin)}
     assert {name for name, task in checks.items() if task.level is Level.WARN} == {"check_warnings"} & set(checks)
     rules = {task.task_id: task.trigger_rule for task in flow_dag.tasks if not task.is_teardown}
@@ -402,7 +401,7 @@ def test_the_pattern_finds_months(text: str) -> None:
     assert MONTH.search(text)
 
 
-def test_no_task_has_a_month_of_its_own(dag: DAG) -> None:
+def test_no_task_names_a_month(dag: DAG) -> None:
     serialized = DagSerialization.to_dict(dag)["dag"]
     for task in serialized["tasks"]:
         assert not MONTH.search(json.dumps(task)), task
@@ -413,17 +412,17 @@ def test_no_task_has_a_month_of_its_own(dag: DAG) -> None:
     [*SOURCES, *sorted((REPOSITORY / "include" / "sql").rglob("*.sql"))],
     ids=lambda path: str(path.relative_to(REPOSITORY)),
 )
-def test_no_source_has_a_month_in_it(path: Path) -> None:
+def test_no_dag_or_sql_file_names_a_month(path: Path) -> None:
     assert not MONTH.search(path.read_text())
 
 
-# The check operators make their SQL of these when they are declared, and the SQL is a template field.
+# The check operators turn these into SQL when they are declared; the SQL is a template field.
 MADE_INTO_SQL = {"checks", "column_mapping"}
-# These run in the triggerer or the scheduler, never when a DAG file is parsed, and may look at the clock in this way.
+# These run only in the triggerer, never when a DAG file is parsed, so they may read the clock in these ways.
 RUN_LATER = {"publication_trigger.py": {"now"}}
 
 
-def test_no_argument_with_a_template_is_left_as_it_is(dag: DAG) -> None:
+def test_every_argument_with_a_template_is_a_template_field(dag: DAG) -> None:
     found = set()
     for task in dag.tasks:
         arguments = {name for kind in type(task).__mro__ for name in _parameters(kind)}
@@ -451,7 +450,7 @@ def test_every_template_field_is_an_attribute(dag: DAG) -> None:
             assert hasattr(task, name), f"{task.task_id}.{name}"
 
 
-def test_what_airflow_2_called_the_date_is_used_nowhere() -> None:
+def test_no_date_macro_of_airflow_2_is_used() -> None:
     for path in [*SOURCES, *(REPOSITORY / "include").rglob("*.sql"), *(REPOSITORY / "plugins").rglob("*.py")]:
         found = re.search(r"\b(ds|ds_nodash|ts|execution_date|data_interval_\w+|prev_ds|next_ds)\b", path.read_text())
         assert not found, f"{path.name}: {found}"
@@ -477,7 +476,23 @@ def test_the_dag_survives_serialization(dag: DAG) -> None:
     assert DagSerialization.to_dict(dag) == data
 
 
-# Parsing does nothing else
+# Parsing
+
+
+def _run_script(script: str, folder: Path, *arguments: str) -> Any:
+    """Run a script in its own Airflow home; return what it printed as ``answer <JSON>``."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(REPOSITORY), *arguments],
+        cwd=folder,
+        env={**os.environ, "AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
+    return json.loads(line.removeprefix("answer "))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
@@ -489,7 +504,7 @@ def test_a_dag_file_imports_no_other_and_only_public_names(path: Path) -> None:
     assert {module for module in modules if not re.fullmatch(allowed, module or "")} == set()
 
 
-# Parses two folders of DAG files while direct access to variables, connections, the environment and the network raises.
+# Parses two folders of DAG files while access to variables, connections, the environment and the network raises.
 _GUARDED_PARSE = """
 import json, os, socket, sys
 repository, bad = sys.argv[1:]
@@ -560,20 +575,9 @@ def test_parsing_reads_no_variable_no_connection_no_environment_and_no_network(t
     bad.mkdir()
     for name, source in _BAD_FILES.items():
         (bad / f"{name}.py").write_text(source)
-    done = subprocess.run(
-        [sys.executable, "-c", _GUARDED_PARSE, str(REPOSITORY), str(bad)],
-        cwd=tmp_path,
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
-    answer = json.loads(line.removeprefix("answer "))
+    answer = _run_script(_GUARDED_PARSE, tmp_path, str(bad))
     assert answer[str(REPOSITORY / "dags")] == [DAG_IDS, {}]
-    # And the guard does notice what it should.
+    # The guard catches each kind of access.
     kinds = {"default": "variable", "environ": "environment", "getenv": "environment", "get": "environment"}
     kinds["contains"] = "environment"
     assert answer[str(bad)] == [
@@ -582,7 +586,7 @@ def test_parsing_reads_no_variable_no_connection_no_environment_and_no_network(t
     ]
 
 
-def test_parsing_does_not_look_at_the_clock() -> None:
+def test_parsing_does_not_read_the_clock() -> None:
     for path in [*SOURCES, *(REPOSITORY / "plugins" / "nyc_taxi").rglob("*.py")]:
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         named = {node.func.attr for node in calls if isinstance(node.func, ast.Attribute)}
@@ -590,7 +594,7 @@ def test_parsing_does_not_look_at_the_clock() -> None:
         assert looks == RUN_LATER.get(path.name, set()), path.name
 
 
-# Times the import of the providers, then the parsing of each DAG file with them imported.
+# Measures the import of the providers, then the parsing of each DAG file with the providers imported.
 _TIMED_PARSE = """
 import json, sys, time
 repository = sys.argv[1]
@@ -616,19 +620,8 @@ print("answer", json.dumps([providers, seconds]))
 """
 
 
-def test_a_dag_file_takes_little_beside_the_import_of_its_providers(tmp_path: Path) -> None:
+def test_parsing_a_dag_file_is_fast_compared_with_importing_its_providers(tmp_path: Path) -> None:
     names = [path.name for path in SOURCES]
-    done = subprocess.run(
-        [sys.executable, "-c", _TIMED_PARSE, str(REPOSITORY), *names],
-        cwd=tmp_path,
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("answer ")]
-    providers, seconds = json.loads(line.removeprefix("answer "))
+    providers, seconds = _run_script(_TIMED_PARSE, tmp_path, *names)
     assert sorted(seconds) == sorted(names)
     assert {name: spent for name, spent in seconds.items() if spent > providers / 4} == {}, providers

@@ -1,4 +1,4 @@
-"""A real HTTP server whose answers a test scripts, and a folder for files and what is converted from them."""
+"""Fixtures: an HTTP server whose answers a test scripts, and a folder for source files and their conversions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Source:
-    """A server on 127.0.0.1: what it answers for each path, and what it was asked."""
+    """A server on 127.0.0.1: the answer for each path, and the requests it received."""
 
     url: str
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Source:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, path: str, body: bytes, *, status: int = 200, announced: int | None = None, **headers: str) -> str:
-        """Answer ``path`` with ``body``; ``announced`` is a Content-Length that is not true."""
+        """Answer ``path`` with ``body``; ``announced`` overrides the Content-Length."""
 
         def answer(request: BaseHTTPRequestHandler) -> None:
             request.send_response(status)
@@ -38,7 +38,7 @@ class Source:
         return self.script(path, answer)
 
     def script(self, path: str, answer: Answer) -> str:
-        """Answer ``path`` by calling ``answer``; returns the address."""
+        """Answer ``path`` by calling ``answer``; return the URL."""
         self.answers[path] = answer
         return f"{self.url}{path}"
 

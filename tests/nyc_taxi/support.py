@@ -1,4 +1,4 @@
-"""Published files for tests, made by hand or by the synthetic source, and what is converted from them."""
+"""Helpers: published files, written by hand or by the synthetic source, their conversions, and asset events."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from airflow.sdk import Asset
 
 from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
@@ -51,14 +53,14 @@ SYNTHETIC_ROWS = 200
 
 
 class Folder:
-    """A folder with one source file, and what is converted from it."""
+    """A folder with one source file and its conversion."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.target = path / "out" / "target.parquet"
 
     def zones(self, content: str | bytes, *, accept_unknown: bool = False) -> Converted:
-        """Convert ``content`` as the file of zones."""
+        """Convert ``content`` as the zones file."""
         source = self.path / "taxi_zone_lookup.csv"
         source.write_bytes(content.encode() if isinstance(content, str) else content)
         return to_parquet(source, self.target, dataset=ZONES, month=None, accept_unknown=accept_unknown)
@@ -66,7 +68,7 @@ class Folder:
     def green(
         self, *rows: dict[str, str], columns: Sequence[str] = tuple(GREEN_ROW), accept_unknown: bool = False
     ) -> Converted:
-        """Convert a gzipped file with ``rows``, each given by its difference from ``GREEN_ROW``."""
+        """Convert a gzipped file with ``rows``, each given as the fields that differ from ``GREEN_ROW``."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
@@ -98,7 +100,7 @@ class Folder:
     def synthetic(
         self, dataset: str, suffix: str, *defects: str, month: Month = JANUARY, accept_unknown: bool = False
     ) -> pa.Table:
-        """Write a synthetic month and convert it; returns the result."""
+        """Write a synthetic month, convert it, and return the result."""
         source = self.publish(dataset, suffix, *defects, month=month)
         contract = DATASETS[dataset]
         assert isinstance(contract, TripDataset)
@@ -112,20 +114,20 @@ class Folder:
         return self.table().to_pylist()
 
     def left(self) -> list[str]:
-        """The files in the target's folder."""
+        """Return the names of the files in the target's folder."""
         return sorted(path.name for path in self.target.parent.glob("*"))
 
 
 @contextmanager
 def refused(folder: Folder) -> Iterator[pytest.ExceptionInfo[ContractError]]:
-    """The block raises a ContractError and leaves no file."""
+    """Assert that the block raises a ContractError and leaves no file."""
     with pytest.raises(ContractError) as error:
         yield error
     assert folder.left() == []
 
 
 def zone(number: int | None, borough: str | None, name: str | None, service_zone: str | None) -> dict[str, Any]:
-    """A row of the zones' Parquet."""
+    """Return a row of the zones' Parquet."""
     return {
         "LocationID": number,
         "Borough": borough,
@@ -137,7 +139,7 @@ def zone(number: int | None, borough: str | None, name: str | None, service_zone
 
 
 def green_table(rows: int = 3, **differences: pa.Array) -> pa.Table:
-    """A table of a TLC file: ``rows`` times ``GREEN_ROW``, with other columns where ``differences`` has them."""
+    """Return the table of a TLC file: ``rows`` times ``GREEN_ROW``, with the columns in ``differences`` replaced."""
     columns = {name: pa.array([value or None] * rows, pa.string()) for name, value in GREEN_ROW.items()}
     typed = {name: values.cast(_usual_type(name)) for name, values in columns.items()}
     return pa.table({**typed, **differences})
@@ -152,7 +154,28 @@ def _usual_type(name: str) -> pa.DataType:
 
 
 def parquet_bytes(table: pa.Table, **options: Any) -> bytes:
-    """The table as a Parquet file."""
+    """Return the table as a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(table, sink, **options)
     return sink.getvalue()
+
+
+class _OutletEvents(dict[Asset, Any]):
+    """Fake ``outlet_events`` that records the partitions added to each asset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added: list[tuple[str, str]] = []
+
+    def __missing__(self, asset: Asset) -> Any:
+        return SimpleNamespace(add_partitions=lambda key: self.added.append((asset.name, key)))
+
+
+def announced(
+    arguments: dict[str, Any], partition_key: str | None, params: dict[str, str | None]
+) -> list[tuple[str, str]]:
+    """Return the asset partitions that a task with these ``arguments`` adds, as pairs of asset name and key."""
+    events = _OutletEvents()
+    run = SimpleNamespace(partition_key=partition_key, logical_date=None)
+    arguments["post_execute"]({"dag_run": run, "params": params, "outlet_events": events}, None)
+    return events.added

@@ -1,6 +1,6 @@
-"""The conventions that the package's own operators follow.
+"""Conventions of the package's own operators.
 
-The tests find them by walking the package, so a new operator is tested without an edit here.
+The tests find the operators by walking the package, so a new operator needs no edit here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import nyc_taxi
 
 
 def _own_operators() -> Iterator[type[BaseOperator]]:
-    """The operators and sensors that derive from nothing but BaseOperator; others follow the provider's conventions."""
+    """Yield the operators and sensors that derive only from BaseOperator; others follow their provider."""
     for module in pkgutil.walk_packages(nyc_taxi.__path__, "nyc_taxi."):
         for value in vars(importlib.import_module(module.name)).values():
             if isinstance(value, type) and value.__module__ == module.name and value.__bases__ == (BaseOperator,):

@@ -1,7 +1,8 @@
 """Converts a published file to typed Parquet that matches the registry, in bounded memory.
 
 The conversion is strict: the file must have every required column, and every value must fit its column's type exactly.
-A file that does not match is refused as a whole; the message names the file, the column and the row.
+A file that does not match is refused as a whole; the message names the file, the column and the row. Rows are numbered
+from 1; in CSV, the header is row 1, and empty lines are not counted.
 """
 
 from __future__ import annotations
@@ -48,9 +49,8 @@ def to_parquet(
 ) -> Converted:
     """Convert one published file to one Parquet file: Parquet if its name ends in ``.parquet``, else CSV.
 
-    Values, rows and their order are kept. Columns are matched by name and written in the registry's order; columns
-    that the source's layout lacks are null, and so are empty CSV fields. The file's name and month are appended as the
-    lineage columns.
+    Values, rows and their order are kept. Columns are matched by name and written in the registry's order, followed by
+    the lineage columns; columns that the source's layout lacks are null, and so are empty CSV fields.
 
     Args:
         source: a Parquet file, or a CSV file with a header line, gzipped if its name ends in ``.gz``.
@@ -62,8 +62,7 @@ def to_parquet(
 
     Raises:
         ContractError: the file does not match the dataset's contract: it is empty, truncated or damaged, a column is
-            missing, unknown or repeated, a row has too few fields, or a value does not fit its column's type. Rows are
-            numbered from 1; in CSV, the header is row 1, and empty lines are not counted.
+            missing, unknown or repeated, a row has too few fields, or a value does not fit its column's type.
         OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
     """
     read = read_parquet if source.suffix == ".parquet" else read_csv

@@ -9,12 +9,9 @@ from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQue
 
 from nyc_taxi.registry.datasets import published_file
 from nyc_taxi.stores.lake.store import LakeStore
-from nyc_taxi.stores.store import MissingMonthError, StoredMonth
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-    from nyc_taxi.registry.model import PublishedFile
 
 # Maximum number of loads. A load job reads whatever generation the object has at that time, so an object that is
 # replaced during its load is loaded again.
@@ -56,19 +53,13 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         lake = LakeStore.connect()
         file = published_file(self.dataset, self.month)
-        before = _stored(lake, file)
+        before = lake.get(file)
         for _ in range(LOADS):
             super().execute(context)
-            after = _stored(lake, file)
+            after = lake.get(file)
             if after.version == before.version:
                 self.log.info("Loaded generation %s of %s", after.version, lake.location(file))
                 return {"generation": after.version, "rows": after.rows}
             self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))
             before = after
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
-
-
-def _stored(lake: LakeStore, file: PublishedFile) -> StoredMonth:
-    if (stored := lake.find(file)) is None:
-        raise MissingMonthError(f"there is no {lake.location(file)}; load the month into the lake first")
-    return stored

@@ -12,7 +12,6 @@ from nyc_taxi.common.skip import SKIP_REASON, skip
 from nyc_taxi.registry.datasets import published_file
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores import connect
-from nyc_taxi.stores.store import MissingMonthError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -90,7 +89,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
 
     def _unchanged(self, file: PublishedFile) -> str | None:
         """Return why the month does not have to be loaded; None if it does."""
-        made_from = self._version_to_load(file) if self.loaded_from else self.made_from
+        made_from = connect(self.loaded_from).get(file).version if self.loaded_from else self.made_from
         if not made_from or self.force == "True":
             return None
         store = connect(self.store)
@@ -98,11 +97,3 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         if stored is None or stored.made_from != made_from:
             return None
         return f"{store.location(file)} is unchanged: it was made from {made_from}. Set force to load it again."
-
-    def _version_to_load(self, file: PublishedFile) -> str:
-        assert self.loaded_from is not None
-        source = connect(self.loaded_from)
-        stored = source.find(file)
-        if stored is None:
-            raise MissingMonthError(f"there is no {source.location(file)}; load the month into the {source.name} first")
-        return stored.version

@@ -80,6 +80,16 @@ class Store(ABC):
     def find(self, file: PublishedFile) -> StoredMonth | None:
         """Return the stored month of one published file; None if the store does not have it."""
 
+    def get(self, file: PublishedFile) -> StoredMonth:
+        """Return the stored month of one published file, for a task that loads it into another store.
+
+        Raises:
+            MissingMonthError: the store does not have it.
+        """
+        if (stored := self.find(file)) is None:
+            raise MissingMonthError(f"there is no {self.location(file)}; load the month into the {self.name} first")
+        return stored
+
     @abstractmethod
     def count(self, file: PublishedFile) -> int:
         """Return the row count of one published file, counted in the stored data; 0 if it is not there."""

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_an_earlier_file_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("earlier", [None, b"old"])
-def test_a_failure_leaves_what_was_there(tmp_path: Path, error: type[BaseException], earlier: bytes | None) -> None:
+def test_a_failure_leaves_the_existing_file(tmp_path: Path, error: type[BaseException], earlier: bytes | None) -> None:
     target = tmp_path / "file"
     if earlier is not None:
         target.write_bytes(earlier)
@@ -57,7 +57,7 @@ def test_a_block_that_writes_nothing_fails(tmp_path: Path) -> None:
     assert target.read_bytes() == b"old"
 
 
-def test_writers_that_overlap_do_not_mix_and_the_last_to_finish_wins(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_mix_and_the_last_to_finish_wins(tmp_path: Path) -> None:
     target = tmp_path / "file"
     with whole_file(target) as first:
         first.write_bytes(b"first, ")

@@ -1,10 +1,8 @@
-"""What all DAGs share: which failures are tried again, what starts a run, and how a month is announced."""
+"""Arguments that all DAGs share: the retry policy, schedules, assets and parameters."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from types import SimpleNamespace
-from typing import Any
 
 import psycopg
 import pytest
@@ -25,10 +23,11 @@ from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceErro
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.postgres.store import PostgresStore
+from tests.nyc_taxi.support import announced
 
 
 @pytest.mark.parametrize("error", [ContractError("x"), MonthError("x"), NotPublishedError("x")])
-def test_what_a_retry_cannot_help_fails_at_once(error: Exception) -> None:
+def test_an_error_that_a_retry_cannot_fix_fails_at_once(error: Exception) -> None:
     decision = RETRY_POLICY.evaluate(error, try_number=1, max_tries=3)
     assert decision.action is RetryAction.FAIL
     assert decision.reason == "Wrong input: a retry would fail the same way."
@@ -44,7 +43,7 @@ def test_what_a_retry_cannot_help_fails_at_once(error: Exception) -> None:
         ValueError("x"),
     ],
 )
-def test_all_else_is_tried_again_as_usual(error: Exception) -> None:
+def test_any_other_error_is_retried(error: Exception) -> None:
     assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action is RetryAction.DEFAULT
     assert DEFAULT_ARGS["retries"] == 3
 
@@ -55,26 +54,8 @@ def test_the_policy_survives_serialization() -> None:
     assert restored.evaluate(SourceError("x"), try_number=1, max_tries=3).action is RetryAction.DEFAULT
 
 
-class _Events(dict[Asset, Any]):
-    """Stands for ``outlet_events``: notes which partitions are added to which asset."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.added: list[tuple[str, str]] = []
-
-    def __missing__(self, asset: Asset) -> Any:
-        return SimpleNamespace(add_partitions=lambda key: self.added.append((asset.name, key)))
-
-
 def _announce(partition_key: str | None, month: str | None) -> list[tuple[str, str]]:
-    events = _Events()
-    context = {
-        "dag_run": SimpleNamespace(partition_key=partition_key, logical_date=None),
-        "params": {"month": month},
-        "outlet_events": events,
-    }
-    updates(GREEN, store_asset(LakeStore, GREEN))["post_execute"](context, None)
-    return events.added
+    return announced(updates(GREEN, store_asset(LakeStore, GREEN)), partition_key, {"month": month})
 
 
 def test_a_run_started_by_hand_announces_its_month() -> None:

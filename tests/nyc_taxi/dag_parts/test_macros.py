@@ -1,4 +1,4 @@
-"""What templates can say; the DAGs' own templates are in ``tests/golden``."""
+"""The template macros. The golden files in ``tests/golden`` cover the DAGs' own templates."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def test_a_month_that_the_source_never_had_is_refused() -> None:
         ("asset_triggered", {}, "0.0"),
     ],
 )
-def test_only_the_clocks_runs_wait(run_type: str, variables: dict[str, str], seconds: str) -> None:
+def test_only_scheduled_runs_wait(run_type: str, variables: dict[str, str], seconds: str) -> None:
     run = SimpleNamespace(run_type=run_type, partition_key="2021-01")
     assert _render("{{ publication_wait() }}", dag_run=run, conn=_source(), var={"value": variables}) == seconds
 
 
 @pytest.mark.parametrize(("last", "seconds"), [("", "3888000.0"), ("2021-01", "3888000.0"), ("2020-12", "0.0")])
-def test_a_month_behind_the_last_of_its_source_is_not_waited_for(last: str, seconds: str) -> None:
+def test_no_run_waits_for_a_month_after_the_last_of_its_source(last: str, seconds: str) -> None:
     run = SimpleNamespace(run_type="scheduled", partition_key="2021-01")
     conn = _source(last_month=last)
     assert _render("{{ publication_wait() }}", dag_run=run, conn=conn, var={"value": {}}) == seconds
@@ -102,7 +102,7 @@ RUN_IDS = [
 ]
 
 
-def test_a_run_has_a_folder_of_its_own_and_it_is_in_the_work_dir() -> None:
+def test_each_run_has_its_own_folder_in_the_work_dir() -> None:
     folders = [_render("{{ run_dir() }}", run_id=run_id) for run_id in RUN_IDS]
     for folder in folders:
         assert re.fullmatch(r"/files/green_web_to_gcs/[\w.-]+-[0-9a-f]{10}", folder)
@@ -115,7 +115,7 @@ def test_a_work_dir_may_end_with_a_slash() -> None:
     assert _render("{{ run_dir() }}", var=with_slash) == _render("{{ run_dir() }}")
 
 
-def test_a_run_has_a_staging_table_of_its_own_that_needs_no_quotes() -> None:
+def test_each_run_has_its_own_staging_table_that_needs_no_quotes() -> None:
     names = [_render("{{ staging_table() }}", run_id=run_id) for run_id in RUN_IDS]
     for name in names:
         assert re.fullmatch(r"green_2021_01_[0-9a-f]{10}", name)

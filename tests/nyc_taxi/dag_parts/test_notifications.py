@@ -1,4 +1,4 @@
-"""Who is told of a failed run, and what."""
+"""The notification of a failed run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEXT = (
 
 
 class Webhook:
-    """A server that keeps what is posted to it, as path and body."""
+    """A server that records the path and the body of each POST."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, Any]] = []
@@ -46,7 +46,7 @@ class Webhook:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/services"
@@ -54,7 +54,7 @@ class Webhook:
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """A webhook, of which the connection ``failure_webhook`` tells."""
+    """Start a webhook server, and define the connection ``failure_webhook`` for it."""
     one = Webhook()
     thread = threading.Thread(target=one.server.serve_forever, daemon=True)
     thread.start()
@@ -71,7 +71,7 @@ def test_a_failure_is_posted_to_the_webhook(webhook: Webhook) -> None:
     assert webhook.posts == [("/services/T0/B0/secret", {"text": TEXT})]
 
 
-def test_each_failure_has_a_message_of_its_own(webhook: Webhook) -> None:
+def test_each_failure_sends_its_own_message(webhook: Webhook) -> None:
     notify_failure({**CONTEXT, "run_id": "one"})
     notify_failure({**CONTEXT, "run_id": "other"})
 
@@ -94,7 +94,7 @@ def test_a_webhook_that_refuses_is_an_error(webhook: Webhook) -> None:
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_without_a_connection_nobody_is_told(
+def test_without_a_connection_nothing_is_sent(
     value: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if value is None:

@@ -1,4 +1,4 @@
-"""The shared steps: how they are declared, and tidying up."""
+"""The shared tasks: how they are declared, and the cleanup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_wait_is_for_the_file_that_is_downloaded() -> None:
     assert wait.wait_seconds == "{{ publication_wait() }}"
 
 
-def test_removing_the_runs_folder_leaves_others_and_can_be_repeated(tmp_path: Path) -> None:
+def test_removing_the_runs_folder_is_idempotent_and_leaves_others(tmp_path: Path) -> None:
     for run in ("one", "two"):
         (tmp_path / run / "deep").mkdir(parents=True)
         (tmp_path / run / "deep" / "file").write_bytes(b"x")

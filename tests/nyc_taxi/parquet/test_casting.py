@@ -1,4 +1,4 @@
-"""Values become the contract's types exactly, or not at all."""
+"""Casting: values are converted to the contract's types exactly, or refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _converted(values: pa.Array, kind: Type) -> list[Any]:
     return result.to_pylist()
 
 
-# What is converted
+# Conversions
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_value_that_is_not_utf_8_is_latin_1_and_its_neighbours_stay_what_they_
 
 
 @pytest.mark.parametrize("type_", [pa.string(), pa.binary()], ids=str)
-def test_text_that_no_database_keeps_is_refused(type_: pa.DataType) -> None:
+def test_text_with_a_nul_character_is_refused(type_: pa.DataType) -> None:
     values = pa.array(["B00001", None, "B\0"], pa.string()).cast(type_)
     with pytest.raises(pa.ArrowInvalid, match="NUL"):
         _converted(values, Type.STRING)
@@ -105,7 +105,7 @@ def test_text_that_no_database_keeps_is_refused(type_: pa.DataType) -> None:
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_wall_clock_times_of_every_resolution(unit: str) -> None:
     assert _converted(pa.array([NOON, None], pa.timestamp(unit)), Type.DATETIME) == [NOON, None]
-    if unit != "ns":  # which end in 2262
+    if unit != "ns":  # nanoseconds end in 2262
         assert _converted(pa.array([FAR], pa.timestamp(unit)), Type.DATETIME) == [FAR]
 
 
@@ -136,7 +136,7 @@ def test_a_dictionary_is_what_its_entries_are(values: pa.Array, kind: Type, expe
     assert _converted(values.dictionary_encode(), kind) == expected
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(
@@ -158,10 +158,10 @@ def test_a_dictionary_is_what_its_entries_are(values: pa.Array, kind: Type, expe
         (pa.struct([("a", pa.int64())]), set(Type)),
         (pa.dictionary(pa.int32(), pa.bool_()), set(Type)),
     ],
-    # The order of a set differs between xdist's workers, which must collect the same ids.
+    # Sorted, because pytest-xdist workers must collect the same ids, and the order of a set differs between them.
     ids=lambda value: str(value) if isinstance(value, pa.DataType) else f"{len(value)} types",
 )
-def test_types_between_which_there_is_no_exact_way_are_refused(type_: pa.DataType, kinds: set[Type]) -> None:
+def test_a_type_without_an_exact_conversion_is_refused(type_: pa.DataType, kinds: set[Type]) -> None:
     given = type_.value_type if pa.types.is_dictionary(type_) else type_
     for kind in Type:
         if kind not in kinds:
@@ -230,12 +230,12 @@ def test_an_integer_may_be_written_as_a_float(text: str | None, number: int | No
 @pytest.mark.parametrize(
     "text", ["", ".0", "1.", "1.5", "1.01", "1.0.0", "1,0", "1e2", "1x", "x", "+1", "nan", "9223372036854775808.0"]
 )
-def test_what_is_no_whole_number_is_refused(text: str) -> None:
+def test_text_that_is_not_a_whole_number_is_refused(text: str) -> None:
     with pytest.raises(pa.ArrowInvalid):
         whole_numbers(pa.array([text]))
 
 
-def test_what_is_text() -> None:
+def test_text_types() -> None:
     assert [is_text(each) for each in (pa.string(), pa.large_string(), pa.string_view())] == [True] * 3
     assert [is_text(each) for each in (pa.binary(), pa.int64(), pa.null())] == [False] * 3
 

@@ -1,4 +1,4 @@
-"""Which of a file's columns are which of its dataset's, and which files are refused for their columns."""
+"""Matching a file's columns with the contract, and refusing files whose columns differ from it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _required(dataset: Dataset, layout: Layout, month: Month = JANUARY) -> list[
     return [column.name for column in dataset.source_columns if column.is_required(layout, month)]
 
 
-# What is found
+# Matches
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_columns_are_found_by_name_alias_and_whatever_their_case(
 
 
 @pytest.mark.parametrize("index", ["__index_level_0__", "__index_level_12__", "__INDEX_LEVEL_0__"])
-def test_an_index_of_pandas_is_left_out_without_a_word(index: str) -> None:
+def test_a_pandas_index_is_left_out_silently(index: str) -> None:
     assert _match(index, "a", "b") == Match((1, 2, None, None), ())
     assert _match("a", index, "b", index) == Match((0, 2, None, None), ())
 
 
-def test_what_only_looks_like_an_index_is_unknown() -> None:
+def test_a_name_similar_to_a_pandas_index_is_unknown() -> None:
     assert "unknown: __index_level_x__, index_level_0" in _refusal("a", "b", "__index_level_x__", "index_level_0")
 
 
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("dataset", TRIP_DATASETS, ids=lambda dataset: dataset.name)
-def test_the_columns_that_a_layout_must_have_are_enough(dataset: Dataset, layout: Layout) -> None:
+def test_the_required_columns_of_a_layout_are_enough(dataset: Dataset, layout: Layout) -> None:
     names = _required(dataset, layout)
     places, ignored = _match(*reversed(names), dataset=dataset, layout=layout)
     assert ignored == ()
@@ -96,13 +96,13 @@ def _names(dataset: Dataset) -> list[str]:
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
-def test_every_column_of_the_registry_may_be_there(dataset: Dataset) -> None:
+def test_every_column_of_the_registry_is_accepted(dataset: Dataset) -> None:
     for layout in Layout:
         places, ignored = _match(*_names(dataset), dataset=dataset, layout=layout)
         assert (list(places), ignored) == (list(range(len(dataset.source_columns))), ())
 
 
-# What must be there, by layout and month
+# Required columns by layout and month
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,7 @@ def test_every_column_of_the_registry_may_be_there(dataset: Dataset) -> None:
         (Layout.TLC, Month(2026, 7), "c, d"),
     ],
 )
-def test_what_must_be_there_depends_on_layout_and_month(
-    layout: Layout, month: Month | None, missing: str | None
-) -> None:
+def test_required_columns_depend_on_layout_and_month(layout: Layout, month: Month | None, missing: str | None) -> None:
     if missing is None:
         assert _match("a", "b", layout=layout, month=month).places == (0, 1, None, None)
     else:
@@ -128,7 +126,7 @@ def test_what_must_be_there_depends_on_layout_and_month(
 
 
 @pytest.mark.parametrize("dataset", [YELLOW, GREEN, FHVHV], ids=lambda dataset: dataset.name)
-def test_the_congestion_fee_must_be_there_from_january_2025(dataset: Dataset) -> None:
+def test_the_congestion_fee_is_required_from_january_2025(dataset: Dataset) -> None:
     before, since = Month(2024, 12), Month(2025, 1)
     names = _required(dataset, Layout.TLC, before)
     assert "cbd_congestion_fee" not in names
@@ -139,7 +137,7 @@ def test_the_congestion_fee_must_be_there_from_january_2025(dataset: Dataset) ->
     assert early.places[-1] == len(names)
 
 
-def test_only_the_tlcs_files_must_have_an_airport_fee() -> None:
+def test_only_the_tlcs_files_require_an_airport_fee() -> None:
     names = _required(YELLOW, Layout.MIRROR)
     assert "airport_fee" not in names
     place = _names(YELLOW).index("airport_fee")
@@ -151,7 +149,7 @@ def test_only_the_tlcs_files_must_have_an_airport_fee() -> None:
     )
 
 
-# What is refused
+# Refusals
 
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 MANY = [f"x{number}" for number in range(32)]
@@ -180,7 +178,7 @@ def test_other_columns_are_refused_and_named(names: tuple[str, ...], problem: st
     assert _refusal(*names) == f"its columns differ from the contract; {problem}"
 
 
-def test_unknown_columns_can_be_left_out_and_are_told() -> None:
+def test_unknown_columns_can_be_left_out_and_are_returned() -> None:
     assert _match("x", "a", "y", "b", "__index_level_0__", accept_unknown=True) == Match((1, 3, None, None), ("x", "y"))
 
 
@@ -194,7 +192,7 @@ def test_accepting_the_unknown_accepts_nothing_else(names: tuple[str, ...], prob
 @pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize("other", DATASETS.values(), ids=lambda dataset: dataset.name)
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
-def test_a_file_of_another_dataset_is_told_to_be_one(dataset: Dataset, other: Dataset, layout: Layout) -> None:
+def test_a_file_of_another_dataset_is_recognized(dataset: Dataset, other: Dataset, layout: Layout) -> None:
     names = _required(other, layout)
     if dataset is other:
         assert _match(*names, dataset=dataset, layout=layout).ignored == ()
@@ -203,7 +201,7 @@ def test_a_file_of_another_dataset_is_told_to_be_one(dataset: Dataset, other: Da
         assert refusal.endswith(f"; its columns are those of {other.name}")
 
 
-def test_what_another_dataset_must_not_have_either_is_nobodys() -> None:
+def test_columns_that_no_contract_accepts_match_no_dataset() -> None:
     names = _required(FHV, Layout.MIRROR)
     for of_nobody in ([*names, "x"], names[1:], [*names, names[0]]):
         assert "its columns are those of" not in _refusal(*of_nobody, dataset=FHVHV)
@@ -215,7 +213,7 @@ def test_the_zones_need_no_month() -> None:
     assert refusal == "its columns differ from the contract; missing: service_zone"
 
 
-def test_a_column_there_under_its_name_and_under_its_alias_is_there_twice() -> None:
+def test_a_column_under_its_name_and_its_alias_is_repeated() -> None:
     aliased = replace(SMALL, source_columns=(Column("a", Type.INTEGER, "A.", aliases=("first",)),))
     assert _match("First", dataset=aliased).places == (0,)
     assert _refusal("a", "First", dataset=aliased) == "its columns differ from the contract; repeated: a"

@@ -1,4 +1,4 @@
-"""From a published file to typed Parquet: every value as it was, or the file is refused."""
+"""Conversion of a published file to typed Parquet: it keeps every value, or refuses the file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import Month
 from tests.nyc_taxi.support import GREEN_ROW, JANUARY, SYNTHETIC_ROWS, ZONES_HEADER, Folder, green_table, refused, zone
 
-# What is kept
+# Values that are kept
 
 
 def test_a_row_keeps_its_values_and_gains_its_lineage(folder: Folder) -> None:
@@ -103,7 +103,7 @@ def test_the_file_says_what_it_was_made_from_if_that_is_known(folder: Folder) ->
         assert pq.read_schema(folder.target).equals(arrow_schema(GREEN))
 
 
-def test_columns_that_are_left_out_are_told(folder: Folder) -> None:
+def test_columns_that_are_left_out_are_returned(folder: Folder) -> None:
     columns = ["note", *GREEN_ROW, "Other"]
     rows: list[dict[str, str]] = [{"note": "x", "Other": "1"}]
     assert folder.green(*rows, columns=columns, accept_unknown=True) == Converted(1, ("note", "Other"))
@@ -113,7 +113,7 @@ def test_columns_that_are_left_out_are_told(folder: Folder) -> None:
 
 
 def _random_row(numbers: random.Random, dataset: Dataset) -> dict[str, Any]:
-    """Values that a column of each type can have, nulls among them."""
+    """Return a row of random values and nulls."""
     begin = datetime.datetime(1970, 1, 1)
     letters = "abcÄ,;\"' \t\N{SNOWMAN}0"
     make = {
@@ -128,7 +128,7 @@ def _random_row(numbers: random.Random, dataset: Dataset) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("dataset", TRIP_DATASETS, ids=lambda dataset: dataset.name)
 def test_any_values_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset, seed: int) -> None:
-    # Small blocks and groups, so that rows cross the borders of both.
+    # Small blocks and row groups, so that the rows span several of both.
     monkeypatch.setattr(read_csv, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(convert, "ROW_GROUP_ROWS", 100)
     numbers = random.Random(seed)
@@ -146,7 +146,7 @@ def test_any_values_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dat
     assert groups.num_row_groups > 1
 
 
-# Drift: the synthetic months follow the calendar of the published ones
+# Schema drift: the synthetic months change their columns in the same months as the published ones
 
 DRIFT = [
     ("yellow", "2011-02", "__index_level_0__", pa.int64()),
@@ -213,7 +213,7 @@ def test_a_month_of_either_layout_has_the_same_rows(folder: Folder, dataset: Dat
                 assert rows[column.name].null_count == SYNTHETIC_ROWS
 
 
-# Defects: those of the synthetic source, in every dataset and format that can have them
+# Defects: all defects of the synthetic source, in every dataset and format that can have them
 
 CSV, PARQUET = "csv.gz", "parquet"
 ZONE = {"yellow": "PULocationID", "green": "PULocationID", "fhv": "PUlocationID", "fhvhv": "PULocationID"}
@@ -281,9 +281,9 @@ RESOLVED = {
     ("nanosecond-times", PARQUET),
     ("text-times", PARQUET),
 }
-# What the conversion cannot see, and the checks of the databases do: tests/integration/test_dags_test.py.
+# Defects that only the database checks find; tests/integration/test_dags_test.py covers them.
 CHECKED = {("many-refunds", CSV), ("many-refunds", PARQUET), ("wrong-month", CSV), ("wrong-month", PARQUET)}
-# The FHV files have no amounts, and synthetic years that nanoseconds do not reach.
+# FHV files have no amounts, and their synthetic years are outside the range of nanoseconds.
 IMPOSSIBLE = {
     ("fhv", "not-a-number", CSV),
     ("fhv", "not-a-number", PARQUET),
@@ -325,7 +325,7 @@ def test_a_defect_is_refused_with_what_is_wrong(folder: Folder, dataset: str, de
 
 
 @pytest.mark.parametrize(("dataset", "defect", "suffix"), _every(OTHERS_COLUMNS))
-def test_a_file_of_another_dataset_is_told_to_be_one(folder: Folder, dataset: str, defect: str, suffix: str) -> None:
+def test_a_file_of_another_dataset_is_recognized(folder: Folder, dataset: str, defect: str, suffix: str) -> None:
     with refused(folder) as error:
         folder.synthetic(dataset, suffix, defect)
     name = f"{dataset}_tripdata_2021-01.{suffix}"
@@ -367,24 +367,26 @@ def test_a_refusal_leaves_an_earlier_file(folder: Folder) -> None:
     assert folder.left() == ["target.parquet"]
 
 
-# What is the machine's fault, and not the file's
+# System errors, which are not the file's fault
 
 
 @pytest.mark.parametrize("name", ["absent.csv", "absent.csv.gz", "absent.parquet"])
-def test_a_missing_source_is_no_broken_contract(folder: Folder, name: str) -> None:
+def test_a_missing_source_is_not_a_contract_error(folder: Folder, name: str) -> None:
     with pytest.raises(FileNotFoundError):
         to_parquet(folder.path / name, folder.target, dataset=ZONES, month=None)
     assert folder.left() == []
 
 
-def test_a_target_that_cannot_be_made_is_no_broken_contract(folder: Folder) -> None:
+def test_a_target_that_cannot_be_written_is_not_a_contract_error(folder: Folder) -> None:
     folder.target.parent.write_text("a file where the folder should be")
     with pytest.raises(OSError, match=r"File exists|Not a directory") as error:
         folder.zones(f"{ZONES_HEADER}1,a,b,c\n")
     assert not isinstance(error.value, ContractError)
 
 
-def test_a_full_disk_is_no_broken_contract_and_leaves_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_a_contract_error_and_leaves_nothing(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(convert, "ROW_GROUP_ROWS", 100)
     monkeypatch.setattr(read_csv, "BLOCK_BYTES", 4096)
     source = folder.path / "green_tripdata_2021-01.csv.gz"
@@ -393,7 +395,7 @@ def test_a_full_disk_is_no_broken_contract_and_leaves_nothing(folder: Folder, mo
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        # While somebody keeps the error, its traceback keeps all that was at work.
+        # pytest keeps the error, whose traceback keeps every local variable of the conversion alive.
         with pytest.raises(OSError, match="File too large") as kept:
             to_parquet(source, folder.target, dataset=GREEN, month=JANUARY)
     finally:
@@ -426,7 +428,7 @@ def test_a_real_month_keeps_every_value(tlc_data: Path, tmp_path: Path, dataset,
     assert table.schema.equals(arrow_schema(dataset))
     assert pc.unique(table["source_month"]).to_pylist() == [file.month.first_day]
     assert pc.unique(table["source_file"]).to_pylist() == [file.source_path(Layout.MIRROR).name]
-    # An independent reading of the file agrees, value by value.
+    # Compares with an independent reading of the file, value by value.
     with gzip.open(source, "rt", newline="") as text:
         published = list(csv.DictReader(text))
     for column in dataset.source_columns:
@@ -454,7 +456,7 @@ GREEN_UNKNOWN = {
 }
 
 
-# The second is in the TLC's own files only.
+# Only the TLC's own files have the second one.
 GREEN_EMPTY = {"ehail_fee", "cbd_congestion_fee"}
 
 
@@ -466,7 +468,7 @@ def test_the_nulls_of_a_real_green_month(
     nulls = {name: table[name].null_count for name in table.column_names}
     assert {name for name, count in nulls.items() if count} == GREEN_UNKNOWN | GREEN_EMPTY
     assert {nulls[name] for name in GREEN_EMPTY} == {table.num_rows}
-    # A row lacks all of them or none.
+    # In each row, either all of them are null or none.
     columns = [table[name].is_null().to_pylist() for name in GREEN_UNKNOWN]
     together = Counter(zip(*columns, strict=True))
     assert together == {(True,) * 7: unknown, (False,) * 7: table.num_rows - unknown}
@@ -501,5 +503,5 @@ def _converted(tlc_data: Path, tmp_path: Path, dataset, month: str) -> pa.Table:
 
 
 def _outside(table: pa.Table, column: str, month: str) -> int:
-    """How many rows' pickups lie outside the file's month."""
+    """Return the number of rows with a pickup outside the file's month."""
     return pc.sum(pc.not_equal(pc.strftime(table[column], "%Y-%m"), month)).as_py()

@@ -1,4 +1,4 @@
-"""What a Parquet file says about what it was made from."""
+"""The provenance line of a Parquet file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_line_names_file_version_and_contract() -> None:
     assert line == f'green_tripdata_2021-01.csv.gz etag="5f2a" length=1234 contract={contract_id(GREEN)}'
 
 
-def test_of_an_unknown_version_there_is_no_line() -> None:
+def test_an_unknown_version_gives_no_line() -> None:
     assert provenance(GREEN, "green_tripdata_2021-01.csv.gz", "") == ""
 
 
@@ -73,7 +73,7 @@ def test_the_contracts_id_changes_with_the_columns(changed: Dataset) -> None:
     ],
     ids=["description and aliases", "title"],
 )
-def test_the_contracts_id_stays_while_the_files_would_come_out_the_same(same: Dataset) -> None:
+def test_the_contracts_id_stays_the_same_if_the_files_would(same: Dataset) -> None:
     assert contract_id(same) == contract_id(GREEN)
 
 
@@ -111,7 +111,7 @@ def test_a_file_with_other_metadata_has_no_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"PAR1", b"PAR1PAR1", b"PAR1" + bytes(100)], ids=repr)
-def test_what_is_no_parquet_file_has_no_line(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_parquet_has_no_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.parquet").write_bytes(content)
     assert read_provenance(tmp_path / "x.parquet") is None
     assert read_provenance(io.BytesIO(content)) is None
@@ -126,13 +126,13 @@ def test_a_damaged_footer_has_no_line(tmp_path: Path) -> None:
 
 
 class _Broken(io.BytesIO):
-    """A file over a network that has gone: clients raise kinds of OSError without a number."""
+    """A file on a network that is down: clients raise subclasses of OSError without an errno."""
 
     def read(self, size: int | None = -1) -> bytes:
         raise ConnectionError("the store is gone")
 
 
-def test_a_store_that_cannot_be_read_is_no_damaged_file() -> None:
+def test_a_network_error_is_not_reported_as_a_damaged_file() -> None:
     with pytest.raises(ConnectionError, match="the store is gone"):
         read_provenance(_Broken(bytes(100)))
 

@@ -1,4 +1,4 @@
-"""The mirror's CSV files: how their values are read, and what is refused of them."""
+"""Reading the mirror's CSV files: values, and refusals."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CUT_GZIP = "green_tripdata_2021-01.csv.gz is not a valid green file: "
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks and row groups so small that a test's rows cross the borders of both."""
+    """Make blocks and row groups so small that a test's rows span several of both."""
     monkeypatch.setattr(read_csv, "BLOCK_BYTES", 4096)
     monkeypatch.setattr(convert, "ROW_GROUP_ROWS", 100)
 
 
-# What is kept
+# Values that are kept
 
 
 def test_every_column_may_be_empty(folder: Folder) -> None:
@@ -53,7 +53,7 @@ def test_a_last_line_without_an_end(folder: Folder) -> None:
     assert folder.rows()[1] == zone(2, "d", "e", "f")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_name(folder: Folder) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_name(folder: Folder) -> None:
     assert folder.zones(b"\xef\xbb\xbf" + f"{ZONES_HEADER}1,a,b,c\n".encode()).rows == 1
     assert folder.rows() == [zone(1, "a", "b", "c")]
     assert folder.zones(b'\xef\xbb\xbf"LocationID","Borough","Zone","service_zone"\n1,a,b,c\n').rows == 1
@@ -81,7 +81,7 @@ def test_an_index_is_left_out(folder: Folder) -> None:
     assert folder.rows() == [zone(1, "a", "b", "c")]
 
 
-def test_a_column_that_only_the_tlc_must_have_is_taken_where_it_is(folder: Folder) -> None:
+def test_a_column_that_only_the_tlc_requires_is_read_if_present(folder: Folder) -> None:
     folder.green({"cbd_congestion_fee": "0.75"}, columns=["CBD_congestion_fee", *GREEN_ROW][1:])
     assert folder.rows()[0]["cbd_congestion_fee"] is None
     folder.green({"CBD_congestion_fee": "0.75"}, columns=["CBD_congestion_fee", *GREEN_ROW])
@@ -121,7 +121,7 @@ def test_integers_may_be_written_as_floats(folder: Folder) -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_no_row_is_lost_or_repeated_where_the_reading_becomes_careful(folder: Folder) -> None:
+def test_no_row_is_lost_or_repeated_when_the_reader_falls_back(folder: Folder) -> None:
     rows = [{"PULocationID": str(number), "passenger_count": "1"} for number in range(3000)]
     rows[2000]["passenger_count"] = "1.0"
     assert folder.green(*rows).rows == 3000
@@ -135,7 +135,7 @@ def test_large_numbers_written_as_floats_lose_nothing(folder: Folder) -> None:
     assert [row["LocationID"] for row in folder.rows()] == [9007199254740993, 9223372036854775807]
 
 
-# What is refused
+# Refusals
 
 COLUMNS = "its columns differ from the contract; "
 ALL_MISSING = "missing: LocationID, Borough, Zone, service_zone; unknown: "
@@ -262,7 +262,7 @@ def test_the_first_of_several_wrong_values_is_named(folder: Folder) -> None:
 
 
 def _months_bytes() -> bytes:
-    """More than what is read at once to see the header."""
+    """Return a gzipped file that is larger than one read of the header."""
     numbers = random.Random(0)
     rows = [",".join({**GREEN_ROW, "trip_distance": str(numbers.random())}.values()) for _ in range(20_000)]
     return gzip.compress("\n".join([",".join(GREEN_ROW), *rows, ""]).encode())
@@ -309,7 +309,7 @@ def test_an_archive_with_something_behind_it_is_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("content", [b"VendorID\n1\n", b"<html>404</html>", b"PAR1\xff\x00"])
-def test_what_is_no_archive_is_refused_and_told_how_it_begins(folder: Folder, content: bytes) -> None:
+def test_a_file_that_is_not_gzip_is_refused_with_its_first_bytes(folder: Folder, content: bytes) -> None:
     with refused(folder) as error:
         folder.green_bytes(content)
     assert str(error.value) == (

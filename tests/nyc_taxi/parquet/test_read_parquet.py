@@ -1,4 +1,4 @@
-"""The TLC's Parquet files: how their drifting columns and types are read, and what is refused of them."""
+"""Reading the TLC's Parquet files: drifting columns and types, and refusals."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_columns_are_bound_by_name_whatever_their_order_and_case(folder: Folder)
     assert folder.table().equals(expected)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(folder: Folder) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_name(folder: Folder) -> None:
     table = green_table()
     first, *others = table.column_names
     assert folder.parquet(table.rename_columns([f"\N{ZERO WIDTH NO-BREAK SPACE}{first}", *others])).rows == 3
@@ -157,7 +157,7 @@ def test_a_file_without_columns_is_refused(folder: Folder) -> None:
     assert str(error.value) == f"{REFUSED}its columns differ from the contract; missing: {', '.join(names)}"
 
 
-# Values and types that are refused
+# Refused values and types
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_a_wrong_type_is_named_by_file_and_column(folder: Folder, column: str, v
     assert str(error.value) == f"{REFUSED}column {column} has type {problem}"
 
 
-# Files that are not whole
+# Incomplete files
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_wrong_type_is_named_by_file_and_column(folder: Folder, column: str, v
         (b"PAR1\x00\x00", "it is cut short: a Parquet file's footer is missing"),
     ],
 )
-def test_what_is_no_parquet_file_is_refused(folder: Folder, content: bytes, problem: str) -> None:
+def test_a_file_that_is_not_parquet_is_refused(folder: Folder, content: bytes, problem: str) -> None:
     with refused(folder) as error:
         folder.parquet_bytes(content)
     assert str(error.value) == f"{REFUSED}{problem}"
@@ -308,10 +308,10 @@ def test_damage_that_only_a_checksum_shows_is_refused(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("announced", [12_344, 12_346])
-def test_a_file_that_announces_another_number_of_rows_is_refused(folder: Folder, announced: int) -> None:
+def test_a_file_whose_footer_states_another_row_count_is_refused(folder: Folder, announced: int) -> None:
     whole = parquet_bytes(green_table(12_345))
     begin = _footer_begin(whole)
-    # The first 64-bit number of the footer with that value is that of the file; those of its row groups come later.
+    # The first 64-bit number with that value in the footer is the file's row count; those of the row groups follow.
     footer = whole[begin:].replace(_thrift_number(12_345), _thrift_number(announced), 1)
     content = whole[:begin] + footer
     assert pq.read_metadata(io.BytesIO(content)).num_rows == announced
@@ -320,7 +320,7 @@ def test_a_file_that_announces_another_number_of_rows_is_refused(folder: Folder,
     assert str(error.value) == f"{REFUSED}it is damaged: its footer states {announced} rows, but it has 12345"
 
 
-def test_a_row_group_with_fewer_rows_than_it_announces_is_refused(folder: Folder) -> None:
+def test_a_row_group_with_fewer_rows_than_stated_is_refused(folder: Folder) -> None:
     whole = parquet_bytes(green_table(12_345))
     begin = _footer_begin(whole)
     content = whole[:begin] + whole[begin:].replace(_thrift_number(12_345), _thrift_number(12_346))
@@ -342,7 +342,7 @@ def _footer_begin(content: bytes) -> int:
 
 
 def _half_page(content: bytes, name: str) -> slice:
-    """Where the second half of the only page of a column is."""
+    """Return the position of the second half of a column's only page."""
     metadata = pq.read_metadata(io.BytesIO(content))
     place = metadata.schema.names.index(name)
     column = metadata.row_group(0).column(place)
@@ -351,7 +351,7 @@ def _half_page(content: bytes, name: str) -> slice:
 
 
 def _thrift_number(number: int) -> bytes:
-    """A 64-bit number as thrift's compact protocol writes it, the type of the field before it included."""
+    """Return a 64-bit number in thrift's compact protocol, preceded by its field type."""
     number, content = number << 1, [0x16]
     while number > 127:
         content.append(number & 127 | 128)

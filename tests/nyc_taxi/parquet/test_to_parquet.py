@@ -1,4 +1,4 @@
-"""ToParquetOperator: what it returns, which provenance it writes, which arguments it refuses."""
+"""ToParquetOperator: its return value, the provenance that it writes, and the arguments that it refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VERSION = 'etag="5f2a" length=1234'
 
 
 def _green_csv(path: Path, *more: str) -> Path:
-    """A green month of one row, whose fields are all empty, with ``more`` columns."""
+    """Write a green month with one row of empty fields, and ``more`` columns."""
     names = [column.name for column in GREEN.source_columns]
     source = path / "green_tripdata_2021-01.csv.gz"
     source.write_bytes(gzip.compress(f"{','.join([*names, *more])}\n{',' * (len(names) + len(more) - 1)}\n".encode()))

@@ -1,6 +1,6 @@
-"""The declared checks: how a column's check reads in both forms, and what all declarations have in common.
+"""The declared checks: both forms of a column check, and properties of all declarations.
 
-The stores' tests cover the translation; the golden files hold the exact SQL of every check.
+The stores' tests cover the translation; the golden files have the exact SQL of every check.
 """
 
 from __future__ import annotations

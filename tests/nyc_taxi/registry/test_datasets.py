@@ -11,9 +11,10 @@ from nyc_taxi.registry.columns import LINEAGE, Layout, Type
 from nyc_taxi.registry.datasets import DATASETS, FHV, FHVHV, GREEN, TRIP_DATASETS, YELLOW, ZONES, get_dataset
 from nyc_taxi.registry.model import ContractError, Dataset, TripDataset
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.bigquery.schema import bigquery_columns
 
 
-def test_the_datasets_there_are() -> None:
+def test_the_registry_has_these_datasets() -> None:
     assert list(DATASETS) == ["yellow", "green", "fhv", "fhvhv", "zones"]
     assert all(DATASETS[name].name == name for name in DATASETS)
     assert TRIP_DATASETS == (YELLOW, GREEN, FHV, FHVHV)
@@ -84,7 +85,7 @@ def test_a_source_has_no_month_before_its_first(dataset: TripDataset, layout: La
     assert str(error.value) == f"no {dataset.name} file for {before}: the source starts with {first}"
 
 
-def test_with_which_month_the_sources_begin() -> None:
+def test_the_first_month_of_each_source() -> None:
     first = {
         (dataset.name, layout.value): str(dataset.first_month[layout]) for dataset in TRIP_DATASETS for layout in Layout
     }
@@ -100,7 +101,7 @@ def test_with_which_month_the_sources_begin() -> None:
     }
 
 
-# As the published files have them; see the TLC's data dictionaries.
+# The headers of the published files; see the TLC's data dictionaries.
 MIRROR_HEADERS = {
     "yellow": "VendorID,tpep_pickup_datetime,tpep_dropoff_datetime,passenger_count,trip_distance,RatecodeID,"
     "store_and_fwd_flag,PULocationID,DOLocationID,payment_type,fare_amount,extra,mta_tax,tip_amount,tolls_amount,"
@@ -156,16 +157,22 @@ def test_every_dataset_ends_with_the_lineage(dataset: Dataset) -> None:
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
-def test_names_and_descriptions_are_safe_in_sql(dataset: Dataset) -> None:
+def test_names_are_safe_in_sql(dataset: Dataset) -> None:
     assert re.fullmatch(r"[a-z]+", dataset.name)
     assert re.fullmatch(r"[a-z_]+", dataset.postgres_table)
-    assert "'" not in dataset.title
     lowered = [column.name.lower() for column in dataset.columns]
     assert len(set(lowered)) == len(lowered), "BigQuery's column names differ in more than case"
     for column in dataset.columns:
         assert re.fullmatch(r"[A-Za-z][A-Za-z_]*", column.name)
-        assert not set(column.description) & set("'\"\\\n"), column
-        assert column.description.endswith("."), column
+
+
+@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
+def test_a_title_is_a_phrase_and_every_description_is_one_sentence(dataset: Dataset) -> None:
+    # Without a full stop: titles begin the description of a DAG, and are followed by a colon.
+    assert re.fullmatch(r"[A-Z][^.\n]*", dataset.title)
+    for column in bigquery_columns(dataset):
+        # With an upper-case letter or a digit first, and the only full stop last.
+        assert re.fullmatch(r"[A-Z0-9][^.\n]*\.", column.description), column
 
 
 @pytest.mark.parametrize("dataset", TRIP_DATASETS, ids=lambda dataset: dataset.name)

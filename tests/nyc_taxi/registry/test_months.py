@@ -1,4 +1,4 @@
-"""Months: reading them, their names, and which one, or which year, a run is for."""
+"""Months: parsing, names, and which month or year a run is for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nyc_taxi.registry.months import Month, MonthError, resolve_month, resolve_y
         "2021-01\n",
         "2021-01\r\n",
         "-2021-01",
-        "\u0662\u0660\u0662\u0661-\u0660\u0661",  # digits, but not ASCII ones
+        "\u0662\u0660\u0662\u0661-\u0660\u0661",  # digits that are not ASCII
         "\uff12\uff10\uff12\uff11-\uff10\uff11",
         "2021\N{EN DASH}01",
         None,
@@ -39,7 +39,7 @@ from nyc_taxi.registry.months import Month, MonthError, resolve_month, resolve_y
         Month(2021, 1),
     ],
 )
-def test_what_is_no_month_is_refused(text: Any) -> None:
+def test_an_invalid_month_is_refused(text: Any) -> None:
     with pytest.raises(MonthError) as error:
         Month.parse(text)
     assert str(error.value) == f"{text!r} is not a month; write YYYY-MM, for example 2021-01"
@@ -98,7 +98,7 @@ _DATE = datetime.datetime(2019, 3, 31, 23, 59, tzinfo=datetime.UTC)
         (_context(None, "", _DATE), Month(2019, 3)),
     ],
 )
-def test_partition_key_then_parameter_then_logical_date(context: dict[str, Any], month: Month) -> None:
+def test_the_month_comes_from_the_key_then_the_parameter_then_the_date(context: dict[str, Any], month: Month) -> None:
     assert resolve_month(context) == month
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_month_does_not_fall_through_to_the_next_source(context: dict[st
         resolve_month(context)
 
 
-def test_a_key_and_a_parameter_that_differ_are_no_answer() -> None:
+def test_a_key_and_a_parameter_that_differ_are_refused() -> None:
     with pytest.raises(MonthError) as error:
         resolve_month(_context("2021-01", "2021-02", _DATE))
     assert str(error.value) == "the run's partition key is 2021-01, but its parameter month is 2021-02: remove one"
@@ -124,7 +124,7 @@ def test_a_run_without_a_month_is_told_how_to_name_one() -> None:
         assert str(error.value) == message
 
 
-def test_a_dag_run_that_knows_no_partitions() -> None:
+def test_a_dag_run_without_the_attribute_partition_key() -> None:
     assert resolve_month({"dag_run": SimpleNamespace(logical_date=_DATE), "params": {}}) == Month(2019, 3)
 
 
@@ -144,14 +144,14 @@ def _year_context(partition_key: str | None = None, year: Any = None, logical_da
         (_year_context(None, None, _DATE), 2019),
     ],
 )
-def test_the_year_too_is_the_keys_then_the_parameters_then_the_dates(context: dict[str, Any], year: int) -> None:
+def test_the_year_comes_from_the_key_then_the_parameter_then_the_date(context: dict[str, Any], year: int) -> None:
     assert resolve_year(context) == year
 
 
 @pytest.mark.parametrize(
     "text", ["2021-01", "21", "20211", "0000", "0999", "2021\n", " 2021", "../x", "\u0662021", 2021]
 )
-def test_what_is_no_year_is_refused_wherever_it_stands(text: Any) -> None:
+def test_an_invalid_year_is_refused_wherever_it_is_set(text: Any) -> None:
     for context in (_year_context(text, None, _DATE), _year_context(None, text, _DATE)):
         with pytest.raises(MonthError) as error:
             resolve_year(context)

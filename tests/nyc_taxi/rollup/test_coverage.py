@@ -1,4 +1,4 @@
-"""Which datasets have a whole year, and how a run of the rollup is started, named and announced."""
+"""The rollup: which datasets are complete for a year, and the schedule, parameter and asset of its DAG."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from nyc_taxi.rollup import whole_years
 from nyc_taxi.rollup.coverage import Coverage, coverage
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
 from nyc_taxi.stores.bigquery.store import BigQueryStore
+from tests.nyc_taxi.support import announced
 
 TODAY = datetime.date(2026, 11, 25)
 
@@ -33,7 +34,7 @@ def _months(year: int, *months: int) -> frozenset[Month | None]:
 
 
 def _loaded(**loaded: frozenset[Month | None]) -> dict[str, frozenset[Month | None]]:
-    """The months that a store has: those given by dataset, and no other."""
+    """Return the months that a store has, keyed by dataset; datasets that are not given have none."""
     return {dataset.name: loaded.get(dataset.name, frozenset()) for dataset in TRIP_DATASETS}
 
 
@@ -52,7 +53,7 @@ def _coverage(
     return next(of_one for of_one in found if of_one.dataset == dataset)
 
 
-# Which months a year has
+# Published months
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_in_the_first_months_of_a_year_the_last_ones_of_the_year_before_are_not_
     assert _coverage("green", 2026, layout=Layout.TLC, today=january).published == ()
 
 
-# Whether all are there
+# Completeness
 
 
 def test_a_year_is_complete_when_no_month_is_missing() -> None:
@@ -111,7 +112,7 @@ def test_a_year_is_complete_when_no_month_is_missing() -> None:
         ((3, 4, 7), "green 3 of 7 (missing: 2021-01 to 2021-02, 2021-05 to 2021-06)"),
     ],
 )
-def test_what_is_missing_is_told(loaded: tuple[int, ...], text: str) -> None:
+def test_the_text_names_the_missing_months(loaded: tuple[int, ...], text: str) -> None:
     part = _coverage("green", 2021, green=_months(2021, *loaded))
     assert not part.is_complete
     assert str(part) == text
@@ -122,20 +123,20 @@ def test_months_of_another_dataset_or_year_do_not_count() -> None:
     assert _coverage("green", 2021, **others).loaded == frozenset()
 
 
-def test_more_than_is_due_is_complete_too() -> None:
+def test_a_store_with_more_months_than_published_is_complete() -> None:
     twelve = _coverage("green", 2021, green=_months(2021, *range(1, 13)))
     assert str(twelve) == "green 7 of 7"
     assert twelve.is_complete
 
 
 @pytest.mark.parametrize(("layout", "year"), [(Layout.MIRROR, 2022), (Layout.TLC, 2027)])
-def test_a_year_of_which_nothing_is_due_is_never_complete(layout: Layout, year: int) -> None:
+def test_a_year_without_published_months_is_never_complete(layout: Layout, year: int) -> None:
     early = _coverage("green", year, layout=layout, today=datetime.date(2027, 3, 20), green=_months(year, 1))
     assert early.published == ()
     assert not early.is_complete
 
 
-def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
+def test_a_source_in_the_mirrors_layout_may_still_publish() -> None:
     loaded = _loaded(green=_months(2022, 1))
     found = coverage(year=2022, layout=Layout.MIRROR, last=None, today=TODAY, loaded=loaded)
     green = next(of_one for of_one in found if of_one.dataset == "green")
@@ -143,7 +144,7 @@ def test_a_source_in_the_mirrors_layout_may_go_on() -> None:
     assert not green.is_complete
 
 
-# The task that decides
+# WholeYearsOperator
 
 
 def _execute(
@@ -181,7 +182,7 @@ def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: py
     )
 
 
-# What the DAG is declared with
+# Parts of the DAG
 
 
 def _render(template: str, **differences: Any) -> str:
@@ -218,32 +219,14 @@ def test_every_month_of_every_asset_starts_a_run_for_its_year() -> None:
     assert mapper["upstream_mapper"]["__var"]["input_format"] == "%Y-%m"
 
 
-def test_runs_take_turns() -> None:
+def test_runs_execute_one_at_a_time() -> None:
     args = yearly_dag_args()
     assert args["max_active_runs"] == 1
     assert args["user_defined_macros"]["trip_datasets"] is TRIP_DATASETS
 
 
-class _Events(dict[Asset, Any]):
-    """Stands for ``outlet_events``: notes which partitions are added to which asset."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.added: list[tuple[str, str]] = []
-
-    def __missing__(self, asset: Asset) -> Any:
-        return SimpleNamespace(add_partitions=lambda key: self.added.append((asset.name, key)))
-
-
 def _announce(partition_key: str | None, year: str | None) -> list[tuple[str, str]]:
-    events = _Events()
-    context = {
-        "dag_run": SimpleNamespace(partition_key=partition_key, logical_date=None),
-        "params": {"year": year},
-        "outlet_events": events,
-    }
-    updates_year(yearly_rollup_asset())["post_execute"](context, None)
-    return events.added
+    return announced(updates_year(yearly_rollup_asset()), partition_key, {"year": year})
 
 
 def test_a_run_started_by_hand_announces_its_year() -> None:

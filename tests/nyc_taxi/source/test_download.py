@@ -1,4 +1,4 @@
-"""Downloads, from a real HTTP server on this machine."""
+"""Downloads from an HTTP server on this machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_file_arrives_byte_for_byte(source, target: Path) -> None:
     assert _files(target) == {target.name: BODY}
 
 
-def test_it_asks_for_the_bytes_as_they_are(source, target: Path) -> None:
+def test_it_requests_the_file_uncompressed(source, target: Path) -> None:
     _fetch(source.serve(PATH, BODY), target)
     ((path, headers),) = source.requests
     assert path == PATH
@@ -55,7 +55,7 @@ def test_an_empty_file_is_a_file(source, target: Path) -> None:
     assert _files(target) == {target.name: b""}
 
 
-def test_a_body_without_an_announced_length(source, target: Path) -> None:
+def test_a_body_without_a_content_length(source, target: Path) -> None:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.end_headers()
@@ -188,7 +188,7 @@ FAILURES = [
 
 @pytest.mark.parametrize("earlier", [None, b"an earlier download"], ids=["nothing there", "an earlier file"])
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failure_leaves_what_was_there(source, target: Path, failure, earlier: bytes | None) -> None:
+def test_a_failure_leaves_the_existing_file(source, target: Path, failure, earlier: bytes | None) -> None:
     target.parent.mkdir()
     if earlier is not None:
         target.write_bytes(earlier)
@@ -210,7 +210,7 @@ def test_a_gzip_file_is_stored_as_it_was_sent_whatever_the_source_calls_its_enco
     assert target.read_bytes() == sent
 
 
-def test_an_encoding_that_was_not_asked_for_is_refused(source, target: Path) -> None:
+def test_an_encoding_that_was_not_requested_is_refused(source, target: Path) -> None:
     url = source.serve("/misc/taxi_zone_lookup.csv", gzip.compress(b"x" * 1000), **{"Content-Encoding": "gzip"})
     with pytest.raises(SourceError, match=r"with Content-Encoding gzip, which was not requested$"):
         _fetch(url, target)
@@ -254,7 +254,7 @@ def test_a_version_is_the_tag_or_the_time_and_the_length(
     assert target.read_bytes() == BODY
 
 
-def test_one_byte_is_asked_for_and_the_length_is_the_whole_files(source) -> None:
+def test_one_byte_is_requested_and_the_length_is_the_whole_files(source) -> None:
     headers = {"ETag": '"5f2a"', "Content-Range": "bytes 0-0/1234"}
     assert _version(source.serve(PATH, b"V", status=206, **headers)) == 'etag="5f2a" length=1234'
     ((_, asked),) = source.requests
@@ -267,7 +267,7 @@ def test_an_empty_file_has_a_version(source) -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, RefusedError), (500, SourceError)])
-def test_what_is_not_there_has_no_version(source, status: int, error: type[Exception]) -> None:
+def test_a_missing_file_has_no_version(source, status: int, error: type[Exception]) -> None:
     with pytest.raises(error) as caught:
         _version(source.serve(PATH, b"an error page", status=status, ETag='"5f2a"'))
     assert type(caught.value) is error

@@ -1,4 +1,4 @@
-"""HttpToLocalFilesystemOperator: which address it asks, what it hands on, which errors it lets through."""
+"""HttpToLocalFilesystemOperator: the URL that it requests, its results and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = "/green/green_tripdata_2021-01.csv.gz"
 
 @pytest.fixture
 def taxi_source(source, monkeypatch: pytest.MonkeyPatch):
-    """The server of ``source`` as the connection ``taxi_source``, below a path as real mirrors have one."""
+    """Define the connection ``taxi_source`` for the server of ``source``, with a path as real mirrors have it."""
     host = f"{source.url}/releases/download"
     monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": host}))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -25,7 +25,7 @@ def taxi_source(source, monkeypatch: pytest.MonkeyPatch):
 
 
 class _Task:
-    """Stands for the task instance: keeps what is pushed."""
+    """Fake task instance that records XComs."""
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def _download(target: Path, *, ti: _Task | None = None, **arguments: str) -> str
 @pytest.mark.parametrize(
     ("headers", "version"), [({"ETag": '"5f2a"'}, 'etag="5f2a" length=8'), ({}, "")], ids=["told", "not told"]
 )
-def test_the_version_that_was_downloaded_is_handed_on(
+def test_the_downloaded_version_is_pushed_as_xcom(
     taxi_source, tmp_path: Path, headers: dict[str, str], version: str
 ) -> None:
     taxi_source.serve(f"/releases/download{PATH}", b"the file", **headers)
@@ -61,7 +61,7 @@ def test_a_download_goes_below_the_connections_base_url(taxi_source, tmp_path: P
     assert [path for path, _ in taxi_source.requests] == [f"/releases/download{PATH}"]
 
 
-def test_a_slash_too_many_makes_no_difference(taxi_source, tmp_path: Path) -> None:
+def test_an_extra_slash_is_ignored(taxi_source, tmp_path: Path) -> None:
     taxi_source.serve(f"/releases/download{PATH}", b"the file")
     _download(tmp_path / "file", endpoint=PATH)
     assert (tmp_path / "file").read_bytes() == b"the file"
@@ -86,6 +86,6 @@ def test_another_connection_can_be_named(source, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "file").read_bytes() == b"the other file"
 
 
-def test_a_connection_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_connection_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AirflowNotFoundException, match="absent"):
         _download(tmp_path / "file", http_conn_id="absent")

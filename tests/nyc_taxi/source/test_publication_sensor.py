@@ -1,4 +1,4 @@
-"""Waiting for a file: at once where it is there, in the triggerer where not, and skipped in the end."""
+"""PublicationSensor and its trigger: published files, waits in the triggerer, and waits that end as skipped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _sensor(wait_seconds: float | str = 0) -> PublicationSensor:
     return PublicationSensor(task_id="wait", endpoint=PATH.removeprefix("/"), wait_seconds=wait_seconds)
 
 
-def test_a_file_that_is_there_is_not_waited_for(taxi_source) -> None:
+def test_no_run_waits_for_a_published_file(taxi_source) -> None:
     taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
     assert _sensor("3600").execute(CONTEXT) == 'etag="5f2a" length=8'
     assert len(taxi_source.requests) == 1
@@ -73,13 +73,13 @@ def test_a_source_that_is_down_is_waited_for_by_a_run_that_waits(taxi_source) ->
         _sensor("3600").execute(CONTEXT)
 
 
-def test_a_file_that_is_gone_again_after_the_wait_is_worth_another_try(taxi_source) -> None:
+def test_a_file_that_is_gone_again_after_the_wait_is_retried(taxi_source) -> None:
     taxi_source.serve(PATH, b"", status=404)
     with pytest.raises(SourceError, match="the source had the file a moment ago"):
         _sensor("3600").resume(CONTEXT, {"published": True})
 
 
-def test_after_the_wait_the_version_is_told(taxi_source) -> None:
+def test_after_the_wait_the_version_is_returned(taxi_source) -> None:
     taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
     assert _sensor("3600").resume(CONTEXT, {"published": True}) == 'etag="5f2a" length=8'
 
@@ -134,13 +134,13 @@ def test_the_trigger_fires_when_the_file_appears(taxi_source) -> None:
     assert {headers["Range"] for _, headers in taxi_source.requests} == {"bytes=0-0"}
 
 
-def test_the_trigger_gives_up_at_its_deadline_and_tells_the_last_answer(taxi_source) -> None:
+def test_the_trigger_gives_up_at_its_deadline_with_the_last_answer(taxi_source) -> None:
     taxi_source.serve(PATH, b"", status=404)
     assert _first_event(deadline=_soon(0.1)) == {"published": False, "reason": "404:Not Found"}
     assert len(taxi_source.requests) > 1
 
 
-def test_a_deadline_that_has_passed_still_allows_one_look(taxi_source) -> None:
+def test_a_deadline_that_has_passed_still_allows_one_request(taxi_source) -> None:
     taxi_source.serve(PATH, b"the file")
     assert _first_event(deadline=_soon(-60)) == {"published": True}
 

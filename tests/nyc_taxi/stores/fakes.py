@@ -1,4 +1,4 @@
-"""A store that keeps its months in a dictionary."""
+"""A fake store that keeps its months in a dictionary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 
 class FakeStore(Store):
-    """Keeps what a test puts into ``kept``, by the name of the lake's object."""
+    """Fake store whose months a test puts into ``kept``, keyed by the name of the lake object."""
 
     name: ClassVar[str] = "fake"
     asset: ClassVar[str] = "fake"

@@ -1,4 +1,4 @@
-"""Checks of staging tables: what is reported, what fails, what only warns. The operators are the providers' own."""
+"""Checks of staging tables with the providers' operators: reports, failures and warnings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLUMN_CHECKS = {
 
 
 class _Hook:
-    """Stands for the database: answers every query with the same rows, or with an error."""
+    """Fake database hook that answers every query with the same rows, or with an error."""
 
     project_id = "a-project"
 
@@ -52,7 +52,7 @@ class _Hook:
 
 
 class _Run:
-    """One execution: the hook that stood in, what was pushed, and what was raised."""
+    """One execution of an operator: the fake hook, the XComs, and the error."""
 
     def __init__(self, operator: AuditMixin, answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hook = _Hook(answer)
@@ -114,12 +114,12 @@ def _row(check: str, level: Level, result: Any, condition: str, *, holds: bool =
     return {"check": check, "level": level.value, "result": result, "holds": holds, "condition": condition}
 
 
-# Checks of a table
+# Table checks
 
 
 @LEVELS
 @TABLES
-def test_what_holds_is_reported(make: Any, answer: Any, level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passed_checks_are_reported(make: Any, answer: Any, level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _Run(make(level), answer(1, 1), monkeypatch)
     assert run.error is None
     assert run.pushed["checks"] == [
@@ -133,7 +133,7 @@ def test_what_holds_is_reported(make: Any, answer: Any, level: Level, monkeypatc
 
 
 @TABLES
-def test_what_must_hold_fails_the_task_for_good(make: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_check_fails_the_task_without_retries(make: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _Run(make(Level.FAIL), answer(1, 0), monkeypatch)
     assert type(run.error) is AirflowFailException
     assert "has_few_refunds" in str(run.error)
@@ -147,7 +147,7 @@ def test_what_must_hold_fails_the_task_for_good(make: Any, answer: Any, monkeypa
 @pytest.mark.parametrize(
     ("results", "broken"), [((1, 0), "has_few_refunds"), ((0, 1), "has_rows"), ((0, 0), "has_rows, has_few_refunds")]
 )
-def test_what_only_warns_skips_the_task_and_is_named(
+def test_a_failed_warning_check_skips_the_task_and_is_named(
     make: Any, answer: Any, results: tuple[int, int], broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = _Run(make(Level.WARN), answer(*results), monkeypatch)
@@ -159,7 +159,7 @@ def test_what_only_warns_skips_the_task_and_is_named(
 
 @LEVELS
 @TABLES
-def test_an_error_of_the_database_stays_one(
+def test_a_database_error_is_raised_unchanged(
     make: Any, answer: Any, level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = RuntimeError("the database is down")
@@ -203,7 +203,7 @@ def test_the_log_has_one_table_of_all_checks(
 
 
 class _Lines(logging.LoggerAdapter[logging.Logger]):
-    """Stands for the task's log."""
+    """Fake task log that records the lines."""
 
     def __init__(self) -> None:
         super().__init__(logging.getLogger("test"), {})
@@ -213,7 +213,7 @@ class _Lines(logging.LoggerAdapter[logging.Logger]):
         self.info_lines.append(str(message) % arguments)
 
 
-# Checks of columns
+# Column checks
 
 CONDITIONS = {
     "PULocationID.null_check": "= 0",
@@ -231,7 +231,7 @@ def _column_rows(level: Level, *results: Any, broken: tuple[str, ...] = ()) -> l
 
 
 @LEVELS
-def test_columns_that_are_as_they_must_be(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_that_pass(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _Run(_bigquery_columns(level), _column_frame(0, 1, 265, 2.5), monkeypatch)
     assert run.error is None
     assert run.pushed == {"job_id": "a-job", "checks": _column_rows(level, 0, 1, 265, 2.5)}
@@ -256,9 +256,7 @@ def test_a_column_without_values_passes_its_bounds(nothing: Any, level: Level, m
         ((3, None, 999, 2.5), ("PULocationID.null_check", "PULocationID.max")),
     ],
 )
-def test_columns_that_are_not(
-    results: tuple[Any, ...], broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_columns_that_fail(results: tuple[Any, ...], broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     failed = _Run(_bigquery_columns(Level.FAIL), _column_frame(*results), monkeypatch)
     assert type(failed.error) is AirflowFailException
     assert failed.pushed["checks"] == _column_rows(Level.FAIL, *results, broken=broken)
@@ -268,7 +266,7 @@ def test_columns_that_are_not(
     assert warned.pushed["checks"] == _column_rows(Level.WARN, *results, broken=broken)
 
 
-def test_results_are_such_as_json_has_whatever_the_client_returns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_can_be_serialized_whatever_the_client_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = _column_frame(np.int64(0), np.int64(1), np.int64(265), np.float64(2.5))
     run = _Run(_bigquery_columns(Level.FAIL), frame, monkeypatch)
     assert json.loads(json.dumps(run.pushed["checks"])) == _column_rows(Level.FAIL, 0, 1, 265, 2.5)
@@ -278,14 +276,14 @@ def test_results_are_such_as_json_has_whatever_the_client_returns(monkeypatch: p
 
 
 @LEVELS
-def test_an_error_of_bigquery_stays_one(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bigquery_error_is_raised_unchanged(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuntimeError("the job failed")
     run = _Run(_bigquery_columns(level), error, monkeypatch)
     assert run.error is error
     assert run.pushed == {}
 
 
-# What they are
+# Relation to the providers' operators
 
 
 @pytest.mark.parametrize(
@@ -296,7 +294,7 @@ def test_an_error_of_bigquery_stays_one(level: Level, monkeypatch: pytest.Monkey
         (BigQueryColumnAuditOperator, BigQueryColumnCheckOperator, set()),
     ],
 )
-def test_they_are_the_providers_operators_and_the_conditions_are_templates(
+def test_the_operators_derive_from_the_providers_and_template_their_conditions(
     operator: type[AuditMixin], base: type, more: set[str]
 ) -> None:
     assert issubclass(operator, base)

@@ -1,4 +1,4 @@
-"""Skipping a month that the store has already, made from the same input."""
+"""Skipping a month that the store already has, made from the same input."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _stores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _TaskInstance(dict[str, Any]):
-    """Stands for the task instance: keeps what is pushed."""
+    """Fake task instance that records XComs."""
 
     map_index = -1
 
@@ -56,7 +56,7 @@ def _stored(made_from: str = "", version: str = "") -> dict[str, StoredMonth]:
 def _run(
     target: dict[str, StoredMonth], source: dict[str, StoredMonth] | None = None, **differences: Any
 ) -> dict[str, Any]:
-    """Execute the task beside a load and an announcement; returns what it pushed."""
+    """Execute the task with three downstream tasks, and return the XComs that it pushed."""
     _Target.kept, _Source.kept = target, source or {}
     given = {"dataset": "green", "month": "2021-01", "made_from": MADE_FROM, "force": "False", "store": "target"}
     with DAG(dag_id="x", schedule=None):
@@ -93,7 +93,7 @@ def test_an_unchanged_month_is_skipped_and_the_reason_says_what_it_was_made_from
     ],
     ids=["absent", "unknown", "tag", "length", "source", "contract", "force", "month", "no version"],
 )
-def test_what_differs_is_loaded(target: dict[str, StoredMonth], differences: dict[str, Any]) -> None:
+def test_a_month_that_differs_is_loaded(target: dict[str, StoredMonth], differences: dict[str, Any]) -> None:
     assert _run(target, **differences) == {}
 
 
@@ -109,7 +109,7 @@ def test_a_month_that_is_loaded_runs_all_but_that_branch() -> None:
     assert {task for task, _ in branched.value.tasks} == {"announce"}
 
 
-# A store that is loaded from another one
+# Stores that are loaded from another store
 
 
 @pytest.mark.parametrize(

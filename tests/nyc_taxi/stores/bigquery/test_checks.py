@@ -1,4 +1,4 @@
-"""The declared checks, as BigQuery's check operators take them."""
+"""The declared checks as arguments of BigQuery's check operators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_identifiers_are_quoted_as_bigquery_quotes_them(dataset: Dataset) -> Non
 
 
 @EVERY
-def test_the_column_checks_are_such_as_the_operator_takes(dataset: Dataset) -> None:
+def test_the_operator_accepts_the_column_checks(dataset: Dataset) -> None:
     mapping = bigquery_column_checks(dataset)
     assert mapping == {check.column: check.mapping() for check in dataset.checks.columns}
     made = BigQueryColumnAuditOperator(

@@ -1,4 +1,4 @@
-"""The declared checks, as the check operator for SQL databases takes them."""
+"""The declared checks as arguments of the check operator for SQL databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ParquetToPostgresOperator: which statements it sends, and what it leaves to the transaction."""
+"""ParquetToPostgresOperator: the statements that it sends, and its use of the transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperat
 
 
 class _Connection:
-    """Stands for a connection: keeps what it is asked to execute, and whether it was left by an error."""
+    """Fake connection that records the statements, and the error that left its ``with`` block."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
@@ -64,7 +64,7 @@ def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, copy: Any)
     ],
     ids=["known", "unknown"],
 )
-def test_a_table_is_made_filled_and_told_what_it_was_made_from(
+def test_the_table_is_created_loaded_and_commented(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, comments: list[str]
 ) -> None:
     copied: list[Any] = []
@@ -80,7 +80,7 @@ def test_a_table_is_made_filled_and_told_what_it_was_made_from(
     assert connection.left_by is None
 
 
-def test_a_refused_row_leaves_the_transaction_by_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_row_aborts_the_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     connections: list[_Connection] = []
 
     def refuse(connection: _Connection, source: Path, table: sql.Identifier) -> int:
