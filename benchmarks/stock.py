@@ -26,7 +26,7 @@ NAME = "stock"
 # ``standalone`` starts its components as "airflow" from PATH, and no setting keeps the log servers away.
 _SHIM = """#!/bin/sh
 case "$1" in scheduler|triggerer) set -- "$@" --skip-serve-logs ;; esac
-exec {airflow} "$@"
+exec "{airflow}" "$@"
 """
 
 
