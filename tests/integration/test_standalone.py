@@ -112,7 +112,7 @@ def standalone(tmp_path: Path) -> Iterator[tuple[StockAirflow, Settings]]:
             airflow.stop()
 
 
-def succeeded(api: AirflowApi, dag_id: str, *, timeout: float = 240.0) -> bool:
+def succeeded(api: AirflowApi, dag_id: str, *, timeout: float = 400.0) -> bool:
     """Wait for the end of the DAG's first run for the month; whether it succeeded."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -145,7 +145,7 @@ def count_bigquery(settings: Settings) -> int:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_month_reaches_bigquery_in_the_documented_standalone(standalone: tuple[StockAirflow, Settings]) -> None:
     airflow, settings = standalone
     with AirflowApi(airflow.settings) as api:
