@@ -198,6 +198,7 @@ def test_another_run_started_in_any_way_leaves_the_same_content(
     api: AirflowApi,
     stack_cli: AirflowCli,
     by_hand: dict[str, dict[str, Content]],
+    scheduled: Scheduled,
     by_clock: dict[str, Content],
 ) -> None:
     scheduled_month = {"fhvhv": scheduled.month}
@@ -215,7 +216,7 @@ def test_another_run_started_in_any_way_leaves_the_same_content(
 
 
 def test_dags_test_beside_the_scheduler_leaves_the_same_content(
-    stack: AirflowSettings, by_clock: dict[str, Content]
+    stack: AirflowSettings, scheduled: Scheduled, by_clock: dict[str, Content]
 ) -> None:
     month = scheduled.month
     with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as connection:
