@@ -36,4 +36,4 @@ class PublishOperator(BigQueryInsertJobOperator):
         else:
             return job_id
         # Outside the handler, so that the log does not show the caught exception.
-        return skip(context["ti"], "overtaken: another run has published a newer object of the lake for this month")
+        return skip(context["ti"], "overtaken: another run has published a newer object of the lake")
