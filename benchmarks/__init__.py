@@ -1,1 +1,1 @@
-"""Benchmarks: what the pipeline does, each against its baseline, in the same run. ``make bench`` runs them."""
+"""Benchmarks of the pipeline, each against its baseline in the same run. ``make bench`` runs them."""

@@ -1,8 +1,8 @@
-"""``python -m benchmarks [--quick] [--only NAME ...]`` measures; ``python -m benchmarks report`` shows it anew.
+"""Runs the benchmarks: ``python -m benchmarks [--quick] [--only NAME ...]``; ``report`` only rewrites the page.
 
-A whole run writes ``benchmarks/results.json``, ``docs/performance.svg`` and the figures in ``docs/performance.md``.
-A run of some benchmarks alone only prints them, or with ``--renew`` puts them in the place of those that are kept. The
-exit code is 1 if a benchmark failed; one that misses its target is marked.
+A full run writes ``benchmarks/results.json``, ``docs/performance.svg`` and the figures in ``docs/performance.md``.
+With ``--only`` the figures are only printed; with ``--renew`` they also replace the kept ones. The exit code is 1 if a
+benchmark failed; a missed target is marked, and is no failure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = _measure([each for each in BENCHMARKS if each.name in options.only], quick=options.quick)
             if options.renew:
                 results = Results.read(RESULTS).renewed_by(results)
-            if len(results.rows) == len(BENCHMARKS):
+            if options.renew or len(results.rows) == len(BENCHMARKS):
                 RESULTS.write_text(results.to_json(), encoding="utf-8")
                 results = Results.read(RESULTS)
                 _publish(results)
@@ -55,9 +55,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [benchmark.name for benchmark in BENCHMARKS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
-    parser.add_argument("--quick", action="store_true", help="small and short: to see that it works")
+    parser.add_argument("--quick", action="store_true", help="less data and fewer runs")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--renew", action="store_true", help="with --only: put these rows in the place of those kept")
+    parser.add_argument("--renew", action="store_true", help="with --only: replace the kept rows")
     return parser.parse_args(arguments)
 
 
@@ -82,7 +82,7 @@ def _measure_one(benchmark: Benchmark, place: Lab) -> Row:
     begin = time.monotonic()
     row = benchmark.measure(place)
     if row.error is not None:
-        place.down()  # whatever it left half done must not meet the next one
+        place.down()  # the next benchmark must not find what this one left
     told = row.error or f"{figure(row.ours)} {row.unit}, baseline {figure(row.baseline)}"
     print(f"  {told}; took {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
     return row

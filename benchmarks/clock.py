@@ -1,6 +1,6 @@
-"""The clock inside a measured program; ``benchmarks.measure`` runs such programs and reads what they print.
+"""The clock inside a measured program, whose last line of output ``benchmarks.measure`` reads.
 
-Standard library only: the programs run in several environments.
+Only the standard library: the programs run in several environments.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def clock() -> Iterator[dict[str, float]]:
-    """Time the block. Its seconds, and what the block or what follows puts beside them, are for ``report``."""
+    """Time the block; yields the figures for ``report``, to which the caller may add others."""
     figures: dict[str, float] = {}
     begin = time.perf_counter()
     yield figures

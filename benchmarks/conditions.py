@@ -1,4 +1,4 @@
-"""The conditions of all measurements, in one place: how much of what, and how often."""
+"""The conditions of all measurements: amounts and repetitions."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ BACKFILL_YEAR = 2020
 
 
 def yellow_url(base_url: str) -> str:
-    """Where a source in the mirror's layout serves the yellow month."""
+    """The URL of the yellow month at a source in the mirror's layout."""
     return f"{base_url}/yellow/yellow_tripdata_{YELLOW_MONTH}.csv.gz"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What is measured, how much of it and how often.
+    """The amounts and repetitions of a run.
 
     Attributes:
-        repeats: how often each way is measured that takes seconds.
-        slow_repeats: the same of what takes up to a minute.
-        yellow_rows: rows of the month that is converted, loaded and taken through Airflow.
+        repeats: repetitions of what takes seconds.
+        slow_repeats: repetitions of what takes up to a minute.
+        yellow_rows: rows of the month that is converted, loaded and run through Airflow.
         to_sql_rows: rows that pandas writes to Postgres; its speed does not depend on their number.
-        memory_rows: rows of the months whose conversion is watched for its memory, ascending.
-        memory_reference: that of them with which the last one is compared.
-        fhvhv_rows: rows of the month whose tasks are watched for their memory.
-        chained_tasks: no-op tasks in a chain; there is a DAG for it in ``benchmarks/dags``.
-        backfill_months: how many months are backfilled.
-        backfill_rows: rows of each.
-        backfill_parallel: how many of them at once.
-        settle_seconds: how long nothing is done before an idle stack is watched.
-        idle_seconds: how long it is watched.
+        memory_rows: rows of the months whose conversion is measured for its memory, ascending.
+        memory_reference: the element of ``memory_rows`` with which the last one is compared.
+        fhvhv_rows: rows of the month whose tasks are measured for their memory.
+        chained_tasks: no-op tasks in a chain; ``benchmarks/dags`` has a DAG for this number.
+        backfill_months: number of months in the backfill.
+        backfill_rows: rows of each of these months.
+        backfill_parallel: months of the backfill that run at a time.
+        settle_seconds: idle time before the measurement of an idle stack.
+        idle_seconds: duration of that measurement.
     """
 
     repeats: int
@@ -65,8 +65,7 @@ FULL = Conditions(
     idle_seconds=60.0,
 )
 
-# Shows that everything works, within three minutes on a quiet machine. Too small for the targets: they are the full
-# run's.
+# Shows within minutes that everything works. Too small for the targets, which are those of the full run.
 QUICK = Conditions(
     repeats=2,
     slow_repeats=1,

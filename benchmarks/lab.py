@@ -1,6 +1,6 @@
-"""Where the benchmarks take place: a temporary folder with generated months and, when a row needs it, a whole stack.
+"""The environment of the benchmarks: a temporary folder with generated months, and a stack if a benchmark needs it.
 
-The stack is one for all rows, on free ports, with all its state in the folder. It starts when it is first asked for.
+All benchmarks share one stack, on free ports, with all its state in the folder. It starts on first use.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_P
 DAGS = REPOSITORY / "benchmarks" / "dags"
 _BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 AIRFLOW_SETTINGS = {
-    # The repository's DAGs, and beside them the chains of no-op tasks.
+    # The repository's DAGs, and the chains of no-op tasks.
     "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(
         [
             {"name": "dags-folder", "classpath": _BUNDLE, "kwargs": {}},
             {"name": "benchmarks", "classpath": _BUNDLE, "kwargs": {"path": str(DAGS)}},
         ]
     ),
-    # An unpaused DAG starts the clock's newest month at once, which is none that is measured.
+    # Unpausing a DAG would start a scheduled run of the newest month, which would disturb the measurement.
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0",
 }
 
@@ -51,11 +51,11 @@ stack.up(AirflowSettings.from_env(), overrides=json.loads(sys.argv[1]))
 
 
 class Lab:
-    """What the benchmarks share.
+    """The months and the stack that the benchmarks share.
 
     Args:
-        conditions: how much of what is measured.
-        folder: an empty folder for everything that comes into being.
+        conditions: the amounts and repetitions.
+        folder: an empty folder for all files.
     """
 
     def __init__(self, conditions: Conditions, folder: Path) -> None:
@@ -66,15 +66,15 @@ class Lab:
         self._has_tables = False
 
     def month(self, dataset: str, month: str, rows: int, *, suffix: str = ".csv.gz") -> Path:
-        """A synthetic month as the mirror has it, or with the suffix .parquet as the TLC has it; generated once."""
+        """A synthetic month in the mirror's format, or with the suffix .parquet in the TLC's; generated once."""
         return self._generated(self.folder / "months" / f"{rows}" / f"{dataset}_tripdata_{month}{suffix}", rows)
 
     def source_month(self, dataset: str, month: str, rows: int) -> Path:
-        """The same where the stack's source server serves it."""
+        """A synthetic month that the stack's source server serves; generated once."""
         return self._generated(self.folder / "source" / dataset / f"{dataset}_tripdata_{month}.csv.gz", rows)
 
     def parquet(self, module: str, rows: int) -> Path:
-        """The yellow month as the program ``module`` converts it, once."""
+        """The yellow month, converted by the program ``module``; converted once."""
         target = self.folder / "parquet" / f"{rows}" / module / f"yellow_tripdata_{YELLOW_MONTH}.parquet"
         if not target.exists():
             target.parent.mkdir(parents=True)
@@ -82,10 +82,10 @@ class Lab:
         return target
 
     def cloud(self) -> AirflowSettings:
-        """The embedded cloud, running, with the tables that the months are loaded into."""
+        """Start the embedded cloud unless it runs, with the tables that the months are loaded into."""
         if self._cloud is not None:
             return self._cloud
-        # The source server wants to see trip data when it starts.
+        # The source server refuses to start without trip data.
         self.source_month("yellow", YELLOW_MONTH, self.conditions.yellow_rows)
         command([str(CLOUD_PYTHON), "-m", "local.cloud", "up"])
         settings = AirflowSettings.from_env()
@@ -100,7 +100,7 @@ class Lab:
 
     @contextmanager
     def runs(self) -> Iterator[Runs]:
-        """Airflow on top of the embedded cloud, running, by its API."""
+        """Start Airflow and the embedded cloud unless they run; yields the runs of that Airflow."""
         settings = self.cloud()
         self.up()
         with AirflowApi(settings) as api:
@@ -108,28 +108,28 @@ class Lab:
 
     @contextmanager
     def stock_runs(self) -> Iterator[Runs]:
-        """Airflow as it comes, running, by its API."""
+        """Start stock Airflow unless it runs; yields its runs."""
         self.stock.start()
         with AirflowApi(self.stock.settings) as api:
             yield Runs(api)
 
     def migrate(self) -> None:
-        """Create the metadata databases of both Airflows, at the same time; neither is started."""
+        """Create the metadata databases of both Airflows in parallel, without starting either."""
         self.cloud()
         with ThreadPoolExecutor() as pool:
-            # Airflow's own command line migrates first, whatever it is asked.
+            # Any command of this CLI migrates the database first.
             ours = pool.submit(command, [sys.executable, "-m", "local.airflow", "run", "version"])
             stock = pool.submit(self.stock.migrate)
         ours.result()
         stock.result()
 
     def up(self) -> None:
-        """Start what does not run of the stack, and wait until it is healthy."""
+        """Start the components of the stack that do not run, and wait until all are healthy."""
         command([sys.executable, "-m", "local.airflow", "up"], AIRFLOW_SETTINGS)
 
     @contextmanager
     def runs_with(self, variables: dict[str, str]) -> Iterator[Runs]:
-        """As ``runs``, but Airflow has other settings for the time of the block."""
+        """As ``runs``, but with other settings of Airflow during the block."""
         self.down()
         settings = self.cloud()
         command([sys.executable, "-c", _UP_WITH, json.dumps(variables)], AIRFLOW_SETTINGS)
@@ -140,13 +140,13 @@ class Lab:
             self.down()
 
     def down(self) -> None:
-        """Stop everything that the lab started; it can be started again."""
+        """Stop everything that the lab started; it can start again."""
         self._cloud = None
         self.stock.stop()
         command([sys.executable, "-m", "local.airflow", "down"])
 
     def run_dirs(self) -> list[Path]:
-        """Where the stack's running components are recorded: those of the cloud, and Airflow's."""
+        """The folders that record the running components of the cloud and of Airflow."""
         settings = AirflowSettings.from_env()
         return [settings.cloud.run_dir, settings.home / "run"]
 
@@ -160,7 +160,7 @@ class Lab:
 
 @contextmanager
 def lab(conditions: Conditions) -> Iterator[Lab]:
-    """A lab in a temporary folder; at the end nothing is left of it, and nothing runs any more."""
+    """Yield a lab in a temporary folder; at the end everything is stopped and removed."""
     folder = Path(tempfile.mkdtemp(prefix="benchmarks-"))
     place = Lab(conditions, folder)
     try:
@@ -175,13 +175,13 @@ def lab(conditions: Conditions) -> Iterator[Lab]:
 
 @contextmanager
 def isolated(folder: Path, **variables: str) -> Iterator[None]:
-    """For the time of the block, a stack that this process starts has its state in ``folder``, and free ports.
+    """During the block, a stack that this process starts keeps its state in ``folder``, and uses free ports.
 
-    The environment of this process is changed, and so is that of all processes that it starts.
+    Changes the environment of this process, which the processes that it starts inherit.
 
     Args:
         folder: a folder that nothing else uses.
-        variables: more of the stack's settings.
+        variables: further settings of the stack.
     """
     before = dict(os.environ)
     for name in [name for name in os.environ if re.match(r"AIRFLOW_", name)]:
@@ -198,7 +198,7 @@ def command(words: list[str], env: dict[str, str] | None = None) -> None:
     """Run a command of this repository.
 
     Raises:
-        MeasureError: it fails; the message holds the end of what it printed.
+        MeasureError: it fails; the message holds the end of its output.
     """
     done = subprocess.run(
         words, cwd=REPOSITORY, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
@@ -209,7 +209,7 @@ def command(words: list[str], env: dict[str, str] | None = None) -> None:
 
 
 def cloud_environment(settings: AirflowSettings) -> dict[str, str]:
-    """What a measured program needs to reach the embedded cloud; Google's clients look for these variables."""
+    """The variables by which a measured program and Google's clients reach the embedded cloud."""
     return {
         "STORAGE_EMULATOR_HOST": settings.cloud.gcs_url,
         "BIGQUERY_EMULATOR_HOST": settings.cloud.bigquery_url,
@@ -221,7 +221,7 @@ def cloud_environment(settings: AirflowSettings) -> dict[str, str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # Where ``.env`` leads, to a real cloud above all, is not meant for this: an empty value wins over it.
+    # The settings in .env, above all those of a real cloud, must not apply here: an empty value overrides them.
     empty = {name: "" for name in read_env_file(REPOSITORY / ".env") if not name.startswith("AIRFLOW__")}
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     return {

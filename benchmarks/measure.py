@@ -1,8 +1,8 @@
-"""Measures processes: in turns, each run in a process of its own; and what becomes of the figures.
+"""Measures programs in turns, each run in a new process, and does the arithmetic of the figures.
 
-Seconds are those that the measured program itself counts, from after its imports to the end of its work: a worker of
-Airflow has the imports from its parent, and the course's flows import once. Memory is what the operating system saw of
-the whole process at its peak.
+The measured program counts its own seconds, from after its imports to the end of its work: a worker of Airflow
+inherits its imports, and the course's flows import once. Memory is the peak of the whole process, as the operating
+system reports it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Other = TypeVar("Other")
 
 
 class MeasureError(RuntimeError):
-    """A measurement is not one; the message says why."""
+    """A measurement failed or is invalid; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class Run:
     """One measured process.
 
     Attributes:
-        seconds: by the program's own clock.
-        peak_mb: the most memory that it or a child of it held, in MB.
-        cpu_seconds: processor time of the whole process and its children, imports included.
-        figures: whatever else the program told.
+        seconds: the duration by the program's own clock.
+        peak_mb: the peak memory of the process or a child of it, in MB.
+        cpu_seconds: CPU time of the process and its children, imports included.
+        figures: the other figures that the program reported.
     """
 
     seconds: float
@@ -58,10 +58,10 @@ def run_program(
 
     Args:
         module: a program that ends with :func:`benchmarks.clock.report`.
-        env: variables beside those of this process.
+        env: environment variables in addition to those of this process.
 
     Raises:
-        MeasureError: it fails, takes too long, or needs less memory than this process, which would hide its figure.
+        MeasureError: it fails, takes too long, or needs less memory than this process, which hides its peak.
     """
     command = [str(python), "-m", module, *map(str, arguments)]
     variables = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugins"), **_settings(module), **(env or {})}
@@ -74,14 +74,14 @@ def run_program(
         figures = json.loads(text.splitlines()[-1])
         seconds = float(figures.pop("seconds"))
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise MeasureError(f"{module} told no figures: {text[-ERROR_CHARACTERS:]}") from error
+        raise MeasureError(f"{module} reported no figures: {text[-ERROR_CHARACTERS:]}") from error
     return Run(
         seconds=seconds, peak_mb=_peak_mb(module, usage), cpu_seconds=usage.ru_utime + usage.ru_stime, figures=figures
     )
 
 
 def in_turns(repeats: int, ours: Callable[[], Ours], baseline: Callable[[], Other]) -> tuple[list[Ours], list[Other]]:
-    """Call both ``repeats`` times: ours, the baseline, ours, and so on. What disturbs one then disturbs the other."""
+    """Call both ``repeats`` times in turns, so that a disturbance affects both; returns the figures of each."""
     all_ours, all_baseline = [], []
     for _ in range(repeats):
         all_ours.append(ours())
@@ -90,12 +90,12 @@ def in_turns(repeats: int, ours: Callable[[], Ours], baseline: Callable[[], Othe
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle one of the runs; of an even number the mean of the two in the middle."""
+    """The median of the runs; of an even number, the mean of the two in the middle."""
     return statistics.median(values)
 
 
 def spread(values: Sequence[float]) -> float:
-    """How far apart the runs are: the largest less the smallest."""
+    """The largest run minus the smallest."""
     return max(values) - min(values)
 
 
@@ -105,10 +105,10 @@ def times_better(ours: float, baseline: float, better: Better) -> float:
 
 
 def require_rows(runs: Sequence[Run], rows: int) -> None:
-    """Make sure that each run did the whole work.
+    """Check that each run moved all rows.
 
     Raises:
-        MeasureError: one moved another number of rows.
+        MeasureError: a run moved another number of rows.
     """
     for run in runs:
         if run.figures["rows"] != rows:
@@ -116,7 +116,7 @@ def require_rows(runs: Sequence[Run], rows: int) -> None:
 
 
 def _settings(module: str) -> dict[str, str]:
-    """Ours run as tasks do: in the memory pool that ``config/airflow.env`` chooses."""
+    """The settings that a task would have: our programs use the memory pool that ``config/airflow.env`` sets."""
     if not module.startswith("benchmarks.ours."):
         return {}
     name = "ARROW_DEFAULT_MEMORY_POOL"
@@ -124,7 +124,7 @@ def _settings(module: str) -> dict[str, str]:
 
 
 def _wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
-    """Wait for the process, and kill it if that takes too long or is interrupted."""
+    """Wait for the process; kill it on a time-out or an interrupt."""
     timer = threading.Timer(TIMEOUT, process.kill)
     timer.start()
     try:
@@ -140,7 +140,7 @@ def _wait(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage
 
 
 def _peak_mb(module: str, usage: resource.struct_rusage) -> float:
-    """The peak of a child. A child inherits its parent's peak when it is started, so that one below it is not seen."""
+    """The peak of a child; a child starts with its parent's peak, which hides a smaller one."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if usage.ru_maxrss <= own:
         raise MeasureError(f"{module} needs less memory than the process that measures it, {_in_mb(own):.0f} MB")

@@ -1,4 +1,4 @@
-"""Shows the results: as a table on screen, and as the generated section of docs/performance.md."""
+"""Formats the results: as a table for the terminal, and as the generated section of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEFT = {0, 1, 9, 10}
 
 
 def table(results: Results) -> str:
-    """The rows for the screen."""
+    """The results as a table for the terminal."""
     lines = [_HEAD, *map(_cells, results.rows)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
     text = [
@@ -28,7 +28,7 @@ def table(results: Results) -> str:
 
 
 def section(results: Results, benchmarks: Iterable[Benchmark]) -> str:
-    """The generated section of the page, its marks included."""
+    """The generated section of the page, including its markers."""
     by_name = {benchmark.name: benchmark for benchmark in benchmarks}
     versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines = [
@@ -40,7 +40,7 @@ def section(results: Results, benchmarks: Iterable[Benchmark]) -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
         *(_markdown(row, by_name) for row in results.rows),
         "",
-        *(f"- {remark}" for remark in remarks(results)),
+        *(f"- {remark}" for remark in [*remarks(results), *_not_measured(results, by_name)]),
         "",
         "![How many times better than its baseline each is](performance.svg)",
         "",
@@ -52,7 +52,7 @@ def section(results: Results, benchmarks: Iterable[Benchmark]) -> str:
 
 
 def page_with(text: str, generated: str) -> str:
-    """The page ``text`` with another generated section.
+    """Replace the generated section of the page ``text``.
 
     Raises:
         ValueError: the page has no such section.
@@ -60,17 +60,17 @@ def page_with(text: str, generated: str) -> str:
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{PAGE.name} lacks the lines {BEGIN} and {END}")
+        raise ValueError(f"{PAGE.name} lacks the lines {BEGIN} and {END}; add both")
     return head + generated + tail
 
 
 def write_page(results: Results, benchmarks: Iterable[Benchmark]) -> None:
-    """Write the generated section of docs/performance.md anew."""
+    """Rewrite the generated section of docs/performance.md."""
     PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), section(results, benchmarks)), encoding="utf-8")
 
 
 def conditions(results: Results) -> str:
-    """In one sentence, when and on what."""
+    """Date, kind, duration and machine of the run, in one sentence."""
     machine = results.machine
     kind = "a quick run, too small for the targets and no measure of speed" if results.quick else "a full run"
     on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
@@ -79,7 +79,7 @@ def conditions(results: Results) -> str:
 
 
 def remarks(results: Results) -> list[str]:
-    """What to know of the rows, and why some of them failed."""
+    """The notes to the rows, and the reasons of those that failed."""
     found = []
     for row in results.rows:
         if row.error is not None:
@@ -87,14 +87,30 @@ def remarks(results: Results) -> list[str]:
         elif row.note:
             found.append(f"{row.name}: {row.note}")
         if "measured" in row.more:
-            found.append(f"{row.name} was measured again after the others, alone: {row.more['measured'][:16]} UTC")
+            found.append(f"{row.name} was measured after the full run: {row.more['measured'][:16]} UTC{_machine(row)}")
         for setting, value in row.more.get("without", {}).items():
             found.append(f"{row.name} without {setting}: {figure(value)} {row.unit}")
+        for setting, figures in row.more.get("by_setting", {}).items():
+            told = "; ".join(f"{name} {figure(value)}" for name, value in figures.items())
+            found.append(f"{row.name} at {setting}: {told}")
     return found
 
 
+def _not_measured(results: Results, by_name: Mapping[str, Benchmark]) -> list[str]:
+    """The benchmarks that are newer than the kept results."""
+    missing = by_name.keys() - {row.name for row in results.rows}
+    return [f"{name} has not been measured yet" for name in sorted(missing)]
+
+
+def _machine(row: Row) -> str:
+    """The machine of a row that was measured after the full run; empty if the row does not record it."""
+    if "load_before" not in row.more:
+        return ""
+    return f", {row.more['cpu']}, load before it {row.more['load_before']:.2f}"
+
+
 def figure(value: float | None) -> str:
-    """A number with three digits that count, for people; a dash for none."""
+    """A number with three significant digits; a dash for None."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -121,10 +137,10 @@ def _markdown(row: Row, by_name: Mapping[str, Benchmark]) -> str:
 
 
 def _with_spread(value: float | None, spread: float | None, runs: int) -> str:
-    """One run has no spread."""
+    """The figure and, with several runs, its spread."""
     return figure(value) if spread is None or runs < 2 else f"{figure(value)} (spread {figure(spread)})"
 
 
 def _peaks(row: Row) -> str:
-    """Ours and the baseline's."""
+    """The peak memory of ours and of the baseline."""
     return "" if row.peak_mb is None else f"{figure(row.peak_mb)} / {figure(row.baseline_peak_mb)}"

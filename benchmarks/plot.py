@@ -14,7 +14,7 @@ _COLOURS = {"reached": "#2a78b5", "": "#2a78b5", "missed": "#d98032"}
 
 def write_plot(results: Results, path: Path = PLOT) -> None:
     """Draw the rows that have a baseline, on a logarithmic scale; the same results give the same file."""
-    # Here: it takes much memory, which the measured processes would inherit as their least peak.
+    # Imported here because it needs much memory, which would hide the peaks of the measured processes.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -23,7 +23,7 @@ def write_plot(results: Results, path: Path = PLOT) -> None:
         drawing = Figure(figsize=(8, 1.2 + 0.32 * max(len(rows), 1)), layout="constrained")
         axes = drawing.subplots()
         colours = [_COLOURS[row.outcome] for row in rows]
-        # Each bar begins at 1, where ours and the baseline are alike.
+        # Each bar starts at 1, where ours equals the baseline.
         axes.barh([row.name for row in rows], [(row.ratio or 1.0) - 1 for row in rows], left=1, color=colours)
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xscale("log")

@@ -1,4 +1,4 @@
-"""What a benchmark is, what it measured, and how that becomes ``results.json``."""
+"""The definition of a benchmark, its result, and the format of ``results.json``."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ class Row:
     """One line of the report.
 
     Attributes:
-        name: the benchmark's.
-        unit: of ``ours``, ``baseline`` and the spreads.
+        name: the name of the benchmark.
+        unit: the unit of ``ours``, ``baseline`` and the spreads.
         ours: the median of our runs; None if the benchmark failed.
-        baseline: the median of the baseline's; None if there is none.
+        baseline: the median of the baseline's runs; None without a baseline.
         ratio: how many times better ours is; None without a baseline.
-        runs: how often each way was measured.
-        spread: our largest run less our smallest.
-        baseline_spread: the same of the baseline.
-        ours_runs, baseline_runs: the runs themselves, in their order.
-        peak_mb, baseline_peak_mb: the most memory of any run, where one process does the work.
+        runs: the number of runs of each.
+        spread: our largest run minus our smallest.
+        baseline_spread: the baseline's largest run minus its smallest.
+        ours_runs, baseline_runs: the runs themselves, in order.
+        peak_mb, baseline_peak_mb: the peak memory of any run, if one process does the work.
         must_reach: the targets, in words; empty if there are none.
-        reached: whether all hold; None if there are none, or the benchmark failed.
-        note: what to know of the figures.
-        error: why the benchmark failed; None if it did not.
-        more: further figures, by name.
+        reached: whether all targets are reached; None if there are none, or the benchmark failed.
+        note: what a reader must know about the figures.
+        error: the reason of a failure; None if there was none.
+        more: further figures by name.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def outcome(self) -> str:
-        """In one word for the table; empty if no target is set."""
+        """The outcome in one word; empty without a target."""
         if self.error is not None:
             return "failed"
         return {None: "", True: "reached", False: "missed"}[self.reached]
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a benchmark returns: the runs of both ways, in its unit, and what else it learnt; see :class:`Row`."""
+    """What a benchmark returns: the runs of ours and of the baseline in its unit, and more; see :class:`Row`."""
 
     ours: Sequence[float]
     baseline: Sequence[float] = ()
@@ -80,7 +80,7 @@ class Measured:
 
     @classmethod
     def of_runs(cls, ours: Sequence[Run], baseline: Sequence[Run], figure: Callable[[Run], float]) -> Measured:
-        """The measured processes of both ways; ``figure`` is what counts of each."""
+        """Make it from measured processes; ``figure`` selects the figure of each."""
         return cls(
             ours=[figure(run) for run in ours],
             baseline=[figure(run) for run in baseline],
@@ -91,24 +91,24 @@ class Measured:
 
 @dataclass(frozen=True)
 class Target:
-    """A bound that a row has to keep: in words, and as a condition."""
+    """A bound for a row, in words and as a condition."""
 
     text: str
     holds: Callable[[Row], bool]
 
 
 def times_at_least(factor: float) -> Target:
-    """Ours has to be so many times better than the baseline."""
+    """Ours must be at least ``factor`` times better than the baseline."""
     return Target(f"≥ {factor:g} times", lambda row: row.ratio is not None and row.ratio >= factor)
 
 
 def at_most(bound: float, unit: str) -> Target:
-    """Our median has to be at most ``bound``."""
+    """Our median must be at most ``bound``."""
     return Target(f"≤ {bound:g} {unit}", lambda row: row.ours is not None and row.ours <= bound)
 
 
 def of_baseline_at_most(share: float) -> Target:
-    """Our median has to be at most so much of the baseline: of what no one can be better than."""
+    """Our median must be at most this share of the baseline, where the baseline is a lower limit."""
     return Target(
         f"≤ {share:g} of the baseline",
         lambda row: row.ours is not None and row.baseline is not None and row.ours / row.baseline <= share,
@@ -116,7 +116,7 @@ def of_baseline_at_most(share: float) -> Target:
 
 
 def peak_at_most(megabytes: float) -> Target:
-    """No run of ours may ever hold more memory."""
+    """The peak memory of our runs must be at most ``megabytes``."""
     return Target(f"≤ {megabytes:g} MB", lambda row: row.peak_mb is not None and row.peak_mb <= megabytes)
 
 
@@ -125,13 +125,13 @@ class Benchmark:
     """One benchmark.
 
     Attributes:
-        name: its row's name.
+        name: the name of its row.
         title: what is measured, in a few words.
-        against: what the baseline is, in a few words.
-        unit: of its figures.
-        run: measures.
-        better: which figures are better.
-        targets: what its row has to reach.
+        against: the baseline, in a few words.
+        unit: the unit of its figures.
+        run: the function that measures.
+        better: whether lower or higher figures are better.
+        targets: the bounds for its row.
     """
 
     name: str
@@ -143,7 +143,7 @@ class Benchmark:
     targets: Sequence[Target] = ()
 
     def measure(self, lab: Lab) -> Row:
-        """Run it. Whatever goes wrong is told by the row, so that the other rows are not lost."""
+        """Run it; an exception becomes the row's error, so that the other rows are not lost."""
         must_reach = ", ".join(target.text for target in self.targets)
         try:
             return self.row(self.run(lab))
@@ -152,7 +152,7 @@ class Benchmark:
             return Row(name=self.name, unit=self.unit, must_reach=must_reach, error=reason)
 
     def row(self, measured: Measured) -> Row:
-        """The row of what was measured."""
+        """Make the row of the measured figures."""
         ours = median(measured.ours)
         baseline = median(measured.baseline) if measured.baseline else None
         row = Row(
@@ -177,15 +177,16 @@ class Benchmark:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """One whole run of the benchmarks; what ``results.json`` holds.
+    """One run of the benchmarks; the content of ``results.json``.
 
     Attributes:
-        date: when it ended, UTC, ISO 8601.
+        date: when it ended, ISO 8601, UTC.
         quick: whether the conditions were those of the quick run.
-        seconds: how long it took.
-        machine, versions: on what it ran.
-        conditions: the constants of ``benchmarks.conditions``.
-        rows: one for each benchmark.
+        seconds: its duration.
+        machine: the machine; see :func:`benchmarks.system.machine`.
+        versions: the versions of the packages involved.
+        conditions: the amounts and repetitions; see :class:`benchmarks.conditions.Conditions`.
+        rows: one row for each benchmark.
     """
 
     date: str
@@ -202,19 +203,24 @@ class Results:
         return any(row.error is not None for row in self.rows)
 
     def renewed_by(self, later: Results) -> Results:
-        """The same run with rows of a later one in the place of its own; each says when it was measured.
+        """The same run with the rows of a later one: they replace their older versions, and new ones come last.
+
+        Each of them says when it was measured, on which processor, and how busy the machine was before. A row compares
+        ours and its baseline in one run, so that rows of several machines may stand side by side.
 
         Raises:
-            ValueError: the later one was measured on another machine, or not as much of it.
+            ValueError: the later run had other conditions.
         """
-        later = Results.of_json(later.to_json())  # as it would be kept
-        if (self.conditions, self.machine["cpu"]) != (later.conditions, later.machine["cpu"]):
-            raise ValueError("these rows cannot stand beside those that are kept: the machine or the conditions differ")
-        rows = {row.name: replace(row, more={**row.more, "measured": later.date}) for row in later.rows}
-        return replace(self, rows=[rows.get(row.name, row) for row in self.rows])
+        later = Results.of_json(later.to_json())  # rounded, as it would be kept
+        if self.conditions != later.conditions:
+            raise ValueError("the kept results have other conditions; run make bench instead")
+        measured = {name: later.machine[name] for name in ("cpu", "load_before")} | {"measured": later.date}
+        rows = {row.name: row for row in self.rows}
+        rows |= {row.name: replace(row, more={**row.more, **measured}) for row in later.rows}
+        return replace(self, rows=list(rows.values()))
 
     def to_json(self) -> str:
-        """As the text of ``results.json``."""
+        """The text of ``results.json``."""
         return json.dumps(_rounded(asdict(self)), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -224,18 +230,18 @@ class Results:
 
     @classmethod
     def of_json(cls, text: str) -> Results:
-        """The reverse of ``to_json``."""
+        """Make it from the text of ``results.json``."""
         content = json.loads(text)
         return cls(**{**content, "rows": [Row(**row) for row in content["rows"]]})
 
 
 def now() -> str:
-    """This moment as ``Results.date`` has it."""
+    """The current time in the format of ``Results.date``."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _rounded(value: Any) -> Any:
-    """Figures to five digits: more of them would only be noise."""
+    """Round all figures to five significant digits; more would be noise."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, dict):

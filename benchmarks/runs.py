@@ -1,7 +1,7 @@
 """Starts runs through Airflow's API and waits for their end.
 
-Durations are told by Airflow's own clock of the end, which is this machine's: how often it is asked does not matter.
-It is asked seldom, because the answers take processor time from what is measured.
+A duration ends at the end time that Airflow recorded, on this machine's clock, so that the polling interval does not
+matter. Polls are rare, because the answers take CPU time from what is measured.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ class Runs:
         self.api = api
 
     def unpause(self, *dag_ids: str) -> None:
-        """Wait until Airflow knows the DAGs, and let their runs start."""
+        """Wait until Airflow has parsed the DAGs, and unpause them."""
         self.api.await_parsed(list(dag_ids), since="", timeout=300.0)
         for dag_id in dag_ids:
             self.api.set_paused(dag_id, False)
 
     def pause(self, dag_id: str) -> None:
-        """Wait until Airflow knows the DAG, and let no run of it start."""
+        """Wait until Airflow has parsed the DAG, and pause it."""
         self.api.await_parsed([dag_id], since="", timeout=300.0)
         self.api.set_paused(dag_id, True)
 
     def seconds(self, dag_id: str) -> float:
-        """Start a run by hand: the time until it has ended."""
+        """Trigger a run; returns the seconds until its last task has ended."""
         begin = time.time()
         run_id = self.api.trigger(dag_id, {})
         return self._end(dag_id, [run_id]) - begin
 
     def seconds_through(self, dag_id: str, downstream: str, start: Callable[[], object], *, expected: int = 1) -> float:
-        """Call ``start``: the time until the last task has ended of the runs of ``downstream`` that follow from it.
+        """Call ``start``; returns the seconds until the last task of the resulting runs has ended.
 
         Args:
             dag_id: the DAG whose runs ``start`` starts.
-            downstream: the DAG that each of them starts by its asset.
-            expected: how many of them there will be.
+            downstream: the DAG that each of these runs starts through its asset.
+            expected: the number of runs of each DAG.
         """
         dag_ids = (dag_id, downstream)
         before = {(one, run["dag_run_id"]) for one in dag_ids for run in self.api.runs(one)}
@@ -63,7 +63,7 @@ class Runs:
         return max(ends) - begin
 
     def await_no_backfill(self, dag_id: str) -> None:
-        """Wait until no backfill of the DAG runs: Airflow notices its end late, and opens no second one before."""
+        """Wait until no backfill of the DAG is open: Airflow closes one late, and refuses a second one until then."""
         deadline = time.monotonic() + TIMEOUT
         while self.api.has_running_backfill(dag_id):
             if time.monotonic() > deadline:
@@ -71,7 +71,7 @@ class Runs:
             time.sleep(POLL_SECONDS)
 
     def _new_runs(self, dag_id: str, before: set[tuple[str, str]], expected: int, *, upstream: str) -> list[str]:
-        """Wait until there are as many new runs as expected."""
+        """Wait for the expected number of new runs; returns their ids."""
         deadline = time.monotonic() + TIMEOUT
         while True:
             new = [name for run in self.api.runs(dag_id) if (dag_id, name := run["dag_run_id"]) not in before]
@@ -88,7 +88,7 @@ class Runs:
                 raise MeasureError(f"{dag_id} failed: {self._failure(dag_id, run['dag_run_id'])}")
 
     def _end(self, dag_id: str, run_ids: Iterable[str]) -> float:
-        """Wait for the runs; the moment in which the last of their tasks ended."""
+        """Wait for the runs; returns the time at which the last of their tasks ended."""
         deadline = time.monotonic() + TIMEOUT
         moments = []
         for run_id in run_ids:
@@ -103,7 +103,7 @@ class Runs:
         return max(moments)
 
     def _failure(self, dag_id: str, run_id: str) -> str:
-        """The failed tasks, each with the end of its log."""
+        """The failed tasks of a run, each with the end of its log."""
         return "; ".join(
             f"{task['task_id']}: {' | '.join(self.api.log(dag_id, run_id, task['task_id'], task['try_number'])[-5:])}"
             for task in self.api.tasks(dag_id, run_id)

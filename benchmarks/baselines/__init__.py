@@ -1,1 +1,1 @@
-"""The measured programs that do it the other way: as the course's flows do, or as it cannot be done better."""
+"""The measured programs of the baselines: the course's steps, or a lower limit."""

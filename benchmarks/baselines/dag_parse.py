@@ -1,4 +1,4 @@
-"""Import what the DAG files import of Airflow and its providers, and parse nothing: the floor of every parse."""
+"""Import what the DAG files import from Airflow and its providers, without parsing: the lower limit of a parse."""
 
 from __future__ import annotations
 

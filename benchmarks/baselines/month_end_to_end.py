@@ -1,4 +1,4 @@
-"""Take a month along the course's whole chain: python -m benchmarks.baselines.month_end_to_end BASE_URL FOLDER"""
+"""Take a month through the course's whole chain: python -m benchmarks.baselines.month_end_to_end BASE_URL FOLDER"""
 
 from __future__ import annotations
 

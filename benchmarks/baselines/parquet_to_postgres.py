@@ -16,7 +16,7 @@ TABLE = "course_yellow"
 
 
 def load(engine: sqlalchemy.Engine, source: Path) -> int:
-    """Create the table from the frame's columns, and append chunk by chunk; returns the number of rows."""
+    """Create the table from the frame's columns and append in chunks; returns the number of rows."""
     frame = pd.read_parquet(source)
     frame.head(0).to_sql(TABLE, engine, if_exists="replace")
     for begin in range(0, len(frame), CHUNK_ROWS):
@@ -25,7 +25,7 @@ def load(engine: sqlalchemy.Engine, source: Path) -> int:
 
 
 def _settle(engine: sqlalchemy.Engine) -> None:
-    """Let the server write what an earlier run left to be written."""
+    """Write a checkpoint, so that an earlier run's pending writes do not count."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sqlalchemy.text("CHECKPOINT"))
 

@@ -1,6 +1,6 @@
-"""Chains of tasks that do nothing, in a file that imports Google's operators as the pipeline's DAG files do.
+"""Chains of no-op tasks, in a file that imports Google's operators like the pipeline's DAG files.
 
-What such a task takes is what Airflow takes for a task.
+The duration of such a task is Airflow's overhead per task.
 """
 
 from __future__ import annotations

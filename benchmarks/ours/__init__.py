@@ -1,1 +1,1 @@
-"""The measured programs that do it our way: each does one thing with the pipeline's own functions."""
+"""The measured programs of ours: each uses the pipeline's own functions for one step."""

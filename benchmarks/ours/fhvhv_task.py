@@ -1,7 +1,7 @@
 """Do the work of one task for an fhvhv month: python -m benchmarks.ours.fhvhv_task worker TASK SOURCE [TARGET]
 
-The word ``worker`` among the arguments makes ``airflow_local_settings`` import what a worker of Airflow has imported,
-so that the process is as large as a task's before it does anything.
+The argument ``worker`` makes ``airflow_local_settings`` import what an Airflow worker has imported, so that the process
+starts with the memory of a task's process.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ BLOB = "benchmarks/fhvhv.parquet"
 
 
 def to_parquet(source: str, target: str) -> int:
-    """The task ``to_parquet``; returns the number of rows."""
+    """Run the task ``to_parquet``; returns the number of rows."""
     operator = ToParquetOperator(task_id="to_parquet", src=source, dst=target, dataset="fhvhv", month=FHVHV_MONTH)
     return operator.execute({})
 
 
 def load_staging(source: str) -> int:
-    """The task ``load_staging`` of Postgres; returns the number of rows. Nothing of them is left."""
+    """Run the task ``load_staging`` of Postgres and drop its table; returns the number of rows."""
     hook = PostgresHook("ny_taxi")
     columns = ", ".join(f'"{column.name}" {postgres_type(column)}' for column in FHVHV.columns)
     hook.run(["CREATE SCHEMA IF NOT EXISTS staging", f"DROP TABLE IF EXISTS {TABLE}"])
@@ -47,7 +47,7 @@ def load_staging(source: str) -> int:
 
 
 def local_to_gcs(source: str) -> int:
-    """The task ``local_to_gcs``, in the chunks that its DAG says; returns the number of rows of the file."""
+    """Run the task ``local_to_gcs`` with its DAG's chunk size; returns the number of rows of the file."""
     chunk_size = runpy.run_path(str(REPOSITORY / "dags" / "web_to_gcs.py"))["UPLOAD_CHUNK_BYTES"]
     LocalFilesystemToGCSOperator(
         task_id="local_to_gcs",

@@ -1,4 +1,4 @@
-"""The yellow month and its statements, as a task of a run would have them."""
+"""The yellow month and its rendered statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take a month the pipeline's whole way: python -m benchmarks.ours.month_end_to_end BASE_URL FOLDER"""
+"""Take a month through the whole pipeline: python -m benchmarks.ours.month_end_to_end BASE_URL FOLDER"""
 
 from __future__ import annotations
 

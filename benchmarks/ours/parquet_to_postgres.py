@@ -22,7 +22,7 @@ def load(source: Path) -> int:
 
 
 def _settle() -> None:
-    """Remove what an earlier run left, and let the server write what is still to be written."""
+    """Remove an earlier run's table and write a checkpoint, so that its pending writes do not count."""
     with psycopg.connect(os.environ["POSTGRES_URL"], autocommit=True) as connection:
         connection.execute(LOAD.render("postgres/clean/staging.sql"))
         connection.execute("CHECKPOINT")

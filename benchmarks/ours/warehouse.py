@@ -1,4 +1,4 @@
-"""The steps of the pipeline's DAGs between a local Parquet file and BigQuery, with Google's clients alone."""
+"""The steps of the DAGs from a local Parquet file to BigQuery, with only Google's clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nyc_taxi.stores.bigquery.schema import bigquery_fields
 
 
 class Warehouse:
-    """The lake and BigQuery, as the environment names them."""
+    """The lake and BigQuery that the environment variables name."""
 
     def __init__(self) -> None:
         project, credentials = os.environ["GCP_PROJECT"], AnonymousCredentials()
@@ -34,12 +34,12 @@ class Warehouse:
         self._bigquery.query_and_wait(LOAD.render("bigquery/create/trip_table.sql"))
 
     def start_anew(self) -> None:
-        """Drop the table and create it again, so that no run finds the rows of another; not measured."""
+        """Recreate the table, so that no run finds the rows of another; not measured."""
         self._bigquery.delete_table(self._partition.partition("$")[0], not_found_ok=True)
         self.create_tables()
 
     def count_rows(self) -> int:
-        """The rows that the month has in the table; not measured."""
+        """Count the month's rows in the table; not measured."""
         month = FILE.month.first_day if FILE.month else ""
         query = f"SELECT COUNT(*) FROM trips.{FILE.dataset.name} WHERE source_month = DATE '{month}'"
         [row] = self._bigquery.query_and_wait(query)

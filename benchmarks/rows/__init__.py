@@ -1,11 +1,11 @@
-"""The benchmarks, in the order in which they run: first what needs nothing, then the cloud, then Airflow on top."""
+"""The benchmarks in their order: those without servers, those with the embedded cloud, those with Airflow."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from benchmarks.results import Benchmark
-from benchmarks.rows import conversion, loading, memory, month, overhead, parsing
+from benchmarks.rows import conversion, loading, memory, month, overhead, parsing, settings
 
 BENCHMARKS: Sequence[Benchmark] = (
     conversion.CSV_TO_PARQUET,
@@ -20,4 +20,5 @@ BENCHMARKS: Sequence[Benchmark] = (
     overhead.IDLE_CPU,
     month.MONTH_THROUGH_AIRFLOW,
     month.BACKFILL_PARALLELISM,
+    settings.SCHEDULER_IDLE_SLEEP,
 )

@@ -1,4 +1,4 @@
-"""csv.gz to Parquet: how fast, and in how much memory."""
+"""The conversion of csv.gz to Parquet: its speed and its memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _csv_to_parquet(lab: Lab) -> Measured:
 
 
 def _memory_by_rows(lab: Lab) -> Measured:
-    """Each size once more than it takes to see it: the peak hardly differs from run to run."""
+    """Convert months of several sizes; returns the peak memory of the longest against the reference."""
     sizes = lab.conditions.memory_rows
     peaks = {rows: [_convert(lab, OURS, rows).peak_mb for _ in range(lab.conditions.slow_repeats)] for rows in sizes}
     most, reference = sizes[-1], lab.conditions.memory_reference

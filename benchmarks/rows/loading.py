@@ -1,4 +1,4 @@
-"""Parquet into the databases."""
+"""Loading Parquet into the databases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _load_the_other_way(lab: Lab, name: str, rows: int) -> Run:
 
 
 def _run(lab: Lab, loader: str, converter: str, rows: int) -> Run:
-    """Load what the same way's converter wrote."""
+    """Load the file that the converter wrote."""
     run = run_program(loader, lab.parquet(converter, rows), env=cloud_environment(lab.cloud()))
     require_rows([run], rows)
     return run

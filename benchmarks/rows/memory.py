@@ -1,4 +1,4 @@
-"""How much memory the tasks need that hold data, for the longest months that there are."""
+"""The memory of the tasks that process data, for the longest published months."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROGRAM = "benchmarks.ours.fhvhv_task"
 
 
 def _task_memory_fhvhv(lab: Lab) -> Measured:
-    """Each task once: the peak hardly differs from run to run."""
+    """Run each task once: the peak hardly differs between runs."""
     rows = lab.conditions.fhvhv_rows
     of_csv, of_parquet = lab.folder / "fhvhv_of_csv.parquet", lab.folder / "fhvhv_of_parquet.parquet"
     csv, parquet = (lab.month("fhvhv", FHVHV_MONTH, rows, suffix=suffix) for suffix in (".csv.gz", ".parquet"))
@@ -26,7 +26,7 @@ def _task_memory_fhvhv(lab: Lab) -> Measured:
             "local_to_gcs": _run(lab, "local_to_gcs", of_parquet),
         }
     finally:
-        for path in (csv, parquet, of_csv, of_parquet):  # no other benchmark needs them, and they are large
+        for path in (csv, parquet, of_csv, of_parquet):  # large, and no other benchmark needs them
             path.unlink(missing_ok=True)
     require_rows(list(runs.values()), rows)
     peaks = {task: run.peak_mb for task, run in runs.items()}
@@ -40,7 +40,7 @@ def _task_memory_fhvhv(lab: Lab) -> Measured:
 
 
 def _run(lab: Lab, task: str, *paths: Path) -> Run:
-    """Do a task's work in a process that is as a worker's, with the stack's connections."""
+    """Run a task in a process like a worker's, with the stack's connections."""
     settings = lab.cloud()
     path = {"PYTHONPATH": f"{REPOSITORY / 'plugins'}:{REPOSITORY / 'config'}"}
     env = {**settings.environment(), **cloud_environment(settings), **path}

@@ -1,4 +1,4 @@
-"""Whole months: without an orchestrator, through Airflow, and many of them."""
+"""Whole months: without an orchestrator, through Airflow, and as a backfill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.results import Benchmark, Measured, times_at_least
 from benchmarks.runs import Runs
 from benchmarks.system import PREFECT_PYTHON
 
-# It counts the warehouse's months whenever one arrives, and the course has nothing like it.
+# Paused: it starts whenever a month arrives in the warehouse, and the course has nothing like it.
 ROLLUP = "trips_yearly_rollup"
 
 
@@ -29,18 +29,17 @@ def _month_end_to_end(lab: Lab) -> Measured:
 
 def _month_through_airflow(lab: Lab) -> Measured:
     if not PREFECT_PYTHON.exists():
-        raise MeasureError("the baseline's environment is not installed; make bench does it")
+        raise MeasureError("the baseline's environment comparison/.venv is not installed; make bench installs it")
     lab.stock.stop()
     with lab.runs() as runs:
-        to_gcs, to_bigquery = _prepare(runs, "yellow")
-        conf = {"month": YELLOW_MONTH, "force": True}
-
-        def ours() -> float:
-            return runs.seconds_through(to_gcs, to_bigquery, lambda: runs.api.trigger(to_gcs, conf))
-
-        measured, baseline = in_turns(lab.conditions.slow_repeats, ours, lambda: _under_prefect(lab))
+        prepare(runs, "yellow")
+        ours, baseline = in_turns(
+            lab.conditions.slow_repeats,
+            lambda: seconds_of_month(runs, "yellow", YELLOW_MONTH),
+            lambda: _under_prefect(lab),
+        )
     return Measured(
-        ours=measured,
+        ours=ours,
         baseline=[run.seconds for run in baseline],
         note="the flows' second run in the same process",
         more={"cold_prefect_seconds": [run.figures["cold_seconds"] for run in baseline]},
@@ -48,43 +47,66 @@ def _month_through_airflow(lab: Lab) -> Measured:
 
 
 def _backfill_parallelism(lab: Lab) -> Measured:
-    conditions = lab.conditions
-    months = [f"{BACKFILL_YEAR}-{number:02d}" for number in range(1, conditions.backfill_months + 1)]
-    for month in months:
-        lab.source_month("green", month, conditions.backfill_rows)
+    conditions, months = lab.conditions, backfill_months(lab)
     lab.stock.stop()
     with lab.runs() as runs:
-        to_gcs, to_bigquery = _prepare(runs, "green")
-
-        def start_backfill() -> None:
-            runs.api.backfill(
-                to_gcs,
-                f"{months[0]}-01",
-                f"{months[-1]}-01",
-                conf={"force": True},
-                reprocess="completed",
-                parallel=conditions.backfill_parallel,
-            )
-
-        def at_once() -> float:
-            runs.await_no_backfill(to_gcs)
-            return runs.seconds_through(to_gcs, to_bigquery, start_backfill, expected=len(months))
-
-        def one_by_one(months: Sequence[str]) -> float:
-            starts = [functools.partial(runs.api.trigger, to_gcs, {"month": month, "force": True}) for month in months]
-            return sum(runs.seconds_through(to_gcs, to_bigquery, start) for start in starts)
-
-        one_by_one(months[:1])  # not measured: it creates the table
-        ours, baseline = in_turns(conditions.slow_repeats, at_once, lambda: one_by_one(months))
+        prepare(runs, "green")
+        seconds_of_month(runs, "green", months[0])  # not measured: it creates the table
+        ours, baseline = in_turns(
+            conditions.slow_repeats,
+            lambda: seconds_of_backfill(runs, "green", months, conditions.backfill_parallel),
+            lambda: sum(seconds_of_month(runs, "green", month) for month in months),
+        )
     return Measured(
         ours=ours,
         baseline=baseline,
-        note=f"{len(months)} months by {conditions.backfill_rows:,} rows, {conditions.backfill_parallel} at once",
+        note=f"{len(months)} months of {conditions.backfill_rows:,} rows, {conditions.backfill_parallel} at a time",
     )
 
 
+def backfill_months(lab: Lab) -> list[str]:
+    """The months of green that are backfilled; the stack's source server has them from now on."""
+    months = [f"{BACKFILL_YEAR}-{number:02d}" for number in range(1, lab.conditions.backfill_months + 1)]
+    for month in months:
+        lab.source_month("green", month, lab.conditions.backfill_rows)
+    return months
+
+
+def prepare(runs: Runs, dataset: str) -> None:
+    """Unpause the dataset's two DAGs, and pause the rollup that would run beside them."""
+    runs.pause(ROLLUP)
+    runs.unpause(*_dag_ids(dataset))
+
+
+def seconds_of_month(runs: Runs, dataset: str, month: str) -> float:
+    """The seconds that a month takes through both DAGs; it is loaded even if it is unchanged."""
+    to_gcs, to_bigquery = _dag_ids(dataset)
+    conf = {"month": month, "force": True}
+    return runs.seconds_through(to_gcs, to_bigquery, lambda: runs.api.trigger(to_gcs, conf))
+
+
+def seconds_of_backfill(runs: Runs, dataset: str, months: Sequence[str], parallel: int) -> float:
+    """The seconds that a backfill of consecutive months takes through both DAGs."""
+    to_gcs, to_bigquery = _dag_ids(dataset)
+    start = functools.partial(
+        runs.api.backfill,
+        to_gcs,
+        f"{months[0]}-01",
+        f"{months[-1]}-01",
+        conf={"force": True},
+        reprocess="completed",
+        parallel=parallel,
+    )
+    runs.await_no_backfill(to_gcs)
+    return runs.seconds_through(to_gcs, to_bigquery, start, expected=len(months))
+
+
+def _dag_ids(dataset: str) -> tuple[str, str]:
+    return f"{dataset}_web_to_gcs", f"{dataset}_gcs_to_bigquery"
+
+
 def _through(lab: Lab, module: str, python: Path | str = sys.executable, **env: str) -> Run:
-    """Take the yellow month from the source server to BigQuery by the program ``module``."""
+    """Run the program ``module``, which takes the yellow month from the source server to BigQuery."""
     settings = lab.cloud()
     folder = lab.folder / "through"
     folder.mkdir(exist_ok=True)
@@ -104,14 +126,6 @@ def _under_prefect(lab: Lab) -> Run:
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         DO_NOT_TRACK="1",
     )
-
-
-def _prepare(runs: Runs, dataset: str) -> tuple[str, str]:
-    """Let the dataset's DAGs run, and nothing beside them; returns their ids."""
-    to_gcs, to_bigquery = f"{dataset}_web_to_gcs", f"{dataset}_gcs_to_bigquery"
-    runs.pause(ROLLUP)
-    runs.unpause(to_gcs, to_bigquery)
-    return to_gcs, to_bigquery
 
 
 MONTH_END_TO_END = Benchmark(

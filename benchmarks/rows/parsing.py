@@ -1,4 +1,4 @@
-"""What parsing the DAGs costs beyond the imports that no one can spare."""
+"""The cost of parsing the DAGs, against the imports that no DAG file can avoid."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_program_that_fails_is_told_with_its_error(program: Path) -> None:
 @pytest.mark.parametrize("output", ["", "print('done')", "print('{}')", "print('[1]')"])
 def test_a_program_that_tells_no_figures_is_refused(program: Path, output: str) -> None:
     program.write_text(output)
-    with pytest.raises(MeasureError, match="measured_program told no figures"):
+    with pytest.raises(MeasureError, match="measured_program reported no figures"):
         run_program("measured_program")
 
 
