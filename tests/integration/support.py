@@ -200,10 +200,11 @@ def assert_loaded(api: AirflowApi, dag_id: str, run_id: str) -> None:
 def reason_of_skipping(api: AirflowApi, dag_id: str, run_id: str) -> str:
     """Why an ended run found its month unchanged; it has run no task that loads anything."""
     assert end(api, dag_id, run_id) == "success"
-    loading = {task: state for task, state in task_states(api, dag_id, run_id).items() if task not in _LOADS_NOTHING}
+    tasks = {task["task_id"]: task for task in api.tasks(dag_id, run_id)}
+    loading = {name: task["state"] for name, task in tasks.items() if name not in _LOADS_NOTHING}
     assert set(loading.values()) == {"skipped"}, loading
     reason = api.xcom(dag_id, run_id, "skip_unchanged", "skip_reason")
-    assert reason in api.log(dag_id, run_id, "skip_unchanged", 1)
+    assert reason in api.log(dag_id, run_id, "skip_unchanged", tasks["skip_unchanged"]["try_number"])
     return str(reason)
 
 
