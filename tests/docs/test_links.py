@@ -90,7 +90,8 @@ def missing_paths(page: Path) -> list[str]:
     names = {path.name for path in files()}
     missing = []
     for quoted in INLINE_CODE.findall(prose(page)):
-        if f"{quoted}/".startswith(DEPLOYED):
+        # What commands generate is there or not.
+        if f"{quoted}/".startswith(DEPLOYED) or GENERATED.intersection(quoted.split("/")):
             continue
         if A_PATH.fullmatch(quoted) and quoted.split("/")[0] in folders:
             if not (REPOSITORY / quoted).exists():
