@@ -21,6 +21,7 @@ from local.cloud.settings import REPOSITORY
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
+API_SERVER = "local.airflow.api_server"
 
 # The components that send heartbeats, with their arguments. The UI reads logs from disk; the log servers are off,
 # because they listen on all interfaces.
@@ -146,12 +147,11 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
     environment = {**settings.environment(), **overrides}
     logs = settings.home / "process-logs"
 
-    def process(name: str, *arguments: str, healthy: Callable[[], bool], **options: object) -> Process:
+    def process(name: str, command: list[str], *, healthy: Callable[[], bool], **options: object) -> Process:
         return Process(
             name=name,
-            command=[str(AIRFLOW), name, *arguments],
+            command=command,
             log=logs / f"{name}.log",
-            env=environment,
             cwd=settings.home,
             healthy=healthy,
             startup_timeout=180,
@@ -164,6 +164,9 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
     return [
         process(
             "api-server",
+            # -P: neither the working directory nor anything in it is imported.
+            [sys.executable, "-P", "-m", API_SERVER],
+            env={**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), environment["PYTHONPATH"]])},
             # The execution API takes seconds to build itself for its first answer; no task should wait for that.
             healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(health_url),
             port=settings.port,
@@ -173,7 +176,8 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
         *(
             process(
                 name,
-                *arguments,
+                [str(AIRFLOW), name, *arguments],
+                env=environment,
                 healthy=partial(_beats, health_url, name.replace("-", "_"), 0.0 if name in running else now),
             )
             for name, arguments in COMPONENTS.items()

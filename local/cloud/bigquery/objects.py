@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.cloud.bigquery.limits import invalid, not_found
+from local.cloud.gcs.names import NameRefusedError, check_bucket, check_object
 
 _URI = re.compile(r"gs://(?P<bucket>[^/*]+)/(?P<name>.+)", re.DOTALL)
 _TEMPORARY = re.compile(r"\..*\d+")
@@ -46,12 +47,17 @@ def list_objects(root: Path, uri: str) -> list[StoredObject]:
         ValidationError: the URI is malformed.
     """
     match = _URI.fullmatch(uri)
-    if not match or ".." in match["name"].split("/") or match["bucket"] in (".", ".."):
+    if not match:
         raise invalid(f"Source URI must be a Google Cloud Storage location: gs://bucket/object; got {uri!r}")
     name = match["name"]
+    try:
+        check_bucket(match["bucket"])
+        check_object(name)
+    except NameRefusedError as error:
+        raise invalid(f"Source URI {uri!r}: {error}") from error
     if name.count("*") > 1:
         raise invalid(f"Source URI may have one wildcard (*) only; got {uri!r}")
-    bucket = root / match["bucket"]
+    bucket = Path(os.path.realpath(root), match["bucket"])
     if "*" not in name:
         return list(_stored(bucket, [bucket / name]))
     before, after = name.split("*")
@@ -90,7 +96,8 @@ def _stored(bucket: Path, paths: Iterator[Path] | list[Path]) -> Iterator[Stored
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             continue  # deleted since it was listed
-        if path.is_file():
+        # A symbolic link may lead out of the bucket.
+        if path.is_file() and os.path.realpath(path) == str(path):
             name = path.relative_to(bucket).as_posix()
             yield StoredObject(
                 uri=f"gs://{bucket.name}/{name}",

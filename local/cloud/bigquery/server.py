@@ -33,6 +33,7 @@ from local.cloud.bigquery.patches.catalog import Catalog
 from local.cloud.bigquery.patches.engine import Engine
 from local.cloud.bigquery.patches.time_travel import NoTimeTravel
 from local.cloud.bigquery.store import Store
+from local.cloud.guard import Guard, add_allow_host
 
 HOST = "127.0.0.1"
 _STOP_SECONDS = 2.5
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the database")
     parser.add_argument("--gcs-root", type=Path, required=True, help="root folder of the GCS emulator")
     parser.add_argument("--project", required=True, help="the project id to serve")
+    add_allow_host(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 data_dir=given.data_dir,
                 gcs_root=given.gcs_root,
                 project=given.project,
+                allow_hosts=given.allow_host,
             )
         )
     except (duckdb.IOException, OSError) as error:
@@ -72,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, project: str) -> None:
+async def serve(
+    *, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, project: str, allow_hosts: Sequence[str] = ()
+) -> None:
     """Open the database and serve it until SIGTERM or SIGINT.
 
     Args:
@@ -81,6 +86,7 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
         data_dir: folder of the database; its content survives a restart.
         gcs_root: root folder of the GCS emulator, from which ``gs://`` objects are read.
         project: the one project id to serve.
+        allow_hosts: host names under which clients may address it, beside those of this machine.
 
     Raises:
         duckdb.IOException: another server has the database open.
@@ -92,13 +98,16 @@ async def serve(*, host: str = HOST, port: int, data_dir: Path, gcs_root: Path, 
     dispatcher = Dispatcher(store, build_app(store, jobs))
     # asyncio's own event loop suffices: the server's loop only passes requests on.
     config = uvicorn.Config(
-        dispatcher,
+        Guard(dispatcher, allow_hosts=allow_hosts),
         host=host,
         port=port,
         log_config=None,
         access_log=False,
+        proxy_headers=False,
+        ws="none",
         lifespan="off",
         loop="asyncio",
+        http="httptools",
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)

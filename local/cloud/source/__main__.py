@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.cloud.guard import add_allow_host
 from local.cloud.settings import HOST
 from local.cloud.source.datasets import DATASETS
 from local.cloud.source.defects import DEFECTS, DefectError
@@ -75,11 +76,13 @@ def _serve(words: Sequence[str]) -> None:
     what.add_argument("--folder", type=Path, help="serve this folder, in the mirror's or the TLC's layout")
     what.add_argument("--synthetic", type=Path, metavar="CACHE_DIR", help="generate months and cache them here")
     parser.add_argument("--rows", type=int, default=DEFAULT_ROWS, help="number of rows in a synthetic month")
+    add_allow_host(parser)
     options = parser.parse_args(words)
     serve(
         Folder(options.folder) if options.folder else Synthetic(options.synthetic, rows=options.rows),
         host=options.host,
         port=options.port,
+        allow_hosts=options.allow_host,
     )
 
 

@@ -10,6 +10,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -20,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
+from local.cloud.guard import Guard
 from local.cloud.settings import HOST
 from local.cloud.source import zones
 from local.cloud.source.layouts import LAYOUTS, MIRROR, TLC, Layout
@@ -146,12 +148,15 @@ def create_app(source: Source) -> Starlette:
     return Starlette(routes=[Route("/healthz", is_up), Route("/{path:path}", files.answer)])
 
 
-def serve(source: Source, *, port: int, host: str = HOST) -> None:
+def serve(source: Source, *, port: int, host: str = HOST, allow_hosts: Sequence[str] = ()) -> None:
     """Serve ``source`` on ``host`` until SIGTERM or SIGINT; open downloads then have two seconds to finish."""
     uvicorn.run(
-        create_app(source),
+        Guard(create_app(source), allow_hosts=allow_hosts),
         host=host,
         port=port,
         lifespan="off",
+        http="httptools",
+        ws="none",
+        proxy_headers=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
