@@ -43,7 +43,6 @@ COPY --from=local-cloud-environment /opt/local-cloud/local/cloud/.venv local/clo
 COPY local local
 # New volumes take their owner from these folders.
 RUN python -m compileall -q -x '/\.venv/' local \
-    && ln -s "$(python -c 'from local.cloud.gcs import binary; print(binary())')" /usr/local/bin/fake-gcs-server \
     && install -d -o airflow -g airflow /data /data/gcs /data/bigquery /data/source
 USER 50000
 ENTRYPOINT ["python"]

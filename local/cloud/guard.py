@@ -91,8 +91,8 @@ class Guard:
         for site in _values(scope, b"sec-fetch-site"):
             if site not in _OWN_SITES:
                 return (
-                    f"the Sec-Fetch-Site header {_shown(site)} shows that another page leads here; to open it yourself, "
-                    f"type http://{host} into the browser's address bar"
+                    f"the Sec-Fetch-Site header {_shown(site)} shows that another page leads here; to open it, type "
+                    f"http://{host} into the browser's address bar"
                 )
         return None
 

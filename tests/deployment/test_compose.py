@@ -105,7 +105,7 @@ def test_mounted_folders_belong_to_the_user(services: dict[str, Any], dockerfile
 
 def test_bigquery_reads_the_root_folder_of_gcs(services: dict[str, Any]) -> None:
     [root] = mounts(services["gcs"]).values()
-    assert f"-filesystem-root={root}" in services["gcs"]["command"]
+    assert f"--root={root}" in services["gcs"]["command"]
     assert f"--gcs-root={root}" in services["bigquery"]["command"]
     assert f"lake:{root}:ro" in services["bigquery"]["volumes"]
 

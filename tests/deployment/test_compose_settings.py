@@ -66,9 +66,15 @@ def test_containers_find_each_other(services: dict[str, Any]) -> None:
     ):
         assert environment[variable] == f"http://{service}:{inside[service]}{path}"
     assert (environment["AIRFLOW__API__HOST"], environment["AIRFLOW__API__PORT"]) == ("0.0.0.0", inside["api-server"])
-    # The links that GCS hands out lead to it, too.
-    links = {f"-public-host=gcs:{inside['gcs']}", f"-external-url=http://gcs:{inside['gcs']}"}
-    assert links <= set(services["gcs"]["command"])
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("gcs", "GCS_PORT"), ("bigquery", "BIGQUERY_PORT"), ("source", "SOURCE_PORT")]
+)
+def test_emulators_answer_to_their_service_and_to_the_published_port(name: str, variable: str) -> None:
+    command = load_compose(**SECRETS, **{variable: "12345"})["services"][name]["command"]
+    allowed = [word.removeprefix("--allow-host=") for word in command if word.startswith("--allow-host=")]
+    assert allowed == [name, "127.0.0.1:12345", "localhost:12345"]
 
 
 # Secrets
@@ -123,7 +129,7 @@ def test_project_and_bucket_default_to_those_of_the_local_stack(
     services: dict[str, Any], local: AirflowSettings
 ) -> None:
     assert f"--project={local.cloud.project}" in services["bigquery"]["command"]
-    assert local.cloud.lake_bucket in services["gcs"]["command"]
+    assert f"--bucket={local.cloud.lake_bucket}" in services["gcs"]["command"]
     assert f"--rows={local.cloud.synthetic_rows}" in services["source"]["command"]
     assert environment_of(services["scheduler"])["AIRFLOW_VAR_LAKE_BUCKET"] == local.cloud.lake_bucket
 

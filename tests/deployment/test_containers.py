@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ import psutil
 import pytest
 
 from local.airflow.stack import CLOUD_PYTHON, COMPONENTS
-from local.cloud import gcs
 from local.cloud.settings import REPOSITORY, Settings
 from tests.deployment.compose_file import EMULATORS
 from tests.deployment.dockerfile import Dockerfile
@@ -92,9 +91,6 @@ def test_emulator_starts_by_its_command_and_answers_the_network(
     """Runs the service's own command and health check, with another port and other folders."""
     service = compose["services"][name]
     inside, outside = service["ports"][0].split(":")[-1], str(_free_port())
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "fake-gcs-server").symlink_to(gcs_binary())
     (tmp_path / "gcs").mkdir()
 
     def moved(words: list[str]) -> list[str]:
@@ -104,15 +100,17 @@ def test_emulator_starts_by_its_command_and_answers_the_network(
     entrypoint = service.get("entrypoint") or json.loads(dockerfile.get("local-cloud", "ENTRYPOINT")[0])
     process = subprocess.Popen(
         moved([*entrypoint, *service["command"]]),
-        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
         _await_healthy(process, moved(service["healthcheck"]["test"][1:]))
-        listening = [one for one in psutil.Process(process.pid).net_connections("tcp") if one.status == "LISTEN"]
-        assert [(one.laddr.ip in ("0.0.0.0", "::"), one.laddr.port) for one in listening] == [(True, int(outside))]
+        assert [(ip in ("0.0.0.0", "::"), port) for ip, port in _listening(process.pid)] == [(True, int(outside))]
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert {ip for child in children for ip, _ in _listening(child.pid)} <= {"127.0.0.1"}
+        hosts = (f"{name}:{outside}", f"localhost:{outside}", "evil.example")
+        assert [_status_for(int(outside), host) for host in hosts] == [404, 404, 403]
     finally:
         process.terminate()
         process.wait(30)
@@ -128,11 +126,19 @@ def _await_healthy(process: subprocess.Popen[bytes], check: list[str]) -> None:
         time.sleep(0.2)
 
 
-def gcs_binary() -> Path:
-    """The fake-gcs-server program in the embedded cloud's environment."""
-    code = f"from {gcs.__name__} import binary; print(binary())"
-    command = [str(CLOUD_PYTHON), "-c", code]
-    return Path(subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.strip())
+def _listening(pid: int) -> list[tuple[str, int]]:
+    connections = psutil.Process(pid).net_connections("tcp")
+    return [(one.laddr.ip, one.laddr.port) for one in connections if one.status == "LISTEN"]
+
+
+def _status_for(port: int, host: str) -> int:
+    """The status of the answer to a GET of a path that does not exist, under that host name."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("GET", "/absent", headers={"Host": host})
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def _free_port() -> int:

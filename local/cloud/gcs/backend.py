@@ -149,7 +149,7 @@ class Backend:
             self._child = subprocess.Popen(
                 [str(binary()), *(part for name, value in options.items() for part in (f"-{name}", value))],
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_end_with_parent(),  # noqa: PLW1509
+                preexec_fn=_end_with_parent(),
             )
             try:
                 self._await()

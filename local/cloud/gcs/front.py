@@ -101,9 +101,7 @@ class Front:
         elif match := _BUCKET.fullmatch(path) or _UPLOAD.fullmatch(path):
             names.append((check_bucket(unquote(match["bucket"])), query.get("name", "")))
         else:
-            raise _RefusedError(
-                404, f"{path[:200]} is not served; this is the JSON API of Cloud Storage, without batches"
-            )
+            raise _RefusedError(404, f"{path[:200]} is not served; use the JSON API of Cloud Storage, without batches")
         await self._check_body(request)
         for bucket, name in names:
             check_file(self._root, bucket, name)
@@ -314,7 +312,7 @@ def _path(scope: Scope) -> str:
     """
     path = scope["raw_path"].decode("latin-1")
     if not path.startswith("/") or not _PATH.fullmatch(path):
-        raise NameRefusedError(f"the path {ascii(path[:200])} has characters that must be percent-encoded")
+        raise NameRefusedError(f"the path {path[:200]!a} has characters that must be percent-encoded")
     check_text(path)
     return str(path)
 

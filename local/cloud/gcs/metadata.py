@@ -16,7 +16,8 @@ from local.cloud.gcs.names import check_bucket, check_object
 MAX_BYTES = 2**20
 """Size of the JSON that is accepted; Google's limit for the metadata of an object is 8 KiB."""
 _BOUNDARY = re.compile(
-    r"""multipart/(?:related|mixed)\s*;\s*boundary=(?:"([\w'()+,./:=? -]{1,70})"|'([\w()+,./:=?-]{1,70})'|([\w'+.=-]{1,70}))\s*""",
+    r"multipart/related\s*;\s*boundary="
+    r"""(?:"([\w'()+,./:=? -]{1,70})"|'([\w()+,./:=?-]{1,70})'|([\w+.=-]{1,70}))""",
     re.ASCII | re.IGNORECASE,
 )
 
