@@ -89,13 +89,14 @@ def check_file(root: Path, bucket: str, name: str = "") -> Path:
     Raises:
         NameRefusedError: a symbolic link on the way leads elsewhere.
     """
-    folder = os.path.join(os.path.realpath(root), bucket)
-    path = os.path.normpath(os.path.join(folder, name))
-    if os.path.realpath(path) != path:
-        raise NameRefusedError(
-            f"{_shown(f'{bucket}/{name}')} lies behind a symbolic link in {root}, which could lead out of it; replace "
-            "the link by the folder or file itself"
-        )
+    path = os.path.realpath(root)
+    for part in (bucket, *name.removesuffix("/").split("/")):
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            raise NameRefusedError(
+                f"{_shown(f'{bucket}/{name}')} lies behind a symbolic link in {root}, which could lead out of it; "
+                "replace the link by the folder or file itself"
+            )
     return Path(path)
 
 

@@ -1,0 +1,34 @@
+"""The command that serves Airflow behind the guard, held against Airflow's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import uvicorn
+from airflow.cli.cli_parser import get_parser
+from airflow.cli.commands import api_server_command
+
+from local.airflow import api_server
+
+
+def test_uvicorn_is_run_as_airflow_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(uvicorn, "run", lambda application, **options: runs.append((application, options)))
+    monkeypatch.setenv("AIRFLOW__API__HOST", "127.0.0.1")
+    monkeypatch.setenv("AIRFLOW__API__PORT", "8123")
+    given = get_parser().parse_args(["api-server", "--host", "127.0.0.1", "--port", "8123"])
+    api_server_command._run_api_server_with_uvicorn(
+        args=given,
+        apps=given.apps,
+        num_workers=given.workers,
+        worker_timeout=given.worker_timeout,
+        proxy_headers=given.proxy_headers,
+    )
+    api_server.main()
+    (theirs, expected), (ours, options) = runs
+    assert theirs == api_server.APPLICATION
+    assert ours == "local.airflow.api_server:create_app"
+    without_tls = {name: value for name, value in expected.items() if not name.startswith("ssl_")}
+    assert options == {**without_tls, "factory": True}
+    assert {name: value for name, value in expected.items() if name.startswith("ssl_") and value} == {}

@@ -1,0 +1,336 @@
+"""The front with fake-gcs-server behind it: names that could leave, and requests that could slip through."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+from local.cloud.settings import REPOSITORY
+from tests.local.forgeries import ask, exchange, status
+
+SECRET = b"canary: not to be read"
+BUCKET = "test-lake"
+
+
+@dataclass(frozen=True)
+class Front:
+    """A front of its own, with files beside its root that nothing may touch."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    @property
+    def host(self) -> tuple[str, str]:
+        return "Host", f"127.0.0.1:{self.port}"
+
+    @property
+    def backend(self) -> psutil.Process:
+        [child] = psutil.Process(self.process.pid).children()
+        return child
+
+    @property
+    def backend_port(self) -> int:
+        [port] = [one.laddr.port for one in self.backend.net_connections("tcp") if one.status == "LISTEN"]
+        return int(port)
+
+    def send(self, method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
+        given = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        return ask(self.port, target, [self.host, *given], method=method, body=body)
+
+    def outside(self) -> dict[str, bytes]:
+        """All files beside the root, and what is in them."""
+        paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_relative_to(self.root)]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+def start(folder: Path, port: int, python: Path) -> Front:
+    (folder / "root" / BUCKET).mkdir(parents=True, exist_ok=True)
+    command = [str(python), "-m", "local.cloud.gcs", "--port", str(port), "--root", str(folder / "root")]
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+    front = Front(process, port, folder)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert status(front.send("GET", "/storage/v1/b")) == 200
+            return front
+        except ConnectionRefusedError:
+            assert process.poll() is None, (folder / "log.txt").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def stop(front: Front) -> None:
+    front.process.terminate()
+    front.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, free_ports, cloud_python: Path) -> Iterator[Front]:
+    folder = tmp_path_factory.mktemp("front")
+    started = start(folder, free_ports(1)[0], cloud_python)
+    (folder / "canary").write_bytes(SECRET)
+    # With fake-gcs-server's own attributes, so that it would read this file as an object.
+    assert status(started.send("POST", f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=real", SECRET)) == 200
+    (started.root / BUCKET / "real").rename(folder / "object")
+    (started.root / BUCKET / "out").symlink_to(folder)
+    (started.root / "linked-bucket").symlink_to(folder)
+    yield started
+    stop(started)
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside_changes(front: Front) -> Iterator[None]:
+    """Compare what lies beside the root, but for the log, before and after every test."""
+    before = {name: content for name, content in front.outside().items() if name != "log.txt"}
+    assert before["object"] == before["canary"] == SECRET
+    yield
+    assert {name: content for name, content in front.outside().items() if name != "log.txt"} == before
+
+
+def variants(name: str) -> dict[str, str]:
+    """Return a name as it can stand in a URL: plain, and percent-encoded in several ways."""
+    dots = name.replace("..", "%2e%2e")
+    return {
+        "plain": quote(name, safe="/.\\").replace("\\", "%5C"),
+        "encoded": quote(name, safe=""),
+        "dots encoded": dots,
+        "all encoded": "".join(f"%{byte:02X}" for byte in name.encode()),
+        "twice": quote(quote(name, safe=""), safe=""),
+        "three times": quote(quote(quote(name, safe=""), safe=""), safe=""),
+        "dots twice": name.replace("..", "%252e%252e"),
+        "backslashes": name.replace("/", "%5C"),
+        "backslashes twice": name.replace("/", "%255C"),
+        "mixed": name.replace("..", ".%2E").replace("/", "%2F"),
+        "ends in NUL": quote(name, safe="") + "%00",
+    }
+
+
+NAMES = ["../../object", "x/../../../object", "../object", "out/object", "./../../object", "../linked-bucket/object"]
+CASES = [
+    pytest.param(form, id=f"{name} {kind}")
+    for name in NAMES
+    for kind, form in variants(name).items()
+    # Encoded twice, a slash is a part of an ordinary file's name.
+    if not (name == "out/object" and kind in ("twice", "three times"))
+]
+JSON = "application/json"
+
+
+def is_refused(answer: bytes) -> bool:
+    """Return whether nothing was served; a name without a way out, such as ``%5C`` decoded twice, does not exist."""
+    assert SECRET not in answer
+    return status(answer) in (400, 404)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_path_leaves_the_root_neither_to_read_nor_to_delete_nor_to_write(front: Front, name: str) -> None:
+    for prefix in ("/storage/v1", "/download/storage/v1"):
+        for query in ("", "?alt=media"):
+            assert is_refused(front.send("GET", f"{prefix}/b/{BUCKET}/o/{name}{query}"))
+            assert not front.send("HEAD", f"{prefix}/b/{BUCKET}/o/{name}{query}").startswith(b"HTTP/1.1 200")
+    target = f"/storage/v1/b/{BUCKET}/o/{name}"
+    assert is_refused(front.send("DELETE", target))
+    for method in ("PATCH", "PUT", "POST"):
+        assert is_refused(front.send(method, target, b'{"metadata": {"a": "b"}}', Content_Type=JSON))
+    for action in ("rewriteTo", "copyTo"):
+        copy = f"/storage/v1/b/{BUCKET}/o/{name}/{action}/b/{BUCKET}/o/stolen"
+        assert is_refused(front.send("POST", copy))
+        assert is_refused(front.send("POST", f"/storage/v1/b/{BUCKET}/o/seed/{action}/b/{BUCKET}/o/{name}"))
+    body = b'{"sourceObjects": [{"name": "seed"}]}'
+    assert is_refused(front.send("POST", f"{target}/compose", body, Content_Type=JSON))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
+def test_parameter_leaves_the_root_neither_by_name_nor_as_bucket(front: Front, name: str, kind: str) -> None:
+    target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType={kind}&name={name}"
+    assert is_refused(front.send("POST", target, b"{}", Content_Type="text/plain"))
+    typed = {"Content_Type": "multipart/related; boundary=b"} if kind == "multipart" else {}
+    body = b"--b\r\n\r\n{}\r\n--b\r\n\r\nevil\r\n--b--\r\n" if kind == "multipart" else b"{}"
+    ambiguous = f"/upload/storage/v1/b/{BUCKET}/o?uploadType={kind}&name=x"
+    assert is_refused(front.send("POST", f"{ambiguous}&name={name}", body, **typed))
+    for more in (f"&Name={name}", f";name={name}"):  # the name is x, or one with a semicolon
+        front.send("POST", ambiguous + more, body, **typed)
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "/etc/passwd", "..\\..\\object", "a\0", "%2e%2e/%2e%2e/object", "%252e%252e/x"], ids=ascii
+)
+def test_metadata_leaves_the_root_in_no_kind_of_request(front: Front, name: str) -> None:
+    upload = f"/upload/storage/v1/b/{BUCKET}/o?uploadType="
+    resources = [{"name": name}, {"NAME": name}, {"bucket": BUCKET, "name": name}, {"bucket": "..", "name": "object"}]
+    for resource in resources:
+        text = json.dumps(resource).encode()
+        body = b"--b\r\nContent-Type: application/json\r\n\r\n" + text + b"\r\n--b\r\n\r\nevil\r\n--b--\r\n"
+        assert is_refused(front.send("POST", f"{upload}multipart", body, Content_Type="multipart/related; boundary=b"))
+        for content_type in (JSON, "text/plain"):
+            assert is_refused(front.send("POST", f"{upload}resumable", text, Content_Type=content_type))
+    compose = f"/storage/v1/b/{BUCKET}/o/joined/compose"
+    for payload in ({"sourceObjects": [{"name": name}]}, {"sourceObjects": [], "destination": {"name": name}}):
+        assert is_refused(front.send("POST", compose, json.dumps(payload).encode(), Content_Type=JSON))
+
+
+@pytest.mark.parametrize(
+    "bucket", ["..", "%2e%2e", "%252e%252e", "linked-bucket", "..%2F..", ".", "%2F", "a%2Fb", "%00", "x%5C.."]
+)
+def test_bucket_leaves_the_root_in_no_kind_of_request(front: Front, bucket: str) -> None:
+    for method, target in (
+        ("GET", f"/storage/v1/b/{bucket}"),
+        ("DELETE", f"/storage/v1/b/{bucket}"),
+        ("GET", f"/storage/v1/b/{bucket}/o"),
+        ("GET", f"/storage/v1/b/{bucket}/o/object?alt=media"),
+        ("GET", f"/download/storage/v1/b/{bucket}/o/object?alt=media"),
+        ("POST", f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name=object"),
+        ("POST", f"/storage/v1/b/{BUCKET}/o/seed/rewriteTo/b/{bucket}/o/object"),
+    ):
+        assert is_refused(front.send(method, target, b"x" if method == "POST" else b"")), target
+
+
+def test_part_of_an_upload_does_not_begin_another(front: Front) -> None:
+    """fake-gcs-server reads a POST with a JSON body as a new upload, whatever its upload_id."""
+    target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable"
+    answer = front.send("POST", f"{target}&name=good", b"{}", Content_Type=JSON)
+    [location] = [line for line in answer.decode().split("\r\n") if line.lower().startswith("location:")]
+    upload_id = location.rpartition("upload_id=")[2]
+    body = json.dumps({"bucket": BUCKET, "name": "../../object"}).encode()
+    assert status(front.send("POST", f"{target}&upload_id={upload_id}", body, Content_Type=JSON)) == 400
+    assert status(front.send("PUT", f"{target}&name=../../object&upload_id={upload_id}", b"evil")) == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("PUT", "/_internal/config"),
+        ("POST", "/_internal/reseed"),
+        ("POST", "/_internal/delete_all"),
+        ("GET", "/_internal/healthcheck"),
+        ("POST", "/batch/storage/v1"),
+        ("POST", f"/{BUCKET}"),
+        ("GET", f"/{BUCKET}/seed"),
+        ("PUT", f"/{BUCKET}/seed"),
+        ("GET", "/object"),
+        ("POST", f"/storage/v1/b/{BUCKET}/notificationConfigs"),
+        ("GET", "/storage/v1/b//o/object"),
+        ("GET", f"//storage/v1/b/{BUCKET}/o"),
+        ("GET", "/"),
+    ],
+)
+def test_other_apis_of_the_server_are_closed(front: Front, method: str, target: str) -> None:
+    answer = front.send(method, target, b"{}" if method != "GET" else b"", Content_Type=JSON)
+    assert status(answer) in (400, 404)
+    assert b"access-control" not in answer.lower()
+    assert (front.root / BUCKET).is_dir()
+
+
+def smuggled(front: Front, head: str, body: bytes) -> bytes:
+    return exchange(front.port, f"{head}\r\nHost: 127.0.0.1:{front.port}\r\n".encode() + body)
+
+
+def test_second_request_in_a_body_of_ambiguous_length_is_not_served(front: Front) -> None:
+    upload = f"POST /upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=smuggler HTTP/1.1"
+    hidden = (
+        f"POST /_internal/delete_all HTTP/1.1\r\nHost: 127.0.0.1:{front.port}\r\nContent-Length: 0\r\n\r\n".encode()
+    )
+    length = b"Content-Length: %d\r\n" % (len(hidden) + 5)
+    for framing in (
+        length + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n" + length + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: xchunked\r\n" + length + b"\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 5\r\n" + length + b"\r\n0\r\n\r\n",
+        b"Content-Length: +5\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 5\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    ):
+        answer = smuggled(front, upload, framing + hidden)
+        assert status(answer) == 400, framing
+        assert (front.root / BUCKET).is_dir(), framing
+
+
+def test_header_of_a_hop_is_not_passed_on(front: Front) -> None:
+    answer = front.send(
+        "GET", f"/storage/v1/b/{BUCKET}", X_Forwarded_Proto="https", X_Forwarded_Host="evil.example", Upgrade="h2c"
+    )
+    assert status(answer) == 200
+    assert b"evil" not in answer
+    assert b"https://" not in answer
+
+
+def test_upload_that_is_cut_leaves_no_object(front: Front) -> None:
+    for framing in (
+        b"Content-Length: 1000000\r\n\r\n" + b"x" * 5000,
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", front.port), timeout=60) as connection:
+            head = f"POST /upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=cut HTTP/1.1"
+            connection.sendall(f"{head}\r\nHost: 127.0.0.1:{front.port}\r\n".encode() + framing)
+        time.sleep(0.3)
+        assert status(front.send("GET", f"/storage/v1/b/{BUCKET}/o/cut")) == 404
+    assert list((front.root / BUCKET).glob(".cut*")) == []
+
+
+def test_upload_of_unknown_length_is_whole(front: Front) -> None:
+    head = f"POST /upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=chunked HTTP/1.1"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (b"a" * 300_000, b"b", b"c" * 70_000))
+    body = b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n\r\n"
+    assert status(smuggled(front, head, body)) == 200
+    assert (front.root / BUCKET / "chunked").read_bytes() == b"a" * 300_000 + b"b" + b"c" * 70_000
+
+
+# --- The server behind it
+
+
+def test_backend_is_closed_to_all_but_the_front(front: Front) -> None:
+    listening = [one.laddr.ip for one in front.backend.net_connections("tcp") if one.status == "LISTEN"]
+    assert listening == ["127.0.0.1"]
+    request = (
+        f"GET /storage/v1/b HTTP/1.1\r\nHost: 127.0.0.1:{front.backend_port}\r\nConnection: close\r\n\r\n".encode()
+    )
+    answer = exchange(front.backend_port, request)
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400", b"\x15\x03"))
+    assert b"storage#" not in answer
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(
+            f"https://127.0.0.1:{front.backend_port}/storage/v1/b", context=ssl.create_default_context()
+        )
+
+
+def test_key_of_the_backend_is_not_left_on_disk(front: Front) -> None:
+    words = front.backend.cmdline()
+    key = Path(words[words.index("-private-key-location") + 1])
+    assert not key.exists()
+    assert not key.parent.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_backend_ends_with_the_front(tmp_path: Path, port: int, cloud_python: Path, number: int) -> None:
+    own = start(tmp_path, port, cloud_python)
+    backend = own.backend
+    os.kill(own.process.pid, number)
+    assert own.process.wait(60) == {signal.SIGKILL: -9}.get(signal.Signals(number), own.process.returncode)
+    backend.wait(60)
+
+
+def test_front_ends_with_the_backend(tmp_path: Path, port: int, cloud_python: Path) -> None:
+    own = start(tmp_path, port, cloud_python)
+    own.backend.kill()
+    assert own.process.wait(60) == 1
+    assert "fake-gcs-server has ended with code -9" in (tmp_path / "log.txt").read_text()
