@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import requests
-from google.api_core.exceptions import NotFound, PreconditionFailed
+from google.api_core.exceptions import BadRequest, NotFound, PreconditionFailed
 from google.cloud import storage
 
 
@@ -84,6 +86,95 @@ def test_generation_preconditions_hold_for_small_uploads(bucket: storage.Bucket)
     assert bucket.blob("precondition/a").download_as_bytes() == b"one"
     bucket.blob("precondition/a").upload_from_string(b"three", if_generation_match=blob.generation)
     assert bucket.blob("precondition/a").download_as_bytes() == b"three"
+
+
+@pytest.mark.parametrize("size", [1000, 3 * 2**20])  # the front reads large objects from their files
+def test_ranges_and_generations_are_read(bucket: storage.Bucket, size: int) -> None:
+    content = os.urandom(size)
+    blob = bucket.blob(f"ranges/{size}", chunk_size=2**18)
+    blob.upload_from_string(content, content_type="application/x-bytes")
+    assert blob.download_as_bytes(start=10, end=19) == content[10:20]
+    assert blob.download_as_bytes(start=size - 5) == content[-5:]
+    assert bucket.blob(blob.name).download_as_bytes(if_generation_match=blob.generation) == content
+    again = bucket.blob(blob.name, chunk_size=2**18)
+    assert again.download_as_bytes() == content
+    with pytest.raises((NotFound, PreconditionFailed)):
+        bucket.blob(blob.name, generation=1).download_as_bytes()
+
+
+def test_large_object_is_answered_with_the_headers_of_a_small_one(cloud, bucket: storage.Bucket) -> None:
+    answers = {}
+    for size in (1000, 3 * 2**20):
+        bucket.blob(f"headers/{size}").upload_from_string(b"x" * size)
+        url = f"{cloud.settings.gcs_url}/download/storage/v1/b/{bucket.name}/o/headers%2F{size}?alt=media"
+        answers[size] = requests.get(url, timeout=60)
+        assert answers[size].content == b"x" * size
+    small, large = ({name.lower() for name in answer.headers} for answer in answers.values())
+    assert large == small
+    assert {"x-goog-generation", "x-goog-hash", "content-type", "content-length"} <= large
+
+
+def test_object_replaced_while_it_is_read_is_read_whole(bucket: storage.Bucket) -> None:
+    contents = [bytes([number]) * (2 * 2**20 + number) for number in range(4)]
+    blob = bucket.blob("replaced/a")
+    blob.upload_from_string(contents[0])
+    done = threading.Event()
+
+    def replace() -> None:
+        for round_ in range(12):
+            bucket.blob("replaced/a").upload_from_string(contents[round_ % 4])
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        replacing = pool.submit(replace)
+        reads = 0
+        while not done.is_set() and not replacing.done():
+            assert bucket.blob("replaced/a").download_as_bytes(checksum="crc32c") in contents
+            reads += 1
+        replacing.result()
+    assert reads
+
+
+def test_copies_and_compositions(bucket: storage.Bucket) -> None:
+    source = bucket.blob("copies/of folder/a+b%.parquet")
+    source.upload_from_string(b"one")
+    copy = bucket.copy_blob(source, bucket, "copies/copy")
+    assert copy.download_as_bytes() == b"one"
+    rewritten = bucket.blob("copies/rewritten")
+    rewritten.rewrite(source)
+    assert rewritten.download_as_bytes() == b"one"
+    composed = bucket.blob("copies/composed")
+    composed.compose([source, copy])
+    assert composed.download_as_bytes() == b"oneone"
+    source.metadata = {"name": "../free text"}
+    source.patch()
+    assert bucket.get_blob(source.name).metadata == {"name": "../free text"}
+
+
+def test_parallel_uploads_are_all_whole(cloud) -> None:
+    contents = {f"parallel/{number}": os.urandom(200_000 + number * 700_000) for number in range(16)}
+
+    def upload(name: str) -> None:
+        blob = cloud.storage_client().bucket(cloud.settings.lake_bucket).blob(name)
+        blob.upload_from_string(contents[name])
+        assert blob.download_as_bytes() == contents[name]
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(upload, contents))
+
+
+def test_upload_to_a_missing_bucket_says_so(cloud) -> None:
+    for size in (10, 9 * 2**20):
+        with pytest.raises(NotFound):
+            cloud.storage_client().bucket("no-such-bucket").blob("a").upload_from_string(b"x" * size)
+
+
+def test_refused_name_is_told_to_the_client(bucket: storage.Bucket) -> None:
+    for size in (10, 9 * 2**20):
+        with pytest.raises(BadRequest, match=r"'\.\./a' has '\.\.'"):
+            bucket.blob("../a").upload_from_string(b"x" * size)
+    with pytest.raises(BadRequest, match=r"has '\.\.'"):
+        bucket.blob("../a").download_as_bytes()
 
 
 def test_deleted_object_is_gone(bucket: storage.Bucket) -> None:
