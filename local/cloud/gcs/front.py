@@ -14,7 +14,7 @@ import contextlib
 import http.client
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ _DROPPED = {
     b"x-goog-upload-protocol",  # would start a resumable upload whatever the parameters say
 }
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
-_CHUNK = 2**18
+_ANSWER_CHUNK = 2**18
+_UPLOAD_CHUNK = 2**20
+"""Bytes that one thread sends at once; a client's parts are smaller, and to change threads costs more than to copy."""
 _WORKERS = 64
 _FROM_DISK = 2**20
 """Size in bytes from which the front reads a whole object from its file, while fake-gcs-server answers only for it."""
@@ -149,10 +151,8 @@ class Front:
             if not os.path.samestat(status, path.stat()) or not _is_whole(answer, status.st_size):
                 return False
             await send({"type": "http.response.start", "status": 200, "headers": _headers(answer)})
-            chunk = file.read(_CHUNK)
-            while chunk:
+            while chunk := file.read(_ANSWER_CHUNK):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                chunk = file.read(_CHUNK)
             await send({"type": "http.response.body", "body": b""})
             return True
         return False
@@ -172,7 +172,7 @@ class Front:
             answer, chunk = await self._exchange(connection, request)
             await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
             while chunk:
-                following = self._run(answer.read, _CHUNK)
+                following = self._run(answer.read, _ANSWER_CHUNK)
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 chunk = await following
             if answer.length:
@@ -190,7 +190,7 @@ class Front:
 
         def finish() -> tuple[http.client.HTTPResponse, bytes]:
             answer = connection.getresponse()
-            return answer, answer.read(_CHUNK)
+            return answer, answer.read(_ANSWER_CHUNK)
 
         try:
             await self._run(_begin, connection, request)
@@ -205,11 +205,10 @@ class Front:
         chunked = body.exists and body.length is None
         sending: asyncio.Future[None] | None = None
         try:
-            async for part in body:
-                data = b"%x\r\n%b\r\n" % (len(part), part) if chunked else part
+            async for data in _gathered(body, _UPLOAD_CHUNK):
                 if sending is not None:
                     await sending
-                sending = self._run(connection.send, data)
+                sending = self._run(connection.send, b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
         finally:
             if sending is not None:
                 await sending
@@ -302,6 +301,18 @@ class _Request:
     def set_content_type(self, value: str) -> None:
         self.headers = [(name, old) for name, old in self.headers if name != b"content-type"]
         self.headers.append((b"content-type", value.encode("latin-1")))
+
+
+async def _gathered(parts: AsyncIterable[bytes], size: int) -> AsyncIterator[bytes]:
+    """Yield ``parts`` joined to at least ``size`` bytes, but for the last."""
+    gathered = bytearray()
+    async for part in parts:
+        gathered += part
+        if len(gathered) >= size:
+            yield bytes(gathered)
+            gathered.clear()
+    if gathered:
+        yield bytes(gathered)
 
 
 def _path(scope: Scope) -> str:
