@@ -56,6 +56,8 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        # A copy, because uvicorn adds the trailers of a chunked body to the headers that it has given here.
+        scope = {**scope, "headers": list(scope["headers"])}
         refusal = self._refusal(scope)
         if refusal is not None:
             await _refuse(scope, receive, send, refusal)

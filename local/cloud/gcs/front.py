@@ -128,8 +128,12 @@ class Front:
         if content := await body.read_all():
             bucket = request.names[0][0] if request.names else ""
             checked, objects = check_json(content, bucket=bucket, names_a_bucket=bool(_BUCKETS.fullmatch(path)))
+            if path.startswith("/upload/") and not objects:
+                check_object(request.query.get("name", ""))
             request.names += objects
             body.replace(checked)
+        elif path.startswith("/upload/") and method == "POST":
+            check_object(request.query.get("name", ""))
 
     async def _send_from_disk(self, request: _Request, send: Send) -> bool:
         """Send a large object from its file, with the headers that fake-gcs-server has for it; return whether it did.

@@ -216,3 +216,31 @@ def test_parquet_types_are_kept(client: bigquery.Client, server: Server, dataset
     assert (row["i"], row["d"], row["dt"]) == (2**62, date(2021, 2, 3), datetime(3019, 1, 2, 3, 4, 5, 678901))
     assert (row["ts"].isoformat(), row["raw"]) == ("2021-01-02T03:04:05+00:00", b"\x00\xa0")
     assert query(client, f"SELECT i, dt, nothing FROM {dataset}.t WHERE b IS NULL") == [(None, None, None)]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gs://{bucket}/../outside.parquet",
+        "gs://{bucket}/%2e%2e/outside.parquet",
+        "gs://../outside.parquet",
+        "gs://{bucket}/{outside}",
+        "gs://{bucket}/{folder}/*",
+        "gs://{bucket}/link.parquet",
+        "gs://{bucket}/linked-folder/outside.parquet",
+        "gs://{bucket}/linked-folder/*",
+    ],
+)
+def test_uri_reads_nothing_outside_of_its_bucket(
+    server: Server, client: bigquery.Client, dataset: str, uri: str
+) -> None:
+    bucket = server.gcs_root / BUCKET
+    server.put("inside.parquet", trips(1, 1))
+    outside = server.folder / "outside.parquet"
+    if not outside.exists():
+        outside.write_bytes((bucket / "inside.parquet").read_bytes())
+        (bucket / "link.parquet").symlink_to(outside)
+        (bucket / "linked-folder").symlink_to(server.folder)
+    given = uri.format(bucket=BUCKET, outside=outside, folder=server.folder)
+    with pytest.raises((BadRequest, NotFound)):
+        load(client, given, f"{dataset}.stolen")

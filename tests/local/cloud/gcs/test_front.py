@@ -205,6 +205,15 @@ def test_bucket_leaves_the_root_in_no_kind_of_request(front: Front, bucket: str)
         assert is_refused(front.send(method, target, b"x" if method == "POST" else b"")), target
 
 
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"name": ""}', b'{"name": null}'])
+@pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
+def test_upload_without_a_name_is_refused(front: Front, kind: str, body: bytes) -> None:
+    target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType={kind}"
+    if kind == "multipart":
+        body = b"--b\r\n\r\n" + (body or b"{}") + b"\r\n--b\r\n\r\nx\r\n--b--\r\n"
+    assert status(front.send("POST", target, body, Content_Type="multipart/related; boundary=b")) == 400
+
+
 def test_part_of_an_upload_does_not_begin_another(front: Front) -> None:
     """fake-gcs-server reads a POST with a JSON body as a new upload, whatever its upload_id."""
     target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable"
