@@ -60,7 +60,12 @@ class Load:
             "new_staging": lambda: self.postgres_staging_table,
             "loaded_staging": lambda: self.postgres_staging_table,
             "converted_rows": lambda: self.rows,
-            "loaded_object": lambda: {"generation": self.generation, "rows": self.rows},
+            "loaded_object": lambda: {
+                "table": f"trips_staging.{self.staging_table}",
+                "generation": self.generation,
+                "rows": self.rows,
+            },
+            "params": {"force": False},
             "bigquery_columns": bigquery_columns,
             "bigquery_text": bigquery_text,
             "bigquery_type": bigquery_type,

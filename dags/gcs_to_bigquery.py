@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from airflow.providers.google.cloud.operators.bigquery import (
     BigQueryCreateTableOperator,
-    BigQueryDeleteTableOperator,
     BigQueryInsertJobOperator,
 )
 from airflow.sdk import DAG
@@ -54,7 +53,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
         **dag_args(dataset),
     ):
         skip_unchanged = SkipUnchangedOperator(
-            task_id="skip_unchanged", store=BigQueryStore.name, loaded_from=LakeStore.name
+            task_id="skip_unchanged", store=BigQueryStore.name, loaded_from=BigQueryStore.loaded_from
         )
 
         create_table = BigQueryInsertJobOperator(
@@ -67,13 +66,13 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             bucket="{{ var.value.lake_bucket }}",
             source_objects=["{{ file().lake_object }}"],
             source_format="PARQUET",
-            destination_project_dataset_table="trips_staging.{{ staging_table() }}",
+            destination_project_dataset_table="trips_staging.{{ staging_table() }}_{{ ti.try_number }}",
             schema_fields=bigquery_fields(dataset),
             autodetect=None,
             write_disposition="WRITE_TRUNCATE",
         ).as_setup()
 
-        staging = {"table": "trips_staging.{{ staging_table() }}", "use_legacy_sql": False}
+        staging = {"table": "{{ loaded_object().table }}", "use_legacy_sql": False}
         checks = [
             BigQueryTableAuditOperator(
                 task_id="check_table", level=Level.FAIL, checks=bigquery_table_checks(dataset, Level.FAIL), **staging
@@ -109,16 +108,15 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             **updates(dataset, store_asset(BigQueryStore, dataset)),
         )
 
-        drop_staging = BigQueryDeleteTableOperator(
+        drop_staging = BigQueryInsertJobOperator(
             task_id="drop_staging",
-            deletion_dataset_table="trips_staging.{{ staging_table() }}",
-            ignore_if_missing=True,
+            configuration={"query": {"query": "bigquery/clean/staging.sql", "useLegacySql": False}},
         ).as_teardown(setups=load_staging)
 
-        skip_unchanged >> create_table >> load_staging >> checks >> publish >> drop_staging
+        create_table >> skip_unchanged >> load_staging >> checks >> publish >> drop_staging
 
         if isinstance(dataset, TripDataset):
-            # Queries the lake's Parquet files in place, without loading them.
+            # Queries the lake's Parquet files in place. An unchanged month restores it too, if somebody deleted it.
             create_external_table = BigQueryCreateTableOperator(
                 task_id="create_external_table",
                 dataset_id="trips",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_table_artifact
@@ -16,7 +17,7 @@ from comparison.statements import Load
 from nyc_taxi.registry.checks import Level, TableCheck
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.bigquery.checks import bigquery_table_checks
-from nyc_taxi.stores.bigquery.schema import bigquery_fields
+from nyc_taxi.stores.bigquery.schema import OVERTAKEN, bigquery_fields
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.store import StoredMonth
 
@@ -90,14 +91,19 @@ def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
 
 @task(**RETRIED)
 def publish(load: Load, bucket: blocks.LakeBucket) -> None:
-    """Replace the month's partition by the staging table, atomically."""
+    """Replace the month's partition by the staging table, atomically; a partition of a newer object stays."""
     client = bucket.gcp_credentials.get_bigquery_client()
     configuration = bigquery.QueryJobConfig(
         destination=f"{client.project}.trips.{load.file.bigquery_table}",
         write_disposition="WRITE_TRUNCATE",
         create_disposition="CREATE_NEVER",
     )
-    client.query_and_wait(load.render("bigquery/publish/rows.sql"), job_config=configuration)
+    try:
+        client.query_and_wait(load.render("bigquery/publish/rows.sql"), job_config=configuration)
+    except GoogleAPICallError as error:
+        if OVERTAKEN not in str(error):
+            raise
+        get_run_logger().warning("%s: the published rows stay", OVERTAKEN)
 
 
 @task(**RETRIED)

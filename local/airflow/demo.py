@@ -16,6 +16,8 @@ from local.airflow.environment import AirflowSettings, running_source
 from local.cloud.processes import ProcessError
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.stores import STORES
+from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 # What follows every month that arrives in the warehouse.
 ROLLUP = "trips_yearly_rollup"
@@ -77,22 +79,18 @@ def _running(settings: AirflowSettings) -> Iterator[bool]:
 
 
 def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: bool) -> None:
-    name = file.dataset.name
-    to_gcs, to_bigquery, to_postgres = (
-        f"{name}_web_to_gcs",
-        f"{name}_gcs_to_bigquery",
-        f"{name}_web_to_postgres",
-    )
+    dag_ids = {store.name: f"{file.dataset.name}_{store.step}" for store in STORES}
+    upstream = {dag_ids[store.name]: dag_ids[store.loaded_from] for store in STORES if store.loaded_from}
     _check_source(settings, file)
     with AirflowApi(settings) as api:
-        api.await_parsed([to_gcs, to_bigquery, to_postgres, ROLLUP], since=_last_change().isoformat())
-        with _unpaused(api, (to_gcs, to_bigquery, to_postgres), pause_again=pause_again):
-            # What the demo shows is the whole way, also of a month that is there already.
+        api.await_parsed([*dag_ids.values(), ROLLUP], since=_last_change().isoformat())
+        with _unpaused(api, dag_ids.values(), pause_again=pause_again):
+            # Force the load, so that every task runs even if the month is already loaded.
             conf = {"month": str(file.month), "force": True}
-            upstream = {to_bigquery: to_gcs}
+            reading_source = [dag_id for dag_id in dag_ids.values() if dag_id not in upstream]
             if (dag := api.dag(ROLLUP)) and not dag["is_paused"]:
-                upstream[ROLLUP] = to_bigquery
-            started = {dag_id: api.trigger(dag_id, conf) for dag_id in (to_gcs, to_postgres)}
+                upstream[ROLLUP] = dag_ids[BigQueryStore.name]
+            started = {dag_id: api.trigger(dag_id, conf) for dag_id in reading_source}
             follower = _Follower(api, started, upstream)
             try:
                 follower.follow()

@@ -127,7 +127,13 @@ def _returned(task_id: str, fields: dict[str, Any]) -> Any:
     results = {
         "wait_for_publication": VERSION,
         "download": fields.get("dst"),
-        "load_staging": fields.get("table") or {"generation": "1234567890", "rows": 1234},
+        "load_staging": fields.get("table")
+        or {
+            "table": fields.get("destination_project_dataset_table"),
+            "tries": 1,
+            "generation": "1234567890",
+            "rows": 1234,
+        },
         "check_months": ["yellow", "green"],
     }
     return results.get(task_id, 1234)

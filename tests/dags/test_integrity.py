@@ -319,8 +319,8 @@ EDGES = {
         "remove_files": set(),
     },
     "gcs_to_bigquery": {
-        "skip_unchanged": {"create_table"},
-        "create_table": {"create_external_table", "load_staging"},
+        "create_table": {"create_external_table", "skip_unchanged"},
+        "skip_unchanged": {"load_staging"},
         "create_external_table": set(),
         "load_staging": {"check_columns", "check_table", "check_warnings", "drop_staging"},
         "check_columns": {"publish"},

@@ -21,6 +21,7 @@ class ArchiveStore(Store):
 
     name: ClassVar[str] = "archive"
     asset: ClassVar[str] = "archive"
+    step: ClassVar[str] = "web_to_archive"
 
     @staticmethod
     def folder() -> str:

@@ -20,7 +20,10 @@ from local.airflow.environment import AirflowSettings
 T = TypeVar("T")
 
 # The tasks that may run where a month is unchanged: they load nothing.
-_LOADS_NOTHING = {"wait_for_publication", "skip_unchanged", "announce_unchanged", "create_external_table"}
+_LOADS_NOTHING = {
+    *("wait_for_publication", "skip_unchanged", "announce_unchanged"),
+    *("create_table", "create_external_table"),
+}
 FLOWS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
 # What `leftovers` returns where every run has tidied up.
 NOTHING_LEFT: dict[str, Any] = {"files": [], "postgres": [], "bigquery": []}

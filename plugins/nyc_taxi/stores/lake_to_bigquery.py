@@ -21,7 +21,8 @@ LOADS = 3
 class LakeToBigQueryOperator(GCSToBigQueryOperator):
     """Load exactly one generation of a month's lake object into a staging table.
 
-    A rerun, or a later try, replaces the staging table.
+    Give the staging table a name that carries the run and the try, so that the load job of a killed try cannot write
+    into the table of a later one. A rerun replaces the table.
 
     Args:
         dataset: name of the dataset in the registry (templated).
@@ -29,7 +30,8 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
         kwargs: the arguments of GCSToBigQueryOperator.
 
     Returns:
-        ``{"generation": <the loaded object's generation, as text>, "rows": <the row count in its footer>}``.
+        ``{"table": <the staging table>, "tries": <number of this try>, "generation": <the loaded object's generation,
+        as text>, "rows": <the row count in its footer>}``.
 
     Raises:
         MissingMonthError: the lake has no object for the month. A retry would fail the same way.
@@ -59,7 +61,12 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
             after = lake.get(file)
             if after.version == before.version:
                 self.log.info("Loaded generation %s of %s", after.version, lake.location(file))
-                return {"generation": after.version, "rows": after.rows}
+                return {
+                    "table": self.destination_project_dataset_table,
+                    "tries": context["ti"].try_number,
+                    "generation": after.version,
+                    "rows": after.rows,
+                }
             self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))
             before = after
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")

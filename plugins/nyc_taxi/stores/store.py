@@ -54,10 +54,14 @@ class Store(ABC):
     Attributes:
         name: its name in the reconciliation line.
         asset: the prefix of its asset names: ``lake`` for ``lake_green``.
+        step: what its DAGs are called after the dataset: ``web_to_gcs`` for ``green_web_to_gcs``.
+        loaded_from: the name of the store whose months start its DAGs; None if they read the source.
     """
 
     name: ClassVar[str]
     asset: ClassVar[str]
+    step: ClassVar[str]
+    loaded_from: ClassVar[str | None] = None
 
     @classmethod
     @abstractmethod

@@ -15,6 +15,7 @@ class FakeStore(Store):
 
     name: ClassVar[str] = "fake"
     asset: ClassVar[str] = "fake"
+    step: ClassVar[str] = "web_to_fake"
     kept: ClassVar[dict[str, StoredMonth]]
 
     @classmethod

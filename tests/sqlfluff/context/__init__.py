@@ -26,6 +26,7 @@ __all__ = [
     "loaded_staging",
     "month",
     "new_staging",
+    "params",
     "postgres_type",
     "staging_table",
     "trip_datasets",
@@ -37,6 +38,7 @@ __all__ = [
 # Statements of a store are for one month, or for all of a dataset.
 month = Month(2021, 1)
 has_generation = True
+params = {"force": False}
 
 
 def file() -> PublishedFile:
@@ -44,7 +46,7 @@ def file() -> PublishedFile:
 
 
 def loaded_object() -> dict[str, object]:
-    return {"generation": "1234567890", "rows": 1234}
+    return {"table": f"trips_staging.{staging_table()}_1", "tries": 2, "generation": "1234567890", "rows": 1234}
 
 
 def staging_table() -> str:

@@ -6,7 +6,8 @@ SELECT
     `{{ column.name }}`,
 {%- endfor %}
     {{ loaded_object().generation }} AS lake_generation
-FROM trips_staging.{{ staging_table() }}
+FROM {{ loaded_object().table }}
+{%- if not params.force %}
 WHERE
     IF(
         (
@@ -17,5 +18,6 @@ WHERE
 {%- endif %}
         ) <= {{ loaded_object().generation }},
         TRUE,
-        ERROR('overtaken')
+        ERROR('overtaken by a newer object of the lake')
     )
+{%- endif %}

@@ -14,7 +14,7 @@ BEGIN
         concat_ws(
             E'\n',
             'published from {{ loaded_staging() }}',
-            'published at ' || now(),
+            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),
             obj_description('{{ loaded_staging() }}'::regclass, 'pg_class')
         )
     );

@@ -23,7 +23,7 @@ BEGIN
         concat_ws(
             E'\n',
             'published from {{ staging }}',
-            'published at ' || now(),
+            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),
             obj_description('public.{{ partition }}'::regclass, 'pg_class')
         )
     );

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 
 from nyc_taxi.common.skip import skip
+from nyc_taxi.stores.bigquery.schema import OVERTAKEN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# The error that include/sql/bigquery/publish/rows.sql raises if the destination is newer.
-OVERTAKEN = "overtaken"
 
 
 class PublishOperator(BigQueryInsertJobOperator):
@@ -36,4 +34,4 @@ class PublishOperator(BigQueryInsertJobOperator):
         else:
             return job_id
         # Outside the handler, so that the log does not show the caught exception.
-        return skip(context["ti"], "overtaken: another run has published a newer object of the lake")
+        return skip(context["ti"], f"{OVERTAKEN}: the published rows stay. To replace them by this run's, set force.")

@@ -23,6 +23,10 @@ _ESCAPES = str.maketrans({"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r"})
 LAKE_GENERATION = Column("lake_generation", Type.INTEGER, "Generation of the lake object that the row was loaded from.")
 
 
+# The error that include/sql/bigquery/publish/rows.sql raises if the destination is newer.
+OVERTAKEN = "overtaken by a newer object of the lake"
+
+
 def bigquery_columns(dataset: Dataset) -> tuple[Column, ...]:
     """Return the columns of the dataset's table: those of the Parquet files, then ``lake_generation``."""
     return (*dataset.columns, LAKE_GENERATION)

@@ -27,6 +27,8 @@ class BigQueryStore(Store):
 
     name: ClassVar[str] = "bigquery"
     asset: ClassVar[str] = "warehouse"
+    step: ClassVar[str] = "gcs_to_bigquery"
+    loaded_from: ClassVar[str | None] = "lake"
 
     def __init__(self, client: bigquery.Client) -> None:
         self._client = client
@@ -83,7 +85,7 @@ class BigQueryStore(Store):
         except NotFound:
             return {}
         has_generation = LAKE_GENERATION.name in {field.name for field in table.schema}
-        published = {row["partition_id"]: row["last_modified_time"] for row in self._rows("partitions", dataset)}
+        published = {row["partition_id"]: row["last_modified_time"] for row in self._rows("partitions", dataset, month)}
         months: dict[Month | None, StoredMonth] = {}
         for row in self._rows("months", dataset, month, has_generation=has_generation):
             found = Month(row["first_day"].year, row["first_day"].month) if row["first_day"] else None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 READERS = 16
 # Bytes in one read. A footer fits; the client's default of 40 MiB would be kept in memory for each reader.
 FOOTER_BYTES = 1 << 16
+CONTENT_BYTES = 1 << 22
+# How often an object is looked up again that is replaced before its footer is read.
+LOOK_UPS = 3
 
 
 class LakeStore(Store):
@@ -34,6 +37,7 @@ class LakeStore(Store):
 
     name: ClassVar[str] = "lake"
     asset: ClassVar[str] = "lake"
+    step: ClassVar[str] = "web_to_gcs"
 
     def __init__(self, client: storage.Client, bucket: str) -> None:
         self._bucket = client.bucket(bucket)
@@ -55,12 +59,20 @@ class LakeStore(Store):
         }
         with ThreadPoolExecutor(READERS) as pool:
             found = dict(zip(blobs, pool.map(_stored, blobs.values()), strict=True))
-        return {month: stored for month, stored in sorted(found.items(), key=str) if stored is not None}
+        # The listing is in the order of the names, which is that of the months.
+        return {month: stored for month, stored in found.items() if stored is not None}
 
     def find(self, file: PublishedFile) -> StoredMonth | None:
-        """Read the footer of the file's object."""
-        blob = self._bucket.get_blob(file.lake_object)
-        return None if blob is None else _stored(blob)
+        """Read the footer of the file's object.
+
+        Raises:
+            RuntimeError: the object was replaced between each look-up and its reading.
+        """
+        for _ in range(LOOK_UPS):
+            blob = self._bucket.get_blob(file.lake_object)
+            if blob is None or (stored := _stored(blob)) is not None:
+                return None if blob is None else stored
+        raise RuntimeError(f"{self.location(file)} was replaced during each of {LOOK_UPS} look-ups")
 
     def count(self, file: PublishedFile) -> int:
         """Return the row count in the footer of the file's object."""
@@ -68,15 +80,18 @@ class LakeStore(Store):
         return stored.rows if stored else 0
 
     def content(self, file: PublishedFile) -> Content:
-        """Hash the rows with pandas."""
+        """Hash the rows with pandas, in memory bounded by a row group."""
         import pandas as pd
 
         blob = self._bucket.get_blob(file.lake_object)
         if blob is None:
             return NOTHING
-        with blob.open("rb") as opened:
-            frame = pq.read_table(opened).to_pandas()
-        return Content(len(frame), int(pd.util.hash_pandas_object(frame, index=False).sum()))
+        rows = hashes = 0
+        with blob.open("rb", chunk_size=CONTENT_BYTES) as opened:
+            for batch in pq.ParquetFile(opened, pre_buffer=False).iter_batches():
+                rows += batch.num_rows
+                hashes += int(pd.util.hash_pandas_object(batch.to_pandas(), index=False).sum())
+        return Content(rows, hashes % 2**64)
 
     def location(self, file: PublishedFile) -> str:
         """Return the object's URI."""

@@ -48,6 +48,7 @@ class PostgresStore(Store):
 
     name: ClassVar[str] = "postgres"
     asset: ClassVar[str] = "postgres"
+    step: ClassVar[str] = "web_to_postgres"
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect

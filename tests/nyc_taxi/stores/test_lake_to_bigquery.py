@@ -1,0 +1,61 @@
+"""Loading exactly one generation of a lake object, whatever happens to the object meanwhile."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
+
+from nyc_taxi.stores import lake_to_bigquery
+from nyc_taxi.stores.lake_to_bigquery import LOADS, LakeToBigQueryOperator
+from nyc_taxi.stores.store import MissingMonthError, StoredMonth
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, *generations: int | None) -> tuple[dict[str, Any], int]:
+    """Execute the task; each look at the lake finds the next generation. Returns its result and the number of loads."""
+    loads: list[str] = []
+    found = iter(generations)
+
+    def get(file: object) -> StoredMonth:
+        generation = next(found)
+        if generation is None:
+            raise MissingMonthError("there is no gs://lake/x")
+        return StoredMonth(rows=generation * 10, made_from="", published_at=None, version=str(generation))
+
+    lake = SimpleNamespace(get=get, location=lambda file: "gs://lake/x")
+    monkeypatch.setattr(lake_to_bigquery, "LakeStore", SimpleNamespace(connect=lambda: lake))
+    monkeypatch.setattr(GCSToBigQueryOperator, "execute", lambda self, context: loads.append("load"))
+    task = LakeToBigQueryOperator(
+        task_id="load_staging",
+        bucket="lake",
+        source_objects=["x"],
+        destination_project_dataset_table="trips_staging.green_2021_01_x_2",
+        dataset="green",
+        month="2021-01",
+    )
+    return task.execute({"ti": SimpleNamespace(try_number=2)}), len(loads)  # type: ignore[typeddict-item]
+
+
+def test_it_returns_what_it_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = {"table": "trips_staging.green_2021_01_x_2", "tries": 2, "generation": "7", "rows": 70}
+    assert _run(monkeypatch, 7, 7) == (loaded, 1)
+
+
+def test_an_object_that_is_replaced_during_the_load_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, loads = _run(monkeypatch, 7, 8, 8)
+    assert (result["generation"], result["rows"], loads) == ("8", 80, 2)
+
+
+def test_an_object_that_is_replaced_during_every_load_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match=f"replaced during each of {LOADS} loads"):
+        _run(monkeypatch, *range(LOADS + 1))
+
+
+@pytest.mark.parametrize("generations", [(None,), (7, None)])
+def test_an_object_that_is_gone_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, generations: tuple[int | None, ...]
+) -> None:
+    with pytest.raises(MissingMonthError):
+        _run(monkeypatch, *generations)
