@@ -353,7 +353,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="cloud",
         title="Cloud offering",
         sentence="A hosted service runs it.",
-        airflow=Lines("docs/deploy.md", "## Cloud Composer and MWAA"),
+        airflow=Lines("docs/deploy.md", "## Cloud Composer, MWAA and Astro"),
         prefect=Lines("comparison/checks/prefect.py", '"PREFECT_API_KEY"'),
     ),
 )
