@@ -56,7 +56,7 @@ up: install ## Start the embedded cloud and Airflow, and keep them running
 down: install ## Stop both
 	@$(RUN) down
 
-status: install ## Tell how both are, with the UI's address and password
+status: install ## Show the state of both, and the UI's address and password
 	@$(RUN) status
 
 demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOURCE=synthetic

@@ -19,7 +19,7 @@ import pytest
 from tests.leftovers import LeftoversPlugin, processes_with
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# Where real TLC months lie if the environment does not say so; an empty variable stands for none.
+# Default folder with real TLC months; an empty NYC_TLC_DATA_DIR means none.
 TLC_DATA = REPOSITORY.parent / "shared" / "data"
 if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
     os.environ["NYC_TLC_DATA_DIR"] = str(TLC_DATA)

@@ -40,7 +40,7 @@ class Leftovers:
         self._known |= _living() - before
 
     def of_this_test(self) -> list[str]:
-        """Describe what the test that ends has left running; waits a while for its end. It is told once."""
+        """Describe what this test left running; waits briefly for them to exit; each is reported once."""
         left = _settled(lambda: _living() - self._known)
         self._known |= left
         return sorted(map(_describe, left))

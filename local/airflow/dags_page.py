@@ -20,16 +20,16 @@ PAGE = REPOSITORY / "docs" / "DAGS.md"
 HEAD = """\
 # The DAGs
 
-This page is generated from the DAGs by `make docs`; a test tells when it is stale. Each DAG's own page in the UI says
-the same. How to rerun, to backfill and to read a failure is also in [operations.md](operations.md).
+This page is generated from the DAGs by `make docs`; a test fails if it is out of date. Each DAG's own page in the UI
+has the same text. How to rerun, backfill and diagnose a failure is also in [operations.md](operations.md).
 """
 CONNECTION_ARGUMENTS = ("http_conn_id", "gcp_conn_id", "postgres_conn_id", "conn_id")
-# What templates say that reads the connection taxi_source; see nyc_taxi.macros.
-SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "publication_wait()")
+# Macros that read the connection taxi_source; see nyc_taxi.dag_parts.macros.
+SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "source_provenance()", "publication_wait()")
 
 
 def main() -> int:
-    """Parse the DAGs with an Airflow that knows of nothing else, and write the page."""
+    """Parse the DAGs in an empty Airflow home, and write the page."""
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         sys.path.insert(0, str(REPOSITORY / "plugins"))
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def page(dags: Iterable[DAG]) -> str:
-    """The whole page: the DAGs by file, in the order of their names."""
+    """Return the whole page: the DAGs grouped by file, in alphabetical order."""
     by_file = sorted(dags, key=lambda dag: (_file(dag), dag.dag_id))
     return "\n".join([HEAD, *(_section(file, list(group)) for file, group in groupby(by_file, key=_file))])
 
@@ -56,7 +56,7 @@ def _file(dag: DAG) -> str:
 
 
 def _section(file: str, dags: list[DAG]) -> str:
-    """The DAGs of one file. Its docstring is the page of each of them in the UI."""
+    """The section on the DAGs of one file; the file's docstring is also their page in the UI."""
     doc = (dags[0].doc_md or "").strip()
     return "\n".join([f"## dags/{file}\n", doc, "", *_table(dags), "", *_tasks(dags), "", *_params(dags)])
 
@@ -67,7 +67,7 @@ def _table(dags: list[DAG]) -> list[str]:
 
 
 def _tasks(dags: list[DAG]) -> list[str]:
-    """Each sequence of tasks once, with the DAGs that have it."""
+    """Each list of tasks once, with the DAGs that have it."""
     return [
         f"- **Tasks of** {names}: {', '.join(f'`{task}`' for task in tasks)}"
         for tasks, names in _grouped({dag.dag_id: [task.task_id for task in dag.topological_sort()] for dag in dags})
@@ -104,7 +104,7 @@ def _schedule(dag: DAG) -> str:
         return f"`{timetable.expression}` {timetable.timezone}"
     if kind == "PartitionedAssetTimetable":
         key = {"IdentityMapper": "partition", "RollupMapper": "year"}[type(timetable.default_partition_mapper).__name__]
-        return f"for each {key} of which a part arrives" if key == "year" else f"for each {key} that arrives"
+        return "for a year, whenever one of its months is updated" if key == "year" else f"for each {key} that arrives"
     return "after each update"
 
 
@@ -117,7 +117,7 @@ def _inputs(dag: DAG) -> str:
 
 
 def _connections(task: Any) -> Iterator[str]:
-    """The connections that a task is given, and those that its templates read."""
+    """The connections in a task's arguments and in its templates."""
     for name in CONNECTION_ARGUMENTS:
         value = getattr(task, name, None)
         if isinstance(value, str):
@@ -129,7 +129,7 @@ def _connections(task: Any) -> Iterator[str]:
 
 
 def _assets(condition: Any) -> list[Any]:
-    """The assets of a condition: itself, or those that ``AssetAny`` and ``AssetAll`` combine."""
+    """The assets of a condition, which is an asset or a combination by ``AssetAny`` or ``AssetAll``."""
     combined = getattr(condition, "objects", None)
     return [condition] if combined is None else [asset for each in combined for asset in _assets(each)]
 

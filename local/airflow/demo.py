@@ -19,33 +19,33 @@ from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores import STORES
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 
-# What follows every month that arrives in the warehouse.
+# Runs after each month that arrives in the warehouse.
 ROLLUP = "trips_yearly_rollup"
 RUN_TIMEOUT = 20 * 60.0
 LOG_LINES = 25
 
-# An unpaused DAG starts the newest month at once. The demo is for one month, so its own scheduler makes no runs from
-# the clock; runs started by hand and by assets are not touched by this.
-NO_CLOCK_RUNS = {"AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0"}
+# An unpaused DAG starts the newest month at once. The demo is for one month, so its scheduler creates no scheduled
+# runs; manual and asset-triggered runs are unaffected.
+NO_SCHEDULED_RUNS = {"AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0"}
 
 
 class DemoError(RuntimeError):
-    """A run of the demo failed; what is wrong has been printed."""
+    """A run of the demo failed; the cause has already been printed."""
 
 
 def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
     """Run one month from the web to the lake, BigQuery and Postgres, and print the reconciliation line.
 
-    Starts the stack, and stops it at the end; the DAGs that it unpaused are paused again, so that the next start runs
-    nothing that nobody asked for. A stack that is up is used as it is and stays up; there the DAGs stay unpaused, as
-    the form in the UI leaves them: pausing one again would freeze whatever else it runs by then.
+    Starts the stack and stops it at the end. DAGs that the demo unpaused are paused again, so the next start triggers
+    no unwanted runs. If the stack is already up, it stays up and the DAGs stay unpaused, as the UI's trigger form
+    leaves them: pausing them could block other runs.
 
     Returns:
         Whether all counts agree.
 
     Raises:
         ContractError, MonthError: there is no such dataset or month.
-        ProcessError: something does not start, or the stack that runs reads another source.
+        ProcessError: a component does not start, or the running stack reads another source.
         DemoError: the source does not answer, or a task failed.
     """
     file = reconcile.month_file(settings, dataset, month)
@@ -60,7 +60,7 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
 
 @contextmanager
 def _running(settings: AirflowSettings) -> Iterator[bool]:
-    """A running stack; yields whether it is the demo's own."""
+    """Provide a running stack; yields whether the demo started it."""
     if stack.is_up(settings):
         running = running_source(settings.cloud)
         if running and running != (settings.cloud.source, settings.layout):
@@ -72,7 +72,7 @@ def _running(settings: AirflowSettings) -> Iterator[bool]:
         yield False
         return
     try:
-        stack.up(settings, overrides=NO_CLOCK_RUNS)
+        stack.up(settings, overrides=NO_SCHEDULED_RUNS)
         yield True
     finally:
         stack.down(settings)
@@ -114,7 +114,7 @@ def _unpaused(api: AirflowApi, dag_ids: Iterable[str], *, pause_again: bool) -> 
 
 
 def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:
-    """Say at once that the source does not answer; the tasks would try for minutes."""
+    """Fail early if the source is down; the tasks would retry for minutes."""
     url = f"{settings.source_base_url}/{file.source_path(settings.layout)}"
     try:
         httpx.head(url, follow_redirects=True, timeout=30)
@@ -123,7 +123,7 @@ def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:
 
 
 def _last_change() -> datetime:
-    """When the DAGs, or what they import, were last changed: a parse before that does not count."""
+    """When the DAGs or the code they import last changed; earlier parses are stale."""
     files = [path for folder in ("dags", "plugins") for path in (REPOSITORY / folder).rglob("*.py")]
     return datetime.fromtimestamp(max(path.stat().st_mtime for path in files), UTC)
 
@@ -134,7 +134,12 @@ class _Follower:
     _ENDED = frozenset({"success", "failed"})
 
     def __init__(self, api: AirflowApi, runs: dict[str, str], upstream: dict[str, str]) -> None:
-        """Follow ``runs``, ids by DAG; and of each DAG in ``upstream`` the run that its upstream DAG's run starts."""
+        """Follow runs, and the runs that they start.
+
+        Args:
+            runs: run id by DAG id.
+            upstream: upstream DAG id by DAG id, for the DAGs whose run the upstream DAG's run starts.
+        """
         self._api = api
         self._runs = dict(runs)
         self._upstream = upstream
@@ -150,7 +155,7 @@ class _Follower:
             for dag_id in self._runs:
                 self._print_tasks(dag_id)
             failed = [dag_id for dag_id, state in states.items() if state == "failed"]
-            # Every run is followed to its end, also beside a failed one: a run left behind would hold its place.
+            # Follow every run even if another failed; an unfinished run would keep its slot.
             if not any(map(self._is_coming, self._upstream)) and self._ENDED.issuperset(states.values()):
                 if failed:
                     raise DemoError(f"{', '.join(failed)} failed")
@@ -160,20 +165,20 @@ class _Follower:
             time.sleep(0.2)
 
     def end_runs(self) -> None:
-        """Leave no run behind that the next start of the scheduler would take up again."""
+        """Fail unfinished runs, so the next scheduler does not resume them."""
         for dag_id, run_id in self._runs.items():
             if self._states.get(dag_id) not in self._ENDED:
                 self._api.fail(dag_id, run_id)
 
     def _is_coming(self, dag_id: str) -> bool:
-        """Whether a run of the DAG is still to be started by the one before it."""
+        """Whether a run of the DAG has yet to be started by its upstream run."""
         upstream = self._upstream.get(dag_id)
         if dag_id in self._runs or upstream is None:
             return False
         return self._states[upstream] != "failed" if upstream in self._runs else self._is_coming(upstream)
 
     def _find_downstream(self) -> None:
-        """The runs that the scheduler starts when a month has arrived."""
+        """Find the runs that the scheduler started because an upstream run updated an asset."""
         for dag_id, upstream in self._upstream.items():
             if dag_id in self._runs or upstream not in self._runs:
                 continue
@@ -195,6 +200,6 @@ class _Follower:
                 self._print_log(dag_id, task)
 
     def _print_log(self, dag_id: str, task: dict[str, Any]) -> None:
-        print(f"    the end of the log of {dag_id}.{task['task_id']}, try {task['try_number']}:", flush=True)
+        print(f"    end of the log of {dag_id}.{task['task_id']}, try {task['try_number']}:", flush=True)
         for line in self._api.log(dag_id, self._runs[dag_id], task["task_id"], task["try_number"])[-LOG_LINES:]:
             print(f"    | {line}", flush=True)

@@ -94,7 +94,7 @@ def _pause(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
 
 
 def _restore(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
-    """Unpause the DAG if a test paused it, and announce the asset events of the meantime again."""
+    """Unpause the DAG if a test paused it, and re-announce asset events that arrived while it was paused."""
     mark = _mark(settings, dag_id)
     if not mark.exists():
         return

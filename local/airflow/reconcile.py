@@ -1,7 +1,7 @@
-"""Counts the rows of one month where they are: at the source, and in every store by that store's own client.
+"""Counts the rows of one month at the source and in every store, each with that store's own client.
 
-The stores are those of ``nyc_taxi.stores``. Nothing here reads what a task reported: this is the pipeline's independent
-witness.
+The stores are those of ``nyc_taxi.stores``. Nothing here reads what a task reported, so it verifies the pipeline
+independently.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 StoreType = TypeVar("StoreType", bound=Store)
-# One thread at a time: what connects a store is the environment of the process.
+# One thread at a time: stores connect by variables in the environment of the process.
 _ENVIRONMENT = threading.Lock()
 
 
@@ -45,7 +45,7 @@ class Counts:
 
     @property
     def agree(self) -> bool:
-        """Whether all are the same."""
+        """Whether all counts are equal."""
         return len(set(self.rows.values())) == 1
 
     def line(self, dataset: str, month: str) -> str:
@@ -69,7 +69,7 @@ def month_file(settings: AirflowSettings, dataset: str, month: str) -> Published
 
 
 def count(settings: AirflowSettings, file: PublishedFile) -> Counts:
-    """Count the rows of ``file``, a file with a month, at the source and in every store; 0 where it is not.
+    """Count the rows of ``file``, a file with a month, at the source and in every store; 0 where a store lacks it.
 
     Raises:
         httpx.HTTPError: the source does not have it, or does not answer.
@@ -86,20 +86,20 @@ def contents(settings: AirflowSettings, file: PublishedFile) -> dict[str, Conten
 
 
 def connected_stores(settings: AirflowSettings) -> list[Store]:
-    """Return all stores of the local stack, connected as its tasks connect to them."""
+    """Return all stores of the local stack, connected as tasks connect to them."""
     with _variables(settings):
         return [store.connect() for store in stores.STORES]
 
 
 def connected(settings: AirflowSettings, store: type[StoreType]) -> StoreType:
-    """Return one of them."""
+    """Return one store, connected as tasks connect to it."""
     with _variables(settings):
         return store.connect()
 
 
 @contextmanager
 def _variables(settings: AirflowSettings) -> Iterator[None]:
-    """For the time of the block, the connections and variables in the environment are those of the stack."""
+    """Put the stack's connections and variables into the environment during the block."""
     prefixes = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
     own = {name: value for name, value in settings.environment().items() if name.startswith(prefixes)}
     with _ENVIRONMENT, mock.patch.dict(os.environ, own):
@@ -107,7 +107,7 @@ def _variables(settings: AirflowSettings) -> Iterator[None]:
 
 
 def count_source(url: str) -> int:
-    """Count the rows of the file that ``url`` serves: Parquet, or CSV, gzipped or not, whose header is no row."""
+    """Count the rows of the file that ``url`` serves: Parquet, or CSV, gzipped or not, not counting the header."""
     with tempfile.TemporaryFile() as spool:
         with httpx.stream("GET", url, follow_redirects=True, timeout=60) as answer:
             answer.raise_for_status()
@@ -122,7 +122,7 @@ def count_source(url: str) -> int:
 
 
 def storage_client(settings: AirflowSettings) -> storage.Client:
-    """Return Google's client of the stack's lake, for what stores do not answer."""
+    """Return Google's client of the stack's lake, for queries outside the Store interface."""
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
 
     with _variables(settings):
@@ -130,7 +130,7 @@ def storage_client(settings: AirflowSettings) -> storage.Client:
 
 
 def bigquery_client(settings: AirflowSettings) -> bigquery.Client:
-    """Return Google's client of the stack's warehouse, for what stores do not answer."""
+    """Return Google's client of the stack's warehouse, for queries outside the Store interface."""
     from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 
     with _variables(settings):

@@ -107,7 +107,7 @@ def test_containers_set_what_the_local_stack_sets(
     assert services[name]["env_file"] == "config/airflow.env"
     own = environment_of(services[name])
     assert not set(own) & set(common), "a setting must be in one place"
-    # The image has the bytecode of everything; on a laptop, Python is to write it.
+    # The image contains all bytecode; on a laptop, Python must be allowed to write it.
     expected = set(local.environment()) - {"PYTHONDONTWRITEBYTECODE"}
     # Nobody edits the DAGs in an image, and a server has more than a laptop's two cores.
     expected -= {setting for setting in expected if setting.startswith("AIRFLOW__DAG_PROCESSOR__")}

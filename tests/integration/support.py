@@ -121,7 +121,7 @@ def lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
 
 
 def leftovers(settings: AirflowSettings) -> dict[str, Any]:
-    """What a run, however it ended, must have removed: files in the work dir, and staging tables."""
+    """Files and staging tables that a run left behind."""
     staging = reconcile.bigquery_client(settings).list_tables("trips_staging")
     return {
         "files": [str(path) for path in settings.work_dir.rglob("*") if path.is_file()],

@@ -1,4 +1,4 @@
-"""Backfills over ranges of months, by the command line: in parallel, with months that cannot be had, and again."""
+"""Backfills over ranges of months, by the command line: in parallel, with unavailable months, and repeated."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The yearly rollup on the real scheduler: it waits for the whole year, counts exactly, and follows a month's reload.
 
-The months' Parquet is put into the lake as such: how it comes there is tested elsewhere.
+The test writes the months' Parquet into the lake directly; other tests cover the load.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.full
 
 ROLLUP = "trips_yearly_rollup"
 MONTHS = [Month(2021, number) for number in range(1, 13)]
-# Written as if fhvhv had been complete before: what the table has of a dataset that is not complete must stay.
+# As if fhvhv had been complete before: the rollup must keep the rows of a dataset that is incomplete now.
 OF_ANOTHER_DATASET = ("fhvhv", datetime.date(2021, 2, 1), 7, 99)
 
 
