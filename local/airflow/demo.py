@@ -66,7 +66,7 @@ def _running(settings: AirflowSettings) -> Iterator[bool]:
         if running and running != (settings.cloud.source, settings.layout):
             source, layout = running
             raise ProcessError(
-                f"the stack that runs reads SOURCE={source} in the layout {layout.value}; stop it with make down, or "
+                f"the running stack reads SOURCE={source} in the layout {layout.value}; stop it with make down, or "
                 f"leave SOURCE out"
             )
         yield False

@@ -209,5 +209,5 @@ def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
 
     assert demo.returncode == 1
     assert demo.stderr.startswith(
-        f"error: the stack that runs reads SOURCE={environment['SOURCE']} in the layout mirror;"
+        f"error: the running stack reads SOURCE={environment['SOURCE']} in the layout mirror;"
     )
