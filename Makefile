@@ -88,8 +88,8 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
-	.venv/bin/sqlfluff lint include/sql/bigquery --dialect bigquery
-	.venv/bin/sqlfluff lint include/sql/postgres --dialect postgres
+	@# Each folder of SQL is named after its dialect.
+	for folder in include/sql/*; do .venv/bin/sqlfluff lint $$folder --dialect $${folder##*/}; done
 	$(UV) lock --check --python $(PYTHON)
 	cd local/cloud && "$(abspath $(UV))" lock --check --python $(PYTHON)
 	cd comparison && "$(abspath $(UV))" lock --check --python $(PYTHON)

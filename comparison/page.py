@@ -97,7 +97,7 @@ def _summary(results: Results) -> list[str]:
 
 
 def _months(results: Results) -> list[str]:
-    stores = ("lake", "bigquery", "postgres")
+    stores = list(results.loaded[0].rows["airflow"]) if results.loaded else []
     lines = [f"| month | {' | '.join(stores)} | both identical |", "| --- | ---: | ---: | ---: | --- |"]
     for each in results.loaded:
         rows = (each.rows["airflow"][store] for store in stores)

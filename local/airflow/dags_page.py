@@ -23,7 +23,6 @@ HEAD = """\
 This page is generated from the DAGs by `make docs`; a test fails if it is out of date. Each DAG's own page in the UI
 has the same text. How to rerun, backfill and diagnose a failure is also in [operations.md](operations.md).
 """
-CONNECTION_ARGUMENTS = ("http_conn_id", "gcp_conn_id", "postgres_conn_id", "conn_id")
 # Macros that read the connection taxi_source; see nyc_taxi.dag_parts.macros.
 SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "source_provenance()", "publication_wait()")
 
@@ -118,9 +117,8 @@ def _inputs(dag: DAG) -> str:
 
 def _connections(task: Any) -> Iterator[str]:
     """The connections in a task's arguments and in its templates."""
-    for name in CONNECTION_ARGUMENTS:
-        value = getattr(task, name, None)
-        if isinstance(value, str):
+    for name, value in vars(task).items():
+        if name.endswith("conn_id") and isinstance(value, str):
             yield value
     templates = repr([getattr(task, name) for name in task.template_fields])
     yield from re.findall(r"\bconn\.(\w+)", templates)

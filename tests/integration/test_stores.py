@@ -174,7 +174,7 @@ def test_the_first_month_that_is_loaded_into_a_table_of_an_earlier_version_marks
 
 def test_comments_that_publishing_did_not_write_say_nothing(loaded: dict[str, Store], stack: AirflowSettings) -> None:
     with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as connection:
-        connection.execute(f"COMMENT ON TABLE {FILE.postgres_table} IS 'ours'".encode())
+        connection.execute(f"COMMENT ON TABLE {FILE.table} IS 'ours'".encode())
         stored = PostgresStore(lambda: _Same(connection)).find(FILE)
         connection.rollback()
     assert stored is not None

@@ -1,4 +1,4 @@
-"""Macros for the templates of the DAGs, in addition to Airflow's own.
+"""Macros for the templates of the DAGs, in addition to Airflow's own; each store adds those of its SQL.
 
 The task statements in ``include/sql`` use only these macros, so they do not depend on Airflow.
 
@@ -20,8 +20,7 @@ from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month, resolve_month, resolve_year
-from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
-from nyc_taxi.stores.postgres.schema import postgres_type
+from nyc_taxi.stores import STORES
 
 # The TLC publishes a month about two months after its end, sometimes later. A scheduled run starts one month after it.
 PUBLICATION_WAIT = timedelta(days=45)
@@ -105,13 +104,13 @@ def staging_table(context: Context) -> str:
 
 @jinja2.pass_context
 def new_staging(context: Context) -> str:
-    """``{{ new_staging() }}``: the Postgres staging table that this try of the task loads."""
+    """``{{ new_staging() }}``: the staging table of an SQL database that this try of the task loads."""
     return f"staging.{staging_table(context)}_{context['ti'].try_number}"
 
 
 @jinja2.pass_context
 def loaded_staging(context: Context) -> str:
-    """``{{ loaded_staging() }}``: the Postgres staging table that the successful try of ``load_staging`` loaded."""
+    """``{{ loaded_staging() }}``: the staging table that the successful try of ``load_staging`` loaded."""
     return context["ti"].xcom_pull("load_staging")
 
 
@@ -152,8 +151,5 @@ MACROS = {
     "converted_rows": converted_rows,
     "loaded_object": loaded_object,
     "whole_years": whole_years,
-    "bigquery_columns": bigquery_columns,
-    "bigquery_text": bigquery_text,
-    "bigquery_type": bigquery_type,
-    "postgres_type": postgres_type,
+    **{name: macro for store in STORES for name, macro in store.macros.items()},
 }

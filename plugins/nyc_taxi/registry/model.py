@@ -24,7 +24,7 @@ class Dataset:
         name: its name in DAG ids, in the lake and in BigQuery.
         title: its display name.
         source_columns: the columns of its published files, in the order of the tables.
-        postgres_table: its table in the database ``ny_taxi``.
+        table: its table in an SQL database.
         checks: the checks of its staging tables, in every store.
         kind: the kind of SQL files under ``include/sql`` that it uses: ``trip`` or ``lookup``.
     """
@@ -33,7 +33,7 @@ class Dataset:
     name: str
     title: str
     source_columns: tuple[Column, ...]
-    postgres_table: str
+    table: str
     checks: Checks = field(default_factory=Checks)
 
     @property
@@ -132,6 +132,6 @@ class PublishedFile:
         return f"{self.dataset.name}${self.month.partition_id}" if self.month else self.dataset.name
 
     @property
-    def postgres_table(self) -> str:
-        """The Postgres table or partition that the file is loaded into: ``green_trips_2021_01``."""
-        return f"{self.dataset.postgres_table}_{self.month.slug}" if self.month else self.dataset.postgres_table
+    def table(self) -> str:
+        """The table or partition of an SQL database that the file is loaded into: ``green_trips_2021_01``."""
+        return f"{self.dataset.table}_{self.month.slug}" if self.month else self.dataset.table

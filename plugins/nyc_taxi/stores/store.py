@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from nyc_taxi.registry.model import Dataset, PublishedFile
 from nyc_taxi.registry.months import Month
@@ -56,12 +56,14 @@ class Store(ABC):
         asset: the prefix of its asset names: ``lake`` for ``lake_green``.
         step: what its DAGs are called after the dataset: ``web_to_gcs`` for ``green_web_to_gcs``.
         loaded_from: the name of the store whose months start its DAGs; None if they read the source.
+        macros: the names that its SQL may use in addition to those of every DAG, such as the types of its columns.
     """
 
     name: ClassVar[str]
     asset: ClassVar[str]
     step: ClassVar[str]
     loaded_from: ClassVar[str | None] = None
+    macros: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 
     @classmethod
     @abstractmethod

@@ -47,7 +47,7 @@ def test_the_names_of_a_trip_file() -> None:
     assert file.parquet_name == "green_tripdata_2021-01.parquet"
     assert file.slug == "green_2021_01"
     assert file.bigquery_table == "green$202101"
-    assert file.postgres_table == "green_trips_2021_01"
+    assert file.table == "green_trips_2021_01"
 
 
 def test_the_names_of_the_zones_file() -> None:
@@ -60,7 +60,7 @@ def test_the_names_of_the_zones_file() -> None:
     assert file.parquet_name == "taxi_zone_lookup.parquet"
     assert file.slug == "zones"
     assert file.bigquery_table == "zones"
-    assert file.postgres_table == "taxi_zones"
+    assert file.table == "taxi_zones"
 
 
 def test_no_two_files_share_a_name() -> None:
@@ -68,7 +68,7 @@ def test_no_two_files_share_a_name() -> None:
         dataset.file(Month(year, month)) for dataset in TRIP_DATASETS for year in (2020, 2021) for month in (1, 12)
     ]
     files.append(ZONES.file())
-    for names in ("lake_object", "parquet_name", "slug", "bigquery_table", "postgres_table"):
+    for names in ("lake_object", "parquet_name", "slug", "bigquery_table", "table"):
         assert len({getattr(file, names) for file in files}) == len(files), names
     for layout in Layout:
         assert len({file.source_path(layout) for file in files}) == len(files)
@@ -159,7 +159,7 @@ def test_every_dataset_ends_with_the_lineage(dataset: Dataset) -> None:
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
 def test_names_are_safe_in_sql(dataset: Dataset) -> None:
     assert re.fullmatch(r"[a-z]+", dataset.name)
-    assert re.fullmatch(r"[a-z_]+", dataset.postgres_table)
+    assert re.fullmatch(r"[a-z_]+", dataset.table)
     lowered = [column.name.lower() for column in dataset.columns]
     assert len(set(lowered)) == len(lowered), "BigQuery's column names differ in more than case"
     for column in dataset.columns:

@@ -12,13 +12,12 @@ from nyc_taxi.registry.datasets import GREEN as dataset
 from nyc_taxi.registry.datasets import TRIP_DATASETS as trip_datasets
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
-from nyc_taxi.stores.bigquery.schema import bigquery_columns, bigquery_text, bigquery_type
-from nyc_taxi.stores.postgres.schema import postgres_type
+from nyc_taxi.stores import STORES
+
+macros = {name: macro for store in STORES for name, macro in store.macros.items()}
+globals().update(macros)
 
 __all__ = [
-    "bigquery_columns",
-    "bigquery_text",
-    "bigquery_type",
     "dataset",
     "file",
     "has_generation",
@@ -27,11 +26,11 @@ __all__ = [
     "month",
     "new_staging",
     "params",
-    "postgres_type",
     "staging_table",
     "trip_datasets",
     "whole_years",
     "year",
+    *macros,
 ]
 
 

@@ -13,11 +13,11 @@ BEGIN
         ) AS contract (name, type)
         WHERE name NOT IN (
             SELECT attname FROM pg_attribute
-            WHERE attrelid = 'public.{{ dataset.postgres_table }}'::regclass AND NOT attisdropped
+            WHERE attrelid = 'public.{{ dataset.table }}'::regclass AND NOT attisdropped
         )
     LOOP
         EXECUTE format(
-            'ALTER TABLE public.{{ dataset.postgres_table }} ADD COLUMN %I %s', lacking.name, lacking.type
+            'ALTER TABLE public.{{ dataset.table }} ADD COLUMN %I %s', lacking.name, lacking.type
         );
     END LOOP;
 END

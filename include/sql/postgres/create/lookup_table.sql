@@ -3,7 +3,7 @@ SELECT pg_advisory_xact_lock(hashtext('create ny_taxi'));
 
 CREATE SCHEMA IF NOT EXISTS staging;
 
-CREATE TABLE IF NOT EXISTS public.{{ dataset.postgres_table }} (
+CREATE TABLE IF NOT EXISTS public.{{ dataset.table }} (
     {%- for column in dataset.columns %}
     "{{ column.name }}" {{ postgres_type(column) }}{{ "," if not loop.last }}
     {%- endfor %}

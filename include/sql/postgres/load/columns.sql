@@ -16,7 +16,7 @@ BEGIN
             )
         )
         FROM pg_attribute
-        WHERE attrelid = 'public.{{ dataset.postgres_table }}'::regclass AND attnum > 0 AND NOT attisdropped
+        WHERE attrelid = 'public.{{ dataset.table }}'::regclass AND attnum > 0 AND NOT attisdropped
     );
 END
 $create$;

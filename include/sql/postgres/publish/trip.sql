@@ -1,10 +1,10 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
 -- A retry after a try that was killed after its commit recognizes the partition by its comment and does nothing.
 {%- set staging = loaded_staging() %}
-{%- set partition = file().postgres_table %}
+{%- set partition = file().table %}
 DO $publish$
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('publish {{ dataset.postgres_table }}'));
+    PERFORM pg_advisory_xact_lock(hashtext('publish {{ dataset.table }}'));
     IF to_regclass('{{ staging }}') IS NULL THEN
         IF split_part(obj_description(to_regclass('public.{{ partition }}'), 'pg_class'), E'\n', 1)
             = 'published from {{ staging }}' THEN
@@ -15,7 +15,7 @@ BEGIN
     DROP TABLE IF EXISTS public.{{ partition }};
     ALTER TABLE {{ staging }} SET SCHEMA public;
     ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
-    ALTER TABLE public.{{ dataset.postgres_table }}
+    ALTER TABLE public.{{ dataset.table }}
         ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
     -- Keeps the staging table's comment, which records what the rows were made from.
     EXECUTE format(

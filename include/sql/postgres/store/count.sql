@@ -1,5 +1,5 @@
 SELECT count(*) AS row_count
-FROM public.{{ dataset.postgres_table }}
+FROM public.{{ dataset.table }}
 {%- if month %}
 WHERE source_month = DATE '{{ month.first_day }}'
 {%- endif %}

@@ -3,7 +3,7 @@ SELECT
     source_month,
     count(*) AS row_count,
     obj_description(tableoid, 'pg_class') AS table_comment
-FROM public.{{ dataset.postgres_table }}
+FROM public.{{ dataset.table }}
 {%- if month %}
 WHERE source_month = DATE '{{ month.first_day }}'
 {%- endif %}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from nyc_taxi.common.sql import render_sql
 from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month
-from nyc_taxi.stores.bigquery.schema import LAKE_GENERATION
+from nyc_taxi.stores.bigquery.schema import LAKE_GENERATION, bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class BigQueryStore(Store):
     asset: ClassVar[str] = "warehouse"
     step: ClassVar[str] = "gcs_to_bigquery"
     loaded_from: ClassVar[str | None] = "lake"
+    macros: ClassVar[Mapping[str, Callable[..., Any]]] = {
+        "bigquery_columns": bigquery_columns,
+        "bigquery_text": bigquery_text,
+        "bigquery_type": bigquery_type,
+    }
 
     def __init__(self, client: bigquery.Client) -> None:
         self._client = client

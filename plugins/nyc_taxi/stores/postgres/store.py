@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Self
 
 from nyc_taxi.common.sql import render_sql
 from nyc_taxi.registry.model import Dataset, PublishedFile
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.postgres.schema import postgres_type
 from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 PUBLISHED_AT = "published at "
@@ -49,6 +50,7 @@ class PostgresStore(Store):
     name: ClassVar[str] = "postgres"
     asset: ClassVar[str] = "postgres"
     step: ClassVar[str] = "web_to_postgres"
+    macros: ClassVar[Mapping[str, Callable[..., Any]]] = {"postgres_type": postgres_type}
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
@@ -82,7 +84,7 @@ class PostgresStore(Store):
 
     def location(self, file: PublishedFile) -> str:
         """Return the name of the partition, or of the table."""
-        return file.postgres_table
+        return file.table
 
     def _months(self, dataset: Dataset, month: Month | None) -> dict[Month | None, StoredMonth]:
         months: dict[Month | None, StoredMonth] = {}

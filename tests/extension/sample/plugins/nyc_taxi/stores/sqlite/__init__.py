@@ -1,0 +1,1 @@
+"""SQLite: one table for each dataset in one file."""
