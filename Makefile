@@ -1,4 +1,13 @@
 # What each command does: make help
+#
+# All paths are relative to this folder, so that it may have any name, also one with spaces.
+
+UV_VERSION := 0.13.9
+# uv from PATH, or else one of the project's own, so that nothing is installed outside this folder. Asked before SHELL is
+# bash, which would first run the file that BASH_ENV names.
+UV := $(if $(shell command -v uv 2>/dev/null),uv,.local/uv/bin/uv)
+OWN_UV := $(filter-out uv,$(UV))
+
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,9 +21,15 @@ ifdef SOURCE
 export SOURCE
 endif
 
-UV_VERSION := 0.13.9
-# uv from PATH, or else one of the project's own, so that nothing is installed outside this folder.
-UV := $(or $(shell command -v uv 2>/dev/null),.local/uv/bin/uv)
+# What the shell says of other systems and projects; local/cloud/shell.py drops the rest. Of uv's variables, only those
+# stay that say where packages come from and where they are cached.
+UV_KEPT := UV_INDEX% UV_DEFAULT_INDEX UV_EXTRA_INDEX_URL UV_FIND_LINKS UV_CACHE_DIR UV_NO_CACHE UV_LINK_MODE UV_HTTP% \
+	UV_NATIVE_TLS UV_SYSTEM_CERTS UV_INSECURE_HOST UV_ALLOW_INSECURE_HOST UV_KEYRING_PROVIDER UV_OFFLINE UV_CONCURRENT%
+FOREIGN := $(filter PYTHON% PG%,$(.VARIABLES)) $(filter-out $(UV_KEPT),$(filter UV_%,$(.VARIABLES))) \
+	VIRTUAL_ENV BASH_ENV ENV CDPATH SHELLOPTS BASHOPTS MAKEFLAGS MFLAGS MAKELEVEL \
+	PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_REQUIRE_VIRTUALENV PIP_DRY_RUN
+$(foreach name,$(FOREIGN),$(eval unexport $(name)))
+
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once here instead of in the first import of every process.
 export UV_COMPILE_BYTECODE := 1
@@ -32,22 +47,22 @@ install: .venv/.installed local/cloud/.venv/.installed ## Install what is missin
 
 .local/uv/bin/uv:
 	@echo "installing uv $(UV_VERSION) into .local/uv"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+	@"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target .local/uv uv==$(UV_VERSION)
 
-.venv/.installed: pyproject.toml uv.lock | $(UV)
+.venv/.installed: pyproject.toml uv.lock | $(OWN_UV)
 	@echo "installing Airflow and the pipeline into .venv"
-	@VIRTUAL_ENV= $(UV) sync --quiet --locked --python $(PYTHON)
+	@$(UV) sync --quiet --locked --python "$(PYTHON)"
 	@touch $@
 
-local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(UV)
+local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(OWN_UV)
 	@echo "installing the embedded cloud into local/cloud/.venv"
-	@cd local/cloud && VIRTUAL_ENV= "$(abspath $(UV))" sync --quiet --locked --python $(PYTHON)
+	@$(UV) sync --quiet --locked --project local/cloud --python "$(PYTHON)"
 	@touch $@
 
-comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(UV)
+comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(OWN_UV)
 	@echo "installing Prefect, for comparison, into comparison/.venv"
-	@cd comparison && VIRTUAL_ENV= "$(abspath $(UV))" sync --quiet --locked --python $(PYTHON)
+	@$(UV) sync --quiet --locked --project comparison --python "$(PYTHON)"
 	@touch $@
 
 up: install ## Start the embedded cloud and Airflow, and keep them running
@@ -90,9 +105,9 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@# Each folder of SQL is named after its dialect.
 	for folder in include/sql/*; do .venv/bin/sqlfluff lint $$folder --dialect $${folder##*/}; done
-	$(UV) lock --check --python $(PYTHON)
-	cd local/cloud && "$(abspath $(UV))" lock --check --python $(PYTHON)
-	cd comparison && "$(abspath $(UV))" lock --check --python $(PYTHON)
+	$(UV) lock --check --python "$(PYTHON)"
+	$(UV) lock --check --project local/cloud --python "$(PYTHON)"
+	$(UV) lock --check --project comparison --python "$(PYTHON)"
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
@@ -107,8 +122,8 @@ format: install ## Format the code
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-lock: | $(UV) ## Lock the dependencies again, and export requirements.txt
-	$(UV) lock --python $(PYTHON)
-	cd local/cloud && "$(abspath $(UV))" lock --python $(PYTHON)
-	cd comparison && "$(abspath $(UV))" lock --python $(PYTHON)
+lock: | $(OWN_UV) ## Lock the dependencies again, and export requirements.txt
+	$(UV) lock --python "$(PYTHON)"
+	$(UV) lock --project local/cloud --python "$(PYTHON)"
+	$(UV) lock --project comparison --python "$(PYTHON)"
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

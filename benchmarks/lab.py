@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,8 @@ from benchmarks.stock import StockAirflow
 from benchmarks.system import CLOUD_PYTHON, free_ports
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from local.cloud.settings import REPOSITORY, read_env_file
+from local.cloud import shell
+from local.cloud.settings import REPOSITORY
 
 PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
 DAGS = REPOSITORY / "benchmarks" / "dags"
@@ -48,6 +48,11 @@ from local.airflow import stack
 from local.airflow.environment import AirflowSettings
 stack.up(AirflowSettings.from_env(), overrides=json.loads(sys.argv[1]))
 """
+
+
+def up_with(settings: Mapping[str, str]) -> list[str]:
+    """Return the command that starts the stack with further settings of Airflow, which ``make up`` takes from .env."""
+    return [sys.executable, "-c", _UP_WITH, json.dumps(dict(settings))]
 
 
 class Lab:
@@ -125,14 +130,14 @@ class Lab:
 
     def up(self) -> None:
         """Start the components of the stack that do not run, and wait until all are healthy."""
-        command([sys.executable, "-m", "local.airflow", "up"], AIRFLOW_SETTINGS)
+        command(up_with(AIRFLOW_SETTINGS))
 
     @contextmanager
     def runs_with(self, variables: dict[str, str]) -> Iterator[Runs]:
         """As ``runs``, but with other settings of Airflow during the block."""
         self.down()
         settings = self.cloud()
-        command([sys.executable, "-c", _UP_WITH, json.dumps(variables)], AIRFLOW_SETTINGS)
+        command(up_with({**AIRFLOW_SETTINGS, **variables}))
         try:
             with AirflowApi(settings) as api:
                 yield Runs(api)
@@ -177,16 +182,17 @@ def lab(conditions: Conditions) -> Iterator[Lab]:
 def isolated(folder: Path, **variables: str) -> Iterator[None]:
     """During the block, a stack that this process starts keeps its state in ``folder``, and uses free ports.
 
-    Changes the environment of this process, which the processes that it starts inherit.
+    Changes the environment of this process, which the processes that it starts inherit. Neither the shell's settings of
+    other systems apply nor ``.env``, which may name a real cloud.
 
     Args:
         folder: a folder that nothing else uses.
         variables: further settings of the stack.
     """
     before = dict(os.environ)
-    for name in [name for name in os.environ if re.match(r"AIRFLOW_", name)]:
-        del os.environ[name]
-    os.environ |= _environment(folder) | variables
+    own = {**shell.without_other_systems(before), **_environment(folder), **variables}
+    os.environ.clear()
+    os.environ |= own
     try:
         yield
     finally:
@@ -221,14 +227,7 @@ def cloud_environment(settings: AirflowSettings) -> dict[str, str]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # The settings in .env, above all those of a real cloud, must not apply here: an empty value overrides them.
-    empty = {name: "" for name in read_env_file(REPOSITORY / ".env") if not name.startswith("AIRFLOW__")}
+    nothing = folder / "nothing.env"
+    nothing.touch()
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
-    return {
-        **empty,
-        **ports,
-        "LOCAL_DIR": str(folder / "local"),
-        "SOURCE_LAYOUT": "",
-        "GCP_PROJECT": "",
-        "LAKE_BUCKET": "",
-    }
+    return {**ports, "LOCAL_DIR": str(folder / "local"), "LOCAL_ENV_FILE": str(nothing)}

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.lab import command
+from benchmarks.lab import command, up_with
 from benchmarks.measure import MeasureError
 from comparison.checks import Result, await_, git, kill_tree
 from comparison.ground import Ground
 from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
+from local.airflow import stack
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from local.cloud.processes import stop
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.dag_parts.notifications import FAILURE_WEBHOOK
 
@@ -54,16 +54,14 @@ class AirflowSide(Side):
         self._write_git_dags()
         self._dropped.mkdir(exist_ok=True)
         try:
-            command([str(own_python()), "-m", "local.airflow", "up"], self._environment())
+            command(up_with(self._environment()))
         except MeasureError as error:
             raise SideError(f"Airflow does not start: {error}") from error
         self._prepare()
         return time.monotonic() - begin
 
     def stop(self) -> None:
-        # The scheduler first, because its tasks report their end to the API server.
-        for names in (["scheduler"], None):
-            stop(run_dir=self.settings.home / "run", names=names)
+        stack.stop_airflow(self.settings)
 
     def run_dirs(self) -> list[Path]:
         return [self.settings.home / "run"]

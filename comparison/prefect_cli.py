@@ -9,6 +9,7 @@ import os
 import sys
 from typing import NoReturn
 
+from local.cloud import shell
 from local.cloud.settings import HOST, REPOSITORY
 
 # The pipeline's package lies in Airflow's plugins folder.
@@ -21,6 +22,8 @@ from local.airflow.environment import AirflowSettings
 
 def main() -> NoReturn:
     """Replace this process by the Prefect CLI."""
+    if note := shell.note(shell.adopt()):
+        print(note, file=sys.stderr)
     settings = AirflowSettings.from_env()
     port = os.environ.get("PREFECT_PORT") or "4200"
     try:

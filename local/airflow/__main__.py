@@ -1,12 +1,18 @@
-"""``python -m local.airflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow."""
+"""``python -m local.airflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow.
+
+Another command, ``mend``, is the watcher's: it restarts the components that it is given.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 
 import httpx
 
+from local.cloud import shell
 from local.cloud.processes import ProcessError, answers, raise_on_signals
 from local.cloud.settings import REPOSITORY
 
@@ -15,6 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from local.airflow import foreground, stack
 from local.airflow.environment import AirflowSettings
+from local.airflow.watcher import Restarts, restarts_file
 
 
 def main() -> int:
@@ -32,6 +39,8 @@ def main() -> int:
         command.add_argument("month")
     run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
     run.add_argument("arguments", nargs="*")
+    mend = commands.add_parser("mend")  # without help: not for users
+    mend.add_argument("names", nargs="+")
     # Everything after "run" goes to Airflow, options included.
     words = sys.argv[1:]
     options = parser.parse_args(words[:1] if words[:1] == ["run"] else words)
@@ -39,6 +48,8 @@ def main() -> int:
         options.arguments = words[1:]
     raise_on_signals()
     try:
+        if options.command != "mend":  # the watcher passes on the environment of make up
+            _tell(shell.note(shell.adopt()))
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -61,6 +72,8 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
         from local.airflow.demo import demo
 
         return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
+    elif options.command == "mend":
+        stack.mend(settings, options.names, overrides=json.loads(os.environ.get(stack.OVERRIDES, "{}")))
     elif options.command == "reconcile":
         return _reconcile(settings, options.dataset, options.month)
     else:
@@ -81,14 +94,25 @@ def _reconcile(settings: AirflowSettings, dataset: str, month: str) -> int:
 
 def _status(settings: AirflowSettings) -> int:
     code = stack.cloud(settings, "status", check=False)
-    for component in stack.airflow_status(settings):
+    for component in (*stack.airflow_status(settings), stack.watcher_status(settings)):
         pid = f"pid {component.pid}" if component.pid else ""
         print(f"{component.name:<14} {component.address:<28} {component.state:<10} {pid}")
         if component.state != "running":
             code = 1
+    restarts = Restarts.read(restarts_file(settings.cloud.state_dir))
+    for sentence in restarts.sentences():
+        print(f"{sentence}, see {stack.watcher_log(settings)}")
+    for trouble in stack.troubles(settings):
+        _tell(f"error: {trouble}")
+        code = 1
     if code == 0:
         _print_login(settings)
     return code
+
+
+def _tell(text: str) -> None:
+    if text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _print_login(settings: AirflowSettings) -> None:
@@ -98,8 +122,20 @@ def _print_login(settings: AirflowSettings) -> None:
 
 
 def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
-    """Run the Airflow CLI. The embedded cloud must be up: its Postgres has Airflow's metadata database."""
+    """Run the Airflow CLI. The embedded cloud must be up: its Postgres has Airflow's metadata database.
+
+    Returns:
+        The CLI's exit code; 1 in place of 0 if the stack has lost a component, so that runs may never start.
+    """
     stack.migrate(settings)
+    troubles = stack.troubles(settings)
+    for trouble in troubles:
+        _tell(f"error: {trouble}")
+    code = _run_command(settings, arguments)
+    return code or (1 if troubles else 0)
+
+
+def _run_command(settings: AirflowSettings, arguments: list[str]) -> int:
     if not stack.is_up(settings):
         return stack.run_airflow(settings, *arguments).returncode
     foreground.mend(settings)

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.cloud import shell
 from local.cloud.settings import REPOSITORY
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "source_provenance
 
 def main() -> int:
     """Parse the DAGs in an empty Airflow home, and write the page."""
+    shell.adopt()
     with tempfile.TemporaryDirectory() as home:
         os.environ |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
         sys.path.insert(0, str(REPOSITORY / "plugins"))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -62,6 +63,8 @@ def demo(settings: AirflowSettings, *, dataset: str, month: str) -> bool:
 def _running(settings: AirflowSettings) -> Iterator[bool]:
     """Provide a running stack; yields whether the demo started it."""
     if stack.is_up(settings):
+        if troubles := stack.troubles(settings):
+            raise ProcessError("; ".join(troubles))
         running = running_source(settings.cloud)
         if running and running != (settings.cloud.source, settings.layout):
             source, layout = running
@@ -91,7 +94,7 @@ def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: boo
             if (dag := api.dag(ROLLUP)) and not dag["is_paused"]:
                 upstream[ROLLUP] = dag_ids[BigQueryStore.name]
             started = {dag_id: api.trigger(dag_id, conf) for dag_id in reading_source}
-            follower = _Follower(api, started, upstream)
+            follower = _Follower(api, started, upstream, troubles=partial(stack.troubles, settings))
             try:
                 follower.follow()
             except BaseException:
@@ -133,16 +136,20 @@ class _Follower:
 
     _ENDED = frozenset({"success", "failed"})
 
-    def __init__(self, api: AirflowApi, runs: dict[str, str], upstream: dict[str, str]) -> None:
+    def __init__(
+        self, api: AirflowApi, runs: dict[str, str], upstream: dict[str, str], *, troubles: Callable[[], list[str]]
+    ) -> None:
         """Follow runs, and the runs that they start.
 
         Args:
             runs: run id by DAG id.
             upstream: upstream DAG id by DAG id, for the DAGs whose run the upstream DAG's run starts.
+            troubles: returns what is wrong with the stack and does not mend itself; such runs may never end.
         """
         self._api = api
         self._runs = dict(runs)
         self._upstream = upstream
+        self._troubles = troubles
         self._states: dict[str, str] = {}
         self._seen: set[tuple[str, str, int, str]] = set()
 
@@ -160,6 +167,8 @@ class _Follower:
                 if failed:
                     raise DemoError(f"{', '.join(failed)} failed")
                 return
+            if troubles := self._troubles():
+                raise DemoError("; ".join(troubles))
             if time.monotonic() > deadline:
                 raise DemoError(f"the runs did not end within {RUN_TIMEOUT:.0f} s: {states}")
             time.sleep(0.2)

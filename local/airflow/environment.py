@@ -1,6 +1,6 @@
 """The environment in which every Airflow process of this repository runs, built in one place.
 
-What the user sets in ``.env`` or in the shell takes precedence.
+What the user sets in ``.env`` takes precedence. ``local/cloud/shell.py`` says what the shell may set.
 """
 
 from __future__ import annotations
@@ -46,10 +46,13 @@ class AirflowSettings:
         """Read the settings from the environment and ``.env``.
 
         Raises:
-            ValueError: a variable has an invalid value; the message names it.
+            ValueError: a variable has an invalid value, or a folder has a name that Airflow cannot take; the message
+                names it.
         """
         load_env_file()
         cloud = Settings.from_env()
+        _require_plain_path("the repository", REPOSITORY)
+        _require_plain_path("LOCAL_DIR", cloud.state_dir)
         cloud = replace(cloud, source=_absolute(cloud.source))
         port = os.environ.get("AIRFLOW_PORT") or "8080"
         if not port.isdecimal():
@@ -185,6 +188,20 @@ def record_source(settings: AirflowSettings, *, running: bool) -> None:
 
 def _source_file(cloud: Settings) -> Path:
     return cloud.state_dir / "airflow" / "source"
+
+
+def _require_plain_path(what: str, path: Path) -> None:
+    """Refuse a path that Airflow would read as something else.
+
+    Raises:
+        ValueError: it has a colon, which separates folders, or a percent sign or a ``$NAME``, which Airflow's
+            configuration expands.
+    """
+    found = next((sign for sign in (os.pathsep, "%") if sign in str(path)), "")
+    if not found and os.path.expandvars(path) != str(path):
+        found = "$"
+    if found:
+        raise ValueError(f"{what} is in {path}, and Airflow cannot take a path with {found!r}; move it elsewhere")
 
 
 def _layout(source: str) -> Layout:

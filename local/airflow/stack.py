@@ -8,20 +8,42 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
+from local.airflow import watcher
 from local.airflow.environment import AirflowSettings, record_source, running_source
-from local.cloud.processes import Process, ProcessError, Started, Status, answers, start, status, stop
+from local.airflow.watcher import Restarts
+from local.cloud import shell
+from local.cloud.processes import (
+    LOCK_MARGIN,
+    Process,
+    ProcessError,
+    Started,
+    Status,
+    Stopped,
+    answers,
+    end,
+    locked,
+    record_path,
+    running,
+    start,
+    status,
+    stop,
+)
 from local.cloud.settings import REPOSITORY
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
 API_SERVER = "local.airflow.api_server"
+OVERRIDES = "LOCAL_AIRFLOW_OVERRIDES"
+"""Variable that passes the overrides of ``up`` to the watcher and its restarts, as JSON."""
+_LAST_LOOK_SECONDS = 30.0
+_OPENER = build_opener(ProxyHandler({}))
 
 # The components that send heartbeats, with their arguments. The UI reads logs from disk; the log servers are off,
 # because they listen on all interfaces.
@@ -29,7 +51,9 @@ COMPONENTS = {"scheduler": ["--skip-serve-logs"], "dag-processor": [], "triggere
 
 
 def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None) -> None:
-    """Start the embedded cloud and Airflow, except for what is running already.
+    """Start the embedded cloud, Airflow and the watcher, except for what is running already.
+
+    What depends on a restarted component is restarted too, and all components are looked at once more at the end.
 
     Args:
         overrides: Airflow settings for this start alone.
@@ -38,36 +62,80 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         ProcessError: something does not start; the message says what and why. What this call started is stopped
             again.
     """
-    was_up = is_up(settings)
-    try:
-        cloud(settings, "up")
-        migrate(settings)
-        running = {component.name for component in airflow_status(settings) if component.state == "running"}
-        processes = _processes(settings, overrides or {}, running=running)
-        start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
-    except BaseException:
-        if not was_up:
-            cloud(settings, "down", check=False)
-        raise
-    record_source(settings, running=True)
+    with _locked(settings):
+        was_up = is_up(settings)
+        _forget_restarts(settings, all_of_them=not was_up)
+        try:
+            cloud(settings, "up")
+            migrate(settings)
+            processes = _processes(settings, overrides or {})
+            watching = watcher.process(settings.cloud.state_dir, env=_watcher_environment(settings, overrides or {}))
+            start([*processes, watching], run_dir=_run_dir(settings), on_ready=_print_started)
+            _look_again(settings)
+        except BaseException:
+            if not was_up:
+                stop_airflow(settings)
+                cloud(settings, "down", check=False)
+            raise
+        record_source(settings, running=True)
+
+
+def mend(settings: AirflowSettings, names: Collection[str], *, overrides: Mapping[str, str]) -> None:
+    """Restart the named components as ``up`` would; the caller holds the lock.
+
+    Raises:
+        ProcessError: one of them does not start.
+    """
+    processes = [one for one in _processes(settings, overrides) if one.name in names]
+    of_cloud = set(names) - {one.name for one in processes}
+    if of_cloud:
+        cloud(settings, "up", *sorted(of_cloud))
+    start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
 
 
 def down(settings: AirflowSettings) -> None:
-    """Stop Airflow, then the embedded cloud. Calling it again is harmless."""
+    """Stop the watcher, Airflow, then the embedded cloud. Calling it again is harmless."""
+    # Without the lock, which the watcher holds while it restarts something.
+    _end_watcher(settings)
+    with _locked(settings):
+        stop_airflow(settings)
+        cloud(settings, "down")
+        record_source(settings, running=False)
+        _forget_restarts(settings, all_of_them=True)
+
+
+def stop_airflow(settings: AirflowSettings) -> None:
+    """Stop the watcher and Airflow, but not the embedded cloud."""
+    _end_watcher(settings)
     # The scheduler stops first: its tasks report their end to the API server, and would wait for one that is gone.
     for names in (["scheduler"], None):
         for stopped in stop(run_dir=_run_dir(settings), names=names):
-            outcome = "killed: it did not stop in time" if stopped.killed else "stopped"
-            print(f"{stopped.name:<14} {outcome}", flush=True)
-    cloud(settings, "down")
-    record_source(settings, running=False)
+            _print_stopped(stopped)
+
+
+def troubles(settings: AirflowSettings) -> list[str]:
+    """Return what is wrong with a running stack and does not mend itself, as sentences for the user."""
+    state_dir = settings.cloud.state_dir
+    given_up = Restarts.read(watcher.restarts_file(state_dir)).given_up
+    found = [
+        f"{name} was restarted {watcher.BUDGET} times within {watcher.WINDOW / 60:g} minutes and has died again "
+        f"at {time.strftime('%H:%M', time.localtime(at))}; see {_log_of(settings, name)}, then run make up"
+        for name, at in sorted(given_up.items())
+    ]
+    if running(watcher.NAME, run_dir=_run_dir(settings)) is not None:
+        return found
+    dead = [name for name in watcher.find_lost(state_dir) if name not in given_up]
+    found += [f"{name} has died; see {_log_of(settings, name)}, then run make up" for name in dead]
+    if dead or is_up(settings):
+        found.append("the watcher, which restarts what dies, is not running; run make up")
+    return found
 
 
 def with_running_source(settings: AirflowSettings) -> AirflowSettings:
     """Return the settings with the running stack's source, unless ``SOURCE`` is set."""
-    if os.environ.get("SOURCE") or not (running := running_source(settings.cloud)) or not is_up(settings):
+    if os.environ.get("SOURCE") or not (recorded := running_source(settings.cloud)) or not is_up(settings):
         return settings
-    source, layout = running
+    source, layout = recorded
     return replace(settings, cloud=replace(settings.cloud, source=source), layout=layout)
 
 
@@ -78,18 +146,24 @@ def is_up(settings: AirflowSettings) -> bool:
 
 def airflow_status(settings: AirflowSettings) -> list[Status]:
     """Return the status of each of Airflow's processes."""
-    return status(_processes(settings, {}, running=COMPONENTS), run_dir=_run_dir(settings))
+    return status(_processes(settings, {}), run_dir=_run_dir(settings))
 
 
-def cloud(settings: AirflowSettings, command: str, *, check: bool = True) -> int:
-    """Run ``python -m local.cloud <command>`` in its own environment.
+def watcher_status(settings: AirflowSettings) -> Status:
+    """Return the status of the watcher."""
+    [found] = status([watcher.process(settings.cloud.state_dir, env={})], run_dir=_run_dir(settings))
+    return found
+
+
+def cloud(settings: AirflowSettings, command: str, *names: str, check: bool = True) -> int:
+    """Run ``python -m local.cloud <command>``, for all components or those named, in its own environment.
 
     Raises:
         ProcessError: its environment is missing, or (with ``check``) the command fails; it has printed the reason.
     """
     if not CLOUD_PYTHON.exists():
         raise ProcessError("the embedded cloud is not installed; run make install")
-    arguments = [str(CLOUD_PYTHON), "-m", "local.cloud", command]
+    arguments = [str(CLOUD_PYTHON), "-m", "local.cloud", command, *names]
     environment = {**os.environ, "SOURCE": settings.cloud.source}
     code = subprocess.run(arguments, cwd=REPOSITORY, env=environment, check=False).returncode
     if check and code != 0:
@@ -142,8 +216,76 @@ def _run_dir(settings: AirflowSettings) -> Path:
     return settings.home / "run"
 
 
-def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, running: Collection[str]) -> list[Process]:
-    """Return Airflow's components; one that is not in ``running`` becomes healthy by its next heartbeat."""
+def watcher_log(settings: AirflowSettings) -> Path:
+    """Return the file in which the watcher logs each restart."""
+    return watcher.process(settings.cloud.state_dir, env={}).log
+
+
+def _log_of(settings: AirflowSettings, name: str) -> Path:
+    of_airflow = name in COMPONENTS or name == "api-server"
+    return (settings.home / "process-logs" if of_airflow else settings.cloud.log_dir) / f"{name}.log"
+
+
+def _locked(settings: AirflowSettings) -> AbstractContextManager[int]:
+    """Hold the lock that excludes the watcher and other starts and stops of this stack."""
+    return locked(
+        settings.home,
+        timeout=2 * settings.cloud.start_timeout + LOCK_MARGIN,
+        on_wait=lambda holder: print(f"waiting for another start, stop or restart (pid {holder})", flush=True),
+    )
+
+
+def _watcher_environment(settings: AirflowSettings, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that let a restart start a component as this process does."""
+    own = {name: value for name, value in os.environ.items() if name in shell.OWN or name.startswith("AIRFLOW_")}
+    of_source = {"SOURCE": settings.cloud.source, "SOURCE_LAYOUT": settings.layout.value}
+    return {**own, **of_source, OVERRIDES: json.dumps(dict(overrides))}
+
+
+def _end_watcher(settings: AirflowSettings) -> None:
+    stopped = end(watcher.NAME, run_dir=_run_dir(settings))
+    if stopped is not None:
+        _print_stopped(stopped)
+
+
+def _forget_restarts(settings: AirflowSettings, *, all_of_them: bool) -> None:
+    """Remove what the watcher has recorded: all of it, or, with a new watcher, what it has given up."""
+    path = watcher.restarts_file(settings.cloud.state_dir)
+    restarts = Restarts.read(path)
+    if all_of_them:
+        _end_watcher(settings)
+        path.unlink(missing_ok=True)
+    elif restarts.given_up:
+        _end_watcher(settings)  # it has the restarts in memory; its successor reads the file
+        for name in restarts.given_up:
+            restarts.times.pop(name, None)
+        restarts.given_up.clear()
+        restarts.write(path)
+
+
+def _look_again(settings: AirflowSettings) -> None:
+    """Check that what was healthy once still is.
+
+    Raises:
+        ProcessError: a component has died or is unhealthy.
+    """
+    deadline = time.monotonic() + _LAST_LOOK_SECONDS
+    while True:
+        dead = watcher.find_lost(settings.cloud.state_dir)
+        wrong = dead or [one.name for one in airflow_status(settings) if one.state != "running"]
+        if not wrong:
+            return
+        if dead or time.monotonic() > deadline:
+            logs = ", ".join(str(_log_of(settings, name)) for name in wrong)
+            raise ProcessError(f"{', '.join(wrong)} failed soon after the start; see {logs}, then run make up")
+        time.sleep(0.5)
+
+
+def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[Process]:
+    """Return Airflow's components.
+
+    Those that send heartbeats do not survive a restart of Postgres: they end seconds or minutes later.
+    """
     environment = {**settings.environment(), **overrides}
     logs = settings.home / "process-logs"
 
@@ -154,13 +296,12 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
             log=logs / f"{name}.log",
             cwd=settings.home,
             healthy=healthy,
-            startup_timeout=180,
+            startup_timeout=settings.cloud.start_timeout,
             stop_timeout=20,
             **options,  # type: ignore[arg-type]
         )
 
     health_url = f"{settings.url}/api/v2/monitor/health"
-    now = time.time()
     return [
         process(
             "api-server",
@@ -178,16 +319,31 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str], *, runni
                 name,
                 [str(AIRFLOW), name, *arguments],
                 env=environment,
-                healthy=partial(_beats, health_url, name.replace("-", "_"), 0.0 if name in running else now),
+                healthy=_heartbeat(settings, name, health_url),
+                depends_on=[record_path(settings.cloud.run_dir, watcher.POSTGRES)],
             )
             for name, arguments in COMPONENTS.items()
         ),
     ]
 
 
+def _heartbeat(settings: AirflowSettings, name: str, health_url: str) -> Callable[[], bool]:
+    """Return the health check of a component that sends heartbeats.
+
+    For a component that is started after this call, only a heartbeat of its own counts, not one of its predecessor.
+    """
+    before = running(name, run_dir=_run_dir(settings))
+
+    def beats() -> bool:
+        now = running(name, run_dir=_run_dir(settings))
+        return now is not None and _beats(health_url, name.replace("-", "_"), 0.0 if now == before else now.started_at)
+
+    return beats
+
+
 def _beats(health_url: str, component: str, since: float) -> bool:
     """Whether the API reports the component as healthy, with a heartbeat after ``since``."""
-    with urlopen(health_url, timeout=2) as response:
+    with _OPENER.open(health_url, timeout=2) as response:
         report = json.load(response)[component]
     heartbeat = report[f"latest_{component}_heartbeat"]
     return (
@@ -202,3 +358,8 @@ def _print_started(started: Started) -> None:
         f"{started.process.name:<14} {started.process.address:<28} {started.outcome} in {started.seconds:.1f} s",
         flush=True,
     )
+
+
+def _print_stopped(stopped: Stopped) -> None:
+    outcome = "killed: it did not stop in time" if stopped.killed else "stopped"
+    print(f"{stopped.name:<14} {outcome}", flush=True)

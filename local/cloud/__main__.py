@@ -11,9 +11,9 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 
-from local.cloud import gcs, postgres, source
+from local.cloud import gcs, postgres, shell, source
 from local.cloud.processes import Process, ProcessError, Started, answers, raise_on_signals, start, status, stop
-from local.cloud.settings import REPOSITORY, Settings, load_env_file
+from local.cloud.settings import REPOSITORY, Settings
 
 GROUP = "cloud"
 NAMES = ("gcs", "bigquery", "postgres", source.NAME)
@@ -88,6 +88,7 @@ def _bigquery(settings: Settings) -> Process:
         port=settings.bigquery_port,
         port_setting="BIGQUERY_PORT",
         url=settings.bigquery_url,
+        startup_timeout=settings.start_timeout,
         stop_timeout=30,  # it first writes its database to disk
         group=GROUP,
     )
@@ -122,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown component {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     raise_on_signals()
     try:
-        load_env_file(REPOSITORY / ".env")
+        shell.adopt()
         settings = Settings.from_env()
         if options.command == "status":
             return 0 if report(settings) else 1

@@ -73,7 +73,7 @@ def process(settings: Settings) -> Process:
         port=settings.postgres_port,
         port_setting="POSTGRES_PORT",
         url=f"postgresql://{SUPERUSER}@{HOST}:{settings.postgres_port}",
-        startup_timeout=120,  # after a crash it first replays its write-ahead log
+        startup_timeout=settings.start_timeout,  # after a crash it first replays its write-ahead log
         stop_signal=signal.SIGINT,  # "fast shutdown": ends sessions and writes a checkpoint
         stop_timeout=60,
         group="cloud",

@@ -28,13 +28,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from local.cloud.settings import HOST
 from local.cloud.system import Entry, StartTime, port_holder, process_table, start_time
 
 POLL_SECONDS = 0.05
 LOCK_TIMEOUT = 180.0
+LOCK_MARGIN = 60.0
+"""Seconds beyond the start-up limit that another start may hold the lock, to stop what it has started."""
 ORPHAN_GRACE = 2.0
 """Seconds that the remaining child processes of a stopped component have to exit before they are killed."""
 LOG_LIMIT = 20_000_000
@@ -51,6 +53,10 @@ _Member = tuple[int, StartTime]
 
 class ProcessError(RuntimeError):
     """A component cannot be started or stopped; the message says why and what to do."""
+
+
+class LockedError(ProcessError):
+    """Another start or stop holds the lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,8 @@ class Process:
         stop_signal: the signal that asks it to exit.
         stop_timeout: seconds it may take to exit before it is killed.
         group: a label that ``stop`` can select by.
+        depends_on: record files (see :func:`record_path`) of components that this one does not survive. It is
+            restarted if one of them started after it: it may still run, but it is about to fail.
     """
 
     name: str
@@ -89,6 +97,7 @@ class Process:
     stop_signal: int = signal.SIGTERM
     stop_timeout: float = 10.0
     group: str = ""
+    depends_on: Sequence[Path] = ()
 
     @property
     def address(self) -> str:
@@ -106,7 +115,8 @@ class Started:
     """What ``start`` did with one component.
 
     Attributes:
-        outcome: ``started``; ``restarted`` because it had died or its command has changed; or ``running`` already.
+        outcome: ``started``; ``restarted`` because it had died, its command has changed or a component that it depends
+            on has been restarted; or ``running`` already.
         seconds: how long it took to become ready.
     """
 
@@ -142,6 +152,13 @@ class Status:
     uptime: float | None = None
 
 
+class Running(NamedTuple):
+    """A running component; ``started_at`` is in seconds since the epoch."""
+
+    pid: int
+    started_at: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Record:
     """Contents of a component's file in the run directory."""
@@ -169,9 +186,9 @@ def start(
 ) -> list[Started]:
     """Start ``processes`` in parallel and return when all are healthy and prepared.
 
-    Components that already run are left alone; those that died or whose command has changed are restarted. If one
-    fails, or the caller is interrupted, all components started by this call are stopped again. Concurrent calls run
-    one after another.
+    Components that already run are left alone; those that died, whose command has changed or that are older than what
+    they depend on are restarted. If one fails, or the caller is interrupted, all components started by this call are
+    stopped again. Concurrent calls run one after another.
 
     Args:
         run_dir: folder with the records of running components; created if missing.
@@ -180,7 +197,8 @@ def start(
     Raises:
         ProcessError: a port is taken, or a component exits, does not become healthy in time, or cannot be executed.
     """
-    with _locked(run_dir):
+    patience = max([LOCK_TIMEOUT, *(process.startup_timeout + LOCK_MARGIN for process in processes)])
+    with locked(run_dir, timeout=patience):
         plan = [(process, *_keep_or_clear(process, run_dir)) for process in processes]
         for process, record, _ in plan:
             if record is None:
@@ -207,13 +225,40 @@ def stop(*, run_dir: Path, names: Collection[str] | None = None, group: str | No
     """
     if not run_dir.is_dir():
         return []
-    with _locked(run_dir):
+    with locked(run_dir):
         records = [
             record
             for record in _read_records(run_dir)
             if (names is None or record.name in names) and (group is None or record.group == group)
         ]
         return _stop_records(records, run_dir)
+
+
+def end(name: str, *, run_dir: Path) -> Stopped | None:
+    """Stop one component, without the lock of ``run_dir``, which that very component may hold.
+
+    Returns:
+        What was done, or None if there is no such component.
+
+    Raises:
+        ProcessError: see :func:`stop`.
+    """
+    record = _read_record(run_dir, name)
+    return None if record is None else _stop_record(record, run_dir)
+
+
+def running(name: str, *, run_dir: Path) -> Running | None:
+    """Return the pid of a recorded component and when it was started, or None if it does not run."""
+    record = _read_record(run_dir, name)
+    return Running(record.pid, record.started_at) if record is not None and record.alive else None
+
+
+def lost(run_dir: Path) -> list[str]:
+    """Return the names of the recorded components that have died; those that ``stop`` has ended have no record.
+
+    While a start or stop runs, the answer may name what it is just ending; see :func:`locked`.
+    """
+    return [record.name for record in _read_records(run_dir) if not record.alive]
 
 
 def status(processes: Sequence[Process], *, run_dir: Path) -> list[Status]:
@@ -262,10 +307,21 @@ def _keep_or_clear(process: Process, run_dir: Path) -> tuple[_Record | None, Out
     record = _read_record(run_dir, process.name)
     if record is None:
         return None, "started"
-    if record.alive and record.fingerprint == process.fingerprint:
+    if record.alive and record.fingerprint == process.fingerprint and not _is_outdated(process, record):
         return record, "running"
     _stop_records([record], run_dir)
     return None, "restarted"
+
+
+def _is_outdated(process: Process, record: _Record) -> bool:
+    """Whether something that the component depends on started after it."""
+    needed = (_read_record(path.parent, path.stem) for path in process.depends_on)
+    return any(
+        one is not None
+        and one.start_time.boot == record.start_time.boot
+        and one.start_time.seconds > record.start_time.seconds
+        for one in needed
+    )
 
 
 def _require_free_port(process: Process) -> None:
@@ -444,7 +500,8 @@ def _stop_record(record: _Record, run_dir: Path) -> Stopped:
     child = _children.pop(record.pid, None)
     if child is not None:
         child.wait()
-    _record_path(run_dir, record.name).unlink(missing_ok=True)
+    if _read_record(run_dir, record.name) == record:
+        record_path(run_dir, record.name).unlink(missing_ok=True)
     return Stopped(record.name, record.pid, killed, was_dead)
 
 
@@ -509,19 +566,20 @@ def _signal(member: _Member, number: int) -> None:
             os.kill(pid, number)
 
 
-def _record_path(run_dir: Path, name: str) -> Path:
+def record_path(run_dir: Path, name: str) -> Path:
+    """Return the file in ``run_dir`` that records a running component."""
     return run_dir / f"{name}.json"
 
 
 def _write_record(run_dir: Path, record: _Record) -> None:
-    path = _record_path(run_dir, record.name)
+    path = record_path(run_dir, record.name)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps(asdict(record)))
     temporary.replace(path)
 
 
 def _read_record(run_dir: Path, name: str) -> _Record | None:
-    path = _record_path(run_dir, name)
+    path = record_path(run_dir, name)
     try:
         values = json.loads(path.read_text())
         return _Record(**{**values, "start_time": StartTime(*values["start_time"])})
@@ -540,24 +598,47 @@ def _read_records(run_dir: Path) -> list[_Record]:
 
 
 @contextlib.contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
-    """Hold the lock of ``run_dir``, which serialises starts and stops; the system frees it when its holder exits."""
-    run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (run_dir / "lock").open("a+") as lock:
-        deadline = time.monotonic() + LOCK_TIMEOUT
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    lock.seek(0)
-                    raise ProcessError(
-                        f"another start or stop (pid {lock.read() or 'unknown'}) has held the lock of {run_dir} "
-                        f"for {LOCK_TIMEOUT:g} s; wait for it, or end it"
-                    ) from None
-                time.sleep(POLL_SECONDS)
+def locked(
+    folder: Path, *, timeout: float = LOCK_TIMEOUT, on_wait: Callable[[str], object] = lambda holder: None
+) -> Iterator[int]:
+    """Hold the lock of ``folder``, which serialises starts and stops; the system frees it when its holder exits.
+
+    Args:
+        folder: created if missing.
+        timeout: seconds to wait for another holder.
+        on_wait: called with the holder's pid before waiting.
+
+    Yields:
+        The file descriptor that holds the lock; a child process that inherits it holds the lock too.
+
+    Raises:
+        LockedError: another process still holds the lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("a+") as lock:
+        deadline = time.monotonic() + timeout
+        waited = False
+        while not _try_lock(lock.fileno()):
+            lock.seek(0)
+            holder = lock.read() or "unknown"
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"another start or stop (pid {holder}) has held the lock of {folder} for {timeout:g} s; wait for "
+                    "it, or end it"
+                )
+            if not waited:
+                on_wait(holder)
+            waited = True
+            time.sleep(POLL_SECONDS)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
+        yield lock.fileno()
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

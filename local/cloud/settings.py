@@ -16,6 +16,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
+_REDIRECTING = re.compile(r"PYTHON|PG[A-Z]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +24,15 @@ class Settings:
     """All user settings of the embedded cloud.
 
     Attributes:
-        state_dir: folder of all local state (``.local/``); can be deleted whenever nothing runs.
+        state_dir: folder of all local state (``.local/``); can be deleted whenever nothing runs. ``LOCAL_DIR`` is
+            relative to the repository.
         gcs_port, bigquery_port, postgres_port, source_port: TCP ports on 127.0.0.1.
         project: the Google Cloud project id of the emulators.
         lake_bucket: the bucket that ``up`` creates.
         source: what the source server serves: ``synthetic``, or a folder in the mirror's or the TLC's layout. With
             ``dtc``, ``tlc`` or an http(s) URL, the source is elsewhere and no source server is started.
         synthetic_rows: number of rows in a synthetic month.
+        start_timeout: seconds that each component of the local stack may take to become healthy.
     """
 
     state_dir: Path
@@ -41,6 +44,7 @@ class Settings:
     lake_bucket: str = "nyc-taxi-lake"
     source: str = "synthetic"
     synthetic_rows: int = 100_000
+    start_timeout: int = 180
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -51,7 +55,8 @@ class Settings:
         """
         env = os.environ if env is None else env
         given = {
-            "state_dir": Path(env.get("LOCAL_DIR") or REPOSITORY / ".local").absolute(),
+            # bin/airflow may be called from any folder.
+            "state_dir": REPOSITORY / Path(env.get("LOCAL_DIR") or ".local").expanduser(),
             "gcs_port": _number(env, "GCS_PORT"),
             "bigquery_port": _number(env, "BIGQUERY_PORT"),
             "postgres_port": _number(env, "POSTGRES_PORT"),
@@ -60,6 +65,7 @@ class Settings:
             "lake_bucket": env.get("LAKE_BUCKET"),
             "source": env.get("SOURCE"),
             "synthetic_rows": _number(env, "SYNTHETIC_ROWS"),
+            "start_timeout": _seconds(env, "START_TIMEOUT"),
         }
         return cls(**{name: value for name, value in given.items() if value})  # type: ignore[arg-type]
 
@@ -145,15 +151,34 @@ def read_env_file(path: Path) -> dict[str, str]:
     return variables
 
 
-def load_env_file(path: Path = REPOSITORY / ".env", env: MutableMapping[str, str] | None = None) -> None:
-    """Add the variables in ``path`` to ``env`` (``os.environ`` by default); variables that are set take precedence.
+def env_file(env: Mapping[str, str]) -> Path:
+    """Return the path of the project's env file: ``LOCAL_ENV_FILE``, by default ``.env`` in the repository's root.
 
     Raises:
-        ValueError: see :func:`read_env_file`.
+        ValueError: ``LOCAL_ENV_FILE`` does not exist.
+    """
+    given = env.get("LOCAL_ENV_FILE")
+    if given and not Path(given).is_file():
+        raise ValueError(f"LOCAL_ENV_FILE={given} is not a file; correct it, or unset it to use .env")
+    return Path(given) if given else REPOSITORY / ".env"
+
+
+def load_env_file(path: Path | None = None, env: MutableMapping[str, str] | None = None) -> None:
+    """Add the variables of an env file to ``env`` (``os.environ`` by default); variables that are set take precedence.
+
+    Variables of Python and of Postgres's client library are left out: none can be of use here, and each could lead
+    somewhere else.
+
+    Args:
+        path: the file; that of :func:`env_file` if None.
+
+    Raises:
+        ValueError: see :func:`env_file` and :func:`read_env_file`.
     """
     env = os.environ if env is None else env
-    for key, value in read_env_file(path).items():
-        env.setdefault(key, value)
+    for key, value in read_env_file(path or env_file(env)).items():
+        if not _REDIRECTING.match(key):
+            env.setdefault(key, value)
 
 
 def secret_path(state_dir: Path, name: str) -> Path:
@@ -192,3 +217,10 @@ def _number(env: Mapping[str, str], name: str) -> int | None:
     if not value.isdecimal():
         raise ValueError(f"{name}={value!r} is not a whole number; set it in .env or the environment, or leave it out")
     return int(value)
+
+
+def _seconds(env: Mapping[str, str], name: str) -> int | None:
+    seconds = _number(env, name)
+    if seconds == 0:
+        raise ValueError(f"{name}={env[name]!r} leaves no time; set it to a number of seconds above 0, or leave it out")
+    return seconds

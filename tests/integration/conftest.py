@@ -102,15 +102,27 @@ def webhook() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of every command of the shared stack; nothing runs yet."""
-    failure_webhook = {"AIRFLOW_CONN_FAILURE_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook})}
-    return stack_environment(tmp_path_factory.mktemp("local"), source_dir) | failure_webhook
+    failure_webhook = json.dumps({"conn_type": "http", "host": webhook})
+    return stack_environment(
+        tmp_path_factory.mktemp("local"),
+        source_dir,
+        AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS="30",
+        AIRFLOW_CONN_FAILURE_WEBHOOK=failure_webhook,
+    )
 
 
-def stack_environment(local_dir: Path, source_dir: Path) -> dict[str, str]:
-    """The environment of every command of a stack with state and ports of its own."""
+def stack_environment(local_dir: Path, source_dir: Path, **settings: str) -> dict[str, str]:
+    """The environment of every command of a stack with state and ports of its own.
+
+    Args:
+        local_dir: the folder of its state.
+        source_dir: its source.
+        settings: Airflow's settings, connections and variables; the stack takes them from an env file alone.
+    """
+    env_file = local_dir / "settings.env"
+    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()))
     own = {port: str(free_port()) for port in PORTS}
-    own |= {"LOCAL_DIR": str(local_dir), "SOURCE": str(source_dir)}
-    own |= {"AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS": "30"}
+    own |= {"LOCAL_DIR": str(local_dir), "LOCAL_ENV_FILE": str(env_file), "SOURCE": str(source_dir)}
     return {**os.environ, **own}
 
 

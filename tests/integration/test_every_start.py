@@ -59,7 +59,7 @@ ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, mo
 FLOWS = ("web_to_gcs", "web_to_postgres")
 TOO_LATE = "green"
 # Seconds for which the clock's runs wait for publication: longer than any test takes, and hardly at all.
-WAIT, LONG, SHORT = "AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS", 3600, 5
+LONG, SHORT = 3600, 5
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def source_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stack(source_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]:
     """A stack on which no DAG was ever unpaused."""
-    environment = stack_environment(tmp_path_factory.mktemp("local"), source_dir)
-    del environment[WAIT]  # the tests set it in Airflow's database, where it can be changed
-    with running_stack(environment) as settings:
+    # Without the variable for the wait: the tests set it in Airflow's database, where it can be changed.
+    with running_stack(stack_environment(tmp_path_factory.mktemp("local"), source_dir)) as settings:
         yield settings
 
 

@@ -28,7 +28,7 @@ def process(settings: Settings) -> Process:
         port=settings.gcs_port,
         port_setting="GCS_PORT",
         url=settings.gcs_url,
-        startup_timeout=30,
+        startup_timeout=settings.start_timeout,
         group="cloud",
     )
 

@@ -37,7 +37,7 @@ def process(settings: Settings) -> Process | None:
         port=settings.source_port,
         port_setting="SOURCE_PORT",
         url=settings.source_url,
-        startup_timeout=30,
+        startup_timeout=settings.start_timeout,
         group="cloud",
     )
 

@@ -184,6 +184,19 @@ def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:
     assert environment.running_source(settings.cloud) is None
 
 
+@pytest.mark.parametrize(("folder", "sign"), [("a:b", ":"), ("100%", "%"), ("$HOME", "$")])
+def test_a_folder_that_airflow_cannot_take_is_refused(make_settings, tmp_path: Path, folder: str, sign: str) -> None:
+    with pytest.raises(ValueError, match=r"LOCAL_DIR is in .*, and Airflow cannot take a path with") as error:
+        make_settings(LOCAL_DIR=str(tmp_path / folder))
+    assert f"{sign!r}; move it elsewhere" in str(error.value)
+
+
+@pytest.mark.parametrize("folder", ["a b", "it's", 'a "b"', "$no_such_variable", "ü", "a#b"])
+def test_a_folder_of_any_other_name_is_taken(make_settings, tmp_path: Path, folder: str) -> None:
+    variables = make_settings(LOCAL_DIR=str(tmp_path / folder)).environment()
+    assert variables["AIRFLOW_HOME"] == str(tmp_path / folder / "airflow")
+
+
 def test_secrets_are_generated_once_and_differ(make_settings) -> None:
     names = (
         "AIRFLOW__CORE__FERNET_KEY",

@@ -16,7 +16,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.cloud.processes import Process, ProcessError, Started, answers, start, status, stop
+from local.cloud.processes import (
+    LockedError,
+    Process,
+    ProcessError,
+    Started,
+    answers,
+    end,
+    locked,
+    lost,
+    record_path,
+    running,
+    start,
+    status,
+    stop,
+)
 from local.cloud.system import start_time
 
 SERVER = """
@@ -353,3 +367,71 @@ def test_message_for_an_unreadable_record_names_the_file(
         with pytest.raises(ProcessError, match=r"records/web.json is not a record of this version.* delete the file"):
             command()
     assert record.read_text() == content
+
+
+# What depends on what, and what a watcher needs
+
+
+def test_what_depends_on_a_restarted_component_is_restarted_too(make: Callable[..., Process], run_dir: Path) -> None:
+    database = make("database", SLEEPER)
+    needs_it = make("needs-it", SLEEPER, depends_on=[record_path(run_dir, "database")])
+    start([database], run_dir=run_dir)
+    first = start([needs_it, make("other", SLEEPER)], run_dir=run_dir)
+    again = start([database, needs_it], run_dir=run_dir)
+    assert [one.outcome for one in again] == ["running", "running"]
+
+    os.kill(again[0].pid, signal.SIGKILL)
+    wait_for(lambda: lost(run_dir) == ["database"])
+    start([database], run_dir=run_dir)
+    mended = start([needs_it, make("other", SLEEPER)], run_dir=run_dir)
+    assert [one.outcome for one in mended] == ["restarted", "running"]
+    assert not is_alive(first[0].pid)
+    assert [one.outcome for one in start([needs_it], run_dir=run_dir)] == ["running"]
+
+
+def test_what_has_died_is_lost_until_it_is_stopped(make: Callable[..., Process], run_dir: Path) -> None:
+    [one, two] = start([make("one", SLEEPER), make("two", SLEEPER)], run_dir=run_dir)
+    assert lost(run_dir) == []
+    os.kill(one.pid, signal.SIGKILL)
+    wait_for(lambda: lost(run_dir) == ["one"])
+    assert running("one", run_dir=run_dir) is None
+    found = running("two", run_dir=run_dir)
+    assert found is not None
+    assert (found.pid, found.started_at <= time.time()) == (two.pid, True)
+    stop(run_dir=run_dir)
+    assert lost(run_dir) == []
+
+
+def test_one_component_is_ended_although_the_lock_is_held(make: Callable[..., Process], run_dir: Path) -> None:
+    [one, two] = start([make("one", SLEEPER), make("two", SLEEPER)], run_dir=run_dir)
+    with locked(run_dir):
+        stopped = end("one", run_dir=run_dir)
+        assert stopped is not None
+        assert (stopped.pid, stopped.killed) == (one.pid, False)
+        assert end("one", run_dir=run_dir) is None
+    assert (is_alive(one.pid), is_alive(two.pid)) == (False, True)
+
+
+def test_children_of_a_killed_component_are_ended(make: Callable[..., Process], run_dir: Path, tmp_path: Path) -> None:
+    children = "import os, time; [os.fork() or time.sleep(600) for _ in range(3)]; time.sleep(600)"
+    [one] = start([make("one", children)], run_dir=run_dir)
+    wait_for(lambda: len(psutil.Process(one.pid).children()) == 3)
+    pids = [child.pid for child in psutil.Process(one.pid).children()]
+    os.kill(one.pid, signal.SIGKILL)
+    wait_for(lambda: lost(run_dir) == ["one"])
+    assert all(map(is_alive, pids))
+    end("one", run_dir=run_dir)
+    assert not any(map(is_alive, pids))
+
+
+def test_lock_says_who_holds_it(run_dir: Path) -> None:
+    told: list[str] = []
+    held = rf"\(pid {os.getpid()}\) has held the lock of .* for 0 s"
+    with locked(run_dir), pytest.raises(LockedError, match=held), locked(run_dir, timeout=0, on_wait=told.append):
+        pass
+    assert told == [], "it does not wait"
+    with locked(run_dir), pytest.raises(LockedError), locked(run_dir, timeout=0.1, on_wait=told.append):
+        pass
+    assert told == [str(os.getpid())]
+    with locked(run_dir, timeout=0):
+        pass

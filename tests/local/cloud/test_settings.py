@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud.settings import Settings, load_env_file, read_env_file, secret
+from local.cloud.settings import REPOSITORY, Settings, load_env_file, read_env_file, secret
 
 
 def test_env_file_is_parsed(tmp_path: Path) -> None:
@@ -42,3 +42,30 @@ def test_concurrent_callers_get_the_same_secret(tmp_path: Path) -> None:
     assert len(made) == 1
     assert (tmp_path / "secrets/token").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["token"]
+
+
+def test_variables_that_would_redirect_python_or_postgres_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PGHOST=db\nPYTHONPATH=/x\nPG=1\nGCS_PORT=1\n")
+    env: dict[str, str] = {}
+    load_env_file(tmp_path / ".env", env)
+    assert env == {"PG": "1", "GCS_PORT": "1"}
+
+
+def test_the_env_file_can_be_another(tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("GCS_PORT=7\n")
+    env = {"LOCAL_ENV_FILE": str(tmp_path / "other")}
+    load_env_file(env=env)
+    assert env["GCS_PORT"] == "7"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_start_up_limit_that_is_not_a_number_of_seconds_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match=rf"START_TIMEOUT='{value}' (is not a whole number|leaves no time); set it"):
+        Settings.from_env({"START_TIMEOUT": value})
+
+
+def test_a_relative_state_folder_is_in_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings.from_env({"LOCAL_DIR": "x"}).state_dir == REPOSITORY / "x"
+    assert Settings.from_env({"LOCAL_DIR": str(tmp_path)}).state_dir == tmp_path
+    assert Settings.from_env({}).state_dir == REPOSITORY / ".local"

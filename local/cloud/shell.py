@@ -1,0 +1,109 @@
+"""What the commands of the local stack take from the shell that they are started in.
+
+A shell can hold settings of other systems: another Airflow, another Postgres, a Google Cloud project, a proxy. None may
+reach the processes of the local stack. So each command first replaces its own environment by :func:`adopt`:
+
+- From the shell come the variables that describe this machine and its user (``PATH``, ``HOME``, proxies, certificates),
+  and those of the local stack itself, which ``.env.example`` lists. Nothing else.
+- From the project's own ``.env`` comes everything but what redirects Python or Postgres's client library.
+- Requests to this machine never go through a proxy.
+
+Both environments import this module, so it uses only the standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.cloud.settings import HOST, load_env_file
+
+GOOGLE_CONNECTION = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
+"""The user's own connection to Google Cloud, which replaces the emulators."""
+
+OWN = frozenset(
+    {
+        *("LOCAL_DIR", "LOCAL_ENV_FILE", "START_TIMEOUT"),
+        *("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT", "PREFECT_PORT"),
+        *("GCP_PROJECT", "LAKE_BUCKET", "SOURCE", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH", "SYNTHETIC_ROWS"),
+        *(GOOGLE_CONNECTION, "AIRFLOW_CONN_FAILURE_WEBHOOK"),
+    }
+)
+"""The variables of the local stack that the shell may set."""
+
+_MACHINE = re.compile(
+    r"HOME|USER|LOGNAME|SHELL|PATH|PWD|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|TZ|TMPDIR|LANG|LANGUAGE|LC_\w+"
+    r"|XDG_\w+|LD_LIBRARY_PATH|LD_PRELOAD|DYLD_\w+|OBJC_DISABLE_INITIALIZE_FORK_SAFETY"
+    # Certificates: a company's proxy signs with its own.
+    r"|(\w+_)?(SSL_CERT_(FILE|DIR)|CA_BUNDLE|CA_CERTS)|GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+    r"|(?i:(http|https|all|no)_proxy)"
+)
+_GOOGLE = re.compile(r"GOOGLE_\w+|CLOUDSDK_\w+|GCLOUD_PROJECT|GCE_METADATA_\w+")
+# Worth a note when they are not used: the user may have meant them for the local stack.
+_OF_OTHER_SYSTEMS = re.compile(r"AIRFLOW_\w+|PG[A-Z]\w*|GOOGLE_\w+|(STORAGE|BIGQUERY)_EMULATOR_HOST")
+_LOCAL_HOSTS = (HOST, "localhost", "::1")
+
+
+def adopt() -> list[str]:
+    """Replace this process's environment by what its command may use, and add ``.env``.
+
+    Returns:
+        The names of variables of other systems that are not used, for :func:`note`.
+
+    Raises:
+        ValueError: see :func:`local.cloud.settings.load_env_file`.
+    """
+    shell = dict(os.environ)
+    taken = from_shell(shell)
+    load_env_file(env=taken)
+    if taken.get(GOOGLE_CONNECTION):
+        # Application-default credentials: the connection need not hold a key.
+        taken |= {name: value for name, value in shell.items() if _GOOGLE.fullmatch(name)}
+    taken |= _without_proxy_for_this_machine(taken)
+    # Text files are UTF-8, whatever the locale says.
+    taken["PYTHONUTF8"] = "1"
+    os.environ.clear()
+    os.environ.update(taken)
+    tempfile.tempdir = None
+    # Nobody else may write what the stack runs: its settings, its scripts.
+    os.umask(os.umask(0o022) | 0o022)
+    return sorted(name for name in shell if _OF_OTHER_SYSTEMS.fullmatch(name) and name not in taken and shell[name])
+
+
+def from_shell(shell: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables of ``shell`` that a local command takes over."""
+    taken = {name: value for name, value in shell.items() if name in OWN or _MACHINE.fullmatch(name)}
+    if "TMPDIR" in taken and not _is_usable_folder(taken["TMPDIR"]):
+        del taken["TMPDIR"]
+    if taken.get("LOCAL_ENV_FILE"):
+        taken["LOCAL_ENV_FILE"] = os.path.abspath(taken["LOCAL_ENV_FILE"])  # child processes have other folders
+    return taken
+
+
+def without_other_systems(env: Mapping[str, str]) -> dict[str, str]:
+    """Return ``env`` without settings of the local stack and of other systems, for a stack of a program's own."""
+    kept = {name: value for name, value in env.items() if name not in OWN and not _OF_OTHER_SYSTEMS.fullmatch(name)}
+    return kept | _without_proxy_for_this_machine(kept)
+
+
+def note(unused: list[str]) -> str:
+    """Return the sentence that tells the user which variables of the shell are not used; empty if there are none."""
+    if not unused:
+        return ""
+    names = ", ".join(unused)
+    return f"note: the local stack does not use {names} of this shell; what it should use belongs in .env"
+
+
+def _without_proxy_for_this_machine(env: Mapping[str, str]) -> dict[str, str]:
+    """Return ``NO_PROXY`` in both spellings, with this machine's names added."""
+    given = [host.strip() for name in ("no_proxy", "NO_PROXY") for host in env.get(name, "").split(",")]
+    hosts = list(dict.fromkeys(host for host in (*given, *_LOCAL_HOSTS) if host))
+    value = "*" if "*" in hosts else ",".join(hosts)
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def _is_usable_folder(path: str) -> bool:
+    return Path(path).is_absolute() and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)

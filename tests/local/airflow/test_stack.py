@@ -1,0 +1,124 @@
+"""What the stack says of itself, and how its components depend on one another; nothing is started but sleepers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local.airflow import stack, watcher
+from local.airflow.environment import AirflowSettings
+from local.airflow.watcher import Restarts
+from local.cloud.processes import Process, lost, record_path, start, stop
+
+
+@pytest.fixture
+def settings(make_settings) -> Iterator[AirflowSettings]:
+    made = make_settings()
+    yield made
+    for folder in watcher.run_dirs(made.cloud.state_dir):
+        stop(run_dir=folder)
+
+
+@pytest.fixture
+def sleeper(settings: AirflowSettings) -> Callable[[str], int]:
+    """Starts a process that is recorded as the named component, and returns its pid."""
+
+    def start_sleeper(name: str) -> int:
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        log = settings.home / f"{name}.log"
+        of_airflow = name in ("api-server", watcher.NAME, *stack.COMPONENTS)
+        run_dir = watcher.run_dirs(settings.cloud.state_dir)[of_airflow]
+        [started] = start([Process(name=name, command=command, log=log, healthy=lambda: True)], run_dir=run_dir)
+        return started.pid
+
+    return start_sleeper
+
+
+def kill(settings: AirflowSettings, name: str, pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    folders = watcher.run_dirs(settings.cloud.state_dir)
+    while name not in [one for folder in folders if folder.is_dir() for one in lost(folder)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_stack_that_is_down_has_no_trouble(settings: AirflowSettings) -> None:
+    assert stack.troubles(settings) == []
+
+
+def test_what_the_watcher_will_restart_is_no_trouble(settings: AirflowSettings, sleeper: Callable[[str], int]) -> None:
+    sleeper(watcher.NAME)
+    kill(settings, "scheduler", sleeper("scheduler"))
+    assert watcher.find_lost(settings.cloud.state_dir) == ["scheduler"]
+    assert stack.troubles(settings) == []
+
+
+def test_what_dies_without_a_watcher_is_told(settings: AirflowSettings, sleeper: Callable[[str], int]) -> None:
+    kill(settings, "scheduler", sleeper("scheduler"))
+    kill(settings, "postgres", sleeper("postgres"))
+    assert stack.troubles(settings) == [
+        f"postgres has died; see {settings.cloud.log_dir / 'postgres.log'}, then run make up",
+        f"scheduler has died; see {settings.home / 'process-logs' / 'scheduler.log'}, then run make up",
+        "the watcher, which restarts what dies, is not running; run make up",
+    ]
+
+
+def test_a_dead_watcher_is_told_while_all_else_runs(settings: AirflowSettings, sleeper: Callable[[str], int]) -> None:
+    sleeper("scheduler")
+    kill(settings, watcher.NAME, sleeper(watcher.NAME))
+    assert stack.troubles(settings) == ["the watcher, which restarts what dies, is not running; run make up"]
+
+
+def test_what_is_given_up_is_told(
+    settings: AirflowSettings, sleeper: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    sleeper(watcher.NAME)
+    Restarts(given_up={"scheduler": 75_780.0}).write(watcher.restarts_file(settings.cloud.state_dir))
+    assert stack.troubles(settings) == [
+        "scheduler was restarted 5 times within 10 minutes and has died again at 21:03; see "
+        f"{settings.home / 'process-logs' / 'scheduler.log'}, then run make up"
+    ]
+
+
+def test_what_sends_heartbeats_depends_on_postgres(settings: AirflowSettings) -> None:
+    postgres = record_path(settings.cloud.run_dir, "postgres")
+    needing = {one.name for one in stack._processes(settings, {}) if postgres in one.depends_on}
+    assert needing == set(stack.COMPONENTS) == set(watcher.AIRFLOW_NEEDING_POSTGRES)
+
+
+def test_only_a_heartbeat_of_its_own_shows_that_a_restarted_component_lives(
+    settings: AirflowSettings, sleeper: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(stack, "_beats", lambda url, component, since: asked.append(since) is None)
+    sleeper("scheduler")
+    healthy = stack._heartbeat(settings, "scheduler", "")
+    assert healthy()
+    assert asked == [0.0]
+    stop(run_dir=settings.home / "run")
+    assert not healthy()
+    before = time.time()
+    sleeper("scheduler")
+    assert healthy()
+    assert before <= asked[1] <= time.time()
+
+
+def test_all_components_have_the_start_up_limit(make_settings) -> None:
+    settings = make_settings(START_TIMEOUT="7")
+    assert {one.startup_timeout for one in stack._processes(settings, {})} == {7}
+
+
+def test_restarts_get_the_environment_of_the_start(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_X", "1")
+    settings = make_settings(SOURCE="/data/taxi", SOURCE_LAYOUT="tlc", GCS_PORT="1")
+    given = stack._watcher_environment(settings, {"AIRFLOW__CORE__PARALLELISM": "2"})
+    expected = {"SOURCE": "/data/taxi", "SOURCE_LAYOUT": "tlc", "GCS_PORT": "1", "AIRFLOW_VAR_X": "1"}
+    assert {name: given[name] for name in expected} == expected
+    assert given[stack.OVERRIDES] == '{"AIRFLOW__CORE__PARALLELISM": "2"}'

@@ -1,0 +1,147 @@
+"""What the watcher restarts, when, and when it gives up; no process is started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from local.airflow.watcher import AIRFLOW_NEEDING_POSTGRES, BUDGET, WINDOW, Restarts, Watcher
+
+
+class Stack:
+    """A stack whose components die when the test says so, and its clock."""
+
+    def __init__(self, *, starts: bool = True) -> None:
+        self.now = 1000.0
+        self.starts = starts
+        self.restarts = Restarts()
+        self.mended: list[tuple[float, list[str]]] = []
+        self.given_up: list[str] = []
+        self.log: list[str] = []
+        self.watcher = Watcher(
+            self.restarts,
+            mend=self._mend,
+            give_up=self.given_up.append,
+            log=self.log.append,
+            clock=lambda: self.now,
+        )
+
+    def _mend(self, names: Collection[str]) -> bool:
+        self.mended.append((self.now, list(names)))
+        return self.starts
+
+    def step(self, *dead: str, alive: Collection[str] = ()) -> bool:
+        return self.watcher.step(list(dead), alive=alive)
+
+    def run(self, seconds: int, *dead: str) -> None:
+        """Let ``dead`` be found dead in each of so many seconds; it dies again right after each restart."""
+        for _ in range(seconds):
+            self.step(*dead)
+            self.now += 1
+
+
+def test_what_has_died_is_restarted_at_once() -> None:
+    stack = Stack()
+    assert not stack.step(alive=["scheduler"])
+    assert stack.step("scheduler", alive=["triggerer"])
+    assert stack.mended == [(1000.0, ["scheduler"])]
+    assert stack.restarts.times == {"scheduler": [1000.0]}
+    assert not stack.watcher.has_pending
+    assert not stack.step(alive=["scheduler", "triggerer"])
+    assert stack.log == ["scheduler has died", "restarting scheduler", "restarted"]
+
+
+def test_what_needs_postgres_is_restarted_with_it() -> None:
+    stack = Stack()
+    stack.step("postgres", "gcs")
+    assert stack.mended == [(1000.0, ["postgres", "gcs", *AIRFLOW_NEEDING_POSTGRES])]
+    assert set(stack.restarts.times) == {"postgres", "gcs", *AIRFLOW_NEEDING_POSTGRES}
+
+
+def test_what_needs_postgres_waits_for_it() -> None:
+    stack = Stack()
+    stack.restarts.times["postgres"] = [999.0]
+    stack.step("postgres", "scheduler", "source")  # postgres waits for two seconds
+    assert stack.mended == [(1000.0, ["source"])]
+    stack.now += 2
+    stack.step("postgres", "scheduler")
+    assert stack.mended[1:] == [(1002.0, ["postgres", "scheduler", "dag-processor", "triggerer"])]
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_restarts_are_delayed_and_end(starts: bool) -> None:
+    stack = Stack(starts=starts)
+    stack.run(60, "scheduler")
+    times = [at - 1000.0 for at, _ in stack.mended]
+    assert len(times) == BUDGET
+    pauses = [after - before for before, after in pairwise(times)]
+    # One second more where the death is seen in the second after the restart.
+    assert pauses == ([3.0, 5.0, 9.0, 17.0] if starts else [2.0, 4.0, 8.0, 16.0])
+    assert list(stack.restarts.given_up) == ["scheduler"]
+    assert stack.given_up == ["scheduler"]
+    assert "scheduler was restarted 5 times within 10 minutes, and is given up; run make up" in stack.log
+    stack.now += 2 * WINDOW
+    stack.run(3, "scheduler")
+    assert len(stack.mended) == BUDGET, "what is given up stays so until make up"
+
+
+def test_one_that_is_given_up_does_not_stop_the_others() -> None:
+    stack = Stack()
+    stack.restarts.given_up["triggerer"] = 900.0
+    stack.step("triggerer", "scheduler")
+    assert stack.mended == [(1000.0, ["scheduler"])]
+
+
+def test_without_postgres_airflow_is_not_restarted() -> None:
+    stack = Stack()
+    stack.restarts.given_up["postgres"] = 900.0
+    stack.run(30, "scheduler")
+    assert stack.mended == []
+
+
+def test_rare_deaths_use_up_no_budget() -> None:
+    stack = Stack()
+    for _ in range(3 * BUDGET):
+        stack.step("scheduler")
+        stack.now += WINDOW
+    assert len(stack.mended) == 3 * BUDGET
+    assert stack.restarts.given_up == {}
+
+
+def test_what_somebody_else_has_restarted_is_left_alone() -> None:
+    stack = Stack(starts=False)
+    stack.step("scheduler")
+    assert stack.watcher.has_pending
+    stack.now += 60
+    stack.step(alive=["scheduler"])
+    assert not stack.watcher.has_pending
+    assert len(stack.mended) == 1
+
+
+def test_a_failed_start_is_tried_again_although_its_record_is_gone() -> None:
+    stack = Stack(starts=False)
+    stack.step("scheduler")
+    stack.starts = True
+    stack.run(3)
+    assert [names for _, names in stack.mended] == [["scheduler"], ["scheduler"]]
+    assert not stack.watcher.has_pending
+
+
+def test_restarts_are_kept_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "restarts.json"
+    assert Restarts.read(path) == Restarts()
+    restarts = Restarts({"scheduler": [1.0, 2.0]}, {"gcs": 3.0}, 12)
+    restarts.write(path)
+    assert Restarts.read(path) == restarts
+    path.write_text("{")
+    assert Restarts.read(path) == Restarts()
+
+
+def test_restarts_are_told_in_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    restarts = Restarts({"scheduler": [0.0, 75_780.0], "gcs": [75_840.0], "source": []})
+    assert restarts.sentences() == ["gcs restarted 1 time, last 21:04", "scheduler restarted 2 times, last 21:03"]
