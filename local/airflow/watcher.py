@@ -26,6 +26,7 @@ from pathlib import Path
 from local.cloud.processes import (
     LockedError,
     Process,
+    ProcessError,
     Running,
     end,
     locked,
@@ -223,26 +224,36 @@ def main() -> None:
     restarts = Restarts.read(path)
     restarts.watching = os.getpid()
     restarts.write(path)
-    holder: list[int] = []  # the file descriptor of the lock, while it is held
+    lock: list[int] = []  # the file descriptor of the lock, while it is held
 
     def mend(names: Collection[str]) -> bool:
-        restarts.write(path)
-        return _mend(names, lock=holder[0])
+        restarts.write(path)  # for make status, while the restart takes its time
+        return _mend(names, lock=lock[0])
 
     watcher = Watcher(restarts, mend=mend, give_up=lambda name: _end_rest(name, state_dir), log=_log)
     _log(f"watching {', '.join(sorted(_recorded(state_dir)))}")
+    said = ""
     while True:
         time.sleep(POLL_SECONDS)
-        if not watcher.has_pending and not find_lost(state_dir):
-            continue
-        # The lock excludes make up and make down. The locks of both run folders exclude a start or stop by hand, which
-        # may be ending just what looks dead.
-        with contextlib.suppress(LockedError), locked(state_dir / "airflow", timeout=0) as lock:
-            dead = _look(state_dir)
-            if dead is not None:
-                holder[:] = [lock]
-                if watcher.step(dead, alive=_alive(state_dir)):
-                    restarts.write(path)
+        try:
+            if (watcher.has_pending or find_lost(state_dir)) and _step(watcher, state_dir, lock):
+                restarts.write(path)
+        except (OSError, ProcessError) as error:  # a full disk, a damaged record: the watcher must outlive them
+            if said != str(error):
+                said = str(error)
+                with contextlib.suppress(OSError):
+                    _log(f"cannot restart anything: {error}")
+
+
+def _step(watcher: Watcher, state_dir: Path, lock: list[int]) -> bool:
+    """Let the watcher take a step, unless components are being started or stopped just now."""
+    # The lock excludes make up and make down. The locks of both run folders exclude a start or stop by hand, which may
+    # be ending just what looks dead.
+    with contextlib.suppress(LockedError), locked(state_dir / "airflow", timeout=0) as held:
+        lock[:] = [held]
+        dead = _look(state_dir)
+        return dead is not None and watcher.step(dead, alive=_alive(state_dir))
+    return False
 
 
 def _look(state_dir: Path) -> list[str] | None:
