@@ -69,9 +69,10 @@ def test_containers_find_each_other(services: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "variable"), [("gcs", "GCS_PORT"), ("bigquery", "BIGQUERY_PORT"), ("source", "SOURCE_PORT")]
+    ("name", "variable"),
+    [("api-server", "AIRFLOW_PORT"), ("gcs", "GCS_PORT"), ("bigquery", "BIGQUERY_PORT"), ("source", "SOURCE_PORT")],
 )
-def test_emulators_answer_to_their_service_and_to_the_published_port(name: str, variable: str) -> None:
+def test_http_servers_answer_to_their_service_and_to_the_published_port(name: str, variable: str) -> None:
     command = load_compose(**SECRETS, **{variable: "12345"})["services"][name]["command"]
     allowed = [word.removeprefix("--allow-host=") for word in command if word.startswith("--allow-host=")]
     assert allowed == [name, "127.0.0.1:12345", "localhost:12345"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from local.airflow import api_server
 def test_uvicorn_is_run_as_airflow_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(uvicorn, "run", lambda application, **options: runs.append((application, options)))
+    monkeypatch.setattr(sys, "argv", ["api_server", "--allow-host", "airflow.example"])
     monkeypatch.setenv("AIRFLOW__API__HOST", "127.0.0.1")
     monkeypatch.setenv("AIRFLOW__API__PORT", "8123")
     given = get_parser().parse_args(["api-server", "--host", "127.0.0.1", "--port", "8123"])
@@ -32,3 +34,14 @@ def test_uvicorn_is_run_as_airflow_runs_it(monkeypatch: pytest.MonkeyPatch) -> N
     without_tls = {name: value for name, value in expected.items() if not name.startswith("ssl_")}
     assert options == {**without_tls, "factory": True}
     assert {name: value for name, value in expected.items() if name.startswith("ssl_") and value} == {}
+
+
+def test_hosts_can_be_allowed_by_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert api_server.allowed_hosts([]) == []
+    assert api_server.allowed_hosts(["--allow-host=api-server", "--allow-host=localhost:1"]) == [
+        "api-server",
+        "localhost:1",
+    ]
+    with pytest.raises(SystemExit):
+        api_server.allowed_hosts(["--allow-host=*"])
+    assert "'*' is not a host; write NAME or NAME:PORT" in capsys.readouterr().err
