@@ -134,7 +134,8 @@ def build_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:
         enable_format_extensions=False,  # DuckDB's Avro extension would have to be downloaded
         metrics_enabled=False,
     )
-    engine = Engine(settings)
+    # In its data folder it keeps uploads until they are loaded; objects are in the GCS emulator's.
+    engine = Engine(settings, folders=[data_dir, gcs_root])
     catalog = Catalog(engine)
     context = _context(settings, engine, catalog)
     return Store(context=context, engine=engine, catalog=catalog, project=project, gcs_root=gcs_root.resolve())

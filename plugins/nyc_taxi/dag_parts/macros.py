@@ -91,7 +91,7 @@ def publication_wait(context: Context) -> float:
 def run_dir(context: Context) -> str:
     """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes to it."""
     # The hash separates run ids whose readable parts are equal, and makes a run id such as ".." a valid folder name.
-    run = re.sub(r"[^\w.-]+", "_", context["run_id"])[:100]
+    run = re.sub(r"[^A-Za-z0-9_.-]+", "_", context["run_id"])[:100]
     work_dir = str(context["var"]["value"].work_dir).rstrip("/")
     return f"{work_dir}/{context['dag'].dag_id}/{run}-{_run_hash(context)}"
 

@@ -33,7 +33,7 @@ class Month(NamedTuple):
         """
         # fullmatch: "$" alone would accept a trailing newline.
         if not isinstance(text, str) or not re.fullmatch(MONTH_PATTERN, text):
-            raise MonthError(f"{text!r} is not a month; write YYYY-MM, for example 2021-01")
+            raise MonthError(f"{text!r:.80} is not a month; write YYYY-MM, for example 2021-01")
         year, month = text.split("-")
         return cls(int(year), int(month))
 
@@ -102,7 +102,7 @@ def resolve_year(context: Mapping[str, Any]) -> int:
     """
     if year := _named(context, "year"):
         if not isinstance(year, str) or not re.fullmatch(YEAR_PATTERN, year):
-            raise MonthError(f"{year!r} is not a year; write YYYY, for example 2021")
+            raise MonthError(f"{year!r:.80} is not a year; write YYYY, for example 2021")
         return int(year)
     if logical_date := context["dag_run"].logical_date:
         return logical_date.year
@@ -113,5 +113,7 @@ def _named(context: Mapping[str, Any], parameter: str) -> Any:
     """Return the run's partition key, or else its parameter."""
     key, named = getattr(context["dag_run"], "partition_key", None), context["params"].get(parameter)
     if key and named and key != named:
-        raise MonthError(f"the run's partition key is {key}, but its parameter {parameter} is {named}: remove one")
+        raise MonthError(
+            f"the run's partition key is {key!r:.80}, but its parameter {parameter} is {named!r:.80}: remove one"
+        )
     return key or named

@@ -1,19 +1,21 @@
 """Patch of bqemulator 1.4.0: a DuckDB cursor for each request or job.
 
-Subclasses ``bqemulator.storage.engine.DuckDBEngine``. Overrides its public ``connection`` and ``write_lock``, and the
-private start-up steps ``_apply_session_pragmas`` and ``_load_spatial``.
+Subclasses ``bqemulator.storage.engine.DuckDBEngine``. Overrides its public ``start``, ``connection`` and
+``write_lock``, and the private start-up steps ``_apply_session_pragmas`` and ``_load_spatial``.
 
 Why: bqemulator runs everything on one connection, so that a long query stops the server. Its start-up also downloads
-the spatial extension, which fails offline, and lets DuckDB read Python variables as tables.
+the spatial extension, which fails offline, and lets DuckDB read Python variables as tables. And it lets SQL read every
+file of the user through DuckDB's ``read_text``, for example in the body of a function.
 
-Can be removed when bqemulator gives each request a cursor and loads the spatial extension from a local path.
+Can be removed when bqemulator gives each request a cursor, loads the spatial extension from a local path and restricts
+DuckDB's access to files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -23,16 +25,35 @@ import duckdb
 import duckdb_extension_spatial
 from bqemulator.storage.engine import DuckDBEngine
 
+from local.cloud.bigquery.schemas import literal
+
 _cursor: ContextVar[duckdb.DuckDBPyConnection | None] = ContextVar("cursor", default=None)
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
 
 
 class Engine(DuckDBEngine):
-    """bqemulator's engine with a cursor for each request or job, found through a context variable."""
+    """bqemulator's engine with a cursor for each request or job, found through a context variable.
 
-    def __init__(self, settings: Any) -> None:
+    Args:
+        settings: bqemulator's settings.
+        folders: the folders whose files SQL may read.
+    """
+
+    def __init__(self, settings: Any, *, folders: Iterable[Path]) -> None:
         super().__init__(settings)
+        self._folders = sorted({str(path) for folder in folders for path in (folder, folder.resolve())})
         self._lock = threading.Lock()
+
+    async def start(self) -> None:
+        """Open the database; afterwards no statement can open another file or undo that."""
+        await super().start()
+        folders = ", ".join(literal(folder) for folder in self._folders)
+        for setting in (
+            f"allowed_directories = [{folders}]",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            super().connection.execute(f"SET GLOBAL {setting}")
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
