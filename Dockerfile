@@ -60,8 +60,10 @@ COPY config config
 COPY include include
 COPY plugins plugins
 COPY dags dags
-# Airflow writes its configuration file into its home; new volumes take their owner from the folders.
+# The user can change nothing but these folders, from which new volumes take their owner. Without a configuration file,
+# Airflow would want to write one into its home.
 RUN python -m compileall -q config dags plugins \
-    && install -d -o airflow -g airflow . auth logs work
+    && touch airflow.cfg \
+    && install -d -o airflow -g airflow auth logs work
 USER 50000
 ENTRYPOINT ["airflow"]

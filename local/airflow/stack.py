@@ -35,7 +35,7 @@ from local.cloud.processes import (
     status,
     stop,
 )
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, private_folder
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
@@ -177,8 +177,8 @@ def migrate(settings: AirflowSettings) -> None:
     Raises:
         ProcessError: the migration fails; the message includes what Airflow printed.
     """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.home)
+    private_folder(settings.work_dir)
     _write_password_file(settings)
     done = settings.home / f"migrated-{version('apache-airflow')}"
     if done.exists():

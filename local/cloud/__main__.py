@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from local.cloud import gcs, postgres, shell, source
 from local.cloud.processes import Process, ProcessError, Started, answers, raise_on_signals, start, status, stop
-from local.cloud.settings import REPOSITORY, Settings
+from local.cloud.settings import REPOSITORY, Settings, private_folder
 
 GROUP = "cloud"
 NAMES = ("gcs", "bigquery", "postgres", source.NAME)
@@ -38,6 +38,15 @@ def up(settings: Settings, *, names: Collection[str] = NAMES) -> None:
         ProcessError: a component cannot be started; all components that this call started are stopped again.
     """
     begin = time.monotonic()
+    # Not their parent: root's Postgres runs as another user, and its own folder is as private as these.
+    for folder in (
+        settings.gcs_root,
+        settings.bigquery_dir,
+        settings.source_cache,
+        settings.log_dir,
+        settings.run_dir,
+    ):
+        private_folder(folder)
     everything = components(settings)
     if source.NAME not in {process.name for process in everything}:
         stop(run_dir=settings.run_dir, names=[source.NAME])

@@ -181,6 +181,12 @@ def load_env_file(path: Path | None = None, env: MutableMapping[str, str] | None
             env.setdefault(key, value)
 
 
+def private_folder(path: Path) -> None:
+    """Create a folder that no other user may enter, or take their rights to it away."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+
+
 def secret_path(state_dir: Path, name: str) -> Path:
     """Return the path of the secret ``name``."""
     return state_dir / "secrets" / name
@@ -190,7 +196,7 @@ def secret(state_dir: Path, name: str) -> str:
     """Return the secret ``name`` (URL-safe, 256 random bits), creating it with mode 0600 on first use."""
     path = secret_path(state_dir, name)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=path.parent)  # mode 0600
         with open(descriptor, "w", encoding="ascii") as file:
             file.write(secrets.token_urlsafe(32))

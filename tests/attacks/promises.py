@@ -32,8 +32,8 @@ PROMISES: dict[str, dict[str, str]] = {
         "secrets-are-asked-for": "Postgres and Airflow ask for generated secrets; no default password exists.",
     },
     "airflow-user": {
-        "tokens-are-verified": "Airflow's APIs refuse requests without a token, and with a forged, expired, unsigned or "
-        "foreign one.",
+        "tokens-are-verified": "Airflow's APIs refuse requests without a token, and with a forged, expired, unsigned "
+        "or foreign one.",
         "roles-are-kept": "A user without the right to change something cannot change it.",
         "settings-are-not-shown": "Airflow's configuration and connections show no secret.",
     },

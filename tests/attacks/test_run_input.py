@@ -1,4 +1,4 @@
-"""Whoever may start runs: parameters, partition keys, configuration and run ids with code, paths and nonsense in them."""
+"""Whoever may start runs: parameters, partition keys and run ids with code, paths and nonsense in them."""
 
 from __future__ import annotations
 
@@ -81,11 +81,14 @@ def run(key: Any = None, **params: Any) -> dict[str, Any]:
 @attack("a-month-is-a-month")
 @BY_NAME
 def test_parameter_is_refused_before_the_run_starts(hostile: Hostile) -> None:
-    for params, name in ((load_params(GREEN), "month"), (year_params(), "year")):
+    for params, name, resolve in (
+        (load_params(GREEN), "month", resolve_month),
+        (year_params(), "year", resolve_year),
+    ):
+        given = ParamsDict({**params, name: _with_value(params[name], hostile.value)})
+        # To "$" in the schema, a line may also end before a line break: the task then refuses it.
         with pytest.raises((ParamValidationError, MonthError)):
-            # To "$" in the schema, a line may also end before a line break: the task then refuses it.
-            resolve = {"month": resolve_month, "year": resolve_year}[name]
-            resolve(run(**ParamsDict({**params, name: _with_value(params[name], hostile.value)}).validate()))
+            resolve(run(**given.validate()))
 
 
 def _with_value(param: Any, value: Any) -> Any:
