@@ -27,6 +27,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
 from local.airflow.environment import AirflowSettings
+from tests.attacks.promises import attack
 from tests.local.forgeries import ask, forged, status, statuses, welcome
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -207,6 +208,8 @@ def listening(stack: AirflowSettings) -> dict[int, str]:
     return found
 
 
+@attack("no-back-door")
+@attack("this-machine-only")
 def test_stack_has_no_other_ports(stack: AirflowSettings, servers: dict[str, int], backend_port: int) -> None:
     assert set(listening(stack)) == {*servers.values(), stack.cloud.postgres_port, backend_port}
 
@@ -221,6 +224,7 @@ def paths(stack: AirflowSettings) -> dict[str, str]:
     }
 
 
+@attack("foreign-requests-are-refused")
 @pytest.mark.parametrize("name", ["airflow", "gcs", "bigquery", "source"])
 def test_forged_headers_are_refused_by_every_server(stack: AirflowSettings, servers: dict[str, int], name: str) -> None:
     port, path = servers[name], paths(stack)[name]
@@ -228,6 +232,7 @@ def test_forged_headers_are_refused_by_every_server(stack: AirflowSettings, serv
     assert statuses(port, path, welcome) == dict.fromkeys(welcome(port), 200)
 
 
+@attack("foreign-requests-are-refused")
 @pytest.mark.parametrize(
     "path", ["/", "/execution/health", "/auth/token/login", "/auth/login", "/api/v2/version", "/static/x"]
 )
@@ -269,6 +274,7 @@ def attacks(stack: AirflowSettings, servers: dict[str, int], backend_port: int, 
     return plan
 
 
+@attack("a-page-reads-and-changes-nothing")
 @pytest.mark.full
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -304,6 +310,7 @@ def check_control(control: Attacker, outcomes: list[dict[str, str]]) -> None:
     assert len([body for method, body in control.seen if method == "POST" and body.startswith("a=b")]) >= 5
 
 
+@attack("a-page-reads-and-changes-nothing")
 @pytest.mark.full
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("name", ["airflow", "gcs", "bigquery", "source"])

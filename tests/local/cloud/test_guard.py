@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local.cloud.guard import Guard, parse_host
+from tests.attacks.promises import attack
 from tests.local.forgeries import Headers, forged, welcome
 
 PORT = 4443
@@ -56,6 +57,7 @@ class Application:
             await send({"type": "http.response.body", "body": b"secret"})
 
 
+@attack("foreign-requests-are-refused")
 @pytest.mark.parametrize("headers", [pytest.param(case, id=name) for name, case in forged(PORT).items()])
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_forged_request_does_not_reach_the_application(headers: Headers, kind: str) -> None:

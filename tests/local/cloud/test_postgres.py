@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from local.cloud.settings import Settings
+from tests.attacks.promises import attack
 
 
 def connect(settings: Settings, database: str = "ny_taxi", **options: str) -> psycopg.Connection:
@@ -30,6 +31,7 @@ def test_both_databases_exist(cloud) -> None:
             assert connection.execute("SELECT current_database()").fetchone() == (database,)
 
 
+@attack("secrets-are-asked-for")
 def test_password_is_required(cloud) -> None:
     for password in ("wrong", ""):
         with pytest.raises(psycopg.OperationalError, match="password"):
@@ -54,6 +56,7 @@ def test_durability_is_not_traded_for_speed(cloud, name: str) -> None:
     assert one(cloud.settings, f"SHOW {name}") == "on"
 
 
+@attack("this-machine-only")
 def test_there_is_no_unix_socket(cloud) -> None:
     """Its path would be too long in a deep folder."""
     assert one(cloud.settings, "SHOW unix_socket_directories") == ""

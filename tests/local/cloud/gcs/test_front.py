@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from local.cloud.settings import REPOSITORY
+from tests.attacks.promises import attack
 from tests.local.forgeries import ask, exchange, status
 
 SECRET = b"canary: not to be read"
@@ -141,6 +142,7 @@ def is_refused(answer: bytes) -> bool:
     return status(answer) in (400, 404)
 
 
+@attack("names-stay-in-their-bucket")
 @pytest.mark.parametrize("name", CASES)
 def test_path_leaves_the_root_neither_to_read_nor_to_delete_nor_to_write(front: Front, name: str) -> None:
     for prefix in ("/storage/v1", "/download/storage/v1"):
@@ -159,6 +161,7 @@ def test_path_leaves_the_root_neither_to_read_nor_to_delete_nor_to_write(front: 
     assert is_refused(front.send("POST", f"{target}/compose", body, Content_Type=JSON))
 
 
+@attack("names-stay-in-their-bucket")
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
 def test_parameter_leaves_the_root_neither_by_name_nor_as_bucket(front: Front, name: str, kind: str) -> None:
@@ -172,6 +175,7 @@ def test_parameter_leaves_the_root_neither_by_name_nor_as_bucket(front: Front, n
         front.send("POST", ambiguous + more, body, **typed)
 
 
+@attack("names-stay-in-their-bucket")
 @pytest.mark.parametrize(
     "name", [*NAMES, "/etc/passwd", "..\\..\\object", "a\0", "%2e%2e/%2e%2e/object", "%252e%252e/x"], ids=ascii
 )
@@ -189,6 +193,7 @@ def test_metadata_leaves_the_root_in_no_kind_of_request(front: Front, name: str)
         assert is_refused(front.send("POST", compose, json.dumps(payload).encode(), Content_Type=JSON))
 
 
+@attack("names-stay-in-their-bucket")
 @pytest.mark.parametrize(
     "bucket", ["..", "%2e%2e", "%252e%252e", "linked-bucket", "..%2F..", ".", "%2F", "a%2Fb", "%00", "x%5C.."]
 )
@@ -214,6 +219,7 @@ def test_upload_without_a_name_is_refused(front: Front, kind: str, body: bytes) 
     assert status(front.send("POST", target, body, Content_Type="multipart/related; boundary=b")) == 400
 
 
+@attack("names-stay-in-their-bucket")
 def test_part_of_an_upload_does_not_begin_another(front: Front) -> None:
     """fake-gcs-server reads a POST with a JSON body as a new upload, whatever its upload_id."""
     target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable"
@@ -225,6 +231,7 @@ def test_part_of_an_upload_does_not_begin_another(front: Front) -> None:
     assert status(front.send("PUT", f"{target}&name=../../object&upload_id={upload_id}", b"evil")) == 400
 
 
+@attack("no-back-door")
 @pytest.mark.parametrize(
     ("method", "target"),
     [
@@ -254,6 +261,7 @@ def smuggled(front: Front, head: str, body: bytes) -> bytes:
     return exchange(front.port, f"{head}\r\nHost: 127.0.0.1:{front.port}\r\n".encode() + body)
 
 
+@attack("one-request-is-one-request")
 def test_second_request_in_a_body_of_ambiguous_length_is_not_served(front: Front) -> None:
     upload = f"POST /upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=smuggler HTTP/1.1"
     hidden = (
@@ -307,6 +315,7 @@ def test_upload_of_unknown_length_is_whole(front: Front) -> None:
 # --- The server behind it
 
 
+@attack("no-back-door")
 def test_backend_is_closed_to_all_but_the_front(front: Front) -> None:
     listening = [one.laddr.ip for one in front.backend.net_connections("tcp") if one.status == "LISTEN"]
     assert listening == ["127.0.0.1"]
@@ -322,6 +331,7 @@ def test_backend_is_closed_to_all_but_the_front(front: Front) -> None:
         )
 
 
+@attack("no-back-door")
 def test_key_of_the_backend_is_not_left_on_disk(front: Front) -> None:
     words = front.backend.cmdline()
     key = Path(words[words.index("-private-key-location") + 1])

@@ -8,6 +8,9 @@ import pytest
 
 from local.cloud.gcs.metadata import BodyRefusedError, check_json, join_metadata, read_boundary, split_metadata
 from local.cloud.gcs.names import NameRefusedError
+from tests.attacks.promises import attack
+
+pytestmark = attack("names-stay-in-their-bucket")
 
 
 def test_all_objects_of_a_resource_are_found() -> None:

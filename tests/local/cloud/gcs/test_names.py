@@ -9,6 +9,9 @@ from urllib.parse import quote
 import pytest
 
 from local.cloud.gcs.names import NameRefusedError, check_bucket, check_file, check_object, check_text
+from tests.attacks.promises import attack
+
+pytestmark = attack("names-stay-in-their-bucket")
 
 GOOD = [
     "a",
