@@ -250,7 +250,7 @@ def test_hostile_partition_key_fails_its_run_and_nothing_else(stack: AirflowSett
     dag_id = "green_gcs_to_bigquery"
     run_id = api.trigger(dag_id, {}, partition_key=hostile)
     assert end(api, dag_id, run_id) == "failed"
-    log = api.log(dag_id, run_id, "skip_unchanged", 1)
+    log = "\n".join(api.log(dag_id, run_id, "skip_unchanged", 1))
     assert "is not a month; write YYYY-MM" in log
     assert stack.cloud.postgres_password() not in log
 
