@@ -112,7 +112,7 @@ def test_a_key_and_a_parameter_that_differ_are_refused() -> None:
     with pytest.raises(MonthError) as error:
         resolve_month(_context("2021-01", "2021-02", _DATE))
     assert str(error.value) == "the run's partition key is '2021-01', but its parameter month is '2021-02': remove one"
-    with pytest.raises(MonthError, match=r"key is 2021, but its parameter year is 2020: remove one$"):
+    with pytest.raises(MonthError, match=r"key is '2021', but its parameter year is '2020': remove one$"):
         resolve_year(_year_context("2021", "2020"))
 
 
