@@ -87,7 +87,7 @@ def remarks(results: Results) -> list[str]:
         elif row.note:
             found.append(f"{row.name}: {row.note}")
         if "measured" in row.more:
-            found.append(f"{row.name} was measured after the full run: {row.more['measured'][:16]} UTC{_machine(row)}")
+            found.append(f"{row.name} was measured apart from the full run: {row.more['measured'][:16]} UTC{_machine(row)}")
         for setting, value in row.more.get("without", {}).items():
             found.append(f"{row.name} without {setting}: {figure(value)} {row.unit}")
         for setting, figures in row.more.get("by_setting", {}).items():
@@ -103,7 +103,7 @@ def _not_measured(results: Results, by_name: Mapping[str, Benchmark]) -> list[st
 
 
 def _machine(row: Row) -> str:
-    """The machine of a row that was measured after the full run; empty if the row does not record it."""
+    """The machine of a row that was measured apart from the full run; empty if the row does not record it."""
     if "load_before" not in row.more:
         return ""
     return f", {row.more['cpu']}, load before it {row.more['load_before']:.2f}"

@@ -205,7 +205,7 @@ def test_the_remarks_tell_of_later_rows_and_of_other_settings() -> None:
         "by_setting": {"2 gears": {"uphill, s": 30.0, "downhill, s": 1.234}},
     }
     assert page.remarks(results(Row(name="speed", unit="s", ours=1.0, more=more))) == [
-        "speed was measured after the full run: 2026-01-02T03:04 UTC, A Processor, load before it 0.25",
+        "speed was measured apart from the full run: 2026-01-02T03:04 UTC, A Processor, load before it 0.25",
         "speed without the wheels: 20 s",
         "speed at 2 gears: uphill, s 30; downhill, s 1.23",
     ]
