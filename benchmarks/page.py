@@ -87,7 +87,8 @@ def remarks(results: Results) -> list[str]:
         elif row.note:
             found.append(f"{row.name}: {row.note}")
         if "measured" in row.more:
-            found.append(f"{row.name} was measured apart from the full run: {row.more['measured'][:16]} UTC{_machine(row)}")
+            measured = row.more["measured"][:16]
+            found.append(f"{row.name} was measured apart from the full run: {measured} UTC{_machine(row)}")
         for setting, value in row.more.get("without", {}).items():
             found.append(f"{row.name} without {setting}: {figure(value)} {row.unit}")
         for setting, figures in row.more.get("by_setting", {}).items():
