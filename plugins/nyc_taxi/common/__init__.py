@@ -1,1 +1,1 @@
-"""Helpers for several stages: atomic file writes, SQL files, and skipping a task with a reason."""
+"""Helpers for several stages: file writes, safe text in messages, SQL files, and skipping a task with a reason."""

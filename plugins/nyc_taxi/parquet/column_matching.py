@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from nyc_taxi.common.text import printable
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -99,5 +100,4 @@ def _listed(names: Sequence[str], *, most: int = 30) -> str:
 
 
 def _shown(name: str, *, longest: int = 60) -> str:
-    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name.strip())
-    return (name if len(name) <= longest else f"{name[:longest]}...") or "(no name)"
+    return printable(name.strip(), longest=longest) or "(no name)"

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nyc_taxi.common.files import whole_file
+from nyc_taxi.common.text import printable
 from nyc_taxi.parquet.provenance import METADATA_KEY
 from nyc_taxi.parquet.read_csv import read_csv
 from nyc_taxi.parquet.read_parquet import read_parquet
@@ -63,7 +64,8 @@ def to_parquet(
     Raises:
         ContractError: the file does not match the dataset's contract: it is empty, truncated or damaged, a column is
             missing, unknown or repeated, a row has too few fields, or a value does not fit its column's type.
-        OSError: the source cannot be opened or the target cannot be written, for example because the disk is full.
+        DiskFullError: the disk is full.
+        OSError: the source cannot be opened or the target cannot be written.
     """
     read = read_parquet if source.suffix == ".parquet" else read_csv
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
@@ -75,7 +77,8 @@ def to_parquet(
             if rows == 0:
                 raise ContractError("it has columns but no rows")
     except ContractError as error:
-        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {error}") from error
+        # Without the original error: Arrow's text quotes values of the file as they are, also escape sequences.
+        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {printable(error)}") from None
     return Converted(rows, ignored)
 
 

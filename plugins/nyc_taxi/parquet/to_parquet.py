@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from nyc_taxi.common.text import printable
 from nyc_taxi.parquet.convert import to_parquet
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.datasets import get_dataset
@@ -81,6 +82,8 @@ class ToParquetOperator(BaseOperator):
             accept_unknown=self.unknown_columns == "ignore",
         )
         if converted.ignored:
-            self.log.warning("Left out columns that are not in the contract: %s", ", ".join(converted.ignored))
+            self.log.warning(
+                "Left out columns that are not in the contract: %s", ", ".join(map(printable, converted.ignored))
+            )
         self.log.info("Converted %s rows to %s", f"{converted.rows:,}", self.dst)
         return converted.rows

@@ -1,13 +1,15 @@
-"""Atomic file writes."""
+"""Atomic file writes, and full disks."""
 
 from __future__ import annotations
 
+import errno
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
 
-from nyc_taxi.common.files import whole_file
+from nyc_taxi.common.files import DiskFullError, explained_disk_full, whole_file
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -87,3 +89,32 @@ def test_many_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
         writer.join()
     assert target.read_bytes() in bodies
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_names_the_file_the_space_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "run" / "file.parquet"
+    target.parent.mkdir()
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=7))
+    # Writing to this device fails as on a full disk.
+    target.with_name(f".{target.name}.{uuid.UUID(int=7).hex}.part").symlink_to("/dev/full")
+    with pytest.raises(DiskFullError) as caught, whole_file(target) as temporary:
+        temporary.write_bytes(b"x" * 100)
+    assert caught.value.errno == errno.ENOSPC
+    message = str(caught.value)
+    assert f"cannot write {target}: its disk is full; " in message
+    assert f" are free in {target.parent}. Free some space there, or set the variable work_dir to a folder" in message
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_explained_where_even_the_folder_could_not_be_made(tmp_path: Path) -> None:
+    target = tmp_path / "no" / "such" / "file"
+    message = f"the disk quota is used up; .* are free in {tmp_path}"
+    with pytest.raises(DiskFullError, match=message), explained_disk_full(target):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+
+def test_another_error_of_the_system_passes_as_it_is(tmp_path: Path) -> None:
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    with pytest.raises(PermissionError) as caught, whole_file(tmp_path / "file"):
+        raise refusal
+    assert caught.value is refusal

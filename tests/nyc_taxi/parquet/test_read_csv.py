@@ -139,7 +139,6 @@ def test_large_numbers_written_as_floats_lose_nothing(folder: Folder) -> None:
 
 COLUMNS = "its columns differ from the contract; "
 ALL_MISSING = "missing: LocationID, Borough, Zone, service_zone; unknown: "
-UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
 CONTENT: list[Any] = [
     pytest.param("", "it is empty: it has no header", id="empty"),
     pytest.param("\n\n", "it is empty: it has no header", id="blank lines"),
@@ -154,8 +153,8 @@ CONTENT: list[Any] = [
     ),
     pytest.param("LocationID,Borough,Zone,service_zone,ZONE\n1,a,b,c,d\n", f"{COLUMNS}repeated: Zone", id="twice"),
     pytest.param("<html>not found</html>\n", f"{COLUMNS}{ALL_MISSING}<html>not found</html>", id="html"),
-    pytest.param(b"\x1f\x8b\x08\x00", f"{COLUMNS}{ALL_MISSING}{UNPRINTABLE * 3}", id="gzip by another name"),
-    pytest.param("\x00\x00\x00", f"{COLUMNS}{ALL_MISSING}{UNPRINTABLE * 3}", id="zeros"),
+    pytest.param(b"\x1f\x8b\x08\x00", f"{COLUMNS}{ALL_MISSING}\ufffd\\x08\\x00", id="gzip by another name"),
+    pytest.param("\x00\x00\x00", f"{COLUMNS}{ALL_MISSING}\\x00\\x00\\x00", id="zeros"),
     pytest.param(f"{ZONES_HEADER}1,a,b,c\n2,a\n", "row 3: Expected 4 columns, got 2: 2,a", id="too few fields"),
     pytest.param(f"{ZONES_HEADER}1,a,b,c,d\n", "row 2: Expected 4 columns, got 5: 1,a,b,c,d", id="too many fields"),
     pytest.param(

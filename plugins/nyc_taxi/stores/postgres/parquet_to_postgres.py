@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseOperator
 from psycopg import sql
 
+from nyc_taxi.common.files import DiskFullError
+from nyc_taxi.common.text import printable
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.stores.postgres.copy import copy_parquet
 
@@ -34,6 +38,7 @@ class ParquetToPostgresOperator(BaseOperator):
         The staging table's name, schema included, for the tasks that check and publish it.
 
     Raises:
+        DiskFullError: the disk of the Postgres server is full.
         psycopg.Error: the database rejects the statement or a row.
     """
 
@@ -55,7 +60,14 @@ class ParquetToPostgresOperator(BaseOperator):
         with PostgresHook(postgres_conn_id=self.postgres_conn_id).get_conn() as connection:
             connection.execute(self.create_sql)
             table = sql.Identifier(*self.table.split("."))
-            rows = copy_parquet(connection, Path(self.src), table)
+            try:
+                rows = copy_parquet(connection, Path(self.src), table)
+            except psycopg.errors.DiskFull as error:
+                raise DiskFullError(
+                    errno.ENOSPC,
+                    f"the Postgres server cannot write {self.table}: {printable(error)}; free some space on the disk "
+                    "of its data directory, then clear the task",
+                ) from error
             if made_from := read_provenance(Path(self.src)):
                 connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
         self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)

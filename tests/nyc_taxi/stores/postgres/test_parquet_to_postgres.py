@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
+from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.parquet.provenance import METADATA_KEY
 from nyc_taxi.parquet.schema import arrow_schema
 from nyc_taxi.registry.datasets import GREEN
@@ -91,3 +92,15 @@ def test_a_rejected_row_aborts_the_transaction(tmp_path: Path, monkeypatch: pyte
         _load(tmp_path, monkeypatch, "x", refuse)
     assert [connection.left_by for connection in connections] == [psycopg.DataError]
     assert connections[0].statements == ["CREATE TABLE x ()"]
+
+
+def test_a_full_disk_of_the_server_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise psycopg.errors.DiskFull('could not extend file "base/1/2": No space left on device')
+
+    with pytest.raises(DiskFullError) as caught:
+        _load(tmp_path, monkeypatch, "x", fail)
+    assert str(caught.value) == (
+        "[Errno 28] the Postgres server cannot write staging.green_2021_01_x: could not extend file "
+        '"base/1/2": No space left on device; free some space on the disk of its data directory, then clear the task'
+    )
