@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 
-from nyc_taxi.dag_parts.notifications import failure_text, notify_failure
+from nyc_taxi.dag_parts import notifications
+from nyc_taxi.dag_parts.notifications import NotificationError, failure_text, notify_failure
 
 CONTEXT: dict[str, Any] = {
     "dag": DAG(dag_id="green_web_to_gcs", schedule=None),
@@ -35,15 +36,18 @@ class Webhook:
     def __init__(self) -> None:
         self.posts: list[tuple[str, Any]] = []
         self.status = 200
+        # The status of the first answers, before ``status``.
+        self.first: list[int] = []
         webhook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 webhook.posts.append((self.path, json.loads(body)))
-                self.send_response(webhook.status)
-                self.send_header("Content-Length", "0")
+                self.send_response(webhook.first.pop(0) if webhook.first else webhook.status)
+                self.send_header("Content-Length", "10")
                 self.end_headers()
+                self.wfile.write(b"no_service")
 
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
@@ -54,9 +58,10 @@ class Webhook:
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """Start a webhook server, and define the connection ``failure_webhook`` for it."""
+    """Start a webhook server, and define the connection ``failure_webhook`` for it; no attempt waits for long."""
+    monkeypatch.setattr(notifications, "PAUSE", 0.001)
     one = Webhook()
-    thread = threading.Thread(target=one.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=one.server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     connection = {"conn_type": "http", "host": one.url, "password": "T0/B0/secret"}
     monkeypatch.setenv("AIRFLOW_CONN_FAILURE_WEBHOOK", json.dumps(connection))
@@ -86,11 +91,61 @@ def test_a_webhook_without_a_secret_is_its_host_alone(webhook: Webhook, monkeypa
     assert webhook.posts == [("/services", {"text": TEXT})]
 
 
-def test_a_webhook_that_refuses_is_an_error(webhook: Webhook) -> None:
-    webhook.status = 404
+@pytest.mark.parametrize("status", [302, 400, 403, 404])
+def test_a_webhook_that_refuses_is_an_error_at_once(
+    webhook: Webhook, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook.status = status
 
-    with pytest.raises(Exception, match="404"):
+    with pytest.raises(NotificationError, match=rf"^it answers HTTP {status} .* no_service$"):
         notify_failure(CONTEXT)
+
+    assert len(webhook.posts) == 1
+    (error,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert error.startswith("Nobody was notified: connection failure_webhook failed for good: it answers HTTP ")
+    assert error.endswith(f". Check its host and password. The message was: {TEXT}")
+
+
+@pytest.mark.parametrize("first", [[503], [429, 500, 408]])
+def test_a_webhook_that_is_busy_gets_the_message_in_a_later_attempt(
+    webhook: Webhook, first: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    webhook.first = [*first]
+
+    notify_failure(CONTEXT)
+
+    assert len(webhook.posts) == 1 + len(first)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line.partition(":")[0] for line in warnings] == [
+        f"Notification not sent to connection failure_webhook in attempt {attempt} of 4"
+        for attempt in range(1, 1 + len(first))
+    ]
+
+
+def test_a_webhook_that_stays_busy_is_given_up(webhook: Webhook) -> None:
+    webhook.status = 503
+
+    with pytest.raises(NotificationError, match="HTTP 503"):
+        notify_failure(CONTEXT)
+
+    assert len(webhook.posts) == 4
+
+
+def test_a_webhook_that_is_down_is_named_without_its_secret(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    webhook.server.shutdown()
+    webhook.server.server_close()
+
+    with pytest.raises(NotificationError, match=r"^it does not answer \(ConnectionError\)$"):
+        notify_failure(CONTEXT)
+
+    ours = [record.getMessage() for record in caplog.records if record.name == notifications.__name__]
+    assert len(ours) == 4
+    assert "secret" not in "".join(ours)
+
+
+def test_all_attempts_end_before_the_dag_processor_would_kill_them() -> None:
+    pauses = sum(notifications.PAUSE * 2**attempt for attempt in range(notifications.ATTEMPTS - 1))
+    assert notifications.ATTEMPTS * sum(notifications.TIMEOUT) + pauses <= 30
 
 
 @pytest.mark.parametrize("value", [None, ""])
