@@ -32,7 +32,7 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
 
 from nyc_taxi.dag_parts.defaults import RETRY_POLICY
 from nyc_taxi.dag_parts.notifications import notify_failure
-from nyc_taxi.source.download import NotPublishedError
+from nyc_taxi.source.errors import NotPublishedError
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 ALERTS = "taxi_alerts"

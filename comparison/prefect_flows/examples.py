@@ -23,7 +23,7 @@ from prefect.variables import Variable
 
 from comparison.prefect_flows.blocks import LakeBucket
 from comparison.prefect_flows.retries import RETRIED
-from nyc_taxi.source.download import NotPublishedError
+from nyc_taxi.source.errors import NotPublishedError
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 

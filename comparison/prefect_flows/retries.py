@@ -11,7 +11,7 @@ from prefect.tasks import exponential_backoff
 
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.registry.months import MonthError
-from nyc_taxi.source.download import NotPublishedError
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError
 from nyc_taxi.stores.store import MissingMonthError
 
 
@@ -29,7 +29,7 @@ async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]
     """Whether a retry can help; it cannot for an invalid month, a broken file or a month that is not published."""
     try:
         await state.result()  # type: ignore[misc]
-    except (ContractError, MissingMonthError, MonthError, NotPublishedError):
+    except (ContractError, MissingMonthError, MonthError, NotPublishedError, PermanentSourceError):
         return False
     except Exception:
         return True

@@ -88,7 +88,7 @@ def render(dag: DAG, **differences: Any) -> dict[str, dict[str, Any]]:
     returned: dict[str, Any] = {}
 
     def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
-        return returned[task_ids] if key == "return_value" else {"version": VERSION}[key]
+        return returned[task_ids] if key == "return_value" else {"version": VERSION, "announced": VERSION}[key]
 
     rendered = {}
     with deployment():

@@ -298,7 +298,7 @@ def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
             f"green_tripdata_{scheduled.month}.csv.gz was not published within 0:00:0{SHORT} of the run's start"
             in reason
         )
-        assert "404:Not Found" in reason
+        assert "(HTTP 404): not published, or misspelt" in reason
         assert reason in api.log(dag_id, scheduled.runs[dag_id], "wait_for_publication", 1)
 
 

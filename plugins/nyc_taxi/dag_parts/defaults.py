@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import get_parsing_context
-from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
@@ -15,24 +15,43 @@ from nyc_taxi.dag_parts.notifications import notify_failure
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
-from nyc_taxi.source.download import NotPublishedError
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, SourceError
 from nyc_taxi.stores.store import MissingMonthError
 
-# A retry cannot fix a wrong month or a broken file, so such a task fails at once.
-RETRY_POLICY = ExceptionRetryPolicy(
+RETRY_DELAY = timedelta(seconds=20)
+
+
+class SourceRetryPolicy(ExceptionRetryPolicy):
+    """Retry policy that also waits for as long as the source asks for with ``Retry-After``, without a worker slot."""
+
+    def evaluate(self, exception: BaseException, *args: Any, **kwargs: Any) -> RetryDecision:
+        """Decide about a failure; a delay that the source asks for is used if it is longer than the first one."""
+        if isinstance(exception, SourceError) and exception.retry_after > RETRY_DELAY.total_seconds():
+            wait = timedelta(seconds=exception.retry_after)
+            return RetryDecision.retry(delay=wait, reason=f"The source asks to wait: Retry-After, {wait}.")
+        return super().evaluate(exception, *args, **kwargs)
+
+
+# A retry cannot fix a wrong month, a broken file or a missing login, so such a task fails at once.
+RETRY_POLICY = SourceRetryPolicy(
     rules=[
         RetryRule(
             exception=[ContractError, MissingMonthError, MonthError, NotPublishedError],
             action=RetryAction.FAIL,
             reason="Wrong input: a retry would fail the same way.",
-        )
+        ),
+        RetryRule(
+            exception=PermanentSourceError,
+            action=RetryAction.FAIL,
+            reason="The source refuses the file: a retry would fail the same way.",
+        ),
     ]
 )
 
 DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
     "retries": 3,
-    "retry_delay": timedelta(seconds=20),
+    "retry_delay": RETRY_DELAY,
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,

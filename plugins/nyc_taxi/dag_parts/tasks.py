@@ -33,6 +33,7 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
         task_id="download",
         endpoint="{{ source_path() }}",
         dst="{{ run_dir() }}/{{ source_path().name }}",
+        announced="{{ ti.xcom_pull('wait_for_publication', key='announced') or '' }}",
     ).as_setup()
     to_parquet = ToParquetOperator(
         task_id="to_parquet",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseOperator
 
 from nyc_taxi.source.download import download
+from nyc_taxi.source.session import source_session
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,35 +18,44 @@ if TYPE_CHECKING:
 class HttpToLocalFilesystemOperator(BaseOperator):
     """Download one file from an HTTP source to a local file.
 
-    The file is written atomically. A rerun downloads it again and replaces it.
+    The file is written atomically. A rerun downloads it again and replaces it. A transfer that breaks off is resumed;
+    docs/sources.md has the limits.
 
     Args:
         endpoint: path of the file below the connection's base URL (templated).
         dst: path of the local file (templated).
+        announced: what the source stated about the file, as PublicationSensor pushes it; a file of another length is
+            refused as cut short. Empty if unknown (templated).
         http_conn_id: the HTTP connection of the source (templated).
 
     Returns:
         The path of the local file. The XCom ``version`` is the file's version; empty if the source does not state it.
+        The XCom ``downloaded_at`` is when the source began to send it: of two downloads, the later one is newer.
 
     Raises:
         NotPublishedError: the source does not have the file. A retry would fail the same way.
-        SourceError: the source is down, refuses the request, or dropped the connection.
+        PermanentSourceError: the source refuses the file for good, or redirects to where it must not. A retry would
+            fail the same way.
+        SourceError: the source is down, answers with an error, is too slow, or dropped the connection.
+        DiskFullError: the disk is full.
     """
 
-    template_fields: Sequence[str] = ("endpoint", "dst", "http_conn_id")
+    template_fields: Sequence[str] = ("endpoint", "dst", "announced", "http_conn_id")
     ui_color = "#dbe9f4"
 
-    def __init__(self, *, endpoint: str, dst: str, http_conn_id: str = "taxi_source", **kwargs: Any) -> None:
+    def __init__(
+        self, *, endpoint: str, dst: str, announced: str = "", http_conn_id: str = "taxi_source", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.endpoint = endpoint
         self.dst = dst
+        self.announced = announced
         self.http_conn_id = http_conn_id
 
     def execute(self, context: Context) -> str:
-        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        with hook.get_conn() as session:
-            url = hook.url_from_endpoint(self.endpoint)
-            downloaded = download(session, url, Path(self.dst))
+        with source_session(self.http_conn_id, self.endpoint) as (session, url):
+            downloaded = download(session, url, Path(self.dst), announced=self.announced)
         self.log.info("Downloaded %s: %s bytes, %s", url, f"{downloaded.size:,}", downloaded.version)
         context["ti"].xcom_push(key="version", value=downloaded.version)
+        context["ti"].xcom_push(key="downloaded_at", value=downloaded.answered_at.isoformat(timespec="microseconds"))
         return self.dst

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import BaseOperator
 
 from nyc_taxi.common.skip import skip
-from nyc_taxi.source.download import NotPublishedError, SourceError, file_version
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, SourceError
 from nyc_taxi.source.publication_trigger import PublicationTrigger
+from nyc_taxi.source.session import published_version
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+# XCom of what the source states about the file, for the download to compare with.
+ANNOUNCED = "announced"
 # The trigger polls about this many times during a wait, but at least hourly and at most once a second.
 POLLS = 100
 
@@ -32,12 +34,15 @@ class PublicationSensor(BaseOperator):
         http_conn_id: the HTTP connection of the source (templated).
 
     Returns:
-        The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not state it.
+        The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not state it. The XCom
+        ``announced`` has the length also then.
 
     Raises:
         NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. A retry would fail the same
             way.
         AirflowSkipException: the file was not published in time; the reason has the source's last answer.
+        PermanentSourceError: the source refuses the file for good, such as without a login. It is not waited for, and
+            a retry would fail the same way.
         SourceError: the source is down or refuses the request, and ``wait_seconds`` is 0.
     """
 
@@ -55,7 +60,7 @@ class PublicationSensor(BaseOperator):
     def execute(self, context: Context) -> str:
         wait = float(self.wait_seconds)
         try:
-            return self._version()
+            return self._version(context)
         except (NotPublishedError, SourceError) as absence:
             if wait <= 0:
                 raise
@@ -74,7 +79,9 @@ class PublicationSensor(BaseOperator):
             )
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
-        """Continue after the wait: return the version, or skip the run."""
+        """Continue after the wait: return the version, skip the run, or fail if the source refuses it for good."""
+        if refusal := event.get("refused"):
+            raise PermanentSourceError(refusal)
         if not event["published"]:
             waited, answer = timedelta(seconds=float(self.wait_seconds)), event["reason"]
             skip(
@@ -83,14 +90,12 @@ class PublicationSensor(BaseOperator):
                 f"the source's last answer: {answer}",
             )
         try:
-            return self._version()
+            return self._version(context)
         except NotPublishedError as error:  # some of the source's servers lack the file; a retry may find it
             raise SourceError(f"the source had the file a moment ago: {error}") from error
 
-    def _version(self) -> str:
-        hook = HttpHook(method="GET", http_conn_id=self.http_conn_id)
-        with hook.get_conn() as session:
-            url = hook.url_from_endpoint(self.endpoint)
-            version = file_version(session, url)
-        self.log.info("%s is published; version: %s", url, version or "not stated by the source")
-        return version
+    def _version(self, context: Context) -> str:
+        announced = published_version(self.http_conn_id, self.endpoint)
+        self.log.info("%s is published; version: %s", self.endpoint, announced.version or "not stated by the source")
+        context["ti"].xcom_push(key=ANNOUNCED, value=str(announced))
+        return announced.version

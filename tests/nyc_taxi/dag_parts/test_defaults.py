@@ -19,7 +19,7 @@ from nyc_taxi.dag_parts.schedules import monthly, on_update
 from nyc_taxi.registry.datasets import DATASETS, GREEN, TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
-from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, RefusedError, SourceError
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.postgres.store import PostgresStore
@@ -46,6 +46,21 @@ def test_an_error_that_a_retry_cannot_fix_fails_at_once(error: Exception) -> Non
 def test_any_other_error_is_retried(error: Exception) -> None:
     assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action is RetryAction.DEFAULT
     assert DEFAULT_ARGS["retries"] == 3
+
+
+def test_a_source_that_refuses_for_good_fails_at_once() -> None:
+    decision = RETRY_POLICY.evaluate(PermanentSourceError("x"), try_number=1, max_tries=3)
+    assert decision.action is RetryAction.FAIL
+    assert decision.reason == "The source refuses the file: a retry would fail the same way."
+
+
+def test_a_source_that_asks_for_a_longer_wait_gets_it() -> None:
+    asked = RETRY_POLICY.evaluate(SourceError("x", retry_after=300.0), try_number=1, max_tries=3)
+    assert (asked.action, asked.retry_delay) == (RetryAction.RETRY, timedelta(minutes=5))
+    # The usual delays, from 20 s on, are longer than that.
+    assert RETRY_POLICY.evaluate(SourceError("x", retry_after=5.0), try_number=1, max_tries=3).action is (
+        RetryAction.DEFAULT
+    )
 
 
 def test_the_policy_survives_serialization() -> None:

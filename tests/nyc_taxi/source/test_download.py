@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from nyc_taxi.source import download as module
-from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError, download, file_version
+from nyc_taxi.source.download import download, file_version
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, RefusedError, SourceError
+from nyc_taxi.source.request import Limits
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
 BODY = gzip.compress(b"VendorID\n1\n") * 50
@@ -22,10 +24,11 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "run" / "green_tripdata_2021-01.csv.gz"
 
 
-def _fetch(url: str, target: Path, *, timeout: tuple[float, float] = (2.0, 5.0)) -> int:
+def _fetch(url: str, target: Path, *, silence: float = 5.0) -> int:
     with requests.Session() as session:
         session.trust_env = False
-        return download(session, url, target, timeout=timeout).size
+        limits = Limits(connect_seconds=2.0, silence_seconds=silence)
+        return download(session, url, target, limits=limits).size
 
 
 def _files(target: Path) -> dict[str, bytes]:
@@ -92,9 +95,15 @@ def _refusals():
     yield pytest.param(
         403, RefusedError, "the source refuses {url} (HTTP 403): not published, or too many requests", id="403"
     )
+    for status, why in (
+        (401, "it asks for a login; set login and password of the connection, or correct them"),
+        (407, "the proxy asks for a login; set it in the proxy's address"),
+        (451, "it may not deliver the file for legal reasons; use another source"),
+    ):
+        text = f"the source refuses {{url}} (HTTP {status}): {why}"
+        yield pytest.param(status, PermanentSourceError, text, id=str(status))
     for status, reason in (
         (206, "Partial Content"),
-        (401, "Unauthorized"),
         (429, "Too Many Requests"),
         (500, "Internal Server Error"),
         (503, "Service Unavailable"),
@@ -167,10 +176,6 @@ def _answers_garbage(source) -> str:
     return source.script(PATH, lambda request: request.wfile.write(b"no HTTP at all\r\n\r\n"))
 
 
-def _redirects_in_a_circle(source) -> str:
-    return source.serve(PATH, b"", status=302, Location=PATH)
-
-
 def _server_error(source) -> str:
     return source.serve(PATH, b"an error page", status=500)
 
@@ -181,7 +186,6 @@ FAILURES = [
     _hangs_in_the_body,
     _never_answers,
     _answers_garbage,
-    _redirects_in_a_circle,
     _server_error,
 ]
 
@@ -193,7 +197,7 @@ def test_a_failure_leaves_the_existing_file(source, target: Path, failure, earli
     if earlier is not None:
         target.write_bytes(earlier)
     with pytest.raises(SourceError) as caught:
-        _fetch(failure(source), target, timeout=(2.0, 0.2))
+        _fetch(failure(source), target, silence=0.2)
     assert PATH in str(caught.value)
     assert _files(target) == ({} if earlier is None else {target.name: earlier})
 
@@ -223,7 +227,7 @@ def test_an_encoding_that_was_not_requested_is_refused(source, target: Path) -> 
 def _version(url: str) -> str:
     with requests.Session() as session:
         session.trust_env = False
-        return file_version(session, url, timeout=(2.0, 5.0))
+        return file_version(session, url)
 
 
 def _downloaded_version(url: str, target: Path) -> str:

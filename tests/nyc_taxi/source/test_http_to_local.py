@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from nyc_taxi.source.download import NotPublishedError, SourceError
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, SourceError
 from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
@@ -50,7 +51,15 @@ def test_the_downloaded_version_is_pushed_as_xcom(
     taxi_source.serve(f"/releases/download{PATH}", b"the file", **headers)
     ti = _Task()
     assert _download(tmp_path / "file", ti=ti) == str(tmp_path / "file")
-    assert ti.pushed == {"version": version}
+    assert ti.pushed["version"] == version
+
+
+def test_the_time_of_the_answer_is_pushed_as_xcom(taxi_source, tmp_path: Path) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the file")
+    ti = _Task()
+    begin = datetime.now(UTC)
+    _download(tmp_path / "file", ti=ti)
+    assert begin <= datetime.fromisoformat(ti.pushed["downloaded_at"]) <= datetime.now(UTC)
 
 
 def test_a_download_goes_below_the_connections_base_url(taxi_source, tmp_path: Path) -> None:
@@ -67,7 +76,9 @@ def test_an_extra_slash_is_ignored(taxi_source, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"the file"
 
 
-@pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, SourceError), (500, SourceError)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, NotPublishedError), (403, SourceError), (500, SourceError), (451, PermanentSourceError)]
+)
 def test_a_refusal_reaches_the_retry_policy_as_it_is(
     taxi_source, tmp_path: Path, status: int, error: type[Exception]
 ) -> None:
@@ -77,6 +88,13 @@ def test_a_refusal_reaches_the_retry_policy_as_it_is(
         _download(tmp_path / "file", ti=ti)
     assert list(tmp_path.iterdir()) == []
     assert ti.pushed == {}
+
+
+def test_a_file_of_another_length_than_the_sensor_saw_is_retried(taxi_source, tmp_path: Path) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the fi", ETag='"5f2a"')
+    with pytest.raises(SourceError, match=r"announced 8 bytes for .* but sent 6"):
+        _download(tmp_path / "file", announced='etag="5f2a" length=8')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_connection_can_be_named(source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from nyc_taxi.source.download import NotPublishedError, RefusedError, SourceError
+from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, RefusedError, SourceError
 from nyc_taxi.source.publication_sensor import PublicationSensor
 from nyc_taxi.source.publication_trigger import PublicationTrigger
 
 PATH = "/trip-data/green_tripdata_2026-09.parquet"
 START = datetime(2026, 11, 1, tzinfo=UTC)
-CONTEXT: Any = {"dag_run": SimpleNamespace(start_date=START)}
+PUSHED: dict[str, Any] = {}
+CONTEXT: Any = {
+    "dag_run": SimpleNamespace(start_date=START),
+    "ti": SimpleNamespace(xcom_push=lambda key, value: PUSHED.update({key: value})),
+}
 
 
 @pytest.fixture
@@ -35,6 +39,25 @@ def test_no_run_waits_for_a_published_file(taxi_source) -> None:
     taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
     assert _sensor("3600").execute(CONTEXT) == 'etag="5f2a" length=8'
     assert len(taxi_source.requests) == 1
+    assert PUSHED["announced"] == 'etag="5f2a" length=8'
+
+
+def test_the_length_is_announced_also_without_a_version(taxi_source) -> None:
+    taxi_source.serve(PATH, b"the file")
+    assert _sensor().execute(CONTEXT) == ""
+    assert PUSHED["announced"] == "length=8"
+
+
+@pytest.mark.parametrize("status", [401, 451])
+def test_a_source_that_refuses_for_good_is_not_waited_for(taxi_source, status: int) -> None:
+    taxi_source.serve(PATH, b"", status=status)
+    with pytest.raises(PermanentSourceError, match=f"HTTP {status}"):
+        _sensor("3600").execute(CONTEXT)
+
+
+def test_a_refusal_during_the_wait_fails_the_task() -> None:
+    with pytest.raises(PermanentSourceError, match=r"^the reason$"):
+        _sensor("3600").resume(CONTEXT, {"published": False, "refused": "the reason"})
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotPublishedError), (403, RefusedError)])
@@ -136,7 +159,8 @@ def test_the_trigger_fires_when_the_file_appears(taxi_source) -> None:
 
 def test_the_trigger_gives_up_at_its_deadline_with_the_last_answer(taxi_source) -> None:
     taxi_source.serve(PATH, b"", status=404)
-    assert _first_event(deadline=_soon(0.1)) == {"published": False, "reason": "404:Not Found"}
+    reason = f"the source has no {taxi_source.url}{PATH} (HTTP 404): not published, or misspelt"
+    assert _first_event(deadline=_soon(0.1)) == {"published": False, "reason": reason}
     assert len(taxi_source.requests) > 1
 
 
@@ -150,3 +174,17 @@ def test_the_trigger_waits_for_a_source_that_is_down(monkeypatch: pytest.MonkeyP
     event = _first_event(deadline=_soon(0.1))
     assert event["published"] is False
     assert "127.0.0.1:9" in event["reason"]
+
+
+def test_the_trigger_ends_at_once_if_the_source_refuses_for_good(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=302, Location="file:///etc/passwd")
+    event = _first_event(deadline=_soon(60))
+    assert event["published"] is False
+    assert "which is no address of the web" in event["refused"]
+    assert len(taxi_source.requests) == 1
+
+
+def test_the_trigger_waits_for_as_long_as_the_source_asks(taxi_source) -> None:
+    taxi_source.serve(PATH, b"", status=429, **{"Retry-After": "3600"})
+    assert "HTTP 429" in _first_event(deadline=_soon(0.2))["reason"]
+    assert len(taxi_source.requests) == 2  # the first, and the last at the deadline

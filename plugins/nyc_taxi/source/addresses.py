@@ -1,0 +1,84 @@
+"""Which addresses a source may lead to: a public one never leads into a private network."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+# Prefixes of IPv6 addresses behind which a gateway reaches the IPv4 address in the last 32 bits (RFC 6052, RFC 8215).
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+_LOCALLY_TRANSLATED = IPv6Network("64:ff9b:1::/48")
+
+
+class PrivateAddressError(Exception):
+    """A source with a public address leads to a host whose address is not public."""
+
+
+class AddressGuard:
+    """Decides to which addresses the requests to one source may connect.
+
+    The first host is the one that the operator configured, so it may be anywhere. As soon as one request has reached a
+    public address, all later ones must stay on public addresses: redirects, and also the same name if it suddenly
+    resolves to another address (DNS rebinding). A source in a private network may redirect within it.
+    """
+
+    def __init__(self) -> None:
+        self.public_only = False
+
+    def check_name(self, host: str, port: int) -> None:
+        """Check the addresses of a host before a connection to it is opened.
+
+        Raises:
+            PrivateAddressError: one of them is not public, although it must be.
+        """
+        if self.public_only:
+            for address in _resolve(host, port):
+                self._check(host, address)
+
+    def check_connected(self, host: str, address: str) -> None:
+        """Check the address of an open connection; what the name resolves to may have changed since the first check.
+
+        Raises:
+            PrivateAddressError: it is not public, although it must be.
+        """
+        self._check(host, address)
+        self.public_only = self.public_only or is_public(address)
+
+    def check_proxied(self, host: str, port: int) -> None:
+        """Check a host to which a proxy connects. A name that only the proxy can resolve counts as public.
+
+        Raises:
+            PrivateAddressError: it resolves to an address that is not public, although it must be.
+        """
+        addresses = _resolve(host, port)
+        for address in addresses:
+            self._check(host, address)
+        self.public_only = self.public_only or all(map(is_public, addresses))
+
+    def _check(self, host: str, address: str) -> None:
+        if self.public_only and not is_public(address):
+            raise PrivateAddressError(f"{host} has the address {address}, which is not public")
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is one of the public internet, also if IPv6 only wraps an IPv4 address."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        if ip in _LOCALLY_TRANSLATED:
+            return False
+        ip = _wrapped(ip) or ip
+    return ip.is_global and not ip.is_multicast
+
+
+def _wrapped(ip: IPv6Address) -> IPv4Address | None:
+    if ip in _TRANSLATED:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host; none if it cannot be resolved, which the connection then reports."""
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []

@@ -1,0 +1,25 @@
+"""Opens an HTTP session for an Airflow connection, and asks through it whether a file is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import requests
+from airflow.providers.http.hooks.http import HttpHook
+
+from nyc_taxi.source.download import Announcement, announcement
+
+
+@contextmanager
+def source_session(http_conn_id: str, endpoint: str) -> Iterator[tuple[requests.Session, str]]:
+    """Yield a session with the connection's settings, and the URL of ``endpoint``."""
+    hook = HttpHook(method="GET", http_conn_id=http_conn_id)
+    with hook.get_conn() as session:
+        yield session, hook.url_from_endpoint(endpoint)
+
+
+def published_version(http_conn_id: str, endpoint: str) -> Announcement:
+    """Return what the source states about the file at ``endpoint``; raises what :func:`announcement` raises."""
+    with source_session(http_conn_id, endpoint) as (session, url):
+        return announcement(session, url)
