@@ -17,13 +17,21 @@ class PrivateAddressError(Exception):
 class AddressGuard:
     """Decides to which addresses the requests to one source may connect.
 
-    The first host is the one that the operator configured, so it may be anywhere. As soon as one request has reached a
-    public address, all later ones must stay on public addresses: redirects, and also the same name if it suddenly
-    resolves to another address (DNS rebinding). A source in a private network may redirect within it.
+    The first host is the one that the operator configured, so it may be anywhere. As soon as a request has reached a
+    public address, its redirects must stay on public addresses. If the first host itself is public, so must all later
+    requests, also if its name suddenly resolves to another address (DNS rebinding). A source in a private network may
+    redirect within it, and out of it.
     """
 
     def __init__(self) -> None:
-        self.public_only = False
+        self._public_source = False
+        self._public_only = False
+        self._first = True
+
+    def begin(self) -> None:
+        """Begin a request to the source; the hosts that follow are those of its redirects."""
+        self._public_only = self._public_source
+        self._first = True
 
     def check_name(self, host: str, port: int) -> None:
         """Check the addresses of a host before a connection to it is opened.
@@ -31,7 +39,7 @@ class AddressGuard:
         Raises:
             PrivateAddressError: one of them is not public, although it must be.
         """
-        if self.public_only:
+        if self._public_only:
             for address in _resolve(host, port):
                 self._check(host, address)
 
@@ -42,7 +50,7 @@ class AddressGuard:
             PrivateAddressError: it is not public, although it must be.
         """
         self._check(host, address)
-        self.public_only = self.public_only or is_public(address)
+        self._passed(public=is_public(address))
 
     def check_proxied(self, host: str, port: int) -> None:
         """Check a host to which a proxy connects. A name that only the proxy can resolve counts as public.
@@ -53,10 +61,16 @@ class AddressGuard:
         addresses = _resolve(host, port)
         for address in addresses:
             self._check(host, address)
-        self.public_only = self.public_only or all(map(is_public, addresses))
+        self._passed(public=all(map(is_public, addresses)))
+
+    def _passed(self, *, public: bool) -> None:
+        self._public_only = self._public_only or public
+        if self._first:
+            self._public_source = self._public_source or public
+        self._first = False
 
     def _check(self, host: str, address: str) -> None:
-        if self.public_only and not is_public(address):
+        if self._public_only and not is_public(address):
             raise PrivateAddressError(f"{host} has the address {address}, which is not public")
 
 

@@ -101,6 +101,7 @@ def _follow(session: requests.Session, url: str, headers: dict[str, str], limits
     requests would follow them, too. But it reads the body of each redirect, however long, and does not limit where a
     redirect leads.
     """
+    SourceAdapter.of(session).guard.begin()
     here, trusted = url, True
     for _ in range(limits.redirects + 1):
         response = _send(session, here, headers, limits, trusted=trusted)

@@ -221,8 +221,20 @@ def test_behind_a_proxy_the_name_decides(source, session, target: Path, monkeypa
     assert len(source.requests) == 1
 
 
-def test_a_guard_that_has_seen_a_public_address_stays_public() -> None:
+def test_a_private_source_may_lead_to_a_public_host_and_be_asked_again(
+    source, session, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = source.serve(PATH, b"", status=302, Location="/outside")
+    source.serve("/outside", b"the fi")
+    _public(monkeypatch, False, True, False, True)
+    # The length differs from the announced one, so the source is asked again.
+    assert download(session, url, target, announced="length=8", limits=LIMITS).size == 6
+    assert [path for path, _ in source.requests] == 2 * [PATH, "/outside"]
+
+
+def test_a_request_that_has_reached_a_public_address_does_not_go_back() -> None:
     guard = AddressGuard()
+    guard.begin()
     guard.check_connected("local", "10.0.0.1")
     guard.check_connected("mirror", "8.8.8.8")
     with pytest.raises(PrivateAddressError):
