@@ -78,7 +78,9 @@ def to_parquet(
                 raise ContractError("it has columns but no rows")
     except ContractError as error:
         # Without the original error: Arrow's text quotes values of the file as they are, also escape sequences.
-        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {printable(error)}") from None
+        # Thirty names of columns fit, and the advice after them.
+        reason = printable(error, longest=4000)
+        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {reason}") from None
     return Converted(rows, ignored)
 
 

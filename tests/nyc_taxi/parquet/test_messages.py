@@ -57,6 +57,13 @@ def test_no_file_can_write_to_the_terminal(folder: Folder, convert: Callable[[Fo
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_the_advice_after_many_long_names_is_kept(folder: Folder) -> None:
+    names = ",".join(f"{number:02}{'x' * 70}" for number in range(40))
+    with refused(folder) as error:
+        folder.green_bytes(gzip.compress(f"{HEADER},{names}\n".encode()))
+    assert str(error.value).endswith("set the variable unknown_columns to ignore to leave them out")
+
+
 def test_no_name_of_a_column_that_is_left_out_can_write_to_the_terminal(tmp_path: Path) -> None:
     source = tmp_path / "green_tripdata_2021-01.csv.gz"
     source.write_bytes(gzip.compress(f"{HEADER},{ESC}\n{','.join(GREEN_ROW.values())},1\n".encode()))
