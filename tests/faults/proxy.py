@@ -99,8 +99,8 @@ class Proxy:
 
     Args:
         upstream: the port of the server.
-        rewrite: whether the server's port in its answers becomes the proxy's, so that clients that follow links come
-            back through the proxy. Both ports must have five digits then.
+        rewrite: whether each side sees its own address where the other writes its own: the server in the Host header,
+            and clients in the links that they follow. Both ports must have five digits then.
     """
 
     def __init__(self, upstream: int, *, rewrite: bool = False) -> None:
@@ -216,9 +216,12 @@ class Proxy:
         finally:
             relay.close()
 
-    def relink(self, chunk: bytes) -> bytes:
-        """Make the links in an answer lead through the proxy."""
-        return chunk if self._links is None else chunk.replace(*self._links)
+    def readdress(self, chunk: bytes, *, to_client: bool) -> bytes:
+        """Replace the address of the one side by that which the other knows."""
+        if self._links is None:
+            return chunk
+        server, proxy = self._links
+        return chunk.replace(server, proxy) if to_client else chunk.replace(proxy, server)
 
 
 _Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -265,6 +268,7 @@ class _Relay:
 
     async def _requests(self) -> None:
         while chunk := await self._from_client.read(CHUNK_BYTES):
+            chunk = self._proxy.readdress(chunk, to_client=False)
             start = self._find_fault(chunk)
             if self._due is not None and not self._due.lifted:
                 chunk = await self._harm_request(self._due, chunk, start)
@@ -274,7 +278,7 @@ class _Relay:
 
     async def _answers(self) -> None:
         while chunk := await self._from_server.read(CHUNK_BYTES):
-            chunk = self._proxy.relink(chunk)
+            chunk = self._proxy.readdress(chunk, to_client=True)
             if self._due is not None and not self._due.lifted:
                 chunk = await self._harm_answer(self._due, chunk)
             self._to_client.write(chunk)

@@ -22,6 +22,7 @@ GONE = (ConnectionResetError, http.client.RemoteDisconnected)
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     received: list[bytes]
+    hosts: list[str]
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of the connections that the faults cut."""
@@ -35,6 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
+        self.server.hosts.append(self.headers["Host"])  # type: ignore[attr-defined]
         self._answer(f"http://{HOST}:{self.server.server_address[1]}/next".encode())
 
     def _answer(self, body: bytes) -> None:
@@ -50,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def server() -> Iterator[_Server]:
     with _Server((HOST, 0), _Handler) as server:
-        server.received = []
+        server.received, server.hosts = [], []
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -187,9 +189,13 @@ def test_a_fault_is_due_as_often_as_it_says(proxy: Proxy) -> None:
         assert due.hits == 2
 
 
-def test_links_in_answers_lead_back_through_the_proxy(server: _Server) -> None:
-    with Proxy(server.server_address[1], rewrite=True) as proxy:
-        assert _post(proxy, b"rows") == f"{proxy.url}/next".encode()
+@pytest.mark.parametrize("rewrite", [True, False])
+def test_each_side_can_be_shown_its_own_address(server: _Server, rewrite: bool) -> None:
+    own = f"{HOST}:{server.server_address[1]}"
+    with Proxy(server.server_address[1], rewrite=rewrite) as proxy:
+        answer, of_proxy = _post(proxy, b"rows").decode(), f"{HOST}:{proxy.port}"
+    assert answer == f"http://{of_proxy if rewrite else own}/next"
+    assert server.hosts[-1] == (own if rewrite else of_proxy)
 
 
 def test_a_server_that_is_down_shows_as_a_reset() -> None:

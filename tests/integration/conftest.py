@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -26,20 +25,11 @@ from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
 from tests.integration.support import AirflowCli
 from tests.leftovers import processes_with
+from tests.ports import PORTS, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
 SYNTHETIC_ROWS = 20_000
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def free_port() -> int:
-    """A TCP port on which nothing listens, below those that the system gives to outgoing connections by itself."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,32 @@
+"""The one function that checks what must hold after every fault and every recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nyc_taxi.stores.store import Content
+from tests.faults.scene import Leftovers, Place, Scene
+
+
+def check_invariants(
+    scene: Scene, before: Mapping[Place, Content], *, may_become: Mapping[Place, Content], leaves_table: bool = False
+) -> dict[Place, Content]:
+    """Assert that every store is whole and that nothing is left over, by the stores' own clients and content hashes.
+
+    Args:
+        scene: where the fault was.
+        before: all contents before the fault.
+        may_become: the new contents of the places that may have changed; all others must be as before.
+        leaves_table: whether a staging table may be left in BigQuery; it is dropped.
+
+    Returns:
+        All contents now.
+    """
+    now = scene.contents()
+    for place, content in now.items():
+        allowed = {before[place], may_become.get(place, before[place])}
+        assert content in allowed, f"{place} has {content}; it had {before[place]}, and may have one of {allowed}"
+    if leaves_table:
+        scene.drop_staging()
+    assert scene.leftovers() == Leftovers()
+    return now

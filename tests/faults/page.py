@@ -1,0 +1,77 @@
+"""Writes docs/reliability.md from the declared cases: ``python -m tests.faults.page``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from local.cloud.settings import REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "reliability.md"
+HEAD = """\
+# Reliability
+
+What is promised when something breaks. Each line of the tables is a test: it causes the fault at that step, waits for
+the recovery, and checks the result. The page is written from the declarations of these tests by `make docs`; a test
+fails if it is out of date.
+
+Three promises hold under every fault on this page:
+
+1. **Whole.** Each store has a month's old content or its new one, never a part of either, and nothing twice. Other
+   months do not change. The tests compare content hashes, which each store computes itself.
+2. **Clean.** No staging table, object, file, session or process is left over when the run has ended.
+3. **Explained and repeatable.** The run succeeds, or fails with its cause in the log. The next ordinary start loads
+   what failed, and skips what was loaded. Nobody has to clean up first.
+
+The reason behind them is in [design.md](design.md): every effect is keyed by its month, and the last step of each load
+is one atomic statement. What to do when a run fails is in [operations.md](operations.md).
+
+How it is tested: a task's real code runs in a process of its own, by Airflow's own task runner, against the
+[embedded cloud](local-cloud.md). A proxy between the task and one server delays, cuts, refuses or changes what passes.
+The cases of the whole stack run under the real scheduler. `make soak` makes 200 runs of all datasets with random
+faults.
+
+| command | cases |
+| --- | --- |
+| `make test` | the quick ones, marked * |
+| `make test-all` | all others, and a short soak |
+| `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
+
+Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. If every
+try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day.
+"""
+
+
+def main() -> int:
+    """Write the page."""
+    text = page()
+    PAGE.write_text(text)
+    print(f"{PAGE.relative_to(REPOSITORY)}: {text.count('| `')} lines")
+    return 0
+
+
+def page() -> str:
+    """Return the whole page."""
+    sys.path.insert(0, str(REPOSITORY / "plugins"))
+    from tests.faults.cases import CASES, GROUPS, OVERLAPS, STACK
+
+    quick = {case.id for case in CASES if case.quick}
+    promises = [*(case.promise for case in CASES), *OVERLAPS, *STACK]
+    sections = [HEAD, f"There are {len(promises)} cases.\n"]
+    for group in GROUPS:
+        rows = [
+            (promise.fault, promise.where, promise.promise, f"`{promise.id}`{' *' if promise.id in quick else ''}")
+            for promise in promises
+            if promise.group == group
+        ]
+        sections.append(f"## {group}\n\n{_table(rows)}\n")
+    return "\n".join(sections)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    head = ["| fault | where | what is promised, and how it recovers | case |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""The scene of the fault suite: an embedded cloud, a proxy before each server, a month in two versions, a worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from local.airflow import reconcile
+from local.airflow.environment import AirflowSettings
+from local.airflow.stack import CLOUD_PYTHON
+from local.cloud.settings import Settings
+from local.cloud.source.layouts import MIRROR
+from local.cloud.source.months import Month as SourceMonth
+from local.cloud.source.synthetic import write_month
+from nyc_taxi.registry.datasets import FHV, GREEN
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import Content
+from tests.faults.proxy import Proxy
+from tests.faults.runs import Ended, Hooks, Run, Worker
+from tests.faults.worker import REPOSITORY
+from tests.ports import PORTS, free_port
+
+SERVERS = ("source", "gcs", "bigquery", "postgres")
+MONTH = Month(2021, 1)
+ROWS = {"old": 200, "new": 240}
+UNTOUCHED = (GREEN.file(Month(2021, 2)), FHV.file(MONTH))
+FILE = GREEN.file(MONTH)
+STEPS = {"lake": "web_to_gcs", "bigquery": "gcs_to_bigquery", "postgres": "web_to_postgres"}
+STORE_OF = {step: store for store, step in STEPS.items()}
+# Seconds in which what a killed client leaves at a server has to be gone.
+SETTLE_SECONDS = 15.0
+
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What no run may leave behind."""
+
+    files: tuple[str, ...] = ()
+    postgres_tables: tuple[str, ...] = ()
+    postgres_sessions: tuple[str, ...] = ()
+    bigquery_tables: tuple[str, ...] = ()
+    bigquery_jobs: tuple[str, ...] = ()
+    unknown_objects: tuple[str, ...] = ()
+
+
+class Scene:
+    """Everything that a case needs; one for a whole session.
+
+    Args:
+        folder: an empty folder for all state.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "source"
+        self._own = {port: str(free_port()) for port in PORTS}
+        self._own |= {"LOCAL_DIR": str(folder / "local"), "SOURCE": str(self.source)}
+        self.settings = AirflowSettings(cloud=Settings.from_env(self._own))
+        self.publish(FILE, ROWS["old"])
+        for file in UNTOUCHED:
+            self.publish(file, ROWS["old"])
+        self.proxies: dict[str, Proxy] = {}
+        self.worker: Worker | None = None
+        # The content of the month in each store, by its row count.
+        self.known: dict[int, dict[str, Content]] = {}
+
+    def start(self) -> None:
+        """Start the cloud, the proxies and the worker."""
+        self.cloud("up")
+        cloud = self.settings.cloud
+        ports = {
+            "source": cloud.source_port,
+            "gcs": cloud.gcs_port,
+            "bigquery": cloud.bigquery_port,
+            "postgres": cloud.postgres_port,
+        }
+        self.proxies = {name: Proxy(port, rewrite=name != "postgres") for name, port in ports.items()}
+        self.settings.work_dir.mkdir(parents=True, exist_ok=True)
+        self.worker = Worker({**os.environ, **self._airflow_settings()})
+
+    def load_both_versions(self) -> None:
+        """Load the months that stay and both versions of the one that changes; learn their contents."""
+        for file in UNTOUCHED:
+            self.load(file)
+        for rows in (ROWS["new"], ROWS["old"]):
+            self.publish(FILE, rows)
+            self.load(FILE)
+            self.known[rows] = reconcile.contents(self.settings, FILE)
+        assert self.leftovers() == Leftovers()
+
+    def stop(self) -> None:
+        """Stop all."""
+        if self.worker is not None:
+            self.worker.close()
+        for proxy in self.proxies.values():
+            proxy.close()
+        self.cloud("down")
+
+    def cloud(self, command: str, *names: str) -> None:
+        """Run ``python -m local.cloud``."""
+        subprocess.run(
+            [CLOUD_PYTHON, "-m", "local.cloud", command, *names],
+            cwd=REPOSITORY,
+            env={**os.environ, **self._own},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def kill_server(self, name: str) -> None:
+        """Kill a server with SIGKILL, and all processes that belong to it."""
+        record = json.loads((self.settings.cloud.run_dir / f"{name}.json").read_text())
+        os.kill(record["pid"], signal.SIGKILL)
+
+    def publish(self, file: PublishedFile, rows: int) -> None:
+        """Put a version of a month into the source; its number of rows tells the versions apart."""
+        assert file.month is not None
+        path = self.source / MIRROR.file(file.dataset.name, file.month)
+        write_month(file.dataset.name, SourceMonth.parse(str(file.month)), path, rows=rows)
+
+    def publish_zones(self) -> None:
+        """Put the taxi zones into the source."""
+        zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 266))
+        path = self.source / "misc" / "taxi_zone_lookup.csv"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'"LocationID","Borough","Zone","service_zone"\r\n{zones}', newline="")
+
+    def other_version(self, store: str) -> int:
+        """Return the rows of the version that a store does not have now."""
+        here = reconcile.contents(self.settings, FILE)[store]
+        return next(rows for rows in ROWS.values() if rows != here.rows)
+
+    def run(self, file: PublishedFile, step: str, **conf: Any) -> Run:
+        """Return a new run of one DAG for a month; nothing of it has run yet."""
+        assert self.worker is not None
+        conf = {**({"month": str(file.month)} if file.month else {}), **conf}
+        return Run(
+            self.worker,
+            f"{file.dataset.name}_{step}",
+            conf=conf,
+            environment=self._variables(),
+            folder=self.folder / "runs",
+        )
+
+    def load(self, file: PublishedFile, steps: Iterable[str] = tuple(STEPS.values())) -> None:
+        """Load a month into stores, without a fault."""
+        for step in steps:
+            run = self.run(file, step)
+            assert run.go().state == "success", run.log()[-8000:]
+
+    def go(self, file: PublishedFile, step: str, hooks: Hooks | None = None, **conf: Any) -> tuple[Ended, str]:
+        """Make a run; returns its end and the output of its tasks."""
+        run = self.run(file, step, **conf)
+        ended = run.go(hooks)
+        return ended, run.log()
+
+    def contents(self, files: Iterable[PublishedFile] = (FILE, *UNTOUCHED)) -> dict[Place, Content]:
+        """Return the content of each store, by the store's own client."""
+        return {
+            (store.name, file.dataset.name, str(file.month)): store.content(file)
+            for store in reconcile.connected_stores(self.settings)
+            for file in files
+        }
+
+    def leftovers(self, *, known: Iterable[PublishedFile] = (FILE, *UNTOUCHED)) -> Leftovers:
+        """Return what the last run has left; waits briefly for sessions and jobs to end."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (found := self._leftovers({file.lake_object for file in known})) != Leftovers():
+            if time.monotonic() > deadline or not (found.postgres_sessions or found.bigquery_jobs):
+                break
+            time.sleep(0.05)
+        return found
+
+    def _leftovers(self, objects: set[str]) -> Leftovers:
+        with psycopg.connect(self.settings.cloud.postgres_url("ny_taxi")) as connection:
+            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'").fetchall()
+            sessions = connection.execute(
+                "SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = 'ny_taxi' "
+                "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            ).fetchall()
+        bigquery = reconcile.bigquery_client(self.settings)
+        bucket = self.settings.cloud.lake_bucket
+        return Leftovers(
+            files=tuple(str(path) for path in sorted(self.settings.work_dir.rglob("*")) if path.is_file()),
+            postgres_tables=tuple(name for (name,) in tables),
+            postgres_sessions=tuple(str(text) for (text,) in sessions),
+            bigquery_tables=tuple(table.table_id for table in bigquery.list_tables("trips_staging")),
+            bigquery_jobs=tuple(job.job_id for job in bigquery.list_jobs(state_filter="running")),
+            unknown_objects=tuple(
+                blob.name
+                for blob in reconcile.storage_client(self.settings).list_blobs(bucket)
+                if blob.name not in objects
+            ),
+        )
+
+    def drop_staging(self) -> None:
+        """Drop BigQuery's staging tables, for the cases that leave one until it expires."""
+        client = reconcile.bigquery_client(self.settings)
+        for table in client.list_tables("trips_staging"):
+            client.delete_table(table)
+
+    def _airflow_settings(self) -> dict[str, str]:
+        keep = ("ARROW_",)
+        return {name: value for name, value in self.settings.environment().items() if name.startswith(keep)}
+
+    def _variables(self) -> dict[str, str]:
+        """The variables of tasks: connections that lead through the proxies."""
+        environment = self.settings.environment()
+        own = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
+        source, postgres = json.loads(own["AIRFLOW_CONN_TAXI_SOURCE"]), json.loads(own["AIRFLOW_CONN_NY_TAXI"])
+        source["host"] = self.proxies["source"].url
+        postgres["port"] = self.proxies["postgres"].port
+        return {
+            **own,
+            "AIRFLOW_CONN_TAXI_SOURCE": json.dumps(source),
+            "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
+            "STORAGE_EMULATOR_HOST": self.proxies["gcs"].url,
+            "BIGQUERY_EMULATOR_HOST": self.proxies["bigquery"].url,
+            "GOOGLE_CLOUD_PROJECT": self.settings.cloud.project,
+        }

@@ -1,0 +1,147 @@
+"""Every declared fault at its step: the run ends as promised, all stores stay whole, and the next start loads."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nyc_taxi.stores.store import Content
+from tests.faults.cases import CASES, Act, Case, Ends, Lasts
+from tests.faults.invariants import check_invariants
+from tests.faults.proxy import Due
+from tests.faults.runs import Ended, Hooks
+from tests.faults.scene import FILE, STEPS, Place, Scene
+from tests.faults.worker import Order
+
+# Seconds until a fault is reached, on a busy machine.
+REACHED_SECONDS = 60.0
+# Seconds that a stopped task stays stopped.
+PAUSE_SECONDS = 0.2
+
+
+@dataclass
+class _Fault:
+    """A case's fault, set and lifted around the tries of its task."""
+
+    scene: Scene
+    case: Case
+    due: Due | None = None
+    was_hit: bool = False
+
+    def hooks(self) -> Hooks:
+        case = self.case
+        return Hooks(
+            case.task,
+            before=self._before,
+            during=self._during,
+            after=self._after,
+            limits=case.limits,
+            patches=case.patches,
+            hang=case.hang,
+            timeout=case.timeout,
+        )
+
+    def _before(self, number: int) -> None:
+        if number == 1 and self.case.fault is not None:
+            self.due = self.scene.proxies[self.case.server].set(self.case.fault)
+
+    def _during(self, number: int, pid: int, order: Order) -> None:
+        if number != 1 or self.case.act is Act.NOTHING:
+            return
+        if self.case.hang:
+            _await(Path(f"{order.result}.hangs").exists)
+        else:
+            assert self.due is not None
+            assert self.due.reached.wait(REACHED_SECONDS), "the fault was not reached"
+        match self.case.act:
+            case Act.KILL:
+                os.kill(pid, signal.SIGKILL)
+            case Act.PAUSE:
+                os.kill(pid, signal.SIGSTOP)
+                time.sleep(PAUSE_SECONDS)
+                self.scene.proxies[self.case.server].lift()
+                os.kill(pid, signal.SIGCONT)
+            case Act.RESTART:
+                self.scene.kill_server(self.case.server)
+                self.scene.proxies[self.case.server].lift()
+                self.scene.cloud("up", self.case.server)
+
+    def _after(self, number: int) -> None:
+        if self.due is not None:
+            self.was_hit |= self.due.hits > 0
+        if self.case.lasts is not Lasts.RUN:
+            self.lift()
+
+    def lift(self) -> None:
+        if self.case.server:
+            self.scene.proxies[self.case.server].lift()
+
+
+def _await(condition: object) -> None:
+    deadline = time.monotonic() + REACHED_SECONDS
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "the moment of the fault was not reached"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.id, marks=() if case.quick else pytest.mark.full) for case in CASES]
+)
+def test_fault(scene: Scene, case: Case) -> None:
+    step = STEPS[case.store]
+    rows = scene.other_version(case.store)
+    scene.publish(FILE, rows)
+    if case.store == "bigquery":
+        scene.load(FILE, [STEPS["lake"]])
+    before = scene.contents()
+    place: Place = (case.store, FILE.dataset.name, str(FILE.month))
+    new = {place: scene.known[rows][case.store]}
+    assert before[place] != new[place]
+
+    fault = _Fault(scene, case)
+    try:
+        ended, log = scene.go(FILE, step, fault.hooks())
+    finally:
+        fault.lift()
+
+    assert fault.was_hit or case.fault is None, f"the fault has harmed nothing:\n{log[-6000:]}"
+    _check_end(case, ended, log)
+    now = check_invariants(scene, before, may_become=new, leaves_table=case.leaves_table)
+    if ended.state == "success":
+        assert now[place] == new[place]
+    _check_next_start(scene, case, now, new)
+
+
+def _check_end(case: Case, ended: Ended, log: str) -> None:
+    tries = ended.of(case.task)
+    shown = f"{[(one.state, one.error[:300]) for one in tries]}\n{log[-6000:]}"
+    if case.ends is Ends.FAILED:
+        assert ended.state == "failed", shown
+        assert tries[-1].state == "failed", shown
+    else:
+        assert ended.state == "success", shown
+        assert tries[-1].state == "success", shown
+    if case.ends is Ends.UNHARMED:
+        assert len(tries) == 1, shown
+    if case.ends is Ends.RETRIED:
+        assert len(tries) == 2, shown
+    for one in tries[:-1]:
+        assert re.search(case.cause, one.error, re.DOTALL), shown
+        assert one.error, shown
+
+
+def _check_next_start(scene: Scene, case: Case, now: dict[Place, Content], new: dict[Place, Content]) -> None:
+    """What failed is loaded by the next ordinary start; what was loaded is unchanged, and skipped."""
+    ended, log = scene.go(FILE, STEPS[case.store])
+    assert ended.state == "success", log[-6000:]
+    loads = {"lake": "local_to_gcs", "bigquery": "load_staging", "postgres": "load_staging"}[case.store]
+    was_loaded = all(now[place] == content for place, content in new.items())
+    assert ended.states[loads] == ("skipped" if was_loaded else "success"), ended.states
+    after = check_invariants(scene, now, may_become=new)
+    assert {place: after[place] for place in new} == new

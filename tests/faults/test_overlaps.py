@@ -1,0 +1,180 @@
+"""Runs that overlap, and clocks that jump: newest wins, nothing is mixed, and waits end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from nyc_taxi.registry.months import Month
+from nyc_taxi.source import publication_trigger
+from nyc_taxi.source.publication_trigger import PublicationTrigger
+from tests.faults.cases import OVERLAPS, Promise
+from tests.faults.invariants import check_invariants
+from tests.faults.runs import Ended, Run
+from tests.faults.scene import FILE, ROWS, STEPS, Place, Scene
+
+pytestmark = pytest.mark.full
+
+
+@pytest.mark.parametrize("case", OVERLAPS, ids=lambda case: case.id)
+def test_overlap(scene: Scene, monkeypatch: pytest.MonkeyPatch, case: Promise) -> None:
+    TESTS[case.id](scene, monkeypatch)
+
+
+def _publish(scene: Scene, store: str, rows: int) -> None:
+    """Put a version where the store's runs read it."""
+    scene.publish(FILE, rows)
+    if store == "bigquery":
+        scene.load(FILE, [STEPS["lake"]])
+
+
+def _place(store: str) -> Place:
+    return store, FILE.dataset.name, str(FILE.month)
+
+
+def _older_run_last(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
+        newest = scene.other_version(store)
+        older = next(rows for rows in ROWS.values() if rows != newest)
+        _publish(scene, store, newest)
+        scene.load(FILE, [STEPS[store]])
+        _publish(scene, store, older)
+        overtaken = scene.run(FILE, STEPS[store])
+        overtaken.go(until="publish")
+        _publish(scene, store, newest)
+        before = scene.contents()
+        assert before[_place(store)] == scene.known[newest][store]
+        new = scene.run(FILE, STEPS[store], force=True)
+        assert new.go().state == "success", new.log()[-6000:]
+
+        ended = overtaken.go()
+        assert ended.state == "success", overtaken.log()[-6000:]
+        assert ended.states["publish"] == "skipped", ended.states
+        check_invariants(scene, before, may_become={})
+
+    return test
+
+
+def _two_runs(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
+        rows = scene.other_version(store)
+        _publish(scene, store, rows)
+        before = scene.contents()
+        new = {_place(store): scene.known[rows][store]}
+        runs = [scene.run(FILE, STEPS[store]) for _ in range(2)]
+        assert scene.worker is not None
+        for task in [one["task_id"] for one in scene.worker.dags[runs[0].dag_id]][1:]:
+            for run in runs:
+                run.go(until=task)
+        assert [_ended(run).state for run in runs] == ["success", "success"]
+        assert check_invariants(scene, before, may_become=new)[_place(store)] == new[_place(store)]
+
+    return test
+
+
+def _ended(run: Run) -> Ended:
+    ended = run.go()
+    assert ended.state == "success", run.log()[-6000:]
+    return ended
+
+
+def _lake_replaced_during_load(scene: Scene, _: pytest.MonkeyPatch) -> None:
+    first = scene.other_version("bigquery")
+    second = next(rows for rows in ROWS.values() if rows != first)
+    _publish(scene, "bigquery", first)
+    before = scene.contents()
+    run = scene.run(FILE, STEPS["bigquery"])
+    run.go(until="check_table")
+    _publish(scene, "bigquery", second)
+    _ended(run)
+    place, lake = _place("bigquery"), _place("lake")
+    now = check_invariants(
+        scene,
+        before,
+        may_become={place: scene.known[first]["bigquery"], lake: scene.known[second]["lake"]},
+    )
+    assert now[place] == scene.known[first]["bigquery"]
+    scene.load(FILE, [STEPS["bigquery"]])
+    after = check_invariants(scene, now, may_become={place: scene.known[second]["bigquery"]})
+    assert after[place] == scene.known[second]["bigquery"]
+
+
+class _Clock(datetime):
+    """A clock that a test can set off."""
+
+    ahead = timedelta()
+
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) + cls.ahead
+
+
+def _wait(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, month: Month, jump: timedelta, appears: bool
+) -> dict[str, Any]:
+    """Wait for a month in a trigger whose clock jumps after its first look; returns the event's payload."""
+    monkeypatch.setattr(publication_trigger, "datetime", _Clock)
+    monkeypatch.setattr(_Clock, "ahead", timedelta())
+    host = {"conn_type": "http", "host": scene.proxies["source"].url}
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps(host))
+    file = FILE.dataset.file(month)
+    deadline = datetime.now(UTC) + timedelta(days=45)
+    trigger = PublicationTrigger(
+        endpoint=f"green/green_tripdata_{month}.csv.gz",
+        http_conn_id="taxi_source",
+        deadline=deadline.isoformat(),
+        poll_seconds=0.2,
+    )
+
+    def jump_then_publish() -> None:
+        _Clock.ahead = jump
+        if appears:
+            scene.publish(file, ROWS["old"])
+
+    timer = threading.Timer(0.5, jump_then_publish)
+    timer.start()
+    try:
+        event = asyncio.run(_first(trigger))
+    finally:
+        timer.join()
+    return dict(event)
+
+
+async def _first(trigger: PublicationTrigger) -> dict[str, Any]:
+    async with asyncio.timeout(20):
+        async for event in trigger.run():
+            return event.payload
+    raise AssertionError("the trigger ended without an event")
+
+
+def _clock_jumps_forward(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scene.contents()
+    event = _wait(scene, monkeypatch, Month(2021, 3), timedelta(days=60), appears=False)
+    assert event["published"] is False
+    assert "404" in event["reason"]
+    check_invariants(scene, before, may_become={})
+
+
+def _clock_jumps_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = scene.contents()
+    event = _wait(scene, monkeypatch, Month(2021, 4), -timedelta(days=365), appears=True)
+    assert event["published"] is True
+    check_invariants(scene, before, may_become={})
+
+
+TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {
+    "older-run-last-in-bigquery": _older_run_last("bigquery"),
+    "older-run-last-in-postgres": _older_run_last("postgres"),
+    "two-runs-in-lake": _two_runs("lake"),
+    "two-runs-in-bigquery": _two_runs("bigquery"),
+    "two-runs-in-postgres": _two_runs("postgres"),
+    "lake-replaced-during-load": _lake_replaced_during_load,
+    "clock-jumps-forward-in-wait": _clock_jumps_forward,
+    "clock-jumps-back-in-wait": _clock_jumps_back,
+}

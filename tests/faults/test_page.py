@@ -1,0 +1,20 @@
+"""docs/reliability.md is what the declared cases say."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.faults.cases import CASES, GROUPS, OVERLAPS, STACK
+from tests.faults.page import PAGE, page
+
+PROMISES = [*(case.promise for case in CASES), *OVERLAPS, *STACK]
+
+
+def test_page_is_up_to_date() -> None:
+    assert PAGE.read_text() == page(), "run make docs"
+
+
+def test_every_case_has_a_name_of_its_own_and_a_section() -> None:
+    assert [name for name, number in Counter(promise.id for promise in PROMISES).items() if number > 1] == []
+    assert {promise.group for promise in PROMISES} == set(GROUPS)
+    assert len(PROMISES) >= 80
