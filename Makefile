@@ -37,7 +37,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile test test-all bench compare lint docs format lock
+.PHONY: help install up down status demo reconcile test test-all soak bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ test-all: install comparison/.venv/.installed ## Run all other tests, in half an
 	@$(PYTEST) -m full $(UNITS)
 	@$(PYTEST) -m full tests/integration
 
+soak: install ## Make 200 runs of all datasets with random faults, and check every store at the end: RUNS=200 SEED=
+	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak
+
 bench: install comparison/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
 	@.venv/bin/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick)
 
@@ -114,8 +117,9 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
-docs: install ## Write the generated pages anew: docs/DAGS.md from the DAGs, docs/comparison.md from its results
+docs: install ## Write the generated pages anew: docs/DAGS.md, docs/reliability.md, docs/comparison.md
 	@.venv/bin/python -m local.airflow.dags_page
+	@.venv/bin/python -m tests.faults.page
 	@.venv/bin/python -m comparison report
 
 format: install ## Format the code
