@@ -53,7 +53,8 @@ def main() -> int:
 def page() -> str:
     """Return the whole page."""
     sys.path.insert(0, str(REPOSITORY / "plugins"))
-    from tests.faults.cases import CASES, GROUPS, OVERLAPS, STACK
+    from tests.faults.cases import GROUPS
+    from tests.faults.catalog import CASES, OVERLAPS, STACK
 
     quick = {case.id for case in CASES if case.quick}
     promises = [*(case.promise for case in CASES), *OVERLAPS, *STACK]

@@ -94,7 +94,8 @@ class Hooks:
         before: called before each of its tries, with the number.
         during: called while each of its tries runs, with the number, the process id and the order.
         after: called after each of its tries, with the number.
-        limits, patches, hang, timeout: of its orders; all but the patches apply to the first try only.
+        limits, patches, hang, timeout: of its orders; without ``retries``, all but the patches are of the first try.
+        retries: of the task, instead of the declared ones.
     """
 
     task_id: str
@@ -105,6 +106,7 @@ class Hooks:
     patches: Mapping[str, Any] = field(default_factory=dict)
     hang: str = ""
     timeout: float | None = None
+    retries: int | None = None
 
 
 @dataclass
@@ -190,7 +192,8 @@ class Run:
             limits=given.limits if number == 1 else {},
             patches=given.patches,
             hang=given.hang if number == 1 else "",
-            timeout=given.timeout,
+            timeout=given.timeout if number == 1 or given.retries is not None else None,
+            retries=given.retries,
         )
 
     def _decide(self, task: dict[str, Any]) -> str | None:
@@ -215,7 +218,8 @@ class Run:
     def _repeat(self, task: dict[str, Any], hooks: Hooks | None) -> str:
         task_id = task["task_id"]
         own = hooks if hooks is not None and hooks.task_id == task_id else Hooks(task_id)
-        for number in range(1, task["retries"] + 2):
+        retries = task["retries"] if own.retries is None else own.retries
+        for number in range(1, retries + 2):
             own.before(number)
             order = self.order(task_id, number, hooks)
             self._forget(task_id)
@@ -223,7 +227,7 @@ class Run:
             try:
                 own.during(number, pid, order)
             finally:
-                ended = self.finish(order, pid, task["retries"])
+                ended = self.finish(order, pid, retries)
             own.after(number)
             if ended.state != "up_for_retry":
                 return ended.state

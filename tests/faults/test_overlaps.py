@@ -14,7 +14,8 @@ import pytest
 from nyc_taxi.registry.months import Month
 from nyc_taxi.source import publication_trigger
 from nyc_taxi.source.publication_trigger import PublicationTrigger
-from tests.faults.cases import OVERLAPS, Promise
+from tests.faults.cases import Promise
+from tests.faults.catalog import OVERLAPS
 from tests.faults.invariants import check_invariants
 from tests.faults.runs import Ended, Run
 from tests.faults.scene import FILE, ROWS, STEPS, Place, Scene

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tests.faults.cases import CASES, GROUPS, OVERLAPS, STACK
+from tests.faults.cases import GROUPS
+from tests.faults.catalog import CASES, OVERLAPS, STACK
 from tests.faults.page import PAGE, page
 
 PROMISES = [*(case.promise for case in CASES), *OVERLAPS, *STACK]

@@ -48,6 +48,7 @@ class Order:
         hang: ``module:function``; the module's name is replaced by an object whose function hangs, and says so by a
             file beside the result.
         timeout: the task's execution time-out in seconds; None leaves the declared one.
+        retries: instead of the declared ones.
     """
 
     dag_id: str
@@ -63,6 +64,7 @@ class Order:
     patches: Mapping[str, Any] = field(default_factory=dict)
     hang: str = ""
     timeout: float | None = None
+    retries: int | None = None
 
 
 def main() -> None:
@@ -205,15 +207,42 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
     """Run the try by Airflow's task runner; returns its state, and the error that ended it."""
     import structlog
     from airflow.dag_processing.bundles.local import LocalDagBundle
-    from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType, TIRunContext
+    from airflow.sdk.api.datamodels._generated import TIRunContext
     from airflow.sdk.execution_time import task_runner
 
     dag = dags[order.dag_id]
     task = dag.get_task(order.task_id)
+    retries = task.retries if order.retries is None else order.retries
     if order.timeout is not None:
         task.execution_timeout = timedelta(seconds=order.timeout)
+    run = _dag_run(order)
+    instance = task_runner.RuntimeTaskInstance.model_construct(
+        id=uuid.uuid5(uuid.NAMESPACE_OID, f"{order.dag_id} {order.run_id} {order.task_id}"),
+        task_id=order.task_id,
+        dag_id=order.dag_id,
+        run_id=order.run_id,
+        try_number=order.try_number,
+        map_index=-1,
+        hostname="localhost",
+        max_tries=retries,
+        task=task,
+        bundle_instance=LocalDagBundle(name="dags", path=str(REPOSITORY / "dags")),
+        start_date=run.start_date,
+    )
+    instance._ti_context_from_server = TIRunContext(
+        dag_run=run, max_tries=retries, should_retry=order.try_number <= retries
+    )
+    task_runner.SUPERVISOR_COMMS = _Supervisor(order)
+    state, _, error = task_runner.run(instance, instance.get_template_context(), structlog.get_logger())
+    return state.value, "" if error is None else f"{type(error).__name__}: {error}"
+
+
+def _dag_run(order: Order) -> Any:
+    """Return the run as the scheduler would describe it: started by hand, with parameters."""
+    from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType
+
     now = datetime.now(UTC)
-    run = DagRun(
+    return DagRun(
         dag_id=order.dag_id,
         run_id=order.run_id,
         logical_date=None,
@@ -228,25 +257,6 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
         partition_key=None,
         conf=dict(order.conf),
     )
-    instance = task_runner.RuntimeTaskInstance.model_construct(
-        id=uuid.uuid5(uuid.NAMESPACE_OID, f"{order.dag_id} {order.run_id} {order.task_id}"),
-        task_id=order.task_id,
-        dag_id=order.dag_id,
-        run_id=order.run_id,
-        try_number=order.try_number,
-        map_index=-1,
-        hostname="localhost",
-        max_tries=task.retries,
-        task=task,
-        bundle_instance=LocalDagBundle(name="dags", path=str(REPOSITORY / "dags")),
-        start_date=now,
-    )
-    instance._ti_context_from_server = TIRunContext(
-        dag_run=run, max_tries=task.retries, should_retry=order.try_number <= task.retries
-    )
-    task_runner.SUPERVISOR_COMMS = _Supervisor(order)
-    state, _, error = task_runner.run(instance, instance.get_template_context(), structlog.get_logger())
-    return state.value, "" if error is None else f"{type(error).__name__}: {error}"
 
 
 class _Supervisor:

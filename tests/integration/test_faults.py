@@ -26,7 +26,7 @@ from local.cloud.source.synthetic import write_month
 from nyc_taxi.registry.datasets import FHV, GREEN, YELLOW
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
-from tests.faults.cases import STACK
+from tests.faults.catalog import STACK
 from tests.integration.conftest import REPOSITORY, Command
 from tests.integration.support import (
     NOTHING_LEFT,

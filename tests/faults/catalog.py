@@ -1,0 +1,559 @@
+"""The catalog of the fault suite: every case, by the server or the process that it harms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.faults.cases import (
+    BUSY,
+    CLOSED,
+    DROPPED,
+    LATENCY,
+    LIMITED,
+    LOST,
+    REFUSED,
+    RESET,
+    SERVER_NAMES,
+    SHORT_TIMEOUT,
+    STALL,
+    Act,
+    Case,
+    Ends,
+    FaultKind,
+    Lasts,
+    Promise,
+    at,
+    status,
+)
+from tests.faults.proxy import Fault, Kind
+
+_DOWNLOAD: dict[str, Any] = {"server": "source", "store": "lake", "task": "download"}
+SOURCE: tuple[Case, ...] = (
+    at(LATENCY, "source", "lake", "download", Ends.UNHARMED),
+    at(REFUSED, "source", "lake", "download", Ends.RETRIED, "SourceError", timeout=None, quick=True),
+    at(DROPPED, "source", "postgres", "download", Ends.RECOVERS),
+    at(CLOSED, "source", "postgres", "download", Ends.RECOVERS),
+    at(
+        RESET,
+        "source",
+        "lake",
+        "download",
+        Ends.RECOVERS,
+        fault=Fault(kind=Kind.RESET, after=3000),
+        id="source-reset-after-3k-in-download",
+        quick=True,
+    ),
+    at(LOST, "source", "lake", "download", Ends.RECOVERS),
+    at(
+        STALL,
+        "source",
+        "lake",
+        "download",
+        Ends.RETRIED,
+        "Timeout|SourceError",
+        fault=Fault(kind=Kind.STALL, after=3000, times=None),
+    ),
+    at(BUSY, "source", "lake", "download", Ends.RECOVERS),
+    at(LIMITED, "source", "postgres", "download", Ends.RECOVERS),
+    Case(
+        id="source-truncated-in-download",
+        what="The body ends early",
+        fault=Fault(kind=Kind.TRUNCATE, after=3000),
+        ends=Ends.RECOVERS,
+        quick=True,
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-drip-in-download",
+        what="The body arrives 64 bytes at a time",
+        fault=Fault(kind=Kind.DRIP, seconds=0.001),
+        ends=Ends.UNHARMED,
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-longer-length-in-download",
+        what="The answer announces more bytes than it has",
+        fault=Fault(kind=Kind.LENGTH, add=100),
+        ends=Ends.RECOVERS,
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-shorter-length-in-download",
+        what="The answer announces fewer bytes than it has, so that the body is cut with a length that agrees",
+        fault=Fault(kind=Kind.LENGTH, add=-100),
+        ends=Ends.RECOVERS,
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-corrupt-in-download",
+        what="Bytes of the body change on the way",
+        fault=Fault(kind=Kind.CORRUPT, after=2000),
+        ends=Ends.FAILED,
+        cause="ContractError",
+        fails_at="to_parquet",
+        note="A gzip file's checksum finds the change.",
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-404-in-download",
+        what="The file disappears between the check and the download",
+        fault=status("404 Not Found"),
+        ends=Ends.FAILED,
+        cause="NotPublishedError",
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-403-in-download",
+        what="The source answers 403 once, as the TLC does for too many requests",
+        fault=status("403 Forbidden"),
+        ends=Ends.RECOVERS,
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-redirect-loop-in-download",
+        what="The source redirects in a circle",
+        fault=Fault(
+            kind=Kind.STATUS,
+            status="302 Found",
+            headers=(("Location", "/green/green_tripdata_2021-01.csv.gz"),),
+            times=None,
+        ),
+        lasts=Lasts.RUN,
+        ends=Ends.FAILED,
+        cause="edirect",
+        **_DOWNLOAD,
+    ),
+    Case(
+        id="source-503-for-long-in-download",
+        what="The source answers 503 during the whole run",
+        fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", times=None),
+        lasts=Lasts.RUN,
+        ends=Ends.FAILED,
+        cause="SourceError.*503",
+        **_DOWNLOAD,
+    ),
+    *(
+        at(kind, "source", "postgres", "wait_for_publication", ends, cause)
+        for kind, ends, cause in (
+            (REFUSED, Ends.RETRIED, "SourceError"),
+            (LATENCY, Ends.UNHARMED, ""),
+            (RESET, Ends.RECOVERS, ""),
+            (BUSY, Ends.RECOVERS, ""),
+            (LIMITED, Ends.RECOVERS, ""),
+            (STALL, Ends.RETRIED, "Timeout|SourceError"),
+        )
+    ),
+    Case(
+        id="source-404-in-wait_for_publication",
+        server="source",
+        store="lake",
+        task="wait_for_publication",
+        what="The month that somebody asked for is not published",
+        fault=status("404 Not Found"),
+        ends=Ends.FAILED,
+        cause="NotPublishedError",
+    ),
+)
+
+_UPLOAD: dict[str, Any] = {"server": "gcs", "store": "lake", "task": "local_to_gcs"}
+_RESUMABLE = {"google.cloud.storage.blob._MAX_MULTIPART_SIZE": 1000}
+GCS: tuple[Case, ...] = (
+    *(
+        at(kind, "gcs", "lake", "skip_unchanged", ends, cause)
+        for kind, ends, cause in (
+            (LATENCY, Ends.UNHARMED, ""),
+            (DROPPED, Ends.UNHARMED, ""),
+            (RESET, Ends.UNHARMED, ""),
+            (BUSY, Ends.UNHARMED, ""),
+            (STALL, Ends.RETRIED, "Timeout"),
+        )
+    ),
+    *(
+        at(kind, "gcs", "lake", "local_to_gcs", ends, cause, **more)
+        for kind, ends, cause, more in (
+            (LATENCY, Ends.UNHARMED, "", {}),
+            (REFUSED, Ends.RETRIED, "", {}),
+            (DROPPED, Ends.RECOVERS, "", {}),
+            (CLOSED, Ends.RECOVERS, "", {}),
+            (LOST, Ends.RECOVERS, "", {"quick": True}),
+            (BUSY, Ends.RECOVERS, "", {"quick": True}),
+            (LIMITED, Ends.RECOVERS, "", {}),
+            (STALL, Ends.RETRIED, "Timeout", {}),
+        )
+    ),
+    Case(
+        id="gcs-reset-after-1k-in-upload",
+        what="The connection is reset after the first kilobyte of the upload",
+        fault=Fault(kind=Kind.RESET, direction="request", match=b"POST /upload", after=1000),
+        ends=Ends.RECOVERS,
+        quick=True,
+        **_UPLOAD,
+    ),
+    Case(
+        id="gcs-reset-in-resumable-upload",
+        what="The connection is reset in the middle of a resumable upload",
+        fault=Fault(kind=Kind.RESET, direction="request", match=b"PUT /", after=1000),
+        patches=_RESUMABLE,
+        ends=Ends.RECOVERS,
+        **_UPLOAD,
+    ),
+    Case(
+        id="gcs-lost-answer-in-resumable-upload",
+        what="A resumable upload arrives, and its last answer is lost",
+        fault=Fault(kind=Kind.LOSE_ANSWER, match=b"PUT /"),
+        patches=_RESUMABLE,
+        ends=Ends.RECOVERS,
+        **_UPLOAD,
+    ),
+    Case(
+        id="gcs-503-for-long-in-upload",
+        what="Cloud Storage answers 503 during the whole run",
+        fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=b"POST /upload", times=None),
+        lasts=Lasts.RUN,
+        timeout=SHORT_TIMEOUT,
+        ends=Ends.FAILED,
+        cause="503|Timeout",
+        **_UPLOAD,
+    ),
+    *(
+        at(kind, "gcs", "bigquery", "load_staging", ends, cause)
+        for kind, ends, cause in (
+            (DROPPED, Ends.UNHARMED, ""),
+            (RESET, Ends.UNHARMED, ""),
+            (BUSY, Ends.UNHARMED, ""),
+        )
+    ),
+)
+
+_JOB = rb"POST [^ ]*/jobs"
+_BIGQUERY_TASKS = ("create_table", "load_staging", "check_table", "publish", "drop_staging")
+
+
+def _bigquery(kind: FaultKind, task: str, ends: Ends, cause: str = "", **more: Any) -> Case:
+    return at(kind, "bigquery", "bigquery", task, ends, cause, **more)
+
+
+BIGQUERY: tuple[Case, ...] = (
+    *(_bigquery(DROPPED, task, Ends.UNHARMED) for task in _BIGQUERY_TASKS),
+    *(_bigquery(BUSY, task, Ends.RECOVERS) for task in _BIGQUERY_TASKS),
+    *(
+        _bigquery(LOST, task, Ends.RECOVERS, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB), quick=task == "publish")
+        for task in _BIGQUERY_TASKS
+    ),
+    *(
+        _bigquery(RESET, task, Ends.RECOVERS, fault=Fault(kind=Kind.RESET, match=_JOB, after=60))
+        for task in _BIGQUERY_TASKS
+    ),
+    *(
+        _bigquery(STALL, task, Ends.RETRIED, "Timeout", fault=Fault(kind=Kind.STALL, match=_JOB, times=None))
+        for task in _BIGQUERY_TASKS
+    ),
+    *(
+        _bigquery(
+            BUSY,
+            task,
+            Ends.FAILED,
+            "503|Timeout",
+            id=f"bigquery-503-for-long-in-{task}",
+            what="BigQuery answers 503 during the whole run",
+            fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=_JOB, times=None),
+            lasts=Lasts.RUN,
+            timeout=SHORT_TIMEOUT,
+        )
+        for task in ("load_staging", "publish")
+    ),
+)
+
+# The statement at which each task is harmed.
+_STATEMENTS = {
+    "create_table": rb"CREATE TABLE",
+    "load_staging": rb"COPY ",
+    "check_table": rb"check_result",
+    "publish": rb"COMMIT",
+    "drop_staging": rb"DROP TABLE",
+}
+
+
+def _postgres(kind: FaultKind, task: str, cause: str, fault: Fault | None = None, **more: Any) -> Case:
+    given = {} if fault is None else {"fault": fault}
+    return at(kind, "postgres", "postgres", task, Ends.RETRIED, cause, **given, **more)
+
+
+POSTGRES: tuple[Case, ...] = (
+    *(_postgres(REFUSED, task, "OperationalError|Timeout") for task in _STATEMENTS),
+    *(_postgres(DROPPED, task, "OperationalError") for task in _STATEMENTS),
+    *(
+        _postgres(RESET, task, "OperationalError", Fault(kind=Kind.RESET, direction="request", match=statement))
+        for task, statement in _STATEMENTS.items()
+    ),
+    *(
+        _postgres(
+            LOST,
+            task,
+            "OperationalError",
+            Fault(kind=Kind.LOSE_ANSWER, match=statement),
+            quick=task == "publish",
+        )
+        for task, statement in _STATEMENTS.items()
+    ),
+    *(
+        _postgres(STALL, task, "Timeout", Fault(kind=Kind.STALL, match=statement, times=None))
+        for task, statement in _STATEMENTS.items()
+    ),
+    at(LATENCY, "postgres", "postgres", "load_staging", Ends.UNHARMED),
+    Case(
+        id="postgres-reset-after-5k-in-copy",
+        server="postgres",
+        store="postgres",
+        task="load_staging",
+        what="The connection is reset after five kilobytes of COPY",
+        fault=Fault(kind=Kind.RESET, direction="request", match=b"COPY ", after=5000),
+        ends=Ends.RETRIED,
+        cause="OperationalError",
+        quick=True,
+    ),
+    Case(
+        id="postgres-down-for-long-in-load_staging",
+        server="postgres",
+        store="postgres",
+        task="load_staging",
+        what="Postgres refuses connections during the whole run",
+        fault=Fault(kind=Kind.REFUSE, times=None),
+        lasts=Lasts.RUN,
+        ends=Ends.FAILED,
+        cause="OperationalError",
+    ),
+)
+
+# Where a killer finds a task of each step: (store, task, server, pattern, direction, bytes).
+_MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
+    ("lake", "download", "source", b"GET ", "answer", 3000),
+    ("lake", "local_to_gcs", "gcs", b"POST /upload", "request", 1000),
+    ("bigquery", "create_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("bigquery", "load_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("bigquery", "check_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("bigquery", "publish", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("bigquery", "drop_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("postgres", "load_staging", "postgres", b"COPY ", "request", 5000),
+    ("postgres", "check_table", "postgres", b"check_result", "answer", 0),
+    ("postgres", "publish", "postgres", b"COMMIT", "request", 0),
+    ("postgres", "drop_staging", "postgres", b"DROP TABLE", "answer", 0),
+)
+
+
+def _stalled(server: str, match: bytes, direction: Any, after: int) -> dict[str, Any]:
+    return {"server": server, "fault": Fault(kind=Kind.STALL, match=match, direction=direction, after=after)}
+
+
+# Tasks that are killed at a moment without a connection: (store, task, module whose function hangs, function).
+_HANGS = (
+    ("lake", "to_parquet", "nyc_taxi.common.files.os", "replace"),
+    ("postgres", "to_parquet", "nyc_taxi.common.files.os", "replace"),
+    ("lake", "remove_files", "nyc_taxi.dag_parts.tasks.shutil", "rmtree"),
+)
+PROCESSES: tuple[Case, ...] = (
+    *(
+        Case(
+            id=f"kill-{store}-{task}",
+            store=store,
+            task=task,
+            what=f"SIGKILL of the task while it talks to {SERVER_NAMES[server]}",
+            act=Act.KILL,
+            ends=Ends.RETRIED,
+            cause="exit code -9",
+            quick=(store, task) == ("postgres", "publish"),
+            **_stalled(server, *where),
+        )
+        for store, task, server, *where in _MOMENTS
+    ),
+    *(
+        Case(
+            id=f"pause-{store}-{task}",
+            store=store,
+            task=task,
+            what="The task is stopped by SIGSTOP and goes on later",
+            act=Act.PAUSE,
+            ends=Ends.UNHARMED,
+            **_stalled(server, *where),
+        )
+        for store, task, server, *where in _MOMENTS
+        if task in ("download", "local_to_gcs", "load_staging", "publish")
+    ),
+    *(
+        Case(
+            id=f"kill-{store}-{task}",
+            store=store,
+            task=task,
+            what=f"SIGKILL of the task before `{function}`",
+            act=Act.KILL,
+            hang=f"{module}:{function}",
+            ends=Ends.RETRIED,
+            cause="exit code -9",
+        )
+        for store, task, module, function in _HANGS
+    ),
+    *(
+        Case(
+            id=f"restart-{server}-in-{task}",
+            store=store,
+            task=task,
+            what=f"SIGKILL of {SERVER_NAMES[server]}, and its restart",
+            act=Act.RESTART,
+            ends=Ends.RECOVERS,
+            **_stalled(server, *where),
+        )
+        for store, task, server, *where in _MOMENTS
+        if task in ("local_to_gcs", "load_staging", "publish")
+    ),
+)
+
+_SMALL_FILE = {"RLIMIT_FSIZE": 4000}
+LIMITS: tuple[Case, ...] = (
+    Case(
+        id="disk-full-in-download",
+        store="lake",
+        task="download",
+        what="The disk is full",
+        limits=_SMALL_FILE,
+        ends=Ends.RETRIED,
+        cause="OSError|File too large",
+    ),
+    Case(
+        id="disk-full-in-to_parquet",
+        store="postgres",
+        task="to_parquet",
+        what="The disk is full",
+        limits=_SMALL_FILE,
+        ends=Ends.RETRIED,
+        cause="OSError|File too large",
+    ),
+    Case(
+        id="memory-limit-in-to_parquet",
+        store="lake",
+        task="to_parquet",
+        what="The memory limit is reached",
+        limits={"RLIMIT_DATA": 1 << 20},
+        ends=Ends.RETRIED,
+        cause="Memory|exit code",
+    ),
+    Case(
+        id="memory-limit-in-load_staging",
+        store="postgres",
+        task="load_staging",
+        what="The memory limit is reached",
+        limits={"RLIMIT_DATA": 1 << 20},
+        ends=Ends.RETRIED,
+        cause="Memory|exit code",
+    ),
+    *(
+        Case(
+            id=f"file-limit-in-{task}",
+            store=store,
+            task=task,
+            what="No more files can be opened",
+            limits={"RLIMIT_NOFILE": 3},
+            ends=Ends.RETRIED,
+            cause="Too many open files|exit code|Error",
+        )
+        for store, task in (
+            ("lake", "download"),
+            ("lake", "to_parquet"),
+            ("lake", "local_to_gcs"),
+            ("postgres", "load_staging"),
+        )
+    ),
+)
+
+CASES: tuple[Case, ...] = (*SOURCE, *GCS, *BIGQUERY, *POSTGRES, *PROCESSES, *LIMITS)
+
+
+def _promise(group: str, id: str, fault: str, where: str, promise: str) -> Promise:
+    return Promise(id=id, fault=fault, where=where, promise=promise, group=group)
+
+
+_OVERLAP = "Overlapping runs and clocks"
+_OLDER = "The newer rows stay. The overtaken run says so, and changes nothing."
+_BOTH = "Both runs succeed, and the month is there once and whole."
+OVERLAPS: tuple[Promise, ...] = (
+    _promise(
+        _OVERLAP,
+        "older-run-last-in-bigquery",
+        "A run is stopped before it publishes; a newer one overtakes it; then it goes on",
+        "`gcs_to_bigquery.publish`",
+        _OLDER,
+    ),
+    _promise(
+        _OVERLAP,
+        "older-run-last-in-postgres",
+        "A run is stopped before it publishes; a newer one overtakes it; then it goes on",
+        "`web_to_postgres.publish`",
+        _OLDER,
+    ),
+    _promise(_OVERLAP, "two-runs-in-lake", "Two runs of one month alternate, task by task", "`web_to_gcs`", _BOTH),
+    _promise(
+        _OVERLAP, "two-runs-in-bigquery", "Two runs of one month alternate, task by task", "`gcs_to_bigquery`", _BOTH
+    ),
+    _promise(
+        _OVERLAP, "two-runs-in-postgres", "Two runs of one month alternate, task by task", "`web_to_postgres`", _BOTH
+    ),
+    _promise(
+        _OVERLAP,
+        "lake-replaced-during-load",
+        "Another run replaces the lake's object between the load and the checks",
+        "`gcs_to_bigquery.check_table`",
+        "The run publishes what it has loaded, whole; the next start loads the newer object.",
+    ),
+    _promise(
+        _OVERLAP,
+        "clock-jumps-forward-in-wait",
+        "The clock jumps two months ahead while a run waits for its file",
+        "the trigger of `wait_for_publication`",
+        "The wait ends, and the run is skipped with its reason. The next start loads the month.",
+    ),
+    _promise(
+        _OVERLAP,
+        "clock-jumps-back-in-wait",
+        "The clock jumps a year back while a run waits for its file",
+        "the trigger of `wait_for_publication`",
+        "The run goes on as soon as the file is there.",
+    ),
+)
+
+_STACK = "The whole stack"
+_BY_ITSELF = "The run goes on by itself and succeeds."
+_RESTARTED = "The component is restarted, by itself or by `make up`. The months under way succeed."
+STACK: tuple[Promise, ...] = (
+    _promise(
+        _STACK,
+        "stack-kill-task",
+        "SIGKILL of a task's process",
+        "a worker of the scheduler",
+        "The supervisor reports it at once. The task is retried, and the run succeeds.",
+    ),
+    _promise(
+        _STACK,
+        "stack-kill-supervisor",
+        "SIGKILL of a task's supervisor",
+        "a worker of the scheduler",
+        "After the heartbeat time-out of one minute the scheduler retries the task. The run succeeds.",
+    ),
+    *(
+        _promise(_STACK, f"stack-kill-{name}", f"SIGKILL of {the}", "while months are under way", _RESTARTED)
+        for name, the in (
+            ("scheduler", "the scheduler"),
+            ("api-server", "the API server"),
+            ("triggerer", "the triggerer"),
+            ("dag-processor", "the DAG processor"),
+            ("postgres", "Postgres, which also has Airflow's metadata"),
+            ("gcs", "Cloud Storage"),
+            ("bigquery", "BigQuery"),
+        )
+    ),
+    _promise(
+        _STACK,
+        "stack-dags-test-beside-scheduler",
+        "`airflow dags test` of a month that the scheduler runs too",
+        "`green_web_to_postgres`",
+        _BOTH,
+    ),
+)
