@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,8 @@ class Months:
         try:
             yield
         finally:
-            source.resume()
+            with suppress(psutil.NoSuchProcess):  # the stack may have restarted a source that does not answer
+                source.resume()
 
     def task(self, dag_id: str, run_id: str, task_id: str = "wait_for_publication") -> dict[str, Any]:
         """Return a task instance."""
