@@ -253,7 +253,7 @@ BIGQUERY: tuple[Case, ...] = (
             BUSY,
             task,
             Ends.FAILED,
-            "503|Timeout",
+            "503|Timeout|404",  # after a refused insert, the client looks for the job, and reports that there is none
             id=f"bigquery-503-for-long-in-{task}",
             what="BigQuery answers 503 during the whole run",
             fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=_JOB, times=None),

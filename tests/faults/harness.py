@@ -105,6 +105,14 @@ def parameters(store: str) -> list[ParameterSet]:
 
 def check_case(scene: Scene, case: Case) -> None:
     """Cause the fault in a run, and check its end, the stores, what is left over, and the next start."""
+    try:
+        _check(scene, case)
+    except BaseException:
+        scene.tidy()
+        raise
+
+
+def _check(scene: Scene, case: Case) -> None:
     step = STEPS[case.store]
     rows = scene.other_version(case.store)
     scene.publish(FILE, rows)

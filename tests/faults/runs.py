@@ -18,7 +18,7 @@ from typing import Any
 from tests.faults.worker import REPOSITORY, Order
 
 # Seconds that one try may take on a busy machine before the test gives up.
-PATIENCE = 120.0
+PATIENCE = 60.0
 Wanted = Callable[[dict[str, Any]], bool]
 
 
@@ -68,9 +68,11 @@ class Worker:
                     self._messages.remove(message)
                     return message
             assert self._process.stdout is not None
-            ready, _, _ = select.select([self._process.stdout], [], [], deadline - time.monotonic())
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
             chunk = os.read(self._process.stdout.fileno(), 65536) if ready else b""
-            assert chunk, "the worker of the fault suite has ended or does not answer"
+            if not ready:
+                raise TimeoutError("the worker of the fault suite does not answer")
+            assert chunk, "the worker of the fault suite has ended"
             *lines, self._read = (self._read + chunk).split(b"\n")
             self._messages += map(json.loads, lines)
 
@@ -235,7 +237,12 @@ class Run:
 
     def finish(self, order: Order, pid: int, retries: int) -> Try:
         """Wait for the end of a try, and record it; a killed one is retried as Airflow does."""
-        code = self._worker.wait(pid)
+        try:
+            code = self._worker.wait(pid)
+        except TimeoutError as error:
+            os.killpg(pid, signal.SIGKILL)
+            self._worker.wait(pid)
+            raise AssertionError(f"{order.task_id} has not ended within {PATIENCE} s:\n{self.log()[-8000:]}") from error
         _end_group(pid)
         result = Path(order.result)
         if result.exists():

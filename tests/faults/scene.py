@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from local.airflow import reconcile
 from local.airflow.environment import AirflowSettings
@@ -39,6 +41,7 @@ STEPS = {"lake": "web_to_gcs", "bigquery": "gcs_to_bigquery", "postgres": "web_t
 STORE_OF = {step: store for store, step in STEPS.items()}
 # Seconds in which what a killed client leaves at a server has to be gone.
 SETTLE_SECONDS = 15.0
+STAGED = "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"
 
 Place = tuple[str, str, str]
 
@@ -184,7 +187,7 @@ class Scene:
 
     def _leftovers(self, objects: set[str]) -> Leftovers:
         with psycopg.connect(self.settings.cloud.postgres_url("ny_taxi")) as connection:
-            tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'").fetchall()
+            tables = connection.execute(STAGED).fetchall()
             sessions = connection.execute(
                 "SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = 'ny_taxi' "
                 "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -209,6 +212,19 @@ class Scene:
         client = reconcile.bigquery_client(self.settings)
         for table in client.list_tables("trips_staging"):
             client.delete_table(table)
+
+    def tidy(self) -> None:
+        """Remove what a case has left that failed, so that the next one is judged by itself."""
+        for proxy in self.proxies.values():
+            proxy.lift()
+        self.drop_staging()
+        with psycopg.connect(self.settings.cloud.postgres_url("ny_taxi")) as connection:
+            for (name,) in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"
+            ).fetchall():
+                connection.execute(sql.SQL("DROP TABLE staging.{}").format(sql.Identifier(name)))
+        shutil.rmtree(self.settings.work_dir)
+        self.settings.work_dir.mkdir()
 
     def _airflow_settings(self) -> dict[str, str]:
         keep = ("ARROW_",)
