@@ -260,7 +260,7 @@ BIGQUERY: tuple[Case, ...] = (
             lasts=Lasts.RUN,
             timeout=SHORT_TIMEOUT,
         )
-        for task in ("load_staging", "publish")
+        for task in ("load_staging",)
     ),
 )
 
