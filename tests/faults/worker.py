@@ -10,6 +10,7 @@ Orders arrive on standard input and results leave on standard output, one JSON o
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -29,6 +30,8 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Seconds of the longest sleep in a try: clients wait between their own attempts, and a test has no time for that.
 LONGEST_SLEEP = 0.02
+# Seconds after which a try that is stuck shows in its log where it is.
+STUCK_SECONDS = 50
 _OUT = os.fdopen(os.dup(1), "wb")
 
 
@@ -166,6 +169,7 @@ def _become_try(order: Order, dags: Mapping[str, Any]) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
+        faulthandler.dump_traceback_later(STUCK_SECONDS)
         os.environ |= order.environment
         _prepare(order)
         state, error = _run(order, dags)
