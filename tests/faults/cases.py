@@ -40,7 +40,7 @@ class Lasts(Enum):
 
     HIT = "once"
     TRY = "during the first try"
-    RUN = "during the whole run"
+    TRIES = "during all tries of the task"
 
 
 @dataclass(frozen=True, kw_only=True)

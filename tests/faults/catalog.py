@@ -118,16 +118,16 @@ SOURCE: tuple[Case, ...] = (
             headers=(("Location", "/green/green_tripdata_2021-01.csv.gz"),),
             times=None,
         ),
-        lasts=Lasts.RUN,
+        lasts=Lasts.TRIES,
         ends=Ends.FAILED,
         cause="edirect",
         **_DOWNLOAD,
     ),
     Case(
         id="source-503-for-long-in-download",
-        what="The source answers 503 during the whole run",
+        what="The source answers 503 during all tries",
         fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", times=None),
-        lasts=Lasts.RUN,
+        lasts=Lasts.TRIES,
         ends=Ends.FAILED,
         cause="SourceError.*503",
         **_DOWNLOAD,
@@ -207,9 +207,9 @@ GCS: tuple[Case, ...] = (
     ),
     Case(
         id="gcs-503-for-long-in-upload",
-        what="Cloud Storage answers 503 during the whole run",
+        what="Cloud Storage answers 503 during all tries",
         fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=b"POST /upload", times=None),
-        lasts=Lasts.RUN,
+        lasts=Lasts.TRIES,
         timeout=SHORT_TIMEOUT,
         ends=Ends.FAILED,
         cause="503|Timeout",
@@ -255,12 +255,12 @@ BIGQUERY: tuple[Case, ...] = (
             Ends.FAILED,
             "503|Timeout|404",  # after a refused insert, the client looks for the job, and reports that there is none
             id=f"bigquery-503-for-long-in-{task}",
-            what="BigQuery answers 503 during the whole run",
+            what="BigQuery answers 503 during all tries",
             fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=_JOB, times=None),
-            lasts=Lasts.RUN,
+            lasts=Lasts.TRIES,
             timeout=SHORT_TIMEOUT,
         )
-        for task in ("load_staging",)
+        for task in ("load_staging", "publish")
     ),
 )
 
@@ -317,9 +317,9 @@ POSTGRES: tuple[Case, ...] = (
         server="postgres",
         store="postgres",
         task="load_staging",
-        what="Postgres refuses connections during the whole run",
+        what="Postgres refuses connections during all tries",
         fault=Fault(kind=Kind.REFUSE, times=None),
-        lasts=Lasts.RUN,
+        lasts=Lasts.TRIES,
         ends=Ends.FAILED,
         cause="OperationalError",
     ),
