@@ -7,18 +7,18 @@
 - **Output** the month's partition of `<dataset>_trips`, or the table `taxi_zones`, in the database of the connection
   `ny_taxi`; asset `postgres_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the run if the partition was made from the same version of the source's
-  file by the same contract. `check_warnings` is skipped if a warning check does not hold; the rows are published all
-  the same.
+  file by the same contract. `publish` is skipped if another run has meanwhile published a newer download.
+  `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
 - **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
   file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
   requests. Only `publish` changes the partition, in one transaction, so the table keeps the previous rows until then.
+  `LockedError` names the session that holds a lock on the table.
 - **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The
   partition is replaced whole.
 """
 
 from __future__ import annotations
 
-from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
@@ -30,6 +30,8 @@ from nyc_taxi.registry.checks import Level
 from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
 from nyc_taxi.stores.postgres.checks import postgres_checks
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
+from nyc_taxi.stores.postgres.publish import PublishOperator
+from nyc_taxi.stores.postgres.statement import LockingStatementOperator
 from nyc_taxi.stores.postgres.store import PostgresStore
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
@@ -49,7 +51,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
         )
         download, to_parquet, remove_files = fetch_parquet()
 
-        create_table = SQLExecuteQueryOperator(
+        create_table = LockingStatementOperator(
             task_id="create_table",
             conn_id="ny_taxi",
             sql=f"postgres/create/{dataset.kind}_table.sql",
@@ -71,7 +73,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
         if warnings := postgres_checks(dataset, Level.WARN):
             checks.append(SQLTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging))
 
-        publish = SQLExecuteQueryOperator(
+        publish = PublishOperator(
             task_id="publish",
             conn_id="ny_taxi",
             sql=f"postgres/publish/{dataset.kind}.sql",
@@ -79,7 +81,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
             **updates(dataset, store_asset(PostgresStore, dataset)),
         )
 
-        drop_staging = SQLExecuteQueryOperator(
+        drop_staging = LockingStatementOperator(
             task_id="drop_staging",
             conn_id="ny_taxi",
             sql="postgres/clean/staging.sql",

@@ -53,7 +53,17 @@ _CONFIGURATION = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "log_checkpoints": "off",
+    # A client that is gone, such as a laptop that was closed, holds its locks until the server notices: two minutes for
+    # an idle session, and 10 s for one whose statement is running.
+    "tcp_keepalives_idle": "60",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "6",
+    "client_connection_check_interval": "10s",
 }
+
+# A session that is idle within a transaction holds its locks, and no table can be replaced that it has read. Only for
+# this database: a transaction of Airflow's own may be idle for as long as a task runs in "airflow dags test".
+IDLE_IN_TRANSACTION = ("ny_taxi", "5min")
 
 
 def process(settings: Settings) -> Process:
@@ -102,7 +112,7 @@ def is_healthy(settings: Settings) -> bool:
 
 
 def create_databases(settings: Settings) -> None:
-    """Create those of ``DATABASES`` that do not exist."""
+    """Create those of ``DATABASES`` that do not exist, and set how long their transactions may be idle."""
     from psycopg import sql
 
     with _connect(settings) as connection:
@@ -110,6 +120,12 @@ def create_databases(settings: Settings) -> None:
         for name in DATABASES:
             if name not in present:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        database, limit = IDLE_IN_TRANSACTION
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET idle_in_transaction_session_timeout = {}").format(
+                sql.Identifier(database), sql.Literal(limit)
+            )
+        )
 
 
 def serve(*, data_dir: Path, port: int, password_file: Path) -> None:

@@ -22,6 +22,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RUN_ID = "manual__golden"
 VERSION = 'etag="golden" length=1234'
+DOWNLOADED_AT = "2026-01-01T00:00:00.000000+00:00"
 
 # Variables and connections that the templates read.
 DEPLOYMENT = {
@@ -86,9 +87,10 @@ def render(dag: DAG, **differences: Any) -> dict[str, dict[str, Any]]:
     dag = copy.deepcopy(dag)
     run = dag_run(dag, **differences)
     returned: dict[str, Any] = {}
+    pushed = {"version": VERSION, "announced": VERSION, "downloaded_at": DOWNLOADED_AT}
 
     def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
-        return returned[task_ids] if key == "return_value" else {"version": VERSION, "announced": VERSION}[key]
+        return returned[task_ids] if key == "return_value" else pushed[key]
 
     rendered = {}
     with deployment():

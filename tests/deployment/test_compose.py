@@ -134,5 +134,8 @@ def test_postgres_has_the_databases_of_the_embedded_one(compose: dict[str, Any])
     server = compose["services"]["postgres"]
     [script] = server["configs"]
     assert script["target"].startswith("/docker-entrypoint-initdb.d/")
-    [created] = re.findall(r"CREATE DATABASE (\w+);", compose["configs"][script["source"]]["content"])
+    content = compose["configs"][script["source"]]["content"]
+    [created] = re.findall(r"CREATE DATABASE (\w+);", content)
     assert (server["environment"]["POSTGRES_DB"], created) == postgres.DATABASES
+    limits = re.findall(r"ALTER DATABASE (\w+) SET idle_in_transaction_session_timeout = '(\w+)';", content)
+    assert limits == [postgres.IDLE_IN_TRANSACTION]

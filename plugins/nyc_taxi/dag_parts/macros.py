@@ -121,6 +121,12 @@ def converted_rows(context: Context) -> int:
 
 
 @jinja2.pass_context
+def downloaded_at(context: Context) -> str:
+    """``{{ downloaded_at() }}``: when the source began to send the file that the run has downloaded; UTC, ISO 8601."""
+    return context["ti"].xcom_pull("download", key="downloaded_at") or ""
+
+
+@jinja2.pass_context
 def loaded_object(context: Context) -> dict[str, Any]:
     """``{{ loaded_object() }}``: the ``generation`` and ``rows`` of the lake object that the run loaded."""
     return context["ti"].xcom_pull("load_staging")
@@ -149,6 +155,7 @@ MACROS = {
     "new_staging": new_staging,
     "loaded_staging": loaded_staging,
     "converted_rows": converted_rows,
+    "downloaded_at": downloaded_at,
     "loaded_object": loaded_object,
     "whole_years": whole_years,
     **{name: macro for store in STORES for name, macro in store.macros.items()},

@@ -56,6 +56,22 @@ def test_durability_is_not_traded_for_speed(cloud, name: str) -> None:
     assert one(cloud.settings, f"SHOW {name}") == "on"
 
 
+@pytest.mark.parametrize(("database", "limit"), [("ny_taxi", "5min"), ("airflow", "0")])
+def test_only_transactions_in_the_warehouse_may_not_be_idle_for_long(cloud, database: str, limit: str) -> None:
+    with connect(cloud.settings, database) as connection:
+        assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (limit,)
+
+
+def test_the_server_notices_clients_that_are_gone(cloud) -> None:
+    """In at most two minutes, before the tasks that wait for their locks have given up."""
+    idle, interval, count = (
+        int(str(one(cloud.settings, f"SELECT setting FROM pg_settings WHERE name = 'tcp_keepalives_{name}'")))
+        for name in ("idle", "interval", "count")
+    )
+    assert 0 < idle + interval * count <= 120
+    assert one(cloud.settings, "SHOW client_connection_check_interval") == "10s"
+
+
 @attack("this-machine-only")
 def test_there_is_no_unix_socket(cloud) -> None:
     """Its path would be too long in a deep folder."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +57,23 @@ def test_the_downloaded_version_is_pushed_as_xcom(
     assert ti.pushed["version"] == version
 
 
-def test_the_time_of_the_answer_is_pushed_as_xcom(taxi_source, tmp_path: Path) -> None:
-    taxi_source.serve(f"/releases/download{PATH}", b"the file")
-    ti = _Task()
-    begin = datetime.now(UTC)
+def test_the_download_is_as_old_as_the_beginning_of_the_answer(taxi_source, tmp_path: Path) -> None:
+    """The source decides then which version it sends; a slow download is no newer than a fast one that began later."""
+    sent: list[datetime] = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", "8")
+        request.end_headers()
+        time.sleep(0.3)
+        sent.append(datetime.now(UTC))
+        request.wfile.write(b"the file")
+
+    taxi_source.script(f"/releases/download{PATH}", answer)
+    began, ti = datetime.now(UTC), _Task()
     _download(tmp_path / "file", ti=ti)
-    assert begin <= datetime.fromisoformat(ti.pushed["downloaded_at"]) <= datetime.now(UTC)
+    assert began < datetime.fromisoformat(ti.pushed["downloaded_at"]) < sent[0]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", ti.pushed["downloaded_at"])
 
 
 def test_a_download_goes_below_the_connections_base_url(taxi_source, tmp_path: Path) -> None:

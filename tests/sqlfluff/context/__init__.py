@@ -19,6 +19,7 @@ globals().update(macros)
 
 __all__ = [
     "dataset",
+    "downloaded_at",
     "file",
     "has_generation",
     "loaded_object",
@@ -42,6 +43,10 @@ params = {"force": False}
 
 def file() -> PublishedFile:
     return dataset.file(month)
+
+
+def downloaded_at() -> str:
+    return "2021-03-01T00:00:00.000000+00:00"
 
 
 def loaded_object() -> dict[str, object]:

@@ -1,13 +1,17 @@
 -- Drops the staging tables of all tries of this run. Published rows are in the schema public.
+{%- from "postgres/locks.sql" import name_holders %}
 DO $clean$
 DECLARE
-    leftover text;
+    awaited text;
+    awaited_mode text := 'ACCESS EXCLUSIVE';
 BEGIN
-    FOR leftover IN
-        SELECT tablename FROM pg_tables
+    SET LOCAL lock_timeout = '2s';
+    FOR awaited IN
+        SELECT 'staging.' || tablename FROM pg_tables
         WHERE schemaname = 'staging' AND tablename ~ '^{{ staging_table() }}_[0-9]+$'
     LOOP
-        EXECUTE format('DROP TABLE IF EXISTS staging.%I', leftover);
+        EXECUTE 'DROP TABLE IF EXISTS ' || awaited;
     END LOOP;
+{{- name_holders() }}
 END
 $clean$;

@@ -1,22 +1,20 @@
--- Replaces all rows in one transaction, which keeps views and grants on the table. The table comment records what the
--- rows were made from. SELECT * is safe: the staging table was created with the same columns in the same order.
-SELECT pg_advisory_xact_lock(hashtext('publish {{ dataset.table }}'));
-
-DELETE FROM public.{{ dataset.table }};
-
-INSERT INTO public.{{ dataset.table }}
-SELECT * FROM {{ loaded_staging() }};  -- noqa: AM04
-
-DO $comment$
+-- Replaces all rows in one transaction, which keeps views and grants on the table, and its readers reading. SELECT * is
+-- safe: the staging table was created with the same columns in the same order.
+{%- from "postgres/locks.sql" import lock_table, name_holders, take_turn %}
+{%- from "postgres/marks.sql" import mark, refuse_older %}
+{%- set staging = loaded_staging() %}
+{%- set target = dataset.table %}
+DO $publish$
+DECLARE
+    awaited text;
+    awaited_mode text;
 BEGIN
-    EXECUTE format(
-        'COMMENT ON TABLE public.{{ dataset.table }} IS %L',
-        concat_ws(
-            E'\n',
-            'published from {{ loaded_staging() }}',
-            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),
-            obj_description('{{ loaded_staging() }}'::regclass, 'pg_class')
-        )
-    );
+    {{- take_turn("publish." ~ target) }}
+    {{- refuse_older(target, downloaded_at(), params.force) }}
+    {{- lock_table("public." ~ target, "SHARE ROW EXCLUSIVE") }}
+    DELETE FROM public.{{ target }};
+    INSERT INTO public.{{ target }} SELECT * FROM {{ staging }};  -- noqa: AM04
+    {{- mark(target, staging, staging, downloaded_at()) }}
+{{- name_holders() }}
 END
-$comment$;
+$publish$;

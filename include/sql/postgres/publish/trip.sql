@@ -1,31 +1,40 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
 -- A retry after a try that was killed after its commit recognizes the partition by its comment and does nothing.
+{%- from "postgres/locks.sql" import lock_table, name_holders, take_turn %}
+{%- from "postgres/marks.sql" import mark, refuse_older %}
+{%- set table = "public." ~ dataset.table %}
 {%- set staging = loaded_staging() %}
-{%- set partition = file().table %}
+{%- set target = file().table %}
+{%- set partition = "public." ~ target %}
 DO $publish$
+DECLARE
+    awaited text;
+    awaited_mode text;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('publish {{ dataset.table }}'));
+    {{- take_turn("publish." ~ dataset.table) }}
+    {{- refuse_older(target, downloaded_at(), params.force) }}
     IF to_regclass('{{ staging }}') IS NULL THEN
-        IF split_part(obj_description(to_regclass('public.{{ partition }}'), 'pg_class'), E'\n', 1)
+        IF split_part(obj_description(to_regclass('{{ partition }}'), 'pg_class'), E'\n', 1)
             = 'published from {{ staging }}' THEN
             RETURN;
         END IF;
         RAISE EXCEPTION 'staging table {{ staging }} does not exist: clear the whole run to load the month again';
     END IF;
-    DROP TABLE IF EXISTS public.{{ partition }};
+    {{- lock_table(staging, "ACCESS EXCLUSIVE") }}
+    IF to_regclass('{{ partition }}') IS NULL THEN
+        -- A new partition does not wait for readers of the others.
+        {{- lock_table(table, "SHARE UPDATE EXCLUSIVE") | indent }}
+    ELSE
+        -- The table before its partition, as readers lock them.
+        {{- lock_table(table, "ACCESS EXCLUSIVE") | indent }}
+        {{- lock_table(partition, "ACCESS EXCLUSIVE") | indent }}
+        DROP TABLE {{ partition }};
+    END IF;
     ALTER TABLE {{ staging }} SET SCHEMA public;
-    ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ partition }};
-    ALTER TABLE public.{{ dataset.table }}
-        ATTACH PARTITION public.{{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
-    -- Keeps the staging table's comment, which records what the rows were made from.
-    EXECUTE format(
-        'COMMENT ON TABLE public.{{ partition }} IS %L',
-        concat_ws(
-            E'\n',
-            'published from {{ staging }}',
-            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),
-            obj_description('public.{{ partition }}'::regclass, 'pg_class')
-        )
-    );
+    ALTER TABLE public.{{ staging.split(".")[1] }} RENAME TO {{ target }};
+    ALTER TABLE {{ table }} ATTACH PARTITION {{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
+    -- The staging table's comment has come along with it.
+    {{- mark(target, staging, partition, downloaded_at()) }}
+{{- name_holders() }}
 END
 $publish$;

@@ -14,6 +14,7 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 PUBLISHED_AT = "published at "
 PUBLISHED_FROM = "published from "
+DOWNLOADED_AT = "downloaded at "
 
 
 class Comment(NamedTuple):
@@ -34,7 +35,7 @@ class Comment(NamedTuple):
         if not lines[0].startswith(PUBLISHED_FROM):
             return cls("", None)
         times = [line.removeprefix(PUBLISHED_AT) for line in lines[1:] if line.startswith(PUBLISHED_AT)]
-        made_from = [line for line in lines[1:] if not line.startswith(PUBLISHED_AT)]
+        made_from = [line for line in lines[1:] if not line.startswith((PUBLISHED_AT, DOWNLOADED_AT))]
         return cls("\n".join(made_from), datetime.fromisoformat(times[0]) if times else None)
 
 

@@ -1,0 +1,337 @@
+"""Publishing in Postgres, on a real server: what is newer stays, and nobody waits long for a lock."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from comparison.statements import Load
+from nyc_taxi.common.sql import SQL_DIR
+from nyc_taxi.registry.datasets import ZONES
+from nyc_taxi.stores.postgres import statement
+from nyc_taxi.stores.postgres.publish import OVERTAKEN, PublishOperator
+from nyc_taxi.stores.postgres.statement import LockedError, LockingStatementOperator
+from nyc_taxi.stores.postgres.store import PostgresStore
+from tests.nyc_taxi.stores.postgres.conftest import FILE, Database
+
+EARLIER = "2026-01-02T03:04:05.000006+00:00"
+LATER = "2026-01-02T03:04:05.000007+00:00"
+TRIP = "postgres/publish/trip.sql"
+
+
+def _run(sql: str, operator: type[LockingStatementOperator] = LockingStatementOperator) -> dict[str, str]:
+    """Execute the operator on the database of ``ny_taxi``; returns the XComs that it pushed."""
+    pushed: dict[str, str] = {}
+    ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
+    operator(task_id="x", conn_id="ny_taxi", sql=sql).execute({"ti": ti})  # type: ignore[typeddict-item]
+    return pushed
+
+
+def _publish(load: Load) -> None:
+    _run(load.render(TRIP), PublishOperator)
+
+
+# Newest wins
+
+
+def test_a_run_that_was_overtaken_is_skipped_and_says_so(database: Database) -> None:
+    older = database.stage("older", 1, rows=3, downloaded_at=EARLIER)
+    _publish(database.stage("newer", 2, rows=4, downloaded_at=LATER))
+
+    with pytest.raises(AirflowSkipException) as skipped:
+        _publish(older)
+
+    assert str(skipped.value) == (
+        f"{OVERTAKEN}: green_trips_2021_01 was made from the download of {LATER}, this run's is of {EARLIER}. "
+        "The published rows stay; to replace them by this run's, set force."
+    )
+    assert database.days() == [(2, 4)]
+    _run(older.render("postgres/clean/staging.sql"))
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'") == []
+
+
+@pytest.mark.parametrize(
+    ("published", "own", "force"),
+    [
+        (EARLIER, LATER, False),
+        (EARLIER, EARLIER, False),
+        (LATER, EARLIER, True),
+        ("", EARLIER, False),
+        (LATER, "", False),
+        ("2026-01-02T09:00:00.000000+09:00", "2026-01-02T01:00:00.000000+00:00", False),
+    ],
+    ids=["newer", "same", "force", "published unknown", "own unknown", "other time zone"],
+)
+def test_every_other_run_replaces_the_month(database: Database, published: str, own: str, force: bool) -> None:
+    _publish(database.stage("first", 1, rows=3, downloaded_at=published))
+    _publish(database.stage("second", 2, rows=4, downloaded_at=own, force=force))
+    assert database.days() == [(2, 4)]
+
+
+def test_a_comment_of_somebody_else_is_no_mark(database: Database) -> None:
+    _publish(database.stage("first", 1, rows=3))
+    database.rows(f"COMMENT ON TABLE green_trips_2021_01 IS E'ours\\ndownloaded at {LATER}'")
+    _publish(database.stage("second", 2, rows=4, downloaded_at=EARLIER))
+    assert database.days() == [(2, 4)]
+
+
+def test_the_mark_is_no_part_of_what_the_month_was_made_from(database: Database) -> None:
+    load = database.stage("first", 1, rows=3, downloaded_at=EARLIER)
+    database.rows(f"COMMENT ON TABLE {load.postgres_staging_table} IS 'x.csv.gz etag=1'")
+    _publish(load)
+    stored = PostgresStore(lambda: psycopg.connect(database.url)).find(FILE)
+    assert stored is not None
+    assert (stored.made_from, stored.rows) == ("x.csv.gz etag=1", 3)
+    [(comment,)] = database.rows("SELECT obj_description('green_trips_2021_01'::regclass)")
+    assert f"\ndownloaded at {EARLIER}\n" in comment
+
+
+@pytest.mark.parametrize("newer_is_first", [True, False])
+def test_two_publishes_at_once_take_turns(database: Database, newer_is_first: bool) -> None:
+    """The second begins before the first has committed, when the comment still names the month's old download."""
+    _publish(database.stage("old", 1, rows=1, downloaded_at="2020-01-01T00:00:00.000000+00:00"))
+    newer = database.stage("newer", 3, rows=3, downloaded_at=LATER)
+    older = database.stage("older", 2, rows=2, downloaded_at=EARLIER)
+    first, second = (newer, older) if newer_is_first else (older, newer)
+    with ThreadPoolExecutor() as pool:
+        with database.connect() as one, one.transaction():
+            one.execute(first.render(TRIP).encode())
+            running = pool.submit(_publish, second)
+            _await(lambda: _waiting(database) == ["advisory"])
+        if newer_is_first:
+            with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+                running.result(30)
+        else:
+            running.result(30)
+    assert database.days() == [(3, 3)]
+
+
+def test_a_publish_that_was_killed_after_its_commit_does_nothing_more(database: Database) -> None:
+    load = database.stage("first", 1, rows=3, downloaded_at=EARLIER)
+    _publish(load)
+    _publish(load)
+    assert database.days() == [(1, 3)]
+
+
+def test_a_publish_that_was_killed_after_its_commit_and_then_overtaken_is_skipped(database: Database) -> None:
+    load = database.stage("first", 1, rows=3, downloaded_at=EARLIER)
+    _publish(load)
+    _publish(database.stage("second", 2, rows=4, downloaded_at=LATER))
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        _publish(load)
+    assert database.days() == [(2, 4)]
+
+
+def test_a_staging_table_that_is_gone_is_an_error(database: Database) -> None:
+    load = database.stage("first", 1, rows=3, downloaded_at=EARLIER)
+    database.rows(f"DROP TABLE {load.postgres_staging_table}")
+    with pytest.raises(psycopg.errors.RaiseException, match="does not exist: clear the whole run"):
+        _publish(load)
+
+
+def test_the_statement_raises_the_error_that_the_operator_looks_for() -> None:
+    assert f"'{OVERTAKEN}: " in (SQL_DIR / "postgres" / "marks.sql").read_text()
+
+
+def _zones(database: Database, run: str, name: str, downloaded_at: str) -> Load:
+    load = Load(file=ZONES.file(), run=run, downloaded_at=downloaded_at)
+    database.rows(load.render("postgres/create/lookup_table.sql"))
+    database.rows(load.render("postgres/load/lookup_staging.sql"))
+    database.rows(f"INSERT INTO {load.postgres_staging_table} (\"Zone\") VALUES ('{name}')")
+    return load
+
+
+def test_an_older_lookup_does_not_replace_a_newer_one(database: Database) -> None:
+    older = _zones(database, "older", "old", EARLIER)
+    _run(_zones(database, "newer", "new", LATER).render("postgres/publish/lookup.sql"), PublishOperator)
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        _run(older.render("postgres/publish/lookup.sql"), PublishOperator)
+    assert database.rows('SELECT "Zone" FROM taxi_zones') == [("new",)]
+    _run(_zones(database, "newest", "newest", LATER).render("postgres/publish/lookup.sql"), PublishOperator)
+    assert database.rows('SELECT "Zone" FROM taxi_zones') == [("newest",)]
+
+
+def test_readers_of_a_lookup_do_not_hold_it_up(database: Database) -> None:
+    load = _zones(database, "first", "new", EARLIER)
+    _idle_reader(database, "taxi_zones")
+    _run(load.render("postgres/publish/lookup.sql"), PublishOperator)
+    assert database.rows('SELECT "Zone" FROM taxi_zones') == [("new",)]
+
+
+# Locks
+
+
+def test_an_idle_reader_makes_a_publish_give_up_and_is_named(
+    database: Database, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statement, "PAUSES", (1,))
+    _publish(database.stage("first", 1, rows=3))
+    load = database.stage("second", 2, rows=4)
+    reader = _idle_reader(database, "green_trips")
+    with ThreadPoolExecutor() as pool:
+        began = time.monotonic()
+        running = pool.submit(_publish, load)
+        slowest = _slowest_reader(database, running)
+        error = running.exception()
+        took = time.monotonic() - began
+
+    assert isinstance(error, LockedError)
+    assert str(error).startswith(
+        f"public.green_trips is locked by pid {reader.info.backend_pid} (user postgres, application a notebook, "
+        "idle in transaction, transaction since 20"
+    )
+    assert " UTC, query since 20" in str(error)
+    assert "Nothing was changed, after 2 tries." in str(error)
+    assert pauses == [1]
+    assert slowest < 3.5, "a reader waits behind the publish for one try at most"
+    assert took < 10
+    assert database.days() == [(1, 3)]
+    reader.rollback()
+    _publish(load)
+    assert database.days() == [(2, 4)]
+
+
+@pytest.mark.parametrize("table", ["green_trips", "green_trips_2021_01"])
+def test_a_publish_goes_on_when_the_reader_has_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    _publish(database.stage("first", 1, rows=3))
+    load = database.stage("second", 2, rows=4)
+    reader = _idle_reader(database, table)
+    monkeypatch.setattr(statement, "time", SimpleNamespace(sleep=lambda seconds: reader.rollback()))
+    _publish(load)
+    assert database.days() == [(2, 4)]
+
+
+def test_no_lock_is_held_while_the_server_waits_for_the_client(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client may be stopped right after the statement: it is committed by then."""
+    load = database.stage("first", 1, rows=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "commit", lambda self: pytest.fail("the client had to commit"))
+        _publish(load)
+    assert database.days() == [(1, 3)]
+
+
+def test_a_new_month_does_not_wait_for_readers_of_the_others(database: Database) -> None:
+    load = database.stage("first", 1, rows=3)
+    _idle_reader(database, "green_trips")
+    _publish(load)
+    assert database.days() == [(1, 3)]
+
+
+def test_the_state_of_other_users_sessions_is_said_to_be_invisible(database: Database) -> None:
+    """pg_stat_activity hides it from roles without pg_read_all_stats, but for the user and the application."""
+    role = f"loader_{database.url[-8:]}"
+    database.rows(f"CREATE ROLE {role}; CREATE SCHEMA own AUTHORIZATION {role}")
+    database.rows(f"SET ROLE {role}; CREATE TABLE own.t ()")
+    holder = _idle_reader(database, "own.t")
+    wait = Load(file=FILE, run="x").render_text(
+        """
+        {%- from "postgres/locks.sql" import lock_table, name_holders %}
+        DO $x$
+        DECLARE
+            awaited text;
+            awaited_mode text;
+        BEGIN
+            {{- lock_table("own.t", "ACCESS EXCLUSIVE") }}
+        {{- name_holders() }}
+        END $x$
+        """
+    )
+    try:
+        with pytest.raises(psycopg.errors.LockNotAvailable) as error:
+            database.connect().execute(f"SET ROLE {role}; {wait}".encode())
+    finally:
+        holder.rollback()
+        database.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
+    assert error.value.diag.message_primary == (
+        f"own.t is locked by pid {holder.info.backend_pid} (user postgres, application a notebook, "
+        f"state not visible to {role})"
+    )
+
+
+def test_a_new_column_does_not_wait_for_readers_either(
+    database: Database, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statement, "PAUSES", ())
+    load = database.stage("first", 1, rows=3)
+    _publish(load)
+    database.rows("ALTER TABLE green_trips DROP COLUMN trip_type")
+    reader = _idle_reader(database, "green_trips_2021_01")
+    with pytest.raises(LockedError, match=rf"^green_trips_2021_01 is locked by pid {reader.info.backend_pid} "):
+        _run(load.render("postgres/create/trip_table.sql"))
+    reader.rollback()
+    _run(load.render("postgres/create/trip_table.sql"))
+    assert database.rows("SELECT count(trip_type) FROM green_trips") == [(0,)]
+
+
+def test_a_table_that_exists_is_not_locked(database: Database) -> None:
+    load = database.stage("first", 1, rows=3)
+    with database.connect() as holder, holder.transaction():
+        holder.execute("LOCK TABLE green_trips IN ACCESS SHARE MODE")
+        _run(load.render("postgres/create/trip_table.sql"))
+
+
+def test_staging_tables_are_dropped_without_waiting_for_long(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statement, "PAUSES", ())
+    load = database.stage("first", 1, rows=3)
+    reader = _idle_reader(database, load.postgres_staging_table)
+    with pytest.raises(
+        LockedError, match=rf"^{load.postgres_staging_table} is locked by pid {reader.info.backend_pid} "
+    ):
+        _run(load.render("postgres/clean/staging.sql"))
+    reader.rollback()
+    _run(load.render("postgres/clean/staging.sql"))
+    assert database.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'") == []
+
+
+@pytest.mark.parametrize("path", sorted(SQL_DIR.glob("postgres/*/*.sql")), ids=lambda path: path.name)
+def test_no_statement_waits_for_a_strong_lock_without_a_limit(path: Any) -> None:
+    """Statements that take one are below a wait with a limit, in the same file."""
+    text = "\n".join(line for line in path.read_text().splitlines() if not line.lstrip().startswith("--"))
+    strong = [
+        word for word in ("DROP TABLE", "ATTACH", "ADD COLUMN", "pg_advisory_xact_lock", "DELETE") if word in text
+    ]
+    limits = [word for word in ("lock_table(", "take_turn(", "lock_timeout") if word in text]
+    assert bool(strong) <= bool(limits), strong
+
+
+def _idle_reader(database: Database, table: str) -> psycopg.Connection:
+    """Return a session that has read the table, and has gone idle within its transaction."""
+    reader = database.connect(application_name="a notebook")
+    reader.autocommit = False
+    reader.execute(f"SELECT count(*) FROM {table}".encode())
+    return reader
+
+
+def _slowest_reader(database: Database, running: Future[None]) -> float:
+    """Read the table again and again, until ``running`` is done; returns the longest time that one took."""
+    slowest = 0.0
+    while not running.done():
+        began = time.monotonic()
+        assert database.days() == [(1, 3)]
+        slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def _waiting(database: Database) -> list[str]:
+    return [kind for (kind,) in database.rows("SELECT locktype FROM pg_locks WHERE NOT granted")]
+
+
+def _await(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
