@@ -13,7 +13,7 @@ sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from airflow.dag_processing.dagbag import DagBag
 
-from tests.dags.rendering import GOLDEN, golden_key, golden_text, render, run_kinds
+from tests.dags.rendering import GOLDEN, golden_text, render, run_kinds
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
         if path.name not in wanted:
             path.unlink()
     for name, dag in wanted.items():
-        (GOLDEN / name).write_text(golden_text(render(dag, **run_kinds(golden_key(dag))["partition_key"])))
+        (GOLDEN / name).write_text(golden_text(render(dag, **run_kinds(dag)["partition_key"])))
     print(f"{len(wanted)} golden files")
     return 0
 

@@ -67,13 +67,15 @@ def golden_key(dag: DAG) -> str:
     return "2021" if "year" in dag.params else "2021-01"
 
 
-def run_kinds(key: str) -> dict[str, dict[str, Any]]:
-    """Return the three kinds of unscheduled runs that can have ``key``, a month or a year."""
+def run_kinds(dag: DAG) -> dict[str, dict[str, Any]]:
+    """Return the three kinds of unscheduled runs of ``dag`` for its golden month or year."""
+    key = golden_key(dag)
     is_month = "-" in key
     day = datetime.datetime.fromisoformat(f"{key}-28T23:30:00+00:00" if is_month else f"{key}-07-28T23:30:00+00:00")
+    named = {"month" if is_month else "year": key}
     return {
         "partition_key": {"partition_key": key, "run_type": DagRunType.BACKFILL},
-        "params": {"conf": {"month" if is_month else "year": key}},
+        "params": {"conf": {name: value for name, value in named.items() if name in dag.params}},
         "logical_date": {"logical_date": day, "data_interval_start": day, "data_interval_end": day},
     }
 

@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk.api.datamodels._generated import DagRunType
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.registry.months import Month, MonthError
 from tests.dags.rendering import DEPLOYMENT, GOLDEN, golden_key, golden_text, render, run_kinds
@@ -24,11 +25,11 @@ def test_there_is_one_golden_file_for_each_dag() -> None:
     assert sorted(path.name for path in GOLDEN.iterdir()) == sorted(f"{dag_id}.json" for dag_id in DAG_IDS)
 
 
-@pytest.mark.parametrize("kind", run_kinds("2021-01"))
+@pytest.mark.parametrize("kind", ["partition_key", "params", "logical_date"])
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_each_way_to_start_a_run_renders_the_golden_text(bag, dag_id: str, kind: str) -> None:
     dag = bag.dags[dag_id]
-    text = golden_text(render(dag, **run_kinds(golden_key(dag))[kind]))
+    text = golden_text(render(dag, **run_kinds(dag)[kind]))
     assert text == (GOLDEN / f"{dag_id}.json").read_text()
 
 
@@ -136,3 +137,12 @@ def test_a_deployment_without_a_lake_says_so(bag, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(DEPLOYMENT, "AIRFLOW_VAR_LAKE_BUCKET")
     with pytest.raises(AirflowRuntimeError, match="lake_bucket"):
         render(bag.dags["green_web_to_gcs"], partition_key="2021-01")
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_a_run_with_an_unknown_parameter_loads_nothing(bag, dag_id: str) -> None:
+    """However it was started: the first task that would read or write a month fails."""
+    dag = bag.dags[dag_id]
+    for kind in run_kinds(dag).values():
+        with pytest.raises(ParameterError, match=rf"^'forse' is no parameter of {dag_id}"):
+            render(dag, **kind | {"conf": {**kind.get("conf", {}), "forse": True}})

@@ -12,6 +12,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.notifications import notify_failure
+from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
@@ -36,7 +37,7 @@ class SourceRetryPolicy(ExceptionRetryPolicy):
 RETRY_POLICY = SourceRetryPolicy(
     rules=[
         RetryRule(
-            exception=[ContractError, MissingMonthError, MonthError, NotPublishedError],
+            exception=[ContractError, MissingMonthError, MonthError, NotPublishedError, ParameterError],
             action=RetryAction.FAIL,
             reason="Wrong input: a retry would fail the same way.",
         ),

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from jinja2.runtime import Context
 
+from nyc_taxi.dag_parts.params import refuse_unknown
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import PublishedFile, TripDataset
@@ -29,6 +30,7 @@ PUBLICATION_WAIT = timedelta(days=45)
 @jinja2.pass_context
 def file(context: Context) -> PublishedFile:
     """``{{ file() }}``: the published file of the run, with the names of its objects and tables in every store."""
+    refuse_unknown(context)
     dataset = context["dataset"]
     return dataset.file(resolve_month(context.get_all())) if isinstance(dataset, TripDataset) else dataset.file()
 
@@ -36,6 +38,7 @@ def file(context: Context) -> PublishedFile:
 @jinja2.pass_context
 def year(context: Context) -> int:
     """``{{ year() }}``: the year of the run, in a DAG for whole years."""
+    refuse_unknown(context)
     return resolve_year(context.get_all())
 
 

@@ -2,10 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
 from airflow.sdk import Param
 
 from nyc_taxi.registry.model import Dataset, TripDataset
 from nyc_taxi.registry.months import MONTH_PATTERN, YEAR_PATTERN
+
+# Characters of an unknown key that a message shows.
+SHOWN = 60
+
+
+class ParameterError(ValueError):
+    """A run was started with a parameter that its DAG does not have; a retry would fail the same way."""
+
+
+def refuse_unknown(context: Mapping[str, Any]) -> None:
+    """Refuse a run whose conf has a key that is no parameter of its DAG: Airflow would ignore a misspelt ``force``.
+
+    Args:
+        context: the task's template context (``dag``, ``dag_run``).
+
+    Raises:
+        ParameterError: the message names the first such key, the parameter that is nearest to it, and all parameters.
+    """
+    known = list(context["dag"].params)
+    for key in context["dag_run"].conf or {}:
+        if key not in known:
+            nearest = get_close_matches(key.lower(), known, 1)
+            raise ParameterError(
+                f"{key[:SHOWN]!r} is no parameter of {context['dag'].dag_id}"
+                + (f"; did you mean {nearest[0]!r}?" if nearest else ".")
+                + f" Start the run with {' or '.join(known)}, or without a conf"
+            )
 
 
 def run_params(dataset: Dataset) -> dict[str, Param]:

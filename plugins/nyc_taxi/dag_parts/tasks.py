@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from airflow.sdk import BaseOperator, XComArg, task
 
@@ -51,5 +52,10 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
 
 @task
 def remove_files(folder: str) -> None:
-    """Remove the run's own folder in the work dir."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the run's own folder in the work dir.
+
+    Raises:
+        OSError: something is left of it; the error names the file.
+    """
+    if Path(folder).exists():  # otherwise an earlier try has removed it
+        shutil.rmtree(folder)

@@ -16,8 +16,8 @@ from nyc_taxi.registry.model import ContractError, Dataset
 
 def _render(template: str, *, dataset: Dataset = GREEN, **differences: Any) -> str:
     context = {
-        "dag": SimpleNamespace(dag_id="green_web_to_gcs"),
-        "dag_run": SimpleNamespace(partition_key="2021-01", logical_date=None),
+        "dag": SimpleNamespace(dag_id="green_web_to_gcs", params={"month": None, "force": False}),
+        "dag_run": SimpleNamespace(partition_key="2021-01", logical_date=None, conf={}),
         "params": {},
         "run_id": "one",
         "var": {"value": SimpleNamespace(work_dir="/files")},
@@ -53,7 +53,7 @@ def test_the_connection_decides_where_the_source_has_the_file(extra: dict[str, s
 
 
 def test_a_month_that_the_source_never_had_is_refused() -> None:
-    early = SimpleNamespace(partition_key="2018-12", logical_date=None)
+    early = SimpleNamespace(partition_key="2018-12", logical_date=None, conf=None)
     with pytest.raises(ContractError, match="no green file for 2018-12: the source starts with 2019-01"):
         _render("{{ source_path() }}", dag_run=early, conn=_source())
     assert _render("{{ source_path() }}", dag_run=early, conn=_source(layout="tlc")).endswith("2018-12.parquet")
@@ -70,13 +70,13 @@ def test_a_month_that_the_source_never_had_is_refused() -> None:
     ],
 )
 def test_only_scheduled_runs_wait(run_type: str, variables: dict[str, str], seconds: str) -> None:
-    run = SimpleNamespace(run_type=run_type, partition_key="2021-01")
+    run = SimpleNamespace(run_type=run_type, partition_key="2021-01", conf={})
     assert _render("{{ publication_wait() }}", dag_run=run, conn=_source(), var={"value": variables}) == seconds
 
 
 @pytest.mark.parametrize(("last", "seconds"), [("", "3888000.0"), ("2021-01", "3888000.0"), ("2020-12", "0.0")])
 def test_no_run_waits_for_a_month_after_the_last_of_its_source(last: str, seconds: str) -> None:
-    run = SimpleNamespace(run_type="scheduled", partition_key="2021-01")
+    run = SimpleNamespace(run_type="scheduled", partition_key="2021-01", conf=None)
     conn = _source(last_month=last)
     assert _render("{{ publication_wait() }}", dag_run=run, conn=conn, var={"value": {}}) == seconds
 
@@ -124,7 +124,7 @@ def test_each_run_has_its_own_staging_table_that_needs_no_quotes() -> None:
 
 
 def test_runs_of_the_same_name_in_two_dags_share_nothing() -> None:
-    other = SimpleNamespace(dag_id="green_web_to_postgres")
+    other = SimpleNamespace(dag_id="green_web_to_postgres", params={"month": None, "force": False})
     for template in ("{{ staging_table() }}", "{{ run_dir() }}"):
         assert _render(template) != _render(template, dag=other)
         assert _render(template) == _render(template)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
+import pytest
 from airflow.sdk import DAG, BaseOperator
 
 from nyc_taxi.dag_parts import tasks
@@ -44,3 +47,17 @@ def test_removing_the_runs_folder_is_idempotent_and_leaves_others(tmp_path: Path
     for _ in range(2):
         tasks.remove_files.function(str(tmp_path / "one"))
         assert [path.name for path in tmp_path.iterdir()] == ["two"]
+
+
+def test_a_folder_that_cannot_be_removed_is_an_error_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "file").write_bytes(b"x")
+
+    def refuse(path: str, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(PermissionError, match="file"):
+        tasks.remove_files.function(str(tmp_path / "run"))
