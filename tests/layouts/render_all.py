@@ -19,12 +19,9 @@ def main() -> None:
     package = importlib.util.find_spec("nyc_taxi")
     # By its path: the repository's folders must not be on the path of a layout that does not have them.
     rendering = runpy.run_path(sys.argv[1])
-    golden_key, golden_text, render, run_kinds = (
-        rendering[name] for name in ("golden_key", "golden_text", "render", "run_kinds")
-    )
+    golden_text, render, run_kinds = (rendering[name] for name in ("golden_text", "render", "run_kinds"))
     rendered = {
-        dag_id: golden_text(render(dag, **run_kinds(golden_key(dag))["partition_key"]))
-        for dag_id, dag in sorted(bag.dags.items())
+        dag_id: golden_text(render(dag, **run_kinds(dag)["partition_key"])) for dag_id, dag in sorted(bag.dags.items())
     }
     print(
         json.dumps(
