@@ -8,7 +8,8 @@
   `gs://<lake_bucket>/zones/taxi_zone_lookup.parquet`; asset `lake_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the load if the object was made from the same version of the source's
   file by the same contract. `announce_unchanged` then runs instead and announces the month, so that
-  `<dataset>_gcs_to_bigquery` starts and loads the month if the warehouse lacks it.
+  `<dataset>_gcs_to_bigquery` starts and loads the month if the warehouse lacks it. `local_to_gcs` is skipped if another
+  run has meanwhile uploaded a newer download.
 - **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
   file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
   requests. The lake keeps the previous object.
@@ -18,7 +19,6 @@
 
 from __future__ import annotations
 
-from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
@@ -28,6 +28,7 @@ from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.stores.lake.store import LakeStore
+from nyc_taxi.stores.lake.upload import UploadOperator
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 # The upload keeps one chunk in memory; the hook's default of 100 MB is too much for a small worker.
@@ -56,7 +57,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
         )
         download, to_parquet, remove_files = fetch_parquet()
 
-        local_to_gcs = LocalFilesystemToGCSOperator(
+        local_to_gcs = UploadOperator(
             task_id="local_to_gcs",
             src=LOCAL_PARQUET,
             bucket="{{ var.value.lake_bucket }}",

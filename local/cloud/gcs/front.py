@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import json
 import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from local.cloud.gcs.backend import Backend
 from local.cloud.gcs.metadata import (
@@ -30,6 +31,7 @@ from local.cloud.gcs.metadata import (
     split_metadata,
 )
 from local.cloud.gcs.names import NameRefusedError, check_bucket, check_file, check_object, check_text
+from local.cloud.gcs.preconditions import PreconditionFailedError, Preconditions, id_of_upload
 from local.cloud.guard import Receive, Scope, Send, refusal_body
 
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
@@ -74,18 +76,26 @@ class Front:
         self._backend = backend
         self._root = root
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="gcs")
+        self._preconditions = Preconditions(self._generation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"the front serves HTTP, not {scope['type']}")
         try:
             request = await self._check(scope, _Body(scope, receive))
-            if not await self._send_from_disk(request, send):
+            upload_id = id_of_upload(request.path, urlencode(request.query)) if request.method == "PUT" else ""
+            if self._preconditions.holds(upload_id):
+                await request.body.hold()  # while the upload is the only one that may end, nothing waits for its client
+                async with self._preconditions.met(upload_id):
+                    await self._pass_on(request, send)
+            elif not await self._send_from_disk(request, send):
                 await self._pass_on(request, send)
         except _DisconnectedError:
             pass
         except (NameRefusedError, BodyRefusedError) as error:
             await _answer(send, 400, str(error))
+        except PreconditionFailedError as error:
+            await _answer(send, 412, str(error))
         except _RefusedError as error:
             await _answer(send, error.status, str(error))
 
@@ -170,10 +180,25 @@ class Front:
         self._backend.release(connection)
         return answer
 
+    async def _generation(self, bucket: str, name: str) -> int:
+        """Return the generation of an object; 0 if it does not exist."""
+
+        def ask() -> int:
+            connection = self._backend.connect()
+            connection.request("GET", f"/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}")
+            answer = connection.getresponse()
+            content = answer.read()
+            self._backend.release(connection)
+            return int(json.loads(content)["generation"]) if answer.status == 200 else 0
+
+        return await self._run(ask)
+
     async def _pass_on(self, request: _Request, send: Send) -> None:
         connection = await self._run(self._backend.connect)
         try:
             answer, chunk = await self._exchange(connection, request)
+            if location := answer.getheader("location"):
+                self._preconditions.begin(request.query, *request.names[-1], location)
             await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
             while chunk:
                 following = self._run(answer.read, _ANSWER_CHUNK)
@@ -254,6 +279,13 @@ class _Body:
     @property
     def complete(self) -> bool:
         return self._complete
+
+    async def hold(self) -> None:
+        """Read the whole body, to be passed on from memory."""
+        parts = [self._start]
+        while not self._complete:
+            parts.append(await self._next())
+        self._start = b"".join(parts)
 
     def replace(self, start: bytes, *, consumed: int | None = None) -> None:
         """Put ``start`` in place of the first ``consumed`` bytes, or of all, of what was read."""

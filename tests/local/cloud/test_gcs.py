@@ -78,14 +78,16 @@ def test_overwriting_changes_content_and_generation(bucket: storage.Bucket) -> N
     assert bucket.blob("overwrite/a").download_as_bytes() == b"two"
 
 
-def test_generation_preconditions_hold_for_small_uploads(bucket: storage.Bucket) -> None:
-    blob = bucket.blob("precondition/a")
-    blob.upload_from_string(b"one", if_generation_match=0)
+@pytest.mark.parametrize("size", [10, 9 * 2**20], ids=["at once", "resumable"])
+def test_generation_preconditions_hold(bucket: storage.Bucket, size: int) -> None:
+    one, two, three = (os.urandom(size) for _ in range(3))
+    blob = bucket.blob(f"precondition/{size}")
+    blob.upload_from_string(one, if_generation_match=0)
     with pytest.raises(PreconditionFailed):
-        bucket.blob("precondition/a").upload_from_string(b"two", if_generation_match=0)
-    assert bucket.blob("precondition/a").download_as_bytes() == b"one"
-    bucket.blob("precondition/a").upload_from_string(b"three", if_generation_match=blob.generation)
-    assert bucket.blob("precondition/a").download_as_bytes() == b"three"
+        bucket.blob(blob.name).upload_from_string(two, if_generation_match=0)
+    assert bucket.blob(blob.name).download_as_bytes() == one
+    bucket.blob(blob.name).upload_from_string(three, if_generation_match=blob.generation)
+    assert bucket.blob(blob.name).download_as_bytes() == three
 
 
 @pytest.mark.parametrize("size", [1000, 3 * 2**20])  # the front reads large objects from their files

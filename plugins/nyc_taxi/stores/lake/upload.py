@@ -1,0 +1,90 @@
+"""Uploads a month's Parquet file to the lake, unless the lake's object was made from a newer download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.google.cloud.hooks.gcs import GCSHook
+from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
+from google.cloud.exceptions import PreconditionFailed
+
+from nyc_taxi.common.skip import skip
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from google.cloud import storage
+
+OVERTAKEN = "overtaken by a newer download of the source"
+# The object's metadata that says when the source sent what it was made from.
+DOWNLOADED_AT = "downloaded_at"
+# How often an object is looked at again that another run replaced meanwhile.
+UPLOADS = 5
+
+
+class UploadOperator(LocalFilesystemToGCSOperator):
+    """Upload one local file as an object, which it replaces whole, unless the object is of a newer download.
+
+    The upload succeeds only if the object is still the one that was looked at, so of two runs at once, the newer
+    download wins. An object whose download is not known is replaced. A rerun uploads the file again.
+
+    Args:
+        downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
+        force: ``True`` to replace an object of a newer download too (templated).
+        kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``.
+
+    Returns:
+        The object's URI, in a list.
+
+    Raises:
+        AirflowSkipException: the object was made from a newer download.
+        RuntimeError: other runs replaced the object before each upload.
+    """
+
+    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at", "force")
+
+    def __init__(
+        self,
+        *,
+        downloaded_at: str = "{{ downloaded_at() }}",
+        force: str = "{{ params.force }}",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.downloaded_at = downloaded_at
+        self.force = force
+
+    def execute(self, context: Context) -> list[str]:
+        hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
+        bucket = hook.get_conn().bucket(self.bucket)
+        uri = f"gs://{self.bucket}/{self.dst}"
+        for _ in range(UPLOADS):
+            existing = bucket.get_blob(self.dst)
+            if self.force != "True" and (newer := self._newer_download(existing)):
+                skip(
+                    context["ti"],
+                    f"{OVERTAKEN}: {uri} was made from the download of {newer}, this run's is of "
+                    f"{self.downloaded_at}. The object stays; to replace it by this run's, set force.",
+                )
+            try:
+                self._upload(bucket, existing.generation if existing else 0)
+            except PreconditionFailed:
+                self.log.info("%s was replaced meanwhile, so it is looked at again", uri)
+            else:
+                return [uri]
+        raise RuntimeError(f"{uri} was replaced by other runs before each of {UPLOADS} uploads; start this run again")
+
+    def _newer_download(self, existing: storage.Blob | None) -> str | None:
+        """Return when the source sent what the object was made from, if that is newer than this run's download."""
+        of_object = (existing.metadata or {}).get(DOWNLOADED_AT, "") if existing else ""
+        if not of_object or not self.downloaded_at:
+            return None
+        is_newer = datetime.fromisoformat(of_object) > datetime.fromisoformat(self.downloaded_at)
+        return str(of_object) if is_newer else None
+
+    def _upload(self, bucket: storage.Bucket, generation: int) -> None:
+        blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
+        if self.downloaded_at:
+            blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
+        blob.upload_from_filename(self.src, content_type=self.mime_type, if_generation_match=generation)

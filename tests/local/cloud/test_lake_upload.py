@@ -1,0 +1,116 @@
+"""Uploading to the lake, on the GCS emulator: an older download does not replace a newer one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+from google.cloud import storage
+
+from nyc_taxi.stores.lake import upload
+from nyc_taxi.stores.lake.upload import OVERTAKEN, UPLOADS, UploadOperator
+
+EARLIER, LATER = "2026-01-02T03:04:05.000006+00:00", "2026-01-02T03:04:05.000007+00:00"
+SMALL, RESUMABLE = 100, 9 * 2**20
+
+
+class _Lake:
+    """The lake's bucket, and uploads to one object of it."""
+
+    def __init__(self, bucket: storage.Bucket, folder: Path, name: str) -> None:
+        self.bucket, self.folder, self.name = bucket, folder, name
+
+    def upload(self, content: bytes, downloaded_at: str, *, force: bool = False) -> Any:
+        source = self.folder / "file"
+        source.write_bytes(content)
+        operator = UploadOperator(
+            task_id="local_to_gcs",
+            src=str(source),
+            bucket=self.bucket.name,
+            dst=self.name,
+            chunk_size=2**18 * 8,
+            downloaded_at=downloaded_at,
+            force=str(force),
+        )
+        return operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})  # type: ignore[typeddict-item]
+
+    def content(self) -> bytes:
+        return self.bucket.blob(self.name).download_as_bytes()
+
+
+@pytest.fixture
+def lake(cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> _Lake:
+    client = cloud.storage_client()
+    monkeypatch.setattr(upload, "GCSHook", lambda **_: SimpleNamespace(get_conn=lambda: client))
+    return _Lake(client.bucket(cloud.settings.lake_bucket), tmp_path, f"upload/{request.node.name}")
+
+
+def test_an_older_download_is_skipped_and_says_so(lake: _Lake) -> None:
+    assert lake.upload(b"new", LATER) == [f"gs://{lake.bucket.name}/{lake.name}"]
+    with pytest.raises(AirflowSkipException) as skipped:
+        lake.upload(b"old", EARLIER)
+    assert str(skipped.value) == (
+        f"{OVERTAKEN}: gs://{lake.bucket.name}/{lake.name} was made from the download of {LATER}, this run's is of "
+        f"{EARLIER}. The object stays; to replace it by this run's, set force."
+    )
+    assert lake.content() == b"new"
+
+
+@pytest.mark.parametrize("size", [SMALL, RESUMABLE])
+@pytest.mark.parametrize(
+    ("published", "own", "force"),
+    [
+        (EARLIER, LATER, False),
+        (EARLIER, EARLIER, False),
+        (LATER, EARLIER, True),
+        ("", EARLIER, False),
+        (LATER, "", False),
+    ],
+)
+def test_every_other_upload_replaces_the_object(lake: _Lake, published: str, own: str, force: bool, size: int) -> None:
+    lake.upload(os.urandom(size), published)
+    content = os.urandom(size)
+    lake.upload(content, own, force=force)
+    assert lake.content() == content
+
+
+@pytest.mark.parametrize("size", [SMALL, RESUMABLE])
+@pytest.mark.parametrize("exists", [True, False])
+def test_of_two_uploads_at_once_the_newer_download_wins(
+    lake: _Lake, monkeypatch: pytest.MonkeyPatch, size: int, exists: bool
+) -> None:
+    """The newer object appears after the older run has looked, and before its upload ends."""
+    if exists:
+        lake.upload(b"before", "2020-01-01T00:00:00.000000+00:00")
+    newer = os.urandom(size)
+    own_upload = UploadOperator._upload
+
+    def overtaken(self: UploadOperator, bucket: storage.Bucket, generation: int) -> None:
+        monkeypatch.setattr(UploadOperator, "_upload", own_upload)
+        lake.upload(newer, LATER)
+        Path(self.src).write_bytes(os.urandom(size))
+        own_upload(self, bucket, generation)
+
+    monkeypatch.setattr(UploadOperator, "_upload", overtaken)
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        lake.upload(b"x", EARLIER)
+    assert lake.content() == newer
+
+
+def test_an_object_that_is_replaced_before_every_upload_is_an_error(
+    lake: _Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_upload = UploadOperator._upload
+
+    def overtaken(self: UploadOperator, bucket: storage.Bucket, generation: int) -> None:
+        bucket.blob(lake.name).upload_from_string(b"another")
+        own_upload(self, bucket, generation)
+
+    monkeypatch.setattr(UploadOperator, "_upload", overtaken)
+    with pytest.raises(RuntimeError, match=f"before each of {UPLOADS} uploads"):
+        lake.upload(b"x", EARLIER)
+    assert lake.content() == b"another"
