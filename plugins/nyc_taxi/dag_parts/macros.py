@@ -30,7 +30,7 @@ PUBLICATION_WAIT = timedelta(days=45)
 @jinja2.pass_context
 def file(context: Context) -> PublishedFile:
     """``{{ file() }}``: the published file of the run, with the names of its objects and tables in every store."""
-    refuse_unknown(context)
+    refuse_unknown(context.get_all())
     dataset = context["dataset"]
     return dataset.file(resolve_month(context.get_all())) if isinstance(dataset, TripDataset) else dataset.file()
 
@@ -38,7 +38,7 @@ def file(context: Context) -> PublishedFile:
 @jinja2.pass_context
 def year(context: Context) -> int:
     """``{{ year() }}``: the year of the run, in a DAG for whole years."""
-    refuse_unknown(context)
+    refuse_unknown(context.get_all())
     return resolve_year(context.get_all())
 
 
