@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 from airflow.sdk.exceptions import AirflowSkipException
-from google.api_core.exceptions import BadRequest
+from google.api_core.exceptions import BadRequest, Conflict
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.stores.bigquery.publish import PublishOperator
 from nyc_taxi.stores.bigquery.schema import OVERTAKEN
+
+
+def _operator() -> PublishOperator:
+    configuration = {"query": {"destinationTable": {"tableId": "green$202101"}}}
+    return PublishOperator(task_id="publish", configuration=configuration, published_query="SELECT 1")
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> tuple[Any, dict[str, str]]:
@@ -24,7 +32,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> tuple[Any,
     monkeypatch.setattr(BigQueryInsertJobOperator, "execute", execute)
     pushed: dict[str, str] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
-    return PublishOperator(task_id="publish", configuration={}).execute({"ti": ti}), pushed  # type: ignore[typeddict-item]
+    return _operator().execute({"ti": ti}), pushed  # type: ignore[typeddict-item]
 
 
 def test_it_returns_what_the_job_returns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +52,91 @@ def test_other_errors_stay_errors(monkeypatch: pytest.MonkeyPatch, error: Except
 
 def test_the_statement_raises_the_error_that_the_operator_looks_for() -> None:
     assert f"ERROR('{OVERTAKEN}')" in (SQL_DIR / "bigquery" / "publish" / "rows.sql").read_text()
+
+
+# Two publishes at the same moment
+
+
+class _Job:
+    """A job that compares with the partition as it was when the job began, and replaces it later."""
+
+    def __init__(self, warehouse: _Warehouse, generation: int, seconds: float) -> None:
+        self.done = threading.Event()
+        self._warehouse, self._generation, self._seconds = warehouse, generation, seconds
+        self._passes = warehouse.generation <= generation
+        threading.Thread(target=self._run).start()
+
+    def _run(self) -> None:
+        time.sleep(self._seconds)
+        if self._passes:
+            self._warehouse.generation = self._generation
+        self.done.set()
+
+    def exception(self) -> None:
+        assert self.done.wait(10)
+
+
+class _Warehouse:
+    """Fake of a hook whose BigQuery runs a job in a snapshot, and accepts each job id once."""
+
+    def __init__(self, generation: int = 1) -> None:
+        self.generation = generation
+        self.jobs: dict[str, _Job] = {}
+        self._lock = threading.Lock()
+
+    def insert(self, job_id: str, generation: int, seconds: float = 0.05) -> _Job:
+        with self._lock:
+            if job_id in self.jobs:
+                raise Conflict(f"Already Exists: Job {job_id}")
+            self.jobs[job_id] = _Job(self, generation, seconds)
+            return self.jobs[job_id]
+
+    def get_job(self, *, job_id: str, **_: object) -> _Job:
+        return self.jobs[job_id]
+
+    def get_client(self, **_: object) -> Any:
+        rows = [{"generation": self.generation}]
+        return SimpleNamespace(query=lambda query: SimpleNamespace(result=lambda: rows))
+
+
+@pytest.fixture
+def warehouse(monkeypatch: pytest.MonkeyPatch) -> _Warehouse:
+    def submit(self: PublishOperator, hook: _Warehouse, job_id: str) -> _Job:
+        return hook.insert(job_id, int(self.location or 0))
+
+    monkeypatch.setattr(BigQueryInsertJobOperator, "_submit_job", submit)
+    return _Warehouse()
+
+
+def _publish(warehouse: _Warehouse, generation: int) -> None:
+    operator = _operator()
+    operator.location = str(generation)  # hands the generation to the fake
+    operator._submit_job(warehouse, "ignored").exception()  # type: ignore[arg-type]
+
+
+def test_jobs_for_one_partition_that_are_submitted_at_once_run_one_after_another(warehouse: _Warehouse) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for generation in (5, 3, 4, 2):
+            pool.submit(_publish, warehouse, generation)
+    assert warehouse.generation == 5
+    assert len(warehouse.jobs) == 4
+
+
+def test_without_turns_the_older_of_two_jobs_can_win(warehouse: _Warehouse) -> None:
+    """The test above can fail: the fake has the hole that the turns close."""
+    older, newer = warehouse.insert("one", 2, seconds=0.1), warehouse.insert("two", 3, seconds=0)
+    for job in (newer, older):
+        job.exception()
+    assert warehouse.generation == 2
+
+
+def test_the_ids_name_the_partition_the_generation_and_the_turn(warehouse: _Warehouse) -> None:
+    for generation in (7, 7, 7, 9, 9):
+        _publish(warehouse, generation)
+    assert list(warehouse.jobs) == [
+        "publish_green_202101_after_1_0",
+        "publish_green_202101_after_7_0",
+        "publish_green_202101_after_7_1",
+        "publish_green_202101_after_7_2",
+        "publish_green_202101_after_9_0",
+    ]
