@@ -28,9 +28,8 @@ def refuse_unknown(context: Mapping[str, Any]) -> None:
     Raises:
         ParameterError: the message names the first such key, the parameter that is nearest to it, and all parameters.
     """
-    known = list(context["dag"].params)
-    for key in context["dag_run"].conf or {}:
-        if key not in known:
+    for key in getattr(context["dag_run"], "conf", None) or {}:
+        if key not in (known := list(context["dag"].params)):
             nearest = get_close_matches(key.lower(), known, 1)
             raise ParameterError(
                 f"{key[:SHOWN]!r} is no parameter of {context['dag'].dag_id}"
