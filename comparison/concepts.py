@@ -79,7 +79,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="task",
         title="Task",
         sentence="A step with its own state, times and tries.",
-        airflow=Lines(f"{_DAGS}web_to_gcs.py", "local_to_gcs = LocalFilesystemToGCSOperator("),
+        airflow=Lines(f"{_DAGS}web_to_gcs.py", "local_to_gcs = UploadOperator("),
         prefect=Lines(f"{_FLOWS}fetch.py", "def convert("),
     ),
     Concept(
@@ -175,7 +175,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="providers",
         title="Providers / collections",
         sentence="Ready-made integrations with other systems.",
-        airflow=Lines(f"{_DAGS}web_to_gcs.py", "from airflow.providers.google.cloud.transfers"),
+        airflow=Lines(f"{_DAGS}gcs_to_bigquery.py", "from airflow.providers.google.cloud.operators.bigquery"),
         prefect=Lines(f"{_FLOWS}gcs_to_bigquery.py", "from prefect_gcp.bigquery import"),
     ),
     Concept(

@@ -9,11 +9,11 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import airflow_local_settings  # noqa: F401 # see above
 import pyarrow.parquet as pq
-from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 
 from benchmarks.clock import clock, report
@@ -21,6 +21,7 @@ from benchmarks.conditions import FHVHV_MONTH
 from local.cloud.settings import REPOSITORY, Settings
 from nyc_taxi.parquet.to_parquet import ToParquetOperator
 from nyc_taxi.registry.datasets import FHVHV
+from nyc_taxi.stores.lake.upload import UploadOperator
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
 from nyc_taxi.stores.postgres.schema import postgres_type
 
@@ -49,12 +50,14 @@ def load_staging(source: str) -> int:
 def local_to_gcs(source: str) -> int:
     """Run the task ``local_to_gcs`` with its DAG's chunk size; returns the number of rows of the file."""
     chunk_size = runpy.run_path(str(REPOSITORY / "dags" / "web_to_gcs.py"))["UPLOAD_CHUNK_BYTES"]
-    LocalFilesystemToGCSOperator(
+    UploadOperator(
         task_id="local_to_gcs",
         src=source,
         bucket=Settings.from_env().lake_bucket,
         dst=BLOB,
         chunk_size=chunk_size,
+        downloaded_at=datetime.now(UTC).isoformat(),
+        force="False",
     ).execute({})
     return pq.ParquetFile(Path(source)).metadata.num_rows
 

@@ -329,13 +329,12 @@ def providers(airflow: Airflow) -> str:
     """Operators for Google Cloud come in a separate package, and the pipeline runs them."""
     found = {each["package_name"]: each for each in airflow.api.call("GET", "/providers?limit=100")["providers"]}
     google = found["apache-airflow-providers-google"]
-    tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
-    tasks |= airflow.tasks(airflow.month_run(f"{airflow.ground.dataset}_gcs_to_bigquery"))
-    operators = {name: tasks[name]["operator_name"] for name in ("local_to_gcs", "create_table", "drop_staging")}
-    assert operators == {
-        "local_to_gcs": "LocalFilesystemToGCSOperator",
+    tasks = airflow.tasks(airflow.month_run(f"{airflow.ground.dataset}_gcs_to_bigquery"))
+    names = ("create_table", "create_external_table", "drop_staging")
+    assert {name: tasks[name]["operator_name"] for name in names} == {
         "create_table": "BigQueryInsertJobOperator",
-        "drop_staging": "BigQueryDeleteTableOperator",
+        "create_external_table": "BigQueryCreateTableOperator",
+        "drop_staging": "BigQueryInsertJobOperator",
     }
     return f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline use or extend them"
 
