@@ -62,6 +62,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                         END
                 ) AS held
                 LEFT JOIN pg_stat_activity AS session ON held.pid = session.pid
+                -- Younger ones are readers that had to wait for this block.
+                WHERE session.xact_start IS NULL OR session.xact_start < clock_timestamp() - interval '2s'
             ),
             'a session that has ended meanwhile'
         );

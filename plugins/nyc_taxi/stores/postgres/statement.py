@@ -31,7 +31,8 @@ class LockingStatementOperator(SQLExecuteQueryOperator):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(autocommit=True, **kwargs)
+        # The operator logs the statement already.
+        super().__init__(autocommit=True, hook_params={"log_sql": False}, **kwargs)
 
     def execute(self, context: Context) -> Any:
         for pause in (*PAUSES, None):

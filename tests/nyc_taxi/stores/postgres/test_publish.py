@@ -189,6 +189,7 @@ def test_an_idle_reader_makes_a_publish_give_up_and_is_named(
         "idle in transaction, transaction since 20"
     )
     assert " UTC, query since 20" in str(error)
+    assert str(error).count("pid ") == 1, "readers that wait behind the publish are not to blame"
     assert "Nothing was changed, after 2 tries." in str(error)
     assert pauses == [1]
     assert slowest < 3.5, "a reader waits behind the publish for one try at most"
