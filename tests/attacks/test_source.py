@@ -94,7 +94,7 @@ def test_text_is_kept_as_it_is(folder: Folder, text: str) -> None:
 
 
 @attack("files-are-data")
-@named(CODE)
+@named(CODE | CONTROL)
 def test_text_in_a_number_column_is_refused_in_a_printable_message(folder: Folder, text: str) -> None:
     with pytest.raises(ContractError) as error:
         folder.green({**GREEN_ROW, "fare_amount": text})

@@ -15,7 +15,10 @@ import pytest
 
 from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.parquet.to_parquet import ToParquetOperator
+from tests.attacks.promises import attack
 from tests.nyc_taxi.support import GREEN_ROW, Folder, green_table, refused
+
+pytestmark = attack("files-are-data")
 
 ESC = "\x1b[2J"
 HEADER = ",".join(GREEN_ROW)

@@ -16,6 +16,9 @@ from nyc_taxi.source.errors import SlowSourceError, SourceError
 from nyc_taxi.source.request import LIMITS as USUAL
 from nyc_taxi.source.request import Limits
 from nyc_taxi.source.retry_after import LONGEST, retry_after
+from tests.attacks.promises import attack
+
+pytestmark = attack("transfers-are-bounded")
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
 # No byte is ever late for the socket's timeout, and no test waits for that.
@@ -142,6 +145,7 @@ def test_a_refusal_says_how_long_the_source_asks_to_wait(source, target: Path, s
     assert caught.value.retry_after == 90.0
 
 
+@attack("headers-are-data")
 @pytest.mark.parametrize(
     "raw",
     [
@@ -160,6 +164,7 @@ def test_no_answer_can_write_to_the_terminal(source, tmp_path: Path, raw: bytes)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
+@attack("headers-are-data")
 def test_a_tag_cannot_write_to_the_terminal(source) -> None:
     url = source.serve(PATH, b"the file", ETag='"\x1b[2J"')
     with requests.Session() as session:

@@ -18,6 +18,9 @@ from nyc_taxi.source.connections import SourceAdapter
 from nyc_taxi.source.download import announcement, download
 from nyc_taxi.source.errors import PermanentSourceError
 from nyc_taxi.source.request import Limits
+from tests.attacks.promises import attack
+
+pytestmark = attack("a-source-leads-nowhere-else")
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
 LIMITS = Limits(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.001)

@@ -16,6 +16,9 @@ from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.source.download import Announcement, Download, announcement, download
 from nyc_taxi.source.errors import NotPublishedError, SourceError
 from nyc_taxi.source.request import Limits
+from tests.attacks.promises import attack
+
+pytestmark = attack("transfers-are-bounded")
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
 BODY = bytes(range(256)) * 40
