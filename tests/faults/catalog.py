@@ -477,6 +477,13 @@ _BOTH = "Both runs succeed, and the month is there once and whole."
 OVERLAPS: tuple[Promise, ...] = (
     _promise(
         _OVERLAP,
+        "older-run-last-in-lake",
+        "A run is stopped before it uploads; a newer one overtakes it; then it goes on",
+        "`web_to_gcs.local_to_gcs`",
+        _OLDER,
+    ),
+    _promise(
+        _OVERLAP,
         "older-run-last-in-bigquery",
         "A run is stopped before it publishes; a newer one overtakes it; then it goes on",
         "`gcs_to_bigquery.publish`",

@@ -106,6 +106,8 @@ class Months:
         Yields the runs by DAG, when their first tasks wait for an answer of the source, which is stopped until the end
         of the block.
         """
+        if self.contents() != self.known[self._rows]:  # the test before has failed; judge this one by itself
+            run_months(self.api, dict.fromkeys(FILES, str(MONTH)), force=True)
         self.publish_other()
         before, new = self.contents(), self.known[self._rows]
         assert all(before[name][store] != new[name][store] for name in FILES for store in new[name])
