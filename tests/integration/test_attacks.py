@@ -242,7 +242,9 @@ def test_api_refuses_the_run_id(api: AirflowApi, run_id: str) -> None:
 
 @attack("a-month-is-a-month")
 @pytest.mark.full
-def test_hostile_partition_key_fails_its_run_and_nothing_else(stack: AirflowSettings, api: AirflowApi) -> None:
+def test_hostile_partition_key_fails_its_run_and_nothing_else(
+    stack: AirflowSettings, api: AirflowApi, used: None
+) -> None:
     hostile = "2020-05'; DROP TABLE trips.green; --{{ conn.ny_taxi.password }}"
     with pytest.raises(httpx.HTTPStatusError, match="does not match the timetable's key_format"):
         api.trigger("green_web_to_postgres", {}, partition_key=hostile)
