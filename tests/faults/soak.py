@@ -95,7 +95,7 @@ class Soak:
         assert all(causes), f"run {number} of {run.dag_id} has a try that failed without a cause: {ended.tries}"
         outcome = ended.state if ended.state == "failed" else f"success, {len(causes)} retries"
         self.ended[outcome] += 1
-        print(f"{number:4} {run.dag_id:24} {file.month or '':8} {trouble}: {outcome}", flush=True)
+        print(f"{number:4} {run.dag_id:24} {file.month or ''!s:8} {trouble}: {outcome}", flush=True)
         for cause in causes[:1]:
             print(f"     {cause.splitlines()[0][:150]}", flush=True)
 
