@@ -69,10 +69,10 @@ def june(stack: AirflowSettings, api: AirflowApi) -> Month:
 
 BROKEN = {
     "2019-01": ("wait_for_publication", "(HTTP 404): not published, or misspelt"),
-    "2019-02": ("to_parquet", "2019-02.csv.gz is not a valid green file: Truncated compressed stream"),
+    "2019-02": ("to_parquet", "2019-02.csv.gz is not a valid green file: it is cut short: its gzip data does not end"),
     "2019-03": ("to_parquet", "its columns differ from the contract; missing: congestion_surcharge"),
-    "2019-04": ("to_parquet", "column fare_amount: row 5001: invalid value 'abc'"),
-    "2019-05": ("to_parquet", "it cannot be read: "),
+    "2019-04": ("to_parquet", "column fare_amount: row 5001: 'abc' is not a valid amount"),
+    "2019-05": ("to_parquet", "it is not gzip; it begins with "),
     "2019-06": ("to_parquet", "it has a header but no rows"),
     "2018-12": ("wait_for_publication", "no green file for 2018-12: the source starts with 2019-01"),
 }

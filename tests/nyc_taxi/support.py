@@ -48,6 +48,11 @@ GREEN_ROW = {
     "trip_type": "1",
     "congestion_surcharge": "0",
 }
+# What messages say about a value that is not one of its type, and about a damaged file.
+NO_INTEGER = "is not a valid integer; correct it at the source, to the form 12"
+NO_AMOUNT = "is not a valid amount; correct it at the source, to the form 5.5"
+NO_TIME = "is not a valid wall-clock time; correct it at the source, to the form 2021-01-01 00:15:56"
+WHOLE_COPY = "; get a whole copy from the source"
 PICKUP = datetime.datetime(2021, 1, 1, 0, 15, 56)
 SYNTHETIC_ROWS = 200
 

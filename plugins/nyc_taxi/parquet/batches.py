@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from nyc_taxi.parquet.casting import NOUNS, Converter, is_text
+from nyc_taxi.parquet.casting import NOUNS, REMEDIES, Converter, is_text
 from nyc_taxi.parquet.schema import arrow_type
 from nyc_taxi.registry.columns import Column
 from nyc_taxi.registry.model import ContractError
@@ -61,7 +61,7 @@ def conform(batch: pa.RecordBatch, bindings: Sequence[Binding], *, first_row: in
             arrays.append(convert(values))
         except pa.ArrowInvalid as error:
             index = _first_refused(values, convert)
-            problem = f"{_shown(values[index])} is not a valid {NOUNS[column.type]}"
+            problem = f"{_shown(values[index])} is not a valid {NOUNS[column.type]}; {REMEDIES[column.type]}"
             raise ContractError(f"column {column.name}: row {first_row + index}: {problem}") from error
     return pa.RecordBatch.from_arrays(arrays, names=[column.name for column, _, _ in bindings])
 
@@ -90,8 +90,13 @@ def _first_refused(values: pa.Array, convert: Converter) -> int:
     return begin
 
 
-def _shown(value: pa.Scalar) -> str:
-    try:
-        return repr(value.as_py()) if is_text(value.type) else str(value.as_py())
-    except (ValueError, OverflowError):  # bytes that are not UTF-8, times outside Python's range
-        return "the value"
+def _shown(value: pa.Scalar, *, longest: int = 60) -> str:
+    """Return the value as text; shortened, because a field may have hundreds of kilobytes."""
+    if isinstance(value, pa.DictionaryScalar):
+        value = value.value
+    content = value.as_py() if not pa.types.is_timestamp(value.type) else value.cast(pa.string()).as_py()
+    if isinstance(content, bytes):
+        content = content.decode("utf-8", "backslashreplace")
+    elif not is_text(value.type):
+        return str(content)
+    return repr(content) if len(content) <= longest else f"{content[:longest]!r}..."

@@ -9,6 +9,7 @@ import pyarrow.compute as compute
 from pyarrow import types
 
 from nyc_taxi.parquet.schema import arrow_type
+from nyc_taxi.parquet.spelling import DATETIME, EXACT_BELOW, amounts, finite, integers, storable, times
 from nyc_taxi.registry.columns import Column, Type
 from nyc_taxi.registry.model import ContractError
 
@@ -20,6 +21,24 @@ NOUNS = {
     Type.DATE: "date",
     Type.DATETIME: "wall-clock time",
 }
+# What to do about a value that is not one of its type.
+REMEDIES = {
+    Type.INTEGER: "correct it at the source, to the form 12",
+    Type.FLOAT: "correct it at the source, to the form 5.5",
+    Type.STRING: "correct it at the source: no NUL characters, at most 4,096 bytes",
+    Type.DATE: "correct it at the source, to the form 2021-01-01",
+    Type.DATETIME: "correct it at the source, to the form 2021-01-01 00:15:56",
+}
+# The Parquet types to use instead of one that is refused.
+_PARQUET_TYPES = {
+    Type.INTEGER: "INT64",
+    Type.FLOAT: "DOUBLE",
+    Type.STRING: "STRING",
+    Type.DATE: "DATE",
+    Type.DATETIME: "TIMESTAMP without a time zone",
+}
+# The longest text in bytes; bounds the memory of a batch. The longest of the TLC's has about 50.
+MAX_TEXT_BYTES = 4096
 
 # Converts a whole array, or raises ArrowInvalid if one of its values does not fit.
 Converter = Callable[[pa.Array], pa.Array]
@@ -28,34 +47,43 @@ Converter = Callable[[pa.Array], pa.Array]
 def converter(given: pa.DataType, column: Column) -> Converter:
     """Return the conversion from values of the type ``given`` to values of ``column``.
 
-    Wall-clock times have no time zone, so times with one are refused. Times as text are accepted in the form of CSV
-    files, ``2021-01-01 00:15:56``.
+    Numbers and times as text are accepted in the spellings of CSV files. Wall-clock times have no time zone, so times
+    with one are refused.
 
     Raises:
         ContractError: there is no exact conversion; the message names the column and both types.
     """
     if types.is_dictionary(given):
         convert_entry = converter(given.value_type, column)
-        return lambda values: convert_entry(values.dictionary_decode())
+        return lambda values: convert_entry(_decoded_entries(values))
     if types.is_null(given):
         return _cast(arrow_type(column))
     for applies, convert in _CONVERTERS[column.type]:
         if applies(given):
             return convert
-    raise ContractError(f"column {column.name} has type {given}; expected {NOUNS[column.type]}")
+    raise ContractError(
+        f"column {column.name} has type {given}; expected {NOUNS[column.type]}: "
+        f"write the column as {_PARQUET_TYPES[column.type]}"
+    )
 
 
-def whole_numbers(text: pa.Array) -> pa.Array:
-    """Parse integers from text, which may be written as ``1.0``, as pandas does for a column with nulls.
+def csv_converter(column: Column) -> Converter:
+    """Return the conversion of values that Arrow's CSV reader has already parsed as the type of ``column``.
 
-    The digits are parsed as an integer and never as a float, so large numbers stay exact.
+    It refuses more than it must: all values that Arrow may have parsed in another way than
+    :mod:`nyc_taxi.parquet.spelling` does. The reader then reads the rows as text.
     """
-    return compute.replace_substring_regex(compute.utf8_trim_whitespace(text), r"\.0+$", "").cast(pa.int64())
+    return {Type.INTEGER: _not_negative, Type.FLOAT: _exactly_held, Type.DATETIME: times}.get(column.type, _text)
 
 
 def is_text(given: pa.DataType) -> bool:
     """Return whether values of the type ``given`` are text."""
     return types.is_string(given) or types.is_large_string(given) or types.is_string_view(given)
+
+
+def is_text_or_bytes(given: pa.DataType) -> bool:
+    """Return whether values of the type ``given`` are text, or bytes that may be text."""
+    return is_text(given) or types.is_binary(given) or types.is_large_binary(given) or types.is_binary_view(given)
 
 
 def _cast(type_: pa.DataType) -> Converter:
@@ -73,17 +101,43 @@ def _whole(values: pa.Array) -> pa.Array:
     return values.cast(pa.int64())
 
 
-def _finite(values: pa.Array) -> pa.Array:
-    """Refuse nan and inf, which Arrow accepts as numbers and the TLC does not write."""
-    values = values.cast(pa.float64())
-    if compute.index(compute.is_finite(values), False).as_py() >= 0:
-        raise pa.ArrowInvalid("not finite")
+def _not_negative(values: pa.Array) -> pa.Array:
+    # Arrow's CSV reader takes 0xffffffffffffffff for -1.
+    if compute.any(compute.less(values, 0)).as_py():
+        raise pa.ArrowInvalid("a negative number")
     return values
+
+
+def _exactly_held(values: pa.Array) -> pa.Array:
+    """Refuse nan, inf, and numbers so large that an integer may have been rounded."""
+    if not compute.all(compute.less(compute.abs(values), EXACT_BELOW), min_count=0).as_py():
+        raise pa.ArrowInvalid("a large number")
+    return values
+
+
+def _parsed(parse: Converter) -> Converter:
+    # Through plain strings, because Arrow cannot parse string views.
+    return lambda values: parse(values.cast(pa.binary()).cast(pa.string()))
+
+
+def _decoded_entries(values: pa.DictionaryArray) -> pa.Array:
+    """Return the values of a dictionary; refuse long texts first, because each may be repeated in every row."""
+    if is_text_or_bytes(values.dictionary.type):
+        lengths = compute.binary_length(values.dictionary.cast(pa.binary()))
+        _refuse_long(lengths.take(values.indices))
+    return values.dictionary_decode()
+
+
+def _refuse_long(lengths: pa.Array) -> None:
+    longest = compute.max(lengths).as_py()
+    if longest is not None and longest > MAX_TEXT_BYTES:
+        raise pa.ArrowInvalid("a long text")
 
 
 def _text(values: pa.Array) -> pa.Array:
     """Decode bytes as UTF-8, and each value that is not valid UTF-8 as Latin-1; a file may have both."""
     values = values.cast(pa.binary())
+    _refuse_long(compute.binary_length(values))
     try:
         text = values.cast(pa.string())
     except pa.ArrowInvalid:
@@ -100,11 +154,6 @@ def _decoded(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _is_bytes(given: pa.DataType) -> bool:
-    return types.is_binary(given) or types.is_large_binary(given) or types.is_binary_view(given)
-
-
-_DATETIME = pa.timestamp("us")
 # For each type of the contract: the types that can be converted to it, and how.
 _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]]] = {
     Type.INTEGER: (
@@ -112,22 +161,25 @@ _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]
         (types.is_integer, _cast(pa.int64())),
         (types.is_floating, _whole),
         (types.is_decimal, _cast(pa.int64())),
+        (is_text_or_bytes, _parsed(integers)),
     ),
     Type.FLOAT: (
-        (types.is_floating, _finite),
+        (types.is_floating, lambda values: finite(values.cast(pa.float64()))),
         (types.is_integer, _cast(pa.float64())),
         # Through text, because Arrow's own cast does not always give the nearest double.
-        (types.is_decimal, lambda values: values.cast(pa.string()).cast(pa.float64())),
+        (types.is_decimal, lambda values: amounts(values.cast(pa.string()))),
+        (is_text_or_bytes, _parsed(amounts)),
     ),
     Type.STRING: (
-        (is_text, _text),
-        (_is_bytes, _text),
+        (is_text_or_bytes, _text),
         (types.is_fixed_size_binary, _text),
     ),
     Type.DATE: (),
     Type.DATETIME: (
-        (lambda given: types.is_timestamp(given) and given.tz is None, _cast(_DATETIME)),
-        # Through plain strings, because Arrow cannot parse times in string views.
-        (is_text, lambda values: values.cast(pa.string()).cast(_DATETIME)),
+        (
+            lambda given: types.is_timestamp(given) and given.tz is None,
+            lambda values: storable(values.cast(DATETIME)),
+        ),
+        (is_text_or_bytes, _parsed(times)),
     ),
 }

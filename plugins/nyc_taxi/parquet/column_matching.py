@@ -43,7 +43,7 @@ def match_columns(
         accept_unknown: whether to leave out unknown columns instead of refusing the file.
 
     Raises:
-        ContractError: a column is missing, unknown or repeated.
+        ContractError: a column is missing, unknown or repeated, or the columns are exactly those of another dataset.
     """
     known = _columns_by_key(dataset)
     found: dict[int, list[int]] = {}
@@ -57,10 +57,13 @@ def match_columns(
     columns = list(enumerate(dataset.source_columns))
     missing = [column.name for at, column in columns if at not in found and column.is_required(layout, month)]
     repeated = [column.name for at, column in columns if len(found.get(at, [])) > 1]
-    if missing or repeated or (unknown and not accept_unknown):
+    differs = bool(missing or repeated or unknown)
+    other = _matching_dataset(names, layout, month) if differs else None
+    # Even if unknown columns are left out, another dataset's rows must not become this dataset's.
+    if missing or repeated or (unknown and (other or not accept_unknown)):
         problems = _problems(missing=missing, unknown=unknown, repeated=repeated)
-        if other := _matching_dataset(names, layout, month):
-            problems.append(f"its columns are those of {other}")
+        if other:
+            problems.append(f"its columns are those of {' or '.join([other, *_gap_months(names, dataset, layout)])}")
         elif not missing and not repeated:
             problems.append("set the variable unknown_columns to ignore to leave them out")
         raise ContractError(f"its columns differ from the contract; {'; '.join(problems)}")
@@ -84,13 +87,23 @@ def _columns_by_key(dataset: Dataset) -> dict[str, int]:
 
 def _matching_dataset(names: Iterable[str], layout: Layout, month: Month | None) -> str | None:
     """Return the name of the dataset whose contract these columns match; None if there is none."""
+    return next((each.name for each in DATASETS.values() if _matches(names, each, layout, month)), None)
+
+
+def _matches(names: Iterable[str], dataset: Dataset, layout: Layout, month: Month | None) -> bool:
     keys = Counter(key for name in names if not _PANDAS_INDEX.fullmatch(key := _key(name)))
-    for dataset in DATASETS.values():
-        known = _columns_by_key(dataset)
-        required = {at for at, column in enumerate(dataset.source_columns) if column.is_required(layout, month)}
-        if keys.keys() <= known.keys() and required <= {known[key] for key in keys} and max(keys.values()) == 1:
-            return dataset.name
-    return None
+    known = _columns_by_key(dataset)
+    required = {at for at, column in enumerate(dataset.source_columns) if column.is_required(layout, month)}
+    return keys.keys() <= known.keys() and required <= {known[key] for key in keys} and max(keys.values()) == 1
+
+
+def _gap_months(names: Sequence[str], dataset: Dataset, layout: Layout) -> list[str]:
+    """Return the spans of months in which this dataset's own files may have these columns, such as ``fhvhv 2021-06``.
+
+    Without them, the message would take a file for another dataset's although it may be this one's.
+    """
+    gaps = dict.fromkeys(gap for column in dataset.source_columns for gap in column.gaps)
+    return [f"{dataset.name} {gap}" for gap in gaps if _matches(names, dataset, layout, gap.first)]
 
 
 def _listed(names: Sequence[str], *, most: int = 30) -> str:

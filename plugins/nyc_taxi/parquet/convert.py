@@ -75,7 +75,7 @@ def to_parquet(
         with whole_file(target) as temporary, closing(_read_ahead(batches)) as ahead:
             rows = _write(ahead, temporary, dataset, lineage, provenance)
             if rows == 0:
-                raise ContractError("it has columns but no rows")
+                raise ContractError("it has columns but no rows; check the file at the source")
     except ContractError as error:
         # Without the original error: Arrow's text quotes values of the file as they are, also escape sequences.
         # Thirty names of columns fit, and the advice after them.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nyc_taxi.parquet.batches import Binding, Reading, conform, first_bytes, is_system_error
-from nyc_taxi.parquet.casting import converter
+from nyc_taxi.parquet.casting import converter, is_text_or_bytes
 from nyc_taxi.parquet.column_matching import match_columns
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -18,7 +19,10 @@ from nyc_taxi.registry.months import Month
 # The TLC's row groups have a million rows. Reading page by page bounds memory use.
 BUFFER_BYTES = 1 << 16
 BATCH_ROWS = 1 << 13
+# The largest column of a row group, unpacked; a page is unpacked as a whole. The TLC's have about 8 MB.
+MAX_CHUNK_BYTES = 1 << 30
 _MAGIC = b"PAR1"
+_REMEDY = "get a whole copy from the source"
 
 
 def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_unknown: bool) -> Reading:
@@ -29,20 +33,8 @@ def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_
             once), or a value does not match or the file is damaged (raised while the batches are read).
     """
     _check_ends(source)
-    try:
-        file = pq.ParquetFile(
-            source,
-            pre_buffer=False,
-            buffer_size=BUFFER_BYTES,
-            # The default for INT96, nanoseconds, overflows on years such as 3019.
-            coerce_int96_timestamp_unit="us",
-            page_checksum_verification=True,
-        )
-        schema = file.schema_arrow
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if is_system_error(error):
-            raise
-        raise ContractError(_damaged(error)) from error
+    file = _opened(source)
+    schema = file.schema_arrow
     places, ignored = match_columns(schema.names, dataset, Layout.TLC, month, accept_unknown=accept_unknown)
     bindings = []
     for column, place in zip(dataset.source_columns, places, strict=True):
@@ -51,7 +43,42 @@ def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_
         else:
             field = schema.field(place)
             bindings.append(Binding(column, field.name, converter(field.type, column)))
+    _check_sizes(file.metadata, {binding.name for binding in bindings})
     return Reading(_batches(file, bindings), ignored)
+
+
+def _opened(source: Path) -> pq.ParquetFile:
+    """Open the file, so that its texts are read as dictionaries: a long text is found before it is repeated."""
+    options: dict[str, Any] = {
+        "pre_buffer": False,
+        "buffer_size": BUFFER_BYTES,
+        # The default for INT96, nanoseconds, overflows on years such as 3019.
+        "coerce_int96_timestamp_unit": "us",
+        "page_checksum_verification": True,
+    }
+    try:
+        file = pq.ParquetFile(source, **options)
+        texts = [field.name for field in file.schema_arrow if is_text_or_bytes(field.type)]
+        file.close()
+        file = pq.ParquetFile(source, read_dictionary=texts, **options)
+        file.schema_arrow  # noqa: B018 - a schema that Arrow does not know fails here
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if is_system_error(error):
+            raise
+        raise ContractError(_damaged(error)) from error
+    return file
+
+
+def _check_sizes(metadata: pq.FileMetaData, names: Collection[str | None]) -> None:
+    """Refuse a file with a column that would not fit into memory."""
+    for place in range(metadata.num_row_groups):
+        group = metadata.row_group(place)
+        for column in map(group.column, range(group.num_columns)):
+            if column.path_in_schema in names and column.total_uncompressed_size > MAX_CHUNK_BYTES:
+                raise ContractError(
+                    f"column {column.path_in_schema}: row group {place} has {column.total_uncompressed_size:,} bytes, "
+                    f"more than {MAX_CHUNK_BYTES:,}; write smaller row groups"
+                )
 
 
 def _check_ends(source: Path) -> None:
@@ -59,12 +86,13 @@ def _check_ends(source: Path) -> None:
     with source.open("rb") as file:
         begin = file.read(len(_MAGIC))
         if not begin:
-            raise ContractError("it is empty")
+            raise ContractError("it is empty; check the file at the source")
         if begin != _MAGIC:
-            raise ContractError(f"it is not a Parquet file; it begins with {first_bytes(source)}")
+            problem = f"it is not a Parquet file; it begins with {first_bytes(source)}"
+            raise ContractError(f"{problem}; check the source's address and layout")
         file.seek(-len(_MAGIC), 2)
         if file.read() != _MAGIC or file.tell() < 3 * len(_MAGIC):
-            raise ContractError("it is cut short: a Parquet file's footer is missing")
+            raise ContractError(f"it is cut short: a Parquet file's footer is missing; {_REMEDY}")
 
 
 def _batches(file: pq.ParquetFile, bindings: Sequence[Binding]) -> Iterator[pa.RecordBatch]:
@@ -79,8 +107,12 @@ def _batches(file: pq.ParquetFile, bindings: Sequence[Binding]) -> Iterator[pa.R
             raise
         raise ContractError(_damaged(error)) from error
     if rows != file.metadata.num_rows:
-        raise ContractError(f"it is damaged: its footer states {file.metadata.num_rows} rows, but it has {rows}")
+        stated = file.metadata.num_rows
+        raise ContractError(f"it is damaged: its footer states {stated} rows, but it has {rows}; {_REMEDY}")
 
 
 def _damaged(error: Exception) -> str:
-    return f"it is damaged: {' '.join(str(error).split())[:200]}"
+    reason = " ".join(str(error).split())[:200]
+    if isinstance(error, MemoryError):
+        return f"a part of it does not fit into memory: {reason}; write smaller row groups and pages"
+    return f"it is damaged: {reason}; {_REMEDY}"

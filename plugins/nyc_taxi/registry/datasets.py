@@ -25,7 +25,7 @@ from nyc_taxi.registry.checks import (
     warning,
     zones,
 )
-from nyc_taxi.registry.columns import Column, Layout, Type
+from nyc_taxi.registry.columns import Column, Gap, Layout, Type
 from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month
 
@@ -129,6 +129,11 @@ GREEN = TripDataset(
 
 _DISPATCHING_BASE = ("dispatching_base_num", Type.STRING, "Licence number of the base that dispatched the trip.")
 _SHARED_RIDE = ("SR_Flag", Type.INTEGER, "1 if the trip was part of a shared ride, else empty.")
+_AFFILIATED_BASE = (
+    "Affiliated_base_number",
+    Type.STRING,
+    "Licence number of the base that the vehicle is affiliated with.",
+)
 
 FHV = TripDataset(
     name="fhv",
@@ -160,7 +165,8 @@ FHV = TripDataset(
         ("PUlocationID", Type.INTEGER, "Taxi zone in which the trip began."),
         ("DOlocationID", Type.INTEGER, "Taxi zone in which the trip ended."),
         _SHARED_RIDE,
-        ("Affiliated_base_number", Type.STRING, "Licence number of the base that the vehicle is affiliated with."),
+        # The TLC's own CSV files, from before it published Parquet, got the column in July 2020.
+        Column(*_AFFILIATED_BASE, gaps=(Gap(Layout.MIRROR, Month(2019, 1), Month(2020, 6)),)),
     ),
 )
 
@@ -173,22 +179,34 @@ FHVHV = TripDataset(
     pickup_zone_column="PULocationID",
     checks=Checks(
         columns=(
-            *not_null("hvfhs_license_num", "pickup_datetime", "dropoff_datetime"),
+            *not_null("pickup_datetime", "dropoff_datetime"),
             *zones("PULocationID", "DOLocationID"),
         ),
         table=(
+            TableCheck(
+                name="has_all_licenses_or_none",  # none if the file lacks the column
+                condition='COUNT("hvfhs_license_num") = COUNT(*) OR COUNT("hvfhs_license_num") = 0',
+            ),
             *trip_checks(pickup="pickup_datetime", dropoff="dropoff_datetime"),
             warning("has_few_distances_over_100_miles", 0.01, '"trip_miles" < 0 OR "trip_miles" > 100'),
         ),
     ),
     source_columns=_columns(
-        ("hvfhs_license_num", Type.STRING, "Licence number of the high-volume company."),
+        # The mirror's file of June 2021 has fhv's columns: no licence, but an affiliated base.
+        Column(
+            "hvfhs_license_num",
+            Type.STRING,
+            "Licence number of the high-volume company.",
+            gaps=(Gap(Layout.MIRROR, Month(2021, 6), Month(2021, 6)),),
+        ),
         _DISPATCHING_BASE,
         ("pickup_datetime", Type.DATETIME, "When the trip began."),
         ("dropoff_datetime", Type.DATETIME, "When the trip ended."),
         _PICKUP_ZONE,
         _DROPOFF_ZONE,
-        Column(*_SHARED_RIDE, layouts=(Layout.MIRROR,)),
+        # Text, because the mirror's file of June 2021 has letters.
+        Column("SR_Flag", Type.STRING, "1 or Y if the trip was part of a shared ride.", layouts=(Layout.MIRROR,)),
+        Column(*_AFFILIATED_BASE, layouts=()),
         *(
             Column(*spec, layouts=_TLC_ONLY)
             for spec in (

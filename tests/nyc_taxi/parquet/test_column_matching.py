@@ -197,7 +197,50 @@ def test_a_file_of_another_dataset_is_recognized(dataset: Dataset, other: Datase
         assert _match(*names, dataset=dataset, layout=layout).ignored == ()
     else:
         refusal = _refusal(*(name.upper() for name in names), "__index_level_0__", dataset=dataset, layout=layout)
-        assert refusal.endswith(f"; its columns are those of {other.name}")
+        or_this = " or fhvhv 2021-06" if (dataset, other, layout) == (FHVHV, FHV, Layout.MIRROR) else ""
+        assert refusal.endswith(f"; its columns are those of {other.name}{or_this}")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "column", "month", "may_lack"),
+    [
+        (FHVHV, "hvfhs_license_num", Month(2021, 5), False),
+        (FHVHV, "hvfhs_license_num", Month(2021, 6), True),
+        (FHVHV, "hvfhs_license_num", Month(2021, 7), False),
+        (FHV, "Affiliated_base_number", Month(2019, 1), True),
+        (FHV, "Affiliated_base_number", Month(2020, 6), True),
+        (FHV, "Affiliated_base_number", Month(2020, 7), False),
+    ],
+    ids=str,
+)
+def test_the_mirrors_files_of_some_months_may_lack_a_column(
+    dataset: Dataset, column: str, month: Month, may_lack: bool
+) -> None:
+    names = [name for name in _required(dataset, Layout.MIRROR) if name != column]
+    if may_lack:
+        places = _match(*names, dataset=dataset, month=month).places
+        assert places[_names(dataset).index(column)] is None
+    else:
+        refusal = _refusal(*names, dataset=dataset, month=month)
+        assert refusal.startswith(f"its columns differ from the contract; missing: {column}")
+    tlc = [name for name in _required(dataset, Layout.TLC, month) if name != column]
+    assert f"missing: {column}" in _refusal(*tlc, dataset=dataset, layout=Layout.TLC, month=month)
+
+
+def test_fhvhv_of_june_2021_with_the_columns_of_fhv_is_not_taken_for_fhv() -> None:
+    names = _required(FHV, Layout.MIRROR)
+    places = _match(*names, dataset=FHVHV, month=Month(2021, 6)).places
+    found = [name for name, place in zip(_names(FHVHV), places, strict=True) if place is not None]
+    assert sorted(map(str.lower, found)) == sorted(map(str.lower, names))
+    assert _refusal(*names, dataset=FHVHV, month=Month(2021, 7)).endswith("those of fhv or fhvhv 2021-06")
+
+
+def test_leaving_out_the_unknown_does_not_make_another_datasets_rows_this_ones() -> None:
+    names = _required(FHVHV, Layout.MIRROR)
+    month = Month(2019, 3)
+    refusal = _refusal(*names, dataset=FHV, month=month, accept_unknown=True)
+    problem = "unknown: hvfhs_license_num; its columns are those of fhvhv"
+    assert refusal == f"its columns differ from the contract; {problem}"
 
 
 def test_columns_that_no_contract_accepts_match_no_dataset() -> None:
