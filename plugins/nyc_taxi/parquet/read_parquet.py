@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_
         else:
             field = schema.field(place)
             bindings.append(Binding(column, field.name, converter(field.type, column)))
-    _check_sizes(file.metadata, {binding.name for binding in bindings})
+    with _damage_refused():
+        _check_sizes(file.metadata, {binding.name for binding in bindings})
     return Reading(_batches(file, bindings), ignored)
 
 
@@ -56,17 +58,26 @@ def _opened(source: Path) -> pq.ParquetFile:
         "coerce_int96_timestamp_unit": "us",
         "page_checksum_verification": True,
     }
-    try:
+    with _damage_refused():
         file = pq.ParquetFile(source, **options)
         texts = [field.name for field in file.schema_arrow if is_text_or_bytes(field.type)]
         file.close()
         file = pq.ParquetFile(source, read_dictionary=texts, **options)
         file.schema_arrow  # noqa: B018 - a schema that Arrow does not know fails here
+        return file
+
+
+@contextmanager
+def _damage_refused() -> Iterator[None]:
+    """Turn Arrow's errors into refusals; names in a damaged footer, for example, are not UTF-8."""
+    try:
+        yield
+    except ContractError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         if is_system_error(error):
             raise
         raise ContractError(_damaged(error)) from error
-    return file
 
 
 def _check_sizes(metadata: pq.FileMetaData, names: Collection[str | None]) -> None:
@@ -98,14 +109,10 @@ def _check_ends(source: Path) -> None:
 def _batches(file: pq.ParquetFile, bindings: Sequence[Binding]) -> Iterator[pa.RecordBatch]:
     rows = 0
     names = [name for _, name, _ in bindings if name is not None]
-    try:
+    with _damage_refused():
         for batch in file.iter_batches(BATCH_ROWS, columns=names):
             yield conform(batch, bindings, first_row=rows + 1)
             rows += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        if is_system_error(error):
-            raise
-        raise ContractError(_damaged(error)) from error
     if rows != file.metadata.num_rows:
         stated = file.metadata.num_rows
         raise ContractError(f"it is damaged: its footer states {stated} rows, but it has {rows}; {_REMEDY}")
