@@ -52,6 +52,8 @@ PROMISES: dict[str, dict[str, str]] = {
         "transfers-are-bounded": "A source that drips, stalls or cuts a body is given up, and half a file is not "
         "taken for a whole one.",
         "headers-are-data": "Header values of a source become neither SQL nor templates nor control characters.",
+        "files-are-bounded": "No file of a source takes more than a gigabyte of memory, whatever it unpacks to or "
+        "states of itself; it is converted, or refused with a reason.",
     },
     "secrets": {
         "secrets-stay-out-of-records": "No password, key or webhook token appears in logs, rendered templates, XComs, "

@@ -22,6 +22,8 @@ BUFFER_BYTES = 1 << 16
 BATCH_ROWS = 1 << 13
 # The largest column of a row group, unpacked; a page is unpacked as a whole. The TLC's have about 8 MB.
 MAX_CHUNK_BYTES = 1 << 30
+# The largest footer, which is read as a whole. The TLC's have about 10 kB.
+MAX_FOOTER_BYTES = 1 << 23
 _MAGIC = b"PAR1"
 _REMEDY = "get a whole copy from the source"
 
@@ -74,7 +76,7 @@ def _damage_refused() -> Iterator[None]:
         yield
     except ContractError:
         raise
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         if is_system_error(error):
             raise
         raise ContractError(_damaged(error)) from error
@@ -102,8 +104,13 @@ def _check_ends(source: Path) -> None:
             problem = f"it is not a Parquet file; it begins with {first_bytes(source)}"
             raise ContractError(f"{problem}; check the source's address and layout")
         file.seek(-len(_MAGIC), 2)
-        if file.read() != _MAGIC or file.tell() < 3 * len(_MAGIC):
+        if file.read() != _MAGIC or (size := file.tell()) < 3 * len(_MAGIC):
             raise ContractError(f"it is cut short: a Parquet file's footer is missing; {_REMEDY}")
+        file.seek(-2 * len(_MAGIC), 2)
+        footer = int.from_bytes(file.read(4), "little")
+        if MAX_FOOTER_BYTES < footer < size:
+            problem = f"its footer has {footer:,} bytes, more than {MAX_FOOTER_BYTES:,}"
+            raise ContractError(f"{problem}; write fewer columns and row groups")
 
 
 def _batches(file: pq.ParquetFile, bindings: Sequence[Binding]) -> Iterator[pa.RecordBatch]:
