@@ -17,7 +17,7 @@ from local.airflow import watcher
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.airflow.watcher import BUDGET, Restarts
-from local.cloud.processes import running
+from local.cloud.processes import locked, running
 from tests.integration.conftest import REPOSITORY, Command
 from tests.integration.support import await_, end, trigger
 
@@ -67,14 +67,23 @@ def kill(settings: AirflowSettings, name: str) -> int:
 
 
 def await_restart(settings: AirflowSettings, name: str, before: int) -> None:
-    """Wait until the watcher has restarted the component and recorded that it is healthy."""
+    """Wait until the watcher has restarted the component, and it is healthy."""
 
     def restarted() -> bool:
         found = [running(name, run_dir=folder) for folder in watcher.run_dirs(settings.cloud.state_dir)]
         return any(one is not None and one.pid != before for one in found)
 
     await_(restarted, f"{name} is restarted")
-    await_(lambda: all(one.state == "running" for one in local_stack.airflow_status(settings)), "all are healthy")
+    with locked(settings.home):  # the watcher holds it until all that it restarts is healthy
+        pass
+    assert {one.state for one in local_stack.airflow_status(settings)} == {"running"}
+
+
+def is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def load(api: AirflowApi) -> None:
@@ -91,7 +100,7 @@ def test_a_killed_scheduler_is_restarted_and_its_workers_end(
     before = kill(stack, "scheduler")
     run_id = trigger(api, "zones_web_to_gcs", {"force": True})
     await_restart(stack, "scheduler", before)
-    assert [worker.pid for worker in workers if worker.is_running()] == []
+    assert [worker.pid for worker in workers if is_alive(worker)] == []
     assert end(api, "zones_web_to_gcs", run_id) == "success"
     status = local_airflow("status")
     assert status.returncode == 0, status.stdout + status.stderr
