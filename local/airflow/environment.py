@@ -51,7 +51,7 @@ class AirflowSettings:
         """
         load_env_file()
         cloud = Settings.from_env()
-        _require_plain_path("the repository", REPOSITORY)
+        _require_plain_path("the repository's folder", REPOSITORY)
         _require_plain_path("LOCAL_DIR", cloud.state_dir)
         cloud = replace(cloud, source=_absolute(cloud.source))
         port = os.environ.get("AIRFLOW_PORT") or "8080"
@@ -191,17 +191,17 @@ def _source_file(cloud: Settings) -> Path:
 
 
 def _require_plain_path(what: str, path: Path) -> None:
-    """Refuse a path that Airflow would read as something else.
+    """Refuse a path that a program of the stack would read as something else.
 
     Raises:
-        ValueError: it has a colon, which separates folders, or a percent sign or a ``$NAME``, which Airflow's
-            configuration expands.
+        ValueError: it has a colon, which separates folders; a percent sign, which Airflow's configuration expands; or a
+            sign that Postgres's initdb, which quotes its own path for a shell, leaves to that shell.
     """
-    found = next((sign for sign in (os.pathsep, "%") if sign in str(path)), "")
-    if not found and os.path.expandvars(path) != str(path):
-        found = "$"
-    if found:
-        raise ValueError(f"{what} is in {path}, and Airflow cannot take a path with {found!r}; move it elsewhere")
+    found = next((sign for sign in (os.pathsep, *'%$"`\\') if sign in str(path)), None)
+    if found is not None:
+        raise ValueError(
+            f"{what} is {path}, and Airflow or Postgres cannot take a path with {found}; move it to a folder without"
+        )
 
 
 def _layout(source: str) -> Layout:
