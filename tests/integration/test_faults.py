@@ -182,7 +182,8 @@ def _runs(process: psutil.Process) -> bool:
 def task_process(instance: dict[str, Any]) -> psutil.Process:
     """Return the process of a running task; its parent is its supervisor."""
     for process in psutil.process_iter(["cmdline"]):
-        if " ".join(process.info["cmdline"] or ()) == f"airflow worker -- {instance['id']}":
+        # A title that a process gives itself may be followed by spaces.
+        if " ".join(process.info["cmdline"] or ()).strip() == f"airflow worker -- {instance['id']}":
             return process
     raise AssertionError(f"no process runs {instance['task_id']} {instance['id']}")
 
