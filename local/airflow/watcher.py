@@ -81,7 +81,7 @@ class Restarts:
 
     def recent(self, name: str, now: float) -> list[float]:
         """Return the restarts of a component within the window that ends ``now``."""
-        return [at for at in self.times.get(name, []) if now - at < WINDOW]
+        return [at for at in self.times.get(name, []) if 0 <= now - at < WINDOW]
 
     def sentences(self) -> list[str]:
         """Describe the restarts, one sentence for each component, as ``scheduler restarted 2 times, last 21:03``."""
@@ -162,12 +162,19 @@ class Watcher:
         self._log(f"restarting {', '.join(together)}")
         for name in together:
             self._restarts.times.setdefault(name, []).append(self._clock())
-        done = self._mend(together)
-        self._log("restarted" if done else "the restart has failed; the lines above say why")
+        done = False
+        try:
+            done = self._mend(together)
+            self._log("restarted" if done else "the restart has failed; the lines above say why")
+        finally:  # also if the disk is full: without the delay, the budget would be used up at once
+            self._record_end(together, done=done)
+
+    def _record_end(self, names: list[str], *, done: bool) -> None:
         now = self._clock()
-        for name in together:
+        for name in names:
             if done:
                 self._pending.pop(name, None)
+                self._restarts.given_up.pop(name, None)
             else:
                 self._pending[name] = now + self._delay(name, now)
 
@@ -227,17 +234,23 @@ def main() -> None:
     lock: list[int] = []  # the file descriptor of the lock, while it is held
 
     def mend(names: Collection[str]) -> bool:
-        restarts.write(path)  # for make status, while the restart takes its time
+        with contextlib.suppress(OSError):
+            restarts.write(path)  # for make status, while the restart takes its time
         return _mend(names, lock=lock[0])
 
     watcher = Watcher(restarts, mend=mend, give_up=lambda name: _end_rest(name, state_dir), log=_log)
     _log(f"watching {', '.join(sorted(_recorded(state_dir)))}")
     said = ""
+    unwritten = False
     while True:
         time.sleep(POLL_SECONDS)
         try:
-            if (watcher.has_pending or find_lost(state_dir)) and _step(watcher, state_dir, lock):
+            if watcher.has_pending or find_lost(state_dir):
+                unwritten = True  # kept until the write succeeds: what is given up must not be forgotten
+                _step(watcher, state_dir, lock)
+            if unwritten:
                 restarts.write(path)
+                unwritten = False
         except (OSError, ProcessError) as error:  # a full disk, a damaged record: the watcher must outlive them
             if said != str(error):
                 said = str(error)

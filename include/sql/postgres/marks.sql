@@ -1,5 +1,5 @@
 {#- The marks on a published table, which are lines of its comment: what the rows were made from, and when the source
-    sent that. Of two downloads, the later one is newer.
+    sent that. Of two downloads, the later one is newer; a mark in the future is of a clock that was wrong, and ignored.
 
     Refuses to replace rows that were made from a newer download. Publishes take turns, so nothing changes between this
     comparison and the replacement. Rows whose download is not known are replaced. #}
@@ -9,7 +9,8 @@
         published text := obj_description(to_regclass('public.{{ target }}'), 'pg_class');
         newest timestamptz := substring(published FROM '(?n)^downloaded at ([0-9T:.+-]+)$');
     BEGIN
-        IF starts_with(published, 'published from ') AND newest > '{{ downloaded_at }}' THEN
+        IF starts_with(published, 'published from ') AND newest > '{{ downloaded_at }}'
+            AND newest <= now() + interval '5 minutes' THEN
             RAISE EXCEPTION USING MESSAGE = format(
                 'overtaken by a newer download of the source: %s was made from the download of %s, this run''s is of %s',
                 '{{ target }}',

@@ -5,8 +5,9 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-# Prefixes of IPv6 addresses behind which a gateway reaches the IPv4 address in the last 32 bits (RFC 6052, RFC 8215).
-_TRANSLATED = IPv6Network("64:ff9b::/96")
+# Prefixes of IPv6 addresses that hold an IPv4 address in the last 32 bits: behind a gateway (RFC 6052, RFC 8215), or in
+# the older forms (RFC 4291, RFC 7915).
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
 _LOCALLY_TRANSLATED = IPv6Network("64:ff9b:1::/48")
 
 
@@ -78,14 +79,14 @@ def is_public(address: str) -> bool:
     """Return whether an IP address is one of the public internet, also if IPv6 only wraps an IPv4 address."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
-        if ip in _LOCALLY_TRANSLATED:
+        if ip in _LOCALLY_TRANSLATED or ip.is_site_local:
             return False
         ip = _wrapped(ip) or ip
     return ip.is_global and not ip.is_multicast
 
 
 def _wrapped(ip: IPv6Address) -> IPv4Address | None:
-    if ip in _TRANSLATED:
+    if any(ip in network for network in _TRANSLATED):
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
 

@@ -59,9 +59,11 @@ class PublishOperator(BigQueryInsertJobOperator):
         turn, published = 0, self._published(hook)
         while True:
             own_id = f"publish_{destination}_after_{published}_{turn}"
+            self.job_id = own_id  # the job that is cancelled if the task is killed
             try:
                 return super()._submit_job(hook, own_id)
             except Conflict:
+                self.job_id = None  # it is another run's job
                 self.log.info("Waiting for the end of the publish %s", own_id)
             other = hook.get_job(job_id=own_id, project_id=self.project_id, location=self.location)
             other.exception()  # waits; whether it succeeded is the other run's concern

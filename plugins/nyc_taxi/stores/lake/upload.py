@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
@@ -21,6 +21,8 @@ OVERTAKEN = "overtaken by a newer download of the source"
 DOWNLOADED_AT = "downloaded_at"
 # How often an object is looked at again that another run replaced meanwhile.
 UPLOADS = 5
+# A mark further ahead is of a clock that was wrong; it would keep every right download out until then.
+FUTURE = timedelta(minutes=5)
 
 
 class UploadOperator(LocalFilesystemToGCSOperator):
@@ -77,14 +79,23 @@ class UploadOperator(LocalFilesystemToGCSOperator):
 
     def _newer_download(self, existing: storage.Blob | None) -> str | None:
         """Return when the source sent what the object was made from, if that is newer than this run's download."""
-        of_object = (existing.metadata or {}).get(DOWNLOADED_AT, "") if existing else ""
-        if not of_object or not self.downloaded_at:
+        of_object = _time((existing.metadata or {}).get(DOWNLOADED_AT)) if existing else None
+        own = _time(self.downloaded_at)
+        if of_object is None or own is None or of_object > datetime.now(UTC) + FUTURE:
             return None
-        is_newer = datetime.fromisoformat(of_object) > datetime.fromisoformat(self.downloaded_at)
-        return str(of_object) if is_newer else None
+        return of_object.isoformat() if of_object > own else None
 
     def _upload(self, bucket: storage.Bucket, generation: int) -> None:
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
         if self.downloaded_at:
             blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
         blob.upload_from_filename(self.src, content_type=self.mime_type, if_generation_match=generation)
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a time with its zone; None if the text, which others can set in the bucket, is no such time."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time if time.tzinfo else None
