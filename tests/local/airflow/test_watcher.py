@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Collection
 from itertools import pairwise
@@ -87,6 +88,39 @@ def test_restarts_are_delayed_and_end(starts: bool) -> None:
     stack.now += 2 * WINDOW
     stack.run(3, "scheduler")
     assert len(stack.mended) == BUDGET, "what is given up stays so until make up"
+
+
+def test_a_restart_that_cannot_begin_is_delayed_like_one_that_fails() -> None:
+    stack = Stack()
+    tries = []
+
+    def mend(names: Collection[str]) -> bool:
+        tries.append(stack.now)
+        raise OSError("no space left on device")
+
+    watcher = Watcher(
+        stack.restarts, mend=mend, give_up=stack.given_up.append, log=stack.log.append, clock=lambda: stack.now
+    )
+    for _ in range(60):
+        with contextlib.suppress(OSError):
+            watcher.step(["scheduler"], alive=())
+        stack.now += 1
+    assert [after - before for before, after in pairwise(tries)] == [2.0, 4.0, 8.0, 16.0]
+    assert stack.given_up == ["scheduler"]
+
+
+def test_what_runs_again_with_postgres_is_given_up_no_longer() -> None:
+    stack = Stack()
+    stack.restarts.given_up["scheduler"] = 900.0
+    stack.step("postgres")
+    assert stack.restarts.given_up == {}
+
+
+def test_a_clock_that_was_set_back_uses_up_no_budget() -> None:
+    stack = Stack()
+    stack.restarts.times["scheduler"] = [stack.now + 5000 + number for number in range(BUDGET)]
+    stack.step("scheduler")
+    assert stack.mended == [(1000.0, ["scheduler"])]
 
 
 def test_one_that_is_given_up_does_not_stop_the_others() -> None:

@@ -78,6 +78,15 @@ def test_every_other_upload_replaces_the_object(lake: _Lake, published: str, own
     assert lake.content() == content
 
 
+@pytest.mark.parametrize("mark", ["2999-01-01T00:00:00.000000+00:00", "2026-01-02T03:04:06", "yesterday"])
+def test_a_mark_of_the_future_or_of_no_time_keeps_nothing_out(lake: _Lake, mark: str) -> None:
+    blob = lake.bucket.blob(lake.name)
+    blob.metadata = {upload.DOWNLOADED_AT: mark}
+    blob.upload_from_string(b"before")
+    lake.upload(b"after", EARLIER)
+    assert lake.content() == b"after"
+
+
 @pytest.mark.parametrize("size", [SMALL, RESUMABLE])
 @pytest.mark.parametrize("exists", [True, False])
 def test_of_two_uploads_at_once_the_newer_download_wins(

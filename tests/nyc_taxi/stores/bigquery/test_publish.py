@@ -140,3 +140,14 @@ def test_the_ids_name_the_partition_the_generation_and_the_turn(warehouse: _Ware
         "publish_green_202101_after_7_2",
         "publish_green_202101_after_9_0",
     ]
+
+
+def test_a_task_that_is_killed_cancels_its_own_job_alone(
+    warehouse: _Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator, seen = _operator(), []
+    operator.location = "2"
+    other = warehouse.insert("publish_green_202101_after_1_0", 1)
+    monkeypatch.setattr(other, "exception", lambda: seen.append(operator.job_id))
+    operator._submit_job(warehouse, "ignored").exception()  # type: ignore[arg-type]
+    assert [*seen, operator.job_id] == [None, "publish_green_202101_after_1_1"]

@@ -67,8 +67,9 @@ def test_a_run_that_was_overtaken_is_skipped_and_says_so(database: Database) -> 
         ("", EARLIER, False),
         (LATER, "", False),
         ("2026-01-02T09:00:00.000000+09:00", "2026-01-02T01:00:00.000000+00:00", False),
+        ("2999-01-01T00:00:00.000000+00:00", LATER, False),
     ],
-    ids=["newer", "same", "force", "published unknown", "own unknown", "other time zone"],
+    ids=["newer", "same", "force", "published unknown", "own unknown", "other time zone", "published in the future"],
 )
 def test_every_other_run_replaces_the_month(database: Database, published: str, own: str, force: bool) -> None:
     _publish(database.stage("first", 1, rows=3, downloaded_at=published))
