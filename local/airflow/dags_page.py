@@ -135,7 +135,7 @@ def _assets(condition: Any) -> list[Any]:
 
 
 def _outputs(dag: DAG) -> str:
-    return _names(outlet for task in dag.tasks for outlet in task.outlets)
+    return _names({outlet.name: outlet for task in dag.tasks for outlet in task.outlets}.values())
 
 
 def _names(assets: Iterable[Any]) -> str:

@@ -15,7 +15,7 @@ What is promised when something breaks. Each line of the tables is a test: it ca
 the recovery, and checks the result. The page is written from the declarations of these tests by `make docs`; a test
 fails if it is out of date.
 
-Three promises hold under every fault on this page:
+Three promises hold under every fault on this page, but for the limits below:
 
 1. **Whole.** Each store has a month's old content or its new one, never a part of either, and nothing twice. Other
    months do not change. The tests compare content hashes, which each store computes itself.

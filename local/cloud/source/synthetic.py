@@ -29,7 +29,6 @@ VERSION = 1
 """Increased whenever the content of the files changes."""
 
 CHUNK_ROWS = 100_000
-OUT_OF_MONTH_ROWS = 3
 FEWEST_ROWS_WITH_DEFECTS = 30
 DUPLICATE_EVERY = 10_000
 

@@ -78,10 +78,13 @@ def to_parquet(
                 raise ContractError("it has columns but no rows; check the file at the source")
     except ContractError as error:
         # Without the original error: Arrow's text quotes values of the file as they are, also escape sequences.
-        # Thirty names of columns fit, and the advice after them.
-        reason = printable(error, longest=4000)
-        raise ContractError(f"{source.name} is not a valid {dataset.name} file: {reason}") from None
+        raise _refusal(source, dataset, error) from None
     return Converted(rows, ignored)
+
+
+def _refusal(source: Path, dataset: Dataset, error: ContractError) -> ContractError:
+    # Thirty names of columns fit, and the advice after them.
+    return ContractError(f"{source.name} is not a valid {dataset.name} file: {printable(error, longest=4000)}")
 
 
 def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
