@@ -25,6 +25,9 @@ import pytest
 from tests.attacks.promises import attack
 from tests.nyc_taxi.support import GREEN_ROW, green_table, parquet_bytes
 
+# Unpacking what pretends to be huge takes a minute.
+pytestmark = pytest.mark.full
+
 ROOT = Path(__file__).parents[2]
 MEMORY = 1 << 30  # about half of it is taken by the threads of Arrow
 MEGABYTE = 1 << 20
