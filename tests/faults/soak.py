@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -66,13 +66,15 @@ class Soak:
     Args:
         scene: a started scene.
         seed: of all random choices.
+        files: the months that are loaded.
     """
 
-    def __init__(self, scene: Scene, seed: int) -> None:
+    def __init__(self, scene: Scene, seed: int, files: Sequence[PublishedFile]) -> None:
         self.ended: Counter[str] = Counter()
         self._scene = scene
+        self._files = files
         self._random = random.Random(seed)
-        for file in FILES:
+        for file in self._files:
             if file.month is not None:
                 scene.publish(file, SIZES[0])
         scene.publish_zones()
@@ -84,7 +86,7 @@ class Soak:
             AssertionError: it failed without a cause.
         """
         pick = self._random
-        file, step = pick.choice(FILES), pick.choice(tuple(STEPS.values()))
+        file, step = pick.choice(self._files), pick.choice(tuple(STEPS.values()))
         if file.month is not None and pick.random() < 0.6:
             self._scene.publish(file, pick.choice(SIZES))
         run = self._scene.run(file, step, force=pick.random() < 0.3)
@@ -106,19 +108,19 @@ class Soak:
             AssertionError: a promise does not hold.
         """
         self._load_all()
-        after_faults = self._scene.contents(FILES)
-        assert self._scene.leftovers(known=FILES) == Leftovers()
+        after_faults = self._scene.contents(self._files)
+        assert self._scene.leftovers(known=self._files) == Leftovers()
         self._load_all(force=True)
-        assert self._scene.contents(FILES) == after_faults
-        assert self._scene.leftovers(known=FILES) == Leftovers()
-        rows = {
-            file: {place[0]: content.rows for place, content in after_faults.items() if _is(place, file)}
-            for file in FILES
-        }
-        assert all(len(set(counts.values())) == 1 and 0 not in counts.values() for counts in rows.values()), rows
+        assert self._scene.contents(self._files) == after_faults
+        assert self._scene.leftovers(known=self._files) == Leftovers()
+        for file in self._files:
+            rows = {place[0]: content.rows for place, content in after_faults.items() if _is(place, file)}
+            assert rows, f"{file.dataset.name} {file.month} is in no store"
+            assert len(set(rows.values())) == 1, f"{file.dataset.name} {file.month} has {rows}"
+            assert 0 not in rows.values(), f"{file.dataset.name} {file.month} has {rows}"
 
     def _load_all(self, *, force: bool = False) -> None:
-        for file in FILES:
+        for file in self._files:
             for step in STEPS.values():
                 run = self._scene.run(file, step, force=force)
                 assert run.go().state == "success", run.log()[-8000:]
@@ -172,13 +174,13 @@ def _is(place: tuple[str, str, str], file: PublishedFile) -> bool:
     return place[1:] == (file.dataset.name, str(file.month))
 
 
-def soak(scene: Scene, *, runs: int, seed: int) -> Counter[str]:
+def soak(scene: Scene, *, runs: int, seed: int, files: Sequence[PublishedFile] = FILES) -> Counter[str]:
     """Make the runs, and check everything at the end; returns how often the runs ended how.
 
     Raises:
         AssertionError: a promise does not hold.
     """
-    made = Soak(scene, seed)
+    made = Soak(scene, seed, files)
     for number in range(1, runs + 1):
         made.run(number)
     made.check()
