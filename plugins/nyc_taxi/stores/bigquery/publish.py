@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
-from google.cloud.exceptions import Conflict
+from google.cloud.exceptions import Conflict, NotFound
 
 from nyc_taxi.common.skip import skip
 from nyc_taxi.stores.bigquery.schema import OVERTAKEN
@@ -52,6 +52,13 @@ class PublishOperator(BigQueryInsertJobOperator):
             return job_id
         # Outside the handler, so that the log does not show the caught exception.
         return skip(context["ti"], f"{OVERTAKEN}: the published rows stay. To replace them by this run's, set force.")
+
+    def on_kill(self) -> None:
+        """Cancel the job; without an error if it was never submitted, which would hide why the task ends."""
+        try:
+            super().on_kill()
+        except NotFound:
+            self.log.info("There is no job %s to cancel", self.job_id)
 
     def _submit_job(self, hook: BigQueryHook, job_id: str) -> Any:
         """Submit the job when no other publish to its destination is running, under an id of its turn."""

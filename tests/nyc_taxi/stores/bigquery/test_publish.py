@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 from airflow.sdk.exceptions import AirflowSkipException
-from google.api_core.exceptions import BadRequest, Conflict
+from google.api_core.exceptions import BadRequest, Conflict, NotFound
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.stores.bigquery.publish import PublishOperator
@@ -52,6 +52,14 @@ def test_other_errors_stay_errors(monkeypatch: pytest.MonkeyPatch, error: Except
 
 def test_the_statement_raises_the_error_that_the_operator_looks_for() -> None:
     assert f"ERROR('{OVERTAKEN}')" in (SQL_DIR / "bigquery" / "publish" / "rows.sql").read_text()
+
+
+def test_a_job_that_was_never_submitted_does_not_hide_why_the_task_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_kill(self: object) -> None:
+        raise NotFound("Not found: Job")
+
+    monkeypatch.setattr(BigQueryInsertJobOperator, "on_kill", on_kill)
+    _operator().on_kill()
 
 
 # Two publishes at the same moment
