@@ -11,6 +11,22 @@ import httpx
 from local.airflow.environment import AirflowSettings
 from local.cloud.processes import ProcessError
 
+# How often a request that changes nothing is sent before its failure counts.
+TRIES = 3
+
+
+class _RepeatedReads(httpx.HTTPTransport):
+    """Sends a GET again whose connection was reset: on a busy machine, the server may close an idle one just then."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(TRIES - 1):
+            try:
+                return super().handle_request(request)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+                if request.method != "GET":
+                    raise
+        return super().handle_request(request)
+
 
 class AirflowApi:
     """A client of one Airflow API server, logged in as ``admin``.
@@ -25,8 +41,8 @@ class AirflowApi:
     def __init__(self, settings: AirflowSettings) -> None:
         # The server closes a connection that was idle for five seconds. A client that keeps it as long can send a
         # request just then, which fails with a reset.
-        limits = httpx.Limits(keepalive_expiry=1)
-        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False, limits=limits)
+        transport = _RepeatedReads(limits=httpx.Limits(keepalive_expiry=1), trust_env=False)
+        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False, transport=transport)
         try:
             answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
         except httpx.TransportError as error:

@@ -1,0 +1,43 @@
+"""The client of Airflow's REST API: what it repeats, and what it must not."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from local.airflow.api import TRIES, _RepeatedReads
+
+
+class _Resets:
+    """Fails a number of requests as a server does that closes the connection."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, resets: int) -> None:
+        self.sent = 0
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: self._answer(resets))
+
+    def _answer(self, resets: int) -> httpx.Response:
+        self.sent += 1
+        if self.sent <= resets:
+            raise httpx.ReadError("[Errno 104] Connection reset by peer")
+        return httpx.Response(200)
+
+
+def _send(method: str) -> int:
+    with httpx.Client(transport=_RepeatedReads()) as client:
+        return client.request(method, "http://127.0.0.1:9/").status_code
+
+
+def test_a_read_whose_connection_is_reset_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    resets = _Resets(monkeypatch, TRIES - 1)
+    assert _send("GET") == 200
+    assert resets.sent == TRIES
+
+
+@pytest.mark.parametrize(("method", "sent"), [("GET", TRIES), ("POST", 1), ("PATCH", 1)])
+def test_what_goes_on_and_what_changes_something_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, method: str, sent: int
+) -> None:
+    resets = _Resets(monkeypatch, TRIES)
+    with pytest.raises(httpx.ReadError):
+        _send(method)
+    assert resets.sent == sent
