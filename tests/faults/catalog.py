@@ -408,60 +408,33 @@ PROCESSES: tuple[Case, ...] = (
     ),
 )
 
-_SMALL_FILE = {"RLIMIT_FSIZE": 4000}
+
+def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: str) -> Case:
+    """A limit of the process during the first try; the id begins with the limit."""
+    limit = {"RLIMIT_FSIZE": "file-size", "RLIMIT_DATA": "memory", "RLIMIT_NOFILE": "file"}[next(iter(limits))]
+    return Case(
+        id=f"{limit}-limit-in-{task}",
+        store=store,
+        task=task,
+        what=what,
+        limits=limits,
+        ends=Ends.RETRIED,
+        cause=cause,
+    )
+
+
 LIMITS: tuple[Case, ...] = (
-    Case(
-        id="disk-full-in-download",
-        store="lake",
-        task="download",
-        what="The disk is full",
-        limits=_SMALL_FILE,
-        ends=Ends.RETRIED,
-        cause="OSError|File too large",
-    ),
-    Case(
-        id="disk-full-in-to_parquet",
-        store="postgres",
-        task="to_parquet",
-        what="The disk is full",
-        limits=_SMALL_FILE,
-        ends=Ends.RETRIED,
-        cause="OSError|File too large",
-    ),
-    Case(
-        id="memory-limit-in-to_parquet",
-        store="lake",
-        task="to_parquet",
-        what="The memory limit is reached",
-        limits={"RLIMIT_DATA": 1 << 20},
-        ends=Ends.RETRIED,
-        cause="Memory|exit code",
-    ),
-    Case(
-        id="memory-limit-in-load_staging",
-        store="postgres",
-        task="load_staging",
-        what="The memory limit is reached",
-        limits={"RLIMIT_DATA": 1 << 20},
-        ends=Ends.RETRIED,
-        cause="Memory|exit code",
+    *(
+        _limited("A file reaches the process's limit of its size", *at, {"RLIMIT_FSIZE": 4000}, "File too large")
+        for at in (("lake", "download"), ("postgres", "to_parquet"))
     ),
     *(
-        Case(
-            id=f"file-limit-in-{task}",
-            store=store,
-            task=task,
-            what="No more files can be opened",
-            limits={"RLIMIT_NOFILE": 3},
-            ends=Ends.RETRIED,
-            cause="Too many open files|exit code|Error",
-        )
-        for store, task in (
-            ("lake", "download"),
-            ("lake", "to_parquet"),
-            ("lake", "local_to_gcs"),
-            ("postgres", "load_staging"),
-        )
+        _limited("The memory limit is reached", *at, {"RLIMIT_DATA": 1 << 20}, "Memory|exit code")
+        for at in (("lake", "to_parquet"), ("postgres", "load_staging"))
+    ),
+    *(
+        _limited("No more files can be opened", *at, {"RLIMIT_NOFILE": 3}, "Too many open files|exit code")
+        for at in (("lake", "download"), ("lake", "to_parquet"), ("lake", "local_to_gcs"), ("postgres", "load_staging"))
     ),
 )
 

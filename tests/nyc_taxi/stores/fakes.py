@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
@@ -23,7 +24,12 @@ class FakeStore(Store):
         return cls()
 
     def months(self, dataset: Dataset) -> Mapping[Month | None, StoredMonth]:
-        raise NotImplementedError
+        found = {}
+        for name, stored in self.kept.items():
+            if name.startswith(f"{dataset.name}/"):
+                parts = re.search(r"year=(\d{4})/month=(\d{2})/", name)
+                found[Month(int(parts[1]), int(parts[2])) if parts else None] = stored
+        return found
 
     def find(self, file: PublishedFile) -> StoredMonth | None:
         return self.kept.get(file.lake_object)
