@@ -633,7 +633,7 @@ def code_from_git(airflow: Airflow) -> str:
 
 @check("docker")
 def docker(airflow: Airflow) -> str:
-    """All services run from one image, and each runs an existing Airflow command."""
+    """All components run from one image: three by an existing Airflow command, the API server behind the guard."""
     import yaml
     from airflow.cli import cli_parser
 
@@ -641,8 +641,10 @@ def docker(airflow: Airflow) -> str:
     components = ["api-server", "dag-processor", "scheduler", "triggerer"]
     images = {services[name]["image"] for name in components}
     assert len(images) == 1
+    assert services["api-server"]["entrypoint"] == ["python", "-m", "local.airflow.api_server"]
     parser = cli_parser.get_parser()
-    assert [parser.parse_args(services[name]["command"]).subcommand for name in components] == components
+    commands = [parser.parse_args(services[name]["command"]).subcommand for name in components[1:]]
+    assert commands == components[1:]
     lint = subprocess.run(
         [str(Path(sys.executable).with_name("hadolint")), "Dockerfile"],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,

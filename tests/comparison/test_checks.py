@@ -188,3 +188,10 @@ def test_a_finding_is_a_success_and_a_failed_check_is_none() -> None:
     assert _results().is_complete
     failed = {"flow": Result(concept="flow", outcome="failed", note="")}
     assert not _results(checks={"airflow": failed, "prefect": failed}).is_complete
+
+
+def test_the_containers_are_as_the_check_of_them_says() -> None:
+    """This check looks at files alone, so a change of the compose file that breaks it shows here, without a stack."""
+    from comparison.checks import airflow
+
+    assert airflow.docker(None).startswith("one image, four services")  # type: ignore[arg-type]
