@@ -6,6 +6,8 @@ docs/sources.md lists the spellings.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pyarrow as pa
 import pyarrow.compute as compute
 
@@ -43,17 +45,15 @@ def amounts(text: pa.Array) -> pa.Array:
     """Parse amounts: ``5.5``, ``+5.5``, ``.5``, ``5e3``. The result is the nearest double; integers must be exact.
 
     Raises:
-        pa.ArrowInvalid: a value is not a finite number, or an integer that no double holds.
+        pa.ArrowInvalid: a value is not a finite number, or an integer that no double holds, however it is written.
     """
     text = _trimmed(text)
     numbers = finite(text.cast(pa.float64()))
     large = compute.greater_equal(compute.abs(numbers), EXACT_BELOW)
     if _any(large):
-        whole = compute.and_(large, compute.match_substring_regex(text, _WHOLE))
-        for digits, number in zip(text.filter(whole).to_pylist(), numbers.filter(whole).to_pylist(), strict=True):
-            sign = -1 if digits.startswith("-") else 1
-            # Without leading zeros, because int() limits the number of digits.
-            if sign * int(digits.lstrip("+-0").split(".")[0]) != int(number):
+        for written, number in zip(text.filter(large).to_pylist(), numbers.filter(large).to_pylist(), strict=True):
+            exact = Decimal(written)  # not int: also 9007199254740993e0 is an integer
+            if exact == exact.to_integral_value() and exact != Decimal(number):
                 raise pa.ArrowInvalid("not exact")
     return numbers
 

@@ -108,7 +108,7 @@ def _amount(text: str) -> Any:
     number = float(exact)
     if abs(number) == float("inf"):
         return REFUSED
-    inexact = re.fullmatch(r"[+-]?\d+(\.0*)?", text) and exact != Decimal(number)
+    inexact = exact == exact.to_integral_value() and exact != Decimal(number)
     return REFUSED if inexact else number
 
 
@@ -126,7 +126,18 @@ def _time(text: str) -> Any:
 REFERENCES = {"integer": _integer, "amount": _amount, "time": _time}
 SEEDS = {
     "integer": ("12", "-7.0", "+3", "0x1F", "9223372036854775807", "007."),
-    "amount": ("5.5", "-1e3", ".5", "9007199254740993", "+0.07", "1.7976931348623157e308", "nan", "inf"),
+    "amount": (
+        "5.5",
+        "-1e3",
+        ".5",
+        "9007199254740993",
+        "9.007199254740993e15",
+        "900719925474099.3e1",
+        "+0.07",
+        "1.7976931348623157e308",
+        "nan",
+        "inf",
+    ),
     "time": ("2021-01-01 00:15:56", "2020-02-29T23:59:59.123456000", "0001-01-01 00:00:00", "9999-12-31 23:59:59.9"),
 }
 
@@ -162,6 +173,16 @@ def test_any_text_is_accepted_by_both_formats_or_by_none(folder: Folder, kind: s
     for text in sorted({_mutated(numbers, kind) for _ in range(40)}):
         found = {_from_csv(folder, kind, text), _from_parquet(folder, kind, text, pa.string())}
         assert found == {REFERENCES[kind](text)}, text
+
+
+@pytest.mark.parametrize("digits", [40, 5000, 200_000])
+def test_an_amount_may_have_any_number_of_digits(digits: int) -> None:
+    """Python limits the digits of an int to 4,300."""
+    whole = "9007199254740993" + "0" * digits
+    assert amounts(pa.array([f"9007199254740992{'0' * digits}e-{digits}"])).to_pylist() == [2.0**53]
+    assert amounts(pa.array([f"{whole}5e-{digits + 1}"])).to_pylist() == [2.0**53 + 2]  # a fraction: the nearest double
+    with pytest.raises(pa.ArrowInvalid, match="not exact"):
+        amounts(pa.array([f"{whole}e-{digits}"]))
 
 
 # Parquet's own types
