@@ -17,20 +17,34 @@ from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
 from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, SourceError
+from nyc_taxi.source.retry_after import LONGEST
 from nyc_taxi.stores.store import MissingMonthError
 
 RETRY_DELAY = timedelta(seconds=20)
+BACKOFF = 2.0
+MAX_RETRY_DELAY = timedelta(minutes=10)
 
 
 class SourceRetryPolicy(ExceptionRetryPolicy):
     """Retry policy that also waits for as long as the source asks for with ``Retry-After``, without a worker slot."""
 
-    def evaluate(self, exception: BaseException, *args: Any, **kwargs: Any) -> RetryDecision:
-        """Decide about a failure; a delay that the source asks for is used if it is longer than the first one."""
-        if isinstance(exception, SourceError) and exception.retry_after > RETRY_DELAY.total_seconds():
-            wait = timedelta(seconds=exception.retry_after)
-            return RetryDecision.retry(delay=wait, reason=f"The source asks to wait: Retry-After, {wait}.")
-        return super().evaluate(exception, *args, **kwargs)
+    def evaluate(self, exception: BaseException, try_number: int, *args: Any, **kwargs: Any) -> RetryDecision:
+        """Decide about a failure; the delay is the longer of the usual backoff and what the source asks for."""
+        asked = min(exception.retry_after, LONGEST) if isinstance(exception, SourceError) else 0.0
+        shortest = _shortest_backoff(try_number)
+        if asked <= shortest:
+            return super().evaluate(exception, try_number, *args, **kwargs)
+        # Airflow adds up to as much again to the shortest delay, by chance; this replaces the sum.
+        delay = max(asked, min(2 * shortest, MAX_RETRY_DELAY.total_seconds()))
+        reason = f"The source asks to wait: Retry-After, {timedelta(seconds=asked)}."
+        return RetryDecision.retry(delay=timedelta(seconds=delay), reason=reason)
+
+
+def _shortest_backoff(try_number: int) -> float:
+    """Return the shortest of the delays in seconds that Airflow's exponential backoff may choose after a try."""
+    # The exponent is bounded because a task that is cleared often has a high try number.
+    delay = RETRY_DELAY.total_seconds() * BACKOFF ** min(try_number - 1, 100)
+    return min(delay, MAX_RETRY_DELAY.total_seconds())
 
 
 # A retry cannot fix a wrong month, a broken file or a missing login, so such a task fails at once.
@@ -53,8 +67,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
     "retries": 3,
     "retry_delay": RETRY_DELAY,
-    "retry_exponential_backoff": 2.0,
-    "max_retry_delay": timedelta(minutes=10),
+    "retry_exponential_backoff": BACKOFF,
+    "max_retry_delay": MAX_RETRY_DELAY,
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(minutes=30),
 }

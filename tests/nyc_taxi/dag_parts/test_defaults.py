@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import psycopg
 import pytest
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import ParamValidationError
@@ -54,13 +57,56 @@ def test_a_source_that_refuses_for_good_fails_at_once() -> None:
     assert decision.reason == "The source refuses the file: a retry would fail the same way."
 
 
-def test_a_source_that_asks_for_a_longer_wait_gets_it() -> None:
-    asked = RETRY_POLICY.evaluate(SourceError("x", retry_after=300.0), try_number=1, max_tries=3)
-    assert (asked.action, asked.retry_delay) == (RetryAction.RETRY, timedelta(minutes=5))
-    # The usual delays, from 20 s on, are longer than that.
-    assert RETRY_POLICY.evaluate(SourceError("x", retry_after=5.0), try_number=1, max_tries=3).action is (
-        RetryAction.DEFAULT
-    )
+def _waits(retry_after: float, try_number: int) -> list[timedelta]:
+    """The waits before the retry of several runs, as Airflow computes them from the policy's decision."""
+    decision = RETRY_POLICY.evaluate(SourceError("x", retry_after=retry_after), try_number=try_number, max_tries=3)
+    assert decision.action is (RetryAction.DEFAULT if decision.retry_delay is None else RetryAction.RETRY)
+    ended = datetime(2021, 1, 1, tzinfo=UTC)
+    waits = []
+    for hour in range(40):  # Airflow's jitter depends on the run's date
+        ti = SimpleNamespace(
+            task=SimpleNamespace(
+                retry_delay=DEFAULT_ARGS["retry_delay"],
+                retry_exponential_backoff=DEFAULT_ARGS["retry_exponential_backoff"],
+                max_retry_delay=DEFAULT_ARGS["max_retry_delay"],
+            ),
+            dag_id="dag",
+            task_id="task",
+            logical_date=hour,
+            try_number=try_number,
+            end_date=ended,
+            retry_delay_override=decision.retry_delay and decision.retry_delay.total_seconds(),
+        )
+        waits.append(TaskInstance.next_retry_datetime(cast(TaskInstance, ti)) - ended)
+    return waits
+
+
+@pytest.mark.parametrize("try_number", [1, 2, 3, 5, 6, 60, 1000])
+@pytest.mark.parametrize("asked", [0.0, 5.0, 19.5, 20.0, 20.5, 30.0, 45.0, 80.0, 300.0, 600.0, 601.0, 3600.0])
+def test_a_retry_waits_for_the_longer_of_backoff_and_retry_after(asked: float, try_number: int) -> None:
+    usual = _waits(0.0, try_number)
+    if try_number <= 3:
+        assert min(usual) >= timedelta(seconds=20 * 2 ** (try_number - 1))
+    for wait, backoff in zip(_waits(asked, try_number), usual, strict=True):
+        assert wait >= max(backoff, timedelta(seconds=asked))
+        assert wait <= max(2 * backoff, timedelta(seconds=asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "try_number", "decided"), [(300.0, 1, 300), (25.0, 1, 40), (30.0, 2, None), (5.0, 1, None)]
+)
+def test_the_delay_is_decided_only_if_the_source_asks_for_more(
+    asked: float, try_number: int, decided: int | None
+) -> None:
+    decision = RETRY_POLICY.evaluate(SourceError("x", retry_after=asked), try_number=try_number, max_tries=3)
+    assert decision.retry_delay == (decided and timedelta(seconds=decided))
+    assert decision.reason == (decided and f"The source asks to wait: Retry-After, {timedelta(seconds=asked)}.")
+
+
+@pytest.mark.parametrize("asked", [3601.0, 1e300, float("inf")])
+def test_no_source_can_put_a_retry_off_for_longer_than_an_hour(asked: float) -> None:
+    decision = RETRY_POLICY.evaluate(SourceError("x", retry_after=asked), try_number=1, max_tries=3)
+    assert decision.retry_delay == timedelta(hours=1)
 
 
 def test_the_policy_survives_serialization() -> None:
