@@ -22,7 +22,7 @@ from local.airflow.environment import AirflowSettings
 
 def main() -> NoReturn:
     """Replace this process by the Prefect CLI."""
-    if note := shell.note(shell.adopt()):
+    if note := shell.adopt():
         print(note, file=sys.stderr)
     settings = AirflowSettings.from_env()
     port = os.environ.get("PREFECT_PORT") or "4200"

@@ -49,7 +49,7 @@ def main() -> int:
     raise_on_signals()
     try:
         if options.command != "mend":  # the watcher passes on the environment of make up
-            _tell(shell.note(shell.adopt()))
+            _tell(shell.adopt())
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """The environment in which every Airflow process of this repository runs, built in one place.
 
-What the user sets in ``.env`` takes precedence. ``local/cloud/shell.py`` says what the shell may set.
+What the user sets in ``.env`` takes precedence, except where the stack's own folders, database and API server are.
+``local/cloud/shell.py`` says what the shell and ``.env`` may set.
 """
 
 from __future__ import annotations
@@ -103,11 +104,12 @@ class AirflowSettings:
         built = {
             **read_env_file(CONFIG / "airflow.env"),
             **read_env_file(LAPTOP / "airflow.env"),
-            **self._paths(),
-            **self._services(),
+            **self._secrets(),
             **self._connections(),
         }
         environment = {name: os.environ.get(name) or value for name, value in built.items()}
+        # Whatever is set: no database and no server that is not the stack's own.
+        environment |= {**self._paths(), **self._servers()}
         # Where Airflow finds airflow_local_settings. PYTHONPATH entries that located this package are dropped.
         environment["PYTHONPATH"] = str(CONFIG if self.uses_real_google_cloud else LAPTOP / "settings")
         # Each task process imports plugins/. Without cached bytecode, each would compile it again.
@@ -122,7 +124,7 @@ class AirflowSettings:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
         }
 
-    def _services(self) -> dict[str, str]:
+    def _servers(self) -> dict[str, str]:
         database = self.cloud.postgres_url("airflow").replace("postgresql://", "postgresql+psycopg2://")
         return {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
@@ -130,6 +132,10 @@ class AirflowSettings:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+        }
+
+    def _secrets(self) -> dict[str, str]:
+        return {
             "AIRFLOW__CORE__FERNET_KEY": secret(self.cloud.state_dir, "fernet_key") + "=",
             "AIRFLOW__API__SECRET_KEY": secret(self.cloud.state_dir, "api_secret_key"),
             "AIRFLOW__API_AUTH__JWT_SECRET": secret(self.cloud.state_dir, "jwt_secret") * 2,

@@ -16,7 +16,19 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-_REDIRECTING = re.compile(r"PYTHON|PG[A-Z]")
+_REDIRECTING = re.compile(
+    r"PYTHON\w*|PG[A-Z]\w*|LOCAL_ENV_FILE|LOCAL_AIRFLOW_OVERRIDES|(STORAGE|BIGQUERY)_EMULATOR_HOST"
+    r"|AIRFLOW_(HOME|CONFIG)|_AIRFLOW_\w+|PREFECT_(HOME|PROFILES_PATH|(API|SERVER)_\w+)"
+    # The database, also by its old name, and what else a migration would touch.
+    r"|AIRFLOW__(DATABASE|CORE)__SQL_ALCHEMY_(CONN|ENGINE_ARGS|SCHEMA|SESSION_MAKER)\w*"
+    r"|AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS"
+    # Where tasks run, with which code, and who gives them their connections.
+    r"|AIRFLOW__CORE__(EXECUTOR|DAGS_FOLDER|PLUGINS_FOLDER|EXECUTION_API_SERVER_URL)|AIRFLOW__(CELERY|EDGE)__\w+"
+    r"|AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_\w+|AIRFLOW__(SECRETS__|WORKERS__SECRETS_)BACKEND\w*"
+    r"|AIRFLOW__API__(HOST|PORT|BASE_URL)|AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
+    # Secrets can be set as such; those of a command or a secrets backend would lose to the stack's own.
+    r"|AIRFLOW__(CORE__FERNET_KEY|API__SECRET_KEY|API_AUTH__JWT_SECRET)_(CMD|SECRET)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,22 +175,29 @@ def env_file(env: Mapping[str, str]) -> Path:
     return Path(given) if given else REPOSITORY / ".env"
 
 
-def load_env_file(path: Path | None = None, env: MutableMapping[str, str] | None = None) -> None:
+def load_env_file(path: Path | None = None, env: MutableMapping[str, str] | None = None) -> list[str]:
     """Add the variables of an env file to ``env`` (``os.environ`` by default); variables that are set take precedence.
 
-    Variables of Python and of Postgres's client library are left out: none can be of use here, and each could lead
-    somewhere else.
+    Variables are left out that would lead a command to another database, server or code than the stack's own: what is
+    not the stack's own must never be migrated.
 
     Args:
         path: the file; that of :func:`env_file` if None.
+
+    Returns:
+        The names of the variables that are left out.
 
     Raises:
         ValueError: see :func:`env_file` and :func:`read_env_file`.
     """
     env = os.environ if env is None else env
+    left_out = []
     for key, value in read_env_file(path or env_file(env)).items():
-        if not _REDIRECTING.match(key):
+        if _REDIRECTING.fullmatch(key):
+            left_out.append(key)
+        else:
             env.setdefault(key, value)
+    return left_out
 
 
 def private_folder(path: Path) -> None:

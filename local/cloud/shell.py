@@ -5,7 +5,7 @@ reach the processes of the local stack. So each command first replaces its own e
 
 - From the shell come the variables that describe this machine and its user (``PATH``, ``HOME``, proxies, certificates),
   and those of the local stack itself, which ``.env.example`` lists. Nothing else.
-- From the project's own ``.env`` comes everything but what redirects Python or Postgres's client library.
+- From the project's own ``.env`` comes everything but what would lead elsewhere: to another database, server or code.
 - Requests to this machine never go through a proxy.
 
 Both environments import this module, so it uses only the standard library.
@@ -16,10 +16,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from local.cloud.settings import HOST, load_env_file
+from local.cloud.settings import HOST, env_file, load_env_file
 
 GOOGLE_CONNECTION = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
 """The user's own connection to Google Cloud, which replaces the emulators."""
@@ -47,18 +47,18 @@ _OF_OTHER_SYSTEMS = re.compile(r"AIRFLOW_\w+|PG[A-Z]\w*|GOOGLE_\w+|(STORAGE|BIGQ
 _LOCAL_HOSTS = (HOST, "localhost", "::1")
 
 
-def adopt() -> list[str]:
+def adopt() -> str:
     """Replace this process's environment by what its command may use, and add ``.env``.
 
     Returns:
-        The names of variables of other systems that are not used, for :func:`note`.
+        A note for the user that names the variables of other systems that are not used; empty if there are none.
 
     Raises:
         ValueError: see :func:`local.cloud.settings.load_env_file`.
     """
     shell = dict(os.environ)
     taken = from_shell(shell)
-    load_env_file(env=taken)
+    left_out = load_env_file(env=taken)
     if taken.get(GOOGLE_CONNECTION):
         # Application-default credentials: the connection need not hold a key.
         taken |= {name: value for name, value in shell.items() if _GOOGLE.fullmatch(name)}
@@ -70,7 +70,13 @@ def adopt() -> list[str]:
     tempfile.tempdir = None
     # Nobody else may write what the stack runs: its settings, its scripts.
     os.umask(os.umask(0o022) | 0o022)
-    return sorted(name for name in shell if _OF_OTHER_SYSTEMS.fullmatch(name) and name not in taken and shell[name])
+    unused = [name for name in shell if name not in taken and shell[name] and _OF_OTHER_SYSTEMS.fullmatch(name)]
+    notes = [
+        _note(unused, "this shell; what it should use belongs in .env"),
+        # PYTHON*: an editor reads it from the same file.
+        _note([name for name in left_out if name[:6] != "PYTHON"], f"{env_file(taken)}, because it has its own"),
+    ]
+    return "\n".join(note for note in notes if note)
 
 
 def from_shell(shell: Mapping[str, str]) -> dict[str, str]:
@@ -89,12 +95,8 @@ def without_other_systems(env: Mapping[str, str]) -> dict[str, str]:
     return kept | _without_proxy_for_this_machine(kept)
 
 
-def note(unused: list[str]) -> str:
-    """Return the sentence that tells the user which variables of the shell are not used; empty if there are none."""
-    if not unused:
-        return ""
-    names = ", ".join(unused)
-    return f"note: the local stack does not use {names} of this shell; what it should use belongs in .env"
+def _note(names: Collection[str], place: str) -> str:
+    return f"note: the local stack does not use {', '.join(sorted(names))} of {place}" if names else ""
 
 
 def _without_proxy_for_this_machine(env: Mapping[str, str]) -> dict[str, str]:

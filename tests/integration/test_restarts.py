@@ -43,6 +43,20 @@ FOREIGN = {
     "LC_ALL": "C",
     "CDPATH": "/",
 }
+# What a .env may have that is also another Airflow's.
+ENV_FILE = """
+AIRFLOW_HOME=/other
+AIRFLOW_CONFIG=/other.cfg
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=postgresql://192.0.2.1/other
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC_CMD=echo postgresql+asyncpg://192.0.2.1/other
+AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS=other.connect_args
+AIRFLOW__CORE__EXECUTOR=CeleryExecutor
+AIRFLOW__CORE__EXECUTION_API_SERVER_URL=http://192.0.2.1/execution/
+AIRFLOW__SECRETS__BACKEND=other.Backend
+PGHOSTADDR=192.0.2.1
+STORAGE_EMULATOR_HOST=http://192.0.2.1
+HTTP_PROXY=http://127.0.0.1:9
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -158,15 +172,17 @@ def test_what_dies_too_often_is_given_up_and_told_until_up(stack: AirflowSetting
     assert local_airflow("run", "version").returncode == 0
 
 
-def test_a_shell_full_of_other_systems_changes_nothing(
+def test_a_shell_and_an_env_file_full_of_other_systems_change_nothing(
     stack: AirflowSettings, environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = [REPOSITORY / "bin" / "airflow", "variables", "get", "lake_bucket"]
-    env = {**environment, **FOREIGN}
+    (tmp_path / ".env").write_text(ENV_FILE)
+    env = {**environment, **FOREIGN, "LOCAL_ENV_FILE": str(tmp_path / ".env")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == stack.cloud.lake_bucket
     assert "note: the local stack does not use AIRFLOW_CONN_NY_TAXI, AIRFLOW_HOME, " in done.stderr
+    assert f"STORAGE_EMULATOR_HOST of {tmp_path / '.env'}, because it has its own" in done.stderr
     for words in (["status"], ["up"]):
         again = [REPOSITORY / ".venv" / "bin" / "python", "-m", "local.airflow", *words]
         without_path = {name: value for name, value in env.items() if name != "PYTHONPATH"}

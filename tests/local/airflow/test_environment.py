@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.airflow import environment
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, load_env_file
 from nyc_taxi.registry.columns import Layout
 
 
@@ -80,8 +80,7 @@ def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
     [
         ("AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME", "3"),  # from config/airflow.env
         ("AIRFLOW__CORE__PARALLELISM", "3"),  # from local/airflow/airflow.env
-        ("AIRFLOW__CORE__DAGS_FOLDER", "/mine"),
-        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://mine/airflow"),
+        ("AIRFLOW__CORE__FERNET_KEY", "mine"),
         ("AIRFLOW_CONN_TAXI_SOURCE", "http://mine"),
         ("AIRFLOW_CONN_NY_TAXI", "postgresql://mine"),
         ("AIRFLOW_VAR_LAKE_BUCKET", "mine"),
@@ -93,6 +92,35 @@ def test_what_the_user_sets_wins(make_settings, monkeypatch: pytest.MonkeyPatch,
     assert before[name] != value
     monkeypatch.setenv(name, value)
     assert make_settings().environment() == {**before, name: value}
+
+
+FIXED = {
+    "AIRFLOW_HOME": "/mine",
+    "AIRFLOW__CORE__DAGS_FOLDER": "/mine",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": "/mine",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": "/mine",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://mine/airflow",
+    "AIRFLOW__API__HOST": "0.0.0.0",
+    "AIRFLOW__API__PORT": "1",
+    "AIRFLOW__API__BASE_URL": "http://mine",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://mine/execution/",
+}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_nothing_leads_to_another_database_or_server(
+    make_settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    before = make_settings().environment()
+    monkeypatch.setenv(name, FIXED[name])
+    assert make_settings().environment() == before
+    (tmp_path / ".env").write_text(f"{name}={FIXED[name]}\n")
+    assert load_env_file(tmp_path / ".env", {}) == [name], "a variable without effect is named to the user"
+
+
+def test_all_of_the_stacks_paths_and_servers_are_fixed(make_settings) -> None:
+    settings = make_settings()
+    assert {*settings._paths(), *settings._servers()} == set(FIXED)
 
 
 def test_an_empty_variable_counts_as_not_set(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,11 +45,62 @@ def test_concurrent_callers_get_the_same_secret(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["token"]
 
 
-def test_variables_that_would_redirect_python_or_postgres_are_left_out(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("PGHOST=db\nPYTHONPATH=/x\nPG=1\nGCS_PORT=1\n")
+# Each would lead a command to another database, server or code than the stack's own.
+REDIRECTING = [
+    *("PGHOST", "PGSERVICE", "PYTHONPATH", "PYTHONWARNINGS", "LOCAL_ENV_FILE", "LOCAL_AIRFLOW_OVERRIDES"),
+    *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "_AIRFLOW__AS_LIBRARY", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC_CMD", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC", "AIRFLOW__DATABASE__SQL_ALCHEMY_ENGINE_ARGS"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_ENGINE_ARGS_CMD", "AIRFLOW__DATABASE__SQL_ALCHEMY_SCHEMA"),
+    *("AIRFLOW__DATABASE__SQL_ALCHEMY_SESSION_MAKER", "AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS"),
+    *("AIRFLOW__CORE__SQL_ALCHEMY_CONN", "AIRFLOW__CORE__SQL_ALCHEMY_CONN_CMD"),
+    *("AIRFLOW__CORE__EXECUTOR", "AIRFLOW__CORE__DAGS_FOLDER", "AIRFLOW__CORE__PLUGINS_FOLDER"),
+    *("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"),
+    *("AIRFLOW__CELERY__RESULT_BACKEND", "AIRFLOW__CELERY__RESULT_BACKEND_CMD", "AIRFLOW__CELERY__BROKER_URL"),
+    *("AIRFLOW__EDGE__API_URL", "AIRFLOW__API__HOST", "AIRFLOW__API__PORT", "AIRFLOW__API__BASE_URL"),
+    *("AIRFLOW__SECRETS__BACKEND", "AIRFLOW__SECRETS__BACKEND_KWARGS", "AIRFLOW__SECRETS__BACKEND_KWARGS_CMD"),
+    *("AIRFLOW__WORKERS__SECRETS_BACKEND", "AIRFLOW__WORKERS__SECRETS_BACKEND_KWARGS_SECRET"),
+    *("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"),
+    *("AIRFLOW__CORE__FERNET_KEY_CMD", "AIRFLOW__API__SECRET_KEY_SECRET", "AIRFLOW__API_AUTH__JWT_SECRET_CMD"),
+    *("PREFECT_HOME", "PREFECT_PROFILES_PATH", "PREFECT_API_URL", "PREFECT_API_DATABASE_CONNECTION_URL"),
+    *("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_HOST"),
+]
+# What the docs and .env.example say may stand in .env, and tuning.
+TAKEN = [
+    *("GCS_PORT", "SYNTHETIC_ROWS", "SOURCE", "LOCAL_DIR", "PREFECT_PORT", "PREFECT_LOGGING_LEVEL", "HTTPS_PROXY"),
+    *("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_NY_TAXI"),
+    *("AIRFLOW_VAR_UNKNOWN_COLUMNS", "AIRFLOW_VAR_WORK_DIR", "GOOGLE_APPLICATION_CREDENTIALS", "POSTGRES_PASSWORD"),
+    *("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"),
+    *("AIRFLOW__CORE__PARALLELISM", "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE", "AIRFLOW__API__WORKERS", "PG", "OWN"),
+]
+
+
+@pytest.mark.parametrize("name", REDIRECTING)
+def test_a_variable_that_would_redirect_the_stack_is_left_out(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=/other\nGCS_PORT=1\n")
     env: dict[str, str] = {}
-    load_env_file(tmp_path / ".env", env)
-    assert env == {"PG": "1", "GCS_PORT": "1"}
+    assert load_env_file(tmp_path / ".env", env) == [name]
+    assert env == {"GCS_PORT": "1"}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_everything_else_may_stand_in_the_env_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=1\n")
+    env: dict[str, str] = {}
+    assert load_env_file(tmp_path / ".env", env) == []
+    assert env == {name: "1"}
+
+
+def test_every_variable_of_the_example_may_stand_in_the_env_file(tmp_path: Path) -> None:
+    example = (REPOSITORY / ".env.example").read_text()
+    (tmp_path / ".env").write_text(re.sub(r"^#(\w+=)", r"\1", example, flags=re.MULTILINE))
+    names = set(re.findall(r"^#(\w+)=", example, flags=re.MULTILINE))
+    assert len(names) > 15
+    env: dict[str, str] = {}
+    assert load_env_file(tmp_path / ".env", env) == []
+    assert set(env) == names
 
 
 def test_the_env_file_can_be_another(tmp_path: Path) -> None:
