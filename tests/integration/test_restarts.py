@@ -176,7 +176,7 @@ def test_a_shell_and_an_env_file_full_of_other_systems_change_nothing(
     stack: AirflowSettings, environment: dict[str, str], tmp_path: Path
 ) -> None:
     command = [REPOSITORY / "bin" / "airflow", "variables", "get", "lake_bucket"]
-    (tmp_path / ".env").write_text(ENV_FILE)
+    (tmp_path / ".env").write_text(Path(environment["LOCAL_ENV_FILE"]).read_text() + ENV_FILE)
     env = {**environment, **FOREIGN, "LOCAL_ENV_FILE": str(tmp_path / ".env")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
