@@ -1,6 +1,6 @@
 """``python -m local.airflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow.
 
-Another command, ``mend``, is the watcher's: it restarts the components that it is given.
+Another command, ``restart``, is the watcher's: it restarts the components that it is given.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def main() -> int:
         command.add_argument("month")
     run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
     run.add_argument("arguments", nargs="*")
-    mend = commands.add_parser("mend")  # without help: not for users
-    mend.add_argument("names", nargs="+")
+    restart = commands.add_parser("restart")  # without help: not for users
+    restart.add_argument("names", nargs="+")
     # Everything after "run" goes to Airflow, options included.
     words = sys.argv[1:]
     options = parser.parse_args(words[:1] if words[:1] == ["run"] else words)
@@ -48,7 +48,7 @@ def main() -> int:
         options.arguments = words[1:]
     raise_on_signals()
     try:
-        if options.command != "mend":  # the watcher passes on the environment of make up
+        if options.command != "restart":  # the watcher passes on the environment of make up
             _tell(shell.adopt())
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
@@ -62,7 +62,7 @@ def main() -> int:
 def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
     if options.command == "up":
         stack.up(settings)
-        foreground.mend(settings)
+        foreground.unpause_left_over(settings)
         _print_login(settings)
     elif options.command == "down":
         stack.down(settings)
@@ -72,8 +72,8 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
         from local.airflow.demo import demo
 
         return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
-    elif options.command == "mend":
-        stack.mend(settings, options.names, overrides=json.loads(os.environ.get(stack.OVERRIDES, "{}")))
+    elif options.command == "restart":
+        stack.restart(settings, options.names, overrides=json.loads(os.environ.get(stack.OVERRIDES, "{}")))
     elif options.command == "reconcile":
         return _reconcile(settings, options.dataset, options.month)
     else:
@@ -138,7 +138,7 @@ def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
 def _run_command(settings: AirflowSettings, arguments: list[str]) -> int:
     if not stack.is_up(settings):
         return stack.run_airflow(settings, *arguments).returncode
-    foreground.mend(settings)
+    foreground.unpause_left_over(settings)
     if arguments[:2] == ["dags", "test"]:
         return foreground.test_dag(settings, arguments)
     return stack.run_airflow(settings, *arguments).returncode

@@ -144,7 +144,7 @@ class _Follower:
         Args:
             runs: run id by DAG id.
             upstream: upstream DAG id by DAG id, for the DAGs whose run the upstream DAG's run starts.
-            troubles: returns what is wrong with the stack and does not mend itself; such runs may never end.
+            troubles: returns what is wrong with the stack and the watcher does not repair; such runs may never end.
         """
         self._api = api
         self._runs = dict(runs)

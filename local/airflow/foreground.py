@@ -44,7 +44,7 @@ def test_dag(settings: AirflowSettings, arguments: list[str]) -> int:
                 _restore(settings, api, dag_id)
 
 
-def mend(settings: AirflowSettings) -> None:
+def unpause_left_over(settings: AirflowSettings) -> None:
     """Unpause the DAGs that killed tests left paused; a DAG under test stays paused."""
     if not (marks := list(_folder(settings).glob("*.paused"))):
         return

@@ -80,7 +80,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         record_source(settings, running=True)
 
 
-def mend(settings: AirflowSettings, names: Collection[str], *, overrides: Mapping[str, str]) -> None:
+def restart(settings: AirflowSettings, names: Collection[str], *, overrides: Mapping[str, str]) -> None:
     """Restart the named components as ``up`` would; the caller holds the lock.
 
     Raises:
@@ -114,7 +114,7 @@ def stop_airflow(settings: AirflowSettings) -> None:
 
 
 def troubles(settings: AirflowSettings) -> list[str]:
-    """Return what is wrong with a running stack and does not mend itself, as sentences for the user."""
+    """Return what is wrong with a running stack and the watcher does not repair, as sentences for the user."""
     state_dir = settings.cloud.state_dir
     given_up = Restarts.read(watcher.restarts_file(state_dir)).given_up
     found = [
@@ -257,9 +257,8 @@ def _forget_restarts(settings: AirflowSettings, *, all_of_them: bool) -> None:
         path.unlink(missing_ok=True)
     elif restarts.given_up:
         _end_watcher(settings)  # it has the restarts in memory; its successor reads the file
-        for name in restarts.given_up:
-            restarts.times.pop(name, None)
-        restarts.given_up.clear()
+        for name in list(restarts.given_up):
+            restarts.forget(name)
         restarts.write(path)
 
 

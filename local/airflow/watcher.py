@@ -1,11 +1,12 @@
 """Restarts what dies of the running stack: ``python -m local.airflow.watcher``, which ``make up`` starts.
 
 Every second the watcher looks whether a recorded component of the embedded cloud or of Airflow has died. It restarts
-the component as ``make up`` would, by ``python -m local.airflow mend``: a process of its own, because a component must
-not be a child of the watcher, which can be ended and replaced while the component runs.
+the component as ``make up`` would, by ``python -m local.airflow restart``: a process of its own, because a component
+must not be a child of the watcher, which can be ended and replaced while the component runs.
 
 Restarts of one component are delayed with exponential backoff. After ``BUDGET`` restarts within ``WINDOW`` seconds the
 watcher gives the component up; ``make status`` and ``bin/airflow`` then say so and exit non-zero, until ``make up``.
+Only deaths of its own count: what dies with Postgres, or is restarted with it, has its budget left.
 
 The watcher and ``make up`` and ``make down`` exclude each other by the lock of the state folder (see
 :func:`local.airflow.stack.up`).
@@ -39,7 +40,7 @@ from local.cloud.settings import REPOSITORY, Settings
 NAME = "watcher"
 POLL_SECONDS = 1.0
 BUDGET = 5
-"""Restarts of one component within ``WINDOW`` seconds; at the next death it is given up."""
+"""Restarts of one component for deaths of its own within ``WINDOW`` seconds; at the next it is given up."""
 WINDOW = 600.0
 BACKOFF = 2.0
 """Seconds before the second restart within the window; each further delay is twice as long. The first has none."""
@@ -57,11 +58,13 @@ class Restarts:
 
     Attributes:
         times: when each component was restarted, in seconds since the epoch.
+        own_deaths: those of these times at which its own death was the reason, and not that of Postgres.
         given_up: when each component was given up.
         watching: pid of the watcher that watches.
     """
 
     times: dict[str, list[float]] = field(default_factory=dict)
+    own_deaths: dict[str, list[float]] = field(default_factory=dict)
     given_up: dict[str, float] = field(default_factory=dict)
     watching: int | None = None
 
@@ -80,8 +83,13 @@ class Restarts:
         temporary.replace(path)
 
     def recent(self, name: str, now: float) -> list[float]:
-        """Return the restarts of a component within the window that ends ``now``."""
-        return [at for at in self.times.get(name, []) if 0 <= now - at < WINDOW]
+        """Return the restarts for deaths of the component's own within the window that ends ``now``."""
+        return [at for at in self.own_deaths.get(name, []) if 0 <= now - at < WINDOW]
+
+    def forget(self, name: str) -> None:
+        """Give the component a new budget."""
+        for record in (self.times, self.own_deaths, self.given_up):
+            record.pop(name, None)  # type: ignore[attr-defined]
 
     def sentences(self) -> list[str]:
         """Describe the restarts, one sentence for each component, as ``scheduler restarted 2 times, last 21:03``."""
@@ -98,7 +106,7 @@ class Watcher:
 
     Args:
         restarts: what earlier watchers of this stack have done; changed in place.
-        mend: restarts the named components together; returns whether all are healthy.
+        restart: restarts the named components together; returns whether all are healthy.
         give_up: ends what is left of a component.
         log: takes each line of the log.
         clock: seconds since the epoch.
@@ -108,13 +116,13 @@ class Watcher:
         self,
         restarts: Restarts,
         *,
-        mend: Callable[[Collection[str]], bool],
+        restart: Callable[[Collection[str]], bool],
         give_up: Callable[[str], object],
         log: Callable[[str], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._restarts = restarts
-        self._mend = mend
+        self._restart = restart
         self._give_up = give_up
         self._log = log
         self._clock = clock
@@ -139,32 +147,39 @@ class Watcher:
             if name not in self._pending and name not in self._restarts.given_up:
                 self._pending[name] = now + self._delay(name, now)
                 self._log(f"{name} has died")
-        due = [name for name, at in self._pending.items() if at <= now]
-        if POSTGRES in self._restarts.given_up or (POSTGRES in self._pending and POSTGRES not in due):
-            # Without Postgres they would only die again, and use up their budget.
-            due = [name for name in due if name not in AIRFLOW_NEEDING_POSTGRES]
+        due = self._due(now)
         over = [name for name in due if len(self._restarts.recent(name, now)) >= BUDGET]
+        if POSTGRES in due and POSTGRES not in over:
+            over = [name for name in over if name not in AIRFLOW_NEEDING_POSTGRES]
         for name in over:
             self._end_watch(name, now)
-        due = [name for name in due if name not in over]
+        due = [name for name in self._due(now) if name not in over]
         if due:
-            self._restart(due)
+            self._restart_together(due)
         return bool(due or over)
+
+    def _due(self, now: float) -> list[str]:
+        due = [name for name, at in self._pending.items() if at <= now]
+        if POSTGRES in self._restarts.given_up or (POSTGRES in self._pending and POSTGRES not in due):
+            # Without Postgres they would only die again.
+            due = [name for name in due if name not in AIRFLOW_NEEDING_POSTGRES]
+        return due
 
     def _delay(self, name: str, now: float) -> float:
         recent = len(self._restarts.recent(name, now))
         return 0.0 if recent in (0, BUDGET) else BACKOFF * 2 ** (recent - 1)
 
-    def _restart(self, names: list[str]) -> None:
-        together = [*names]
-        if POSTGRES in names:
-            together += [name for name in AIRFLOW_NEEDING_POSTGRES if name not in names]
+    def _restart_together(self, names: list[str]) -> None:
+        needing = AIRFLOW_NEEDING_POSTGRES if POSTGRES in names else ()
+        together = [*names, *(name for name in needing if name not in names)]
         self._log(f"restarting {', '.join(together)}")
         for name in together:
             self._restarts.times.setdefault(name, []).append(self._clock())
+            if name not in needing:
+                self._restarts.own_deaths.setdefault(name, []).append(self._clock())
         done = False
         try:
-            done = self._mend(together)
+            done = self._restart(together)
             self._log("restarted" if done else "the restart has failed; the lines above say why")
         finally:  # also if the disk is full: without the delay, the budget would be used up at once
             self._record_end(together, done=done)
@@ -233,12 +248,12 @@ def main() -> None:
     restarts.write(path)
     lock: list[int] = []  # the file descriptor of the lock, while it is held
 
-    def mend(names: Collection[str]) -> bool:
+    def restart(names: Collection[str]) -> bool:
         with contextlib.suppress(OSError):
             restarts.write(path)  # for make status, while the restart takes its time
-        return _mend(names, lock=lock[0])
+        return _restart(names, lock=lock[0])
 
-    watcher = Watcher(restarts, mend=mend, give_up=lambda name: _end_rest(name, state_dir), log=_log)
+    watcher = Watcher(restarts, restart=restart, give_up=lambda name: _end_rest(name, state_dir), log=_log)
     _log(f"watching {', '.join(sorted(_recorded(state_dir)))}")
     said = ""
     unwritten = False
@@ -288,9 +303,9 @@ def _alive(state_dir: Path) -> list[str]:
     return [name for name in _recorded(state_dir) if name not in dead]
 
 
-def _mend(names: Collection[str], *, lock: int) -> bool:
+def _restart(names: Collection[str], *, lock: int) -> bool:
     """Run the command that restarts the components; it inherits the lock, and keeps it if this process is killed."""
-    command = [sys.executable, "-m", "local.airflow", "mend", *names]
+    command = [sys.executable, "-m", "local.airflow", "restart", *names]
     child = subprocess.Popen(command, cwd=REPOSITORY, pass_fds=(lock,), stdin=subprocess.DEVNULL)
     try:
         return child.wait() == 0

@@ -119,7 +119,7 @@ def test_as_many_months_run_at_once_as_the_backfill_may(runs: Runs) -> None:
             assert sum(other[0] <= begin < other[1] for other in times) <= PARALLEL
 
 
-def test_failed_months_alone_are_reprocessed_and_a_mended_one_arrives(
+def test_failed_months_alone_are_reprocessed_and_a_corrected_one_arrives(
     stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, source_dir: Path, runs: Runs
 ) -> None:
     publish(source_dir, "fhvhv", BROKEN)

@@ -134,7 +134,7 @@ def test_a_killed_postgres_takes_what_needs_it_along(stack: AirflowSettings, api
 def test_up_right_after_the_death_of_postgres_leaves_a_stack_that_runs(
     stack: AirflowSettings, api: AirflowApi, local_airflow: Command
 ) -> None:
-    kill(stack, watcher.NAME)  # so that up alone mends
+    kill(stack, watcher.NAME)  # so that up alone restarts
     old = {name: pid_of(stack, name) for name in watcher.AIRFLOW_NEEDING_POSTGRES}
     kill(stack, "postgres")
     up = local_airflow("up")
@@ -157,7 +157,7 @@ def test_what_dies_too_often_is_given_up_and_told_until_up(stack: AirflowSetting
     kill(stack, watcher.NAME)
     now = time.time()
     path = watcher.restarts_file(stack.cloud.state_dir)
-    Restarts({"triggerer": [now] * BUDGET}).write(path)
+    Restarts(own_deaths={"triggerer": [now] * BUDGET}).write(path)
     assert local_airflow("up").returncode == 0
     kill(stack, "triggerer")
     await_(lambda: Restarts.read(path).given_up, "the triggerer is given up")

@@ -8,7 +8,7 @@ class NotPublishedError(RuntimeError):
 
 
 class PermanentSourceError(RuntimeError):
-    """The source refuses the file for a reason that time does not mend, such as a missing login; do not retry."""
+    """The source refuses the file for a reason that does not pass with time, such as a missing login; do not retry."""
 
 
 class SourceError(RuntimeError):

@@ -383,8 +383,8 @@ def test_what_depends_on_a_restarted_component_is_restarted_too(make: Callable[.
     os.kill(again[0].pid, signal.SIGKILL)
     wait_for(lambda: lost(run_dir) == ["database"])
     start([database], run_dir=run_dir)
-    mended = start([needs_it, make("other", SLEEPER)], run_dir=run_dir)
-    assert [one.outcome for one in mended] == ["restarted", "running"]
+    again = start([needs_it, make("other", SLEEPER)], run_dir=run_dir)
+    assert [one.outcome for one in again] == ["restarted", "running"]
     assert not is_alive(first[0].pid)
     assert [one.outcome for one in start([needs_it], run_dir=run_dir)] == ["running"]
 
