@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -28,9 +27,9 @@ from google.cloud import bigquery, storage
 
 from local.airflow.environment import AirflowSettings
 from tests.attacks.promises import attack
+from tests.browser import chromium
 from tests.local.forgeries import ask, forged, status, statuses, welcome
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BROWSER_SECONDS = 120
 
 PAGE = """<!doctype html><title>page</title><body><script>
@@ -155,12 +154,11 @@ class Attacker:
 @contextmanager
 def browser(url: str, profile: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Have Chromium open ``url`` during the block."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install the package chromium")
+    program = chromium()
     words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
     words += ["--disable-background-networking", "--no-proxy-server", f"--user-data-dir={profile}", *options, url]
     process = subprocess.Popen(
-        [CHROMIUM, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        [program, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         yield process
