@@ -22,6 +22,7 @@ import psutil
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from benchmarks.unguarded import gcs_command
 from local.cloud.settings import HOST, REPOSITORY
 
 _PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
@@ -76,8 +77,7 @@ def _server(name: str, root: Path, log: Path) -> Iterator[tuple[int, psutil.Proc
     else:
         code = "from local.cloud.gcs.backend import binary; print(binary())"
         binary = subprocess.check_output([str(_PYTHON), "-c", code], cwd=REPOSITORY, text=True).strip()
-        command = [binary, "-scheme=http", f"-host={HOST}", f"-port={port}", f"-filesystem-root={root}"]
-        command += [f"-public-host={HOST}:{port}", f"-external-url=http://{HOST}:{port}"]
+        command = gcs_command(binary, port=port, root=root)
     with log.open("ab") as output:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=output, stderr=output)
     try:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,13 +46,19 @@ import json, sys
 sys.path.insert(0, "plugins")
 from local.airflow import stack
 from local.airflow.environment import AirflowSettings
+stack.API_SERVER = sys.argv[2:] or stack.API_SERVER
 stack.up(AirflowSettings.from_env(), overrides=json.loads(sys.argv[1]))
 """
 
 
-def up_with(settings: Mapping[str, str]) -> list[str]:
-    """Return the command that starts the stack with further settings of Airflow, which ``make up`` takes from .env."""
-    return [sys.executable, "-c", _UP_WITH, json.dumps(dict(settings))]
+def up_with(settings: Mapping[str, str], *, api_server: Sequence[str] = ()) -> list[str]:
+    """Return the command that starts the stack with further settings of Airflow, which ``make up`` takes from .env.
+
+    Args:
+        settings: the settings.
+        api_server: the module to run as the API server, with its arguments; by default the stack's own.
+    """
+    return [sys.executable, "-c", _UP_WITH, json.dumps(dict(settings)), *api_server]
 
 
 class Lab:
@@ -133,11 +139,11 @@ class Lab:
         command(up_with(AIRFLOW_SETTINGS))
 
     @contextmanager
-    def runs_with(self, variables: dict[str, str]) -> Iterator[Runs]:
-        """As ``runs``, but with other settings of Airflow during the block."""
+    def runs_with(self, variables: dict[str, str], *, api_server: Sequence[str] = ()) -> Iterator[Runs]:
+        """As ``runs``, but with other settings of Airflow, or another API server, during the block."""
         self.down()
         settings = self.cloud()
-        command(up_with({**AIRFLOW_SETTINGS, **variables}))
+        command(up_with({**AIRFLOW_SETTINGS, **variables}, api_server=api_server))
         try:
             with AirflowApi(settings) as api:
                 yield Runs(api)

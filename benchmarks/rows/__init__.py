@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import Benchmark
-from benchmarks.rows import conversion, loading, memory, month, overhead, parsing, settings
+from benchmarks.rows import conversion, guards, loading, memory, month, overhead, parsing, settings
 
 BENCHMARKS: Sequence[Benchmark] = (
     conversion.CSV_TO_PARQUET,
@@ -20,5 +20,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     overhead.IDLE_CPU,
     month.MONTH_THROUGH_AIRFLOW,
     month.BACKFILL_PARALLELISM,
+    guards.GUARDS_MONTH_END_TO_END,
+    guards.GUARDS_MONTH_THROUGH_AIRFLOW,
     settings.SCHEDULER_IDLE_SLEEP,
 )

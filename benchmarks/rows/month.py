@@ -21,8 +21,8 @@ ROLLUP = "trips_yearly_rollup"
 def _month_end_to_end(lab: Lab) -> Measured:
     ours, baseline = in_turns(
         lab.conditions.slow_repeats,
-        lambda: _through(lab, "benchmarks.ours.month_end_to_end"),
-        lambda: _through(lab, "benchmarks.baselines.month_end_to_end"),
+        lambda: through(lab, "benchmarks.ours.month_end_to_end"),
+        lambda: through(lab, "benchmarks.baselines.month_end_to_end"),
     )
     return Measured.of_runs(ours, baseline, lambda run: run.seconds)
 
@@ -105,7 +105,7 @@ def _dag_ids(dataset: str) -> tuple[str, str]:
     return f"{dataset}_web_to_gcs", f"{dataset}_gcs_to_bigquery"
 
 
-def _through(lab: Lab, module: str, python: Path | str = sys.executable, **env: str) -> Run:
+def through(lab: Lab, module: str, python: Path | str = sys.executable, **env: str) -> Run:
     """Run the program ``module``, which takes the yellow month from the source server to BigQuery."""
     settings = lab.cloud()
     folder = lab.folder / "through"
@@ -118,7 +118,7 @@ def _through(lab: Lab, module: str, python: Path | str = sys.executable, **env: 
 
 
 def _under_prefect(lab: Lab) -> Run:
-    return _through(
+    return through(
         lab,
         "comparison.course_flows.flows",
         PREFECT_PYTHON,

@@ -39,7 +39,8 @@ from local.cloud.settings import REPOSITORY, private_folder
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
-API_SERVER = "local.airflow.api_server"
+API_SERVER = ["local.airflow.api_server"]
+"""The module that serves the UI and the APIs, with its arguments."""
 OVERRIDES = "LOCAL_AIRFLOW_OVERRIDES"
 """Variable that passes the overrides of ``up`` to the watcher and its restarts, as JSON."""
 _LAST_LOOK_SECONDS = 30.0
@@ -305,7 +306,7 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[
         process(
             "api-server",
             # -P: neither the working directory nor anything in it is imported.
-            [sys.executable, "-P", "-m", API_SERVER],
+            [sys.executable, "-P", "-m", *API_SERVER],
             env={**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), environment["PYTHONPATH"]])},
             # The execution API takes seconds to build itself for its first answer; no task should wait for that.
             healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(health_url),
