@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from local.cloud.settings import HOST
 
@@ -46,15 +47,15 @@ def _gcs() -> None:
 def _bigquery() -> None:
     from local.cloud.bigquery import server
 
-    server.Guard = _unguarded  # type: ignore[assignment,misc]
-    sys.exit(server.main())
+    with patch.object(server, "Guard", _unguarded):
+        sys.exit(server.main())
 
 
 def _api_server() -> None:
     from local.airflow import api_server
 
-    api_server.Guard = _unguarded  # type: ignore[assignment,misc]
-    api_server.main()
+    with patch.object(api_server, "Guard", _unguarded):
+        api_server.main()
 
 
 def _unguarded(app: Any, *, allow_hosts: Sequence[str] = ()) -> Any:

@@ -20,7 +20,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     overhead.IDLE_CPU,
     month.MONTH_THROUGH_AIRFLOW,
     month.BACKFILL_PARALLELISM,
+    settings.SCHEDULER_IDLE_SLEEP,
     guards.GUARDS_MONTH_END_TO_END,
     guards.GUARDS_MONTH_THROUGH_AIRFLOW,
-    settings.SCHEDULER_IDLE_SLEEP,
 )

@@ -287,39 +287,20 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[
     Those that send heartbeats do not survive a restart of Postgres: they end seconds or minutes later.
     """
     environment = {**settings.environment(), **overrides}
-    logs = settings.home / "process-logs"
-
-    def process(name: str, command: list[str], *, healthy: Callable[[], bool], **options: object) -> Process:
-        return Process(
-            name=name,
-            command=command,
-            log=logs / f"{name}.log",
-            cwd=settings.home,
-            healthy=healthy,
-            startup_timeout=settings.cloud.start_timeout,
-            stop_timeout=20,
-            **options,  # type: ignore[arg-type]
-        )
-
-    health_url = f"{settings.url}/api/v2/monitor/health"
+    api_server = _process(
+        settings,
+        "api-server",
+        # -P: neither the working directory nor anything in it is imported.
+        [sys.executable, "-P", "-m", *API_SERVER],
+        env={**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), environment["PYTHONPATH"]])},
+        # The execution API takes seconds to build itself for its first answer; no task should wait for that.
+        healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(_health_url(settings)),
+    )
     return [
-        process(
-            "api-server",
-            # -P: neither the working directory nor anything in it is imported.
-            [sys.executable, "-P", "-m", *API_SERVER],
-            env={**environment, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), environment["PYTHONPATH"]])},
-            # The execution API takes seconds to build itself for its first answer; no task should wait for that.
-            healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(health_url),
-            port=settings.port,
-            port_setting="AIRFLOW_PORT",
-            url=settings.url,
-        ),
+        replace(api_server, port=settings.port, port_setting="AIRFLOW_PORT", url=settings.url),
         *(
-            process(
-                name,
-                [str(AIRFLOW), name, *arguments],
-                env=environment,
-                healthy=_heartbeat(settings, name, health_url),
+            replace(
+                _process(settings, name, [str(AIRFLOW), name, *arguments], environment, _heartbeat(settings, name)),
                 depends_on=[record_path(settings.cloud.run_dir, watcher.POSTGRES)],
             )
             for name, arguments in COMPONENTS.items()
@@ -327,18 +308,38 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[
     ]
 
 
-def _heartbeat(settings: AirflowSettings, name: str, health_url: str) -> Callable[[], bool]:
+def _process(
+    settings: AirflowSettings, name: str, command: list[str], env: Mapping[str, str], healthy: Callable[[], bool]
+) -> Process:
+    return Process(
+        name=name,
+        command=command,
+        log=settings.home / "process-logs" / f"{name}.log",
+        env=env,
+        cwd=settings.home,
+        healthy=healthy,
+        startup_timeout=settings.cloud.start_timeout,
+        stop_timeout=20,
+    )
+
+
+def _heartbeat(settings: AirflowSettings, name: str) -> Callable[[], bool]:
     """Return the health check of a component that sends heartbeats.
 
     For a component that is started after this call, only a heartbeat of its own counts, not one of its predecessor.
     """
     before = running(name, run_dir=_run_dir(settings))
+    health_url = _health_url(settings)
 
     def beats() -> bool:
         now = running(name, run_dir=_run_dir(settings))
         return now is not None and _beats(health_url, name.replace("-", "_"), 0.0 if now == before else now.started_at)
 
     return beats
+
+
+def _health_url(settings: AirflowSettings) -> str:
+    return f"{settings.url}/api/v2/monitor/health"
 
 
 def _beats(health_url: str, component: str, since: float) -> bool:

@@ -96,21 +96,7 @@ async def serve(
     patches.install(store, jobs)
     await open_store(store, data_dir)
     dispatcher = Dispatcher(store, build_app(store, jobs))
-    # asyncio's own event loop suffices: the server's loop only passes requests on.
-    config = uvicorn.Config(
-        Guard(dispatcher, allow_hosts=allow_hosts),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        ws="none",
-        lifespan="off",
-        loop="asyncio",
-        http="httptools",
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config)
+    server = _Server(_config(Guard(dispatcher, allow_hosts=allow_hosts), host=host, port=port))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, server, jobs)
@@ -120,6 +106,22 @@ async def serve(
         dispatcher.close()
         await asyncio.to_thread(jobs.close)
         await store.engine.stop()
+
+
+def _config(app: Guard, *, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        loop="asyncio",  # it suffices: the server's loop only passes requests on
+        http="httptools",
+        timeout_graceful_shutdown=1,
+    )
 
 
 def build_store(*, data_dir: Path, gcs_root: Path, project: str) -> Store:

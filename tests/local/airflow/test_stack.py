@@ -99,7 +99,7 @@ def test_only_a_heartbeat_of_its_own_shows_that_a_restarted_component_lives(
     asked: list[float] = []
     monkeypatch.setattr(stack, "_beats", lambda url, component, since: asked.append(since) is None)
     sleeper("scheduler")
-    healthy = stack._heartbeat(settings, "scheduler", "")
+    healthy = stack._heartbeat(settings, "scheduler")
     assert healthy()
     assert asked == [0.0]
     stop(run_dir=settings.home / "run")
