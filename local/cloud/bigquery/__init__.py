@@ -27,7 +27,7 @@ What the layer adds to bqemulator:
   script that ends inside a transaction is rolled back.
 - A job id can be used once. Jobs run concurrently and can be cancelled; reads never wait for writes.
 - Row counts, logical sizes and INFORMATION_SCHEMA.PARTITIONS come from the data; dry runs return an upper bound of
-  bytes.
+  bytes. ``__TABLES__`` and INFORMATION_SCHEMA.COLUMN_FIELD_PATHS are there too.
 
 Known limits. Each is answered with HTTP 400, or a failed job of reason ``invalid``, that names it:
 
@@ -37,6 +37,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - external tables other than Parquet; nested and repeated Parquet columns; external tables through wildcard tables
 - load jobs of AVRO and ORC, bad records, encodings other than UTF-8, Hive partitioning in load jobs
 - extract jobs, EXPORT DATA, LOAD DATA; streaming inserts; snapshots and clones, by DDL or copy job; FOR SYSTEM_TIME
+- INFORMATION_SCHEMA of a region, JOBS and others of its views; views over INFORMATION_SCHEMA
 - CREATE TABLE in EXECUTE IMMEDIATE and procedures; dry runs of anything but one SELECT
 - a required partition filter outside of the SELECT that names the table (BigQuery also looks further out), or one that
   compares with a column outside of a subquery

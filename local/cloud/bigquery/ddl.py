@@ -30,6 +30,9 @@ from local.cloud.bigquery.statements import Rows, parse, prepare_query, translat
 from local.cloud.bigquery.store import Store, touched
 from local.cloud.bigquery.writes import create_table, new_table, require_dataset, require_table
 
+CREATE_TABLE_AS_SELECT = "CREATE_TABLE_AS_SELECT"
+"""Statement type of a job; its configuration reports the table that it has made as its destination."""
+
 _MILLISECONDS_A_DAY = 24 * 60 * 60 * 1000
 _EXTERNAL = re.compile(r"\s*(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+(TABLE)\b", re.IGNORECASE)
 _REFUSED = re.compile(
@@ -148,7 +151,7 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
     for clause in ("clone", "likes"):
         if tree.args.get(clause):
             raise limit("run CREATE TABLE ... CLONE, COPY or LIKE; use a copy job, or CREATE TABLE ... AS SELECT")
-    kind = "CREATE_TABLE_AS_SELECT" if tree.expression else "CREATE_TABLE"
+    kind = CREATE_TABLE_AS_SELECT if tree.expression else "CREATE_TABLE"
     require_dataset(store, ref)
     existing = store.catalog.get_table(*ref.key)
     if _is_skipped(tree, existing, ref, "TABLE"):

@@ -11,7 +11,8 @@ from typing import Any
 
 from bqemulator.domain.errors import NotFoundError, UnsupportedFeatureError, ValidationError
 
-_NO_VALUE: tuple[Any, ...] = (None, "", False, [], {})
+# The last is how clients say that a column has no policy tags.
+_NO_VALUE: tuple[Any, ...] = (None, "", False, [], {}, {"names": []})
 
 
 def limit(what: str) -> ValidationError:

@@ -133,6 +133,9 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
         outcome = await ddl.run_ddl(statement)
         await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
+        if outcome and outcome.target and outcome.statement_type == ddl.CREATE_TABLE_AS_SELECT:
+            # BigQuery reports the new table there; dbt reads its row count.
+            query.config["destinationTable"] = _reference(outcome.target)  # type: ignore[index]
         return _ddl_statistics(outcome) if outcome else await _execute(store, query)
 
 
@@ -285,9 +288,13 @@ def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
         "cacheHit": False,
     }
     if outcome.target:
-        project, dataset, table = outcome.target.key
-        statistics["ddlTargetTable"] = {"projectId": project, "datasetId": dataset, "tableId": table}
+        statistics["ddlTargetTable"] = _reference(outcome.target)
     return {"query": statistics}
+
+
+def _reference(table: TableRef) -> dict[str, str]:
+    project, dataset, name = table.key
+    return {"projectId": project, "datasetId": dataset, "tableId": name}
 
 
 # --- Results ---------------------------------------------------------------------------------------------------------

@@ -321,9 +321,12 @@ def _results_response(
 def _rows_of_job(store: Store, job: JobMeta, request: Request, max_results: Any) -> dict[str, Any]:
     if job.job_type != "QUERY":
         raise invalid(f"Job {job.job_id} is not a query job")
-    schema = ((job.statistics.get("query") or {}).get("schema") or {}).get("fields")
+    statistics = job.statistics.get("query") or {}
+    schema = (statistics.get("schema") or {}).get("fields")
     if schema is not None:
         return {"schema": {"fields": schema}, "totalRows": "0"}
+    if statistics.get("statementType") == ddl.CREATE_TABLE_AS_SELECT:
+        return {"schema": {"fields": []}, "totalRows": "0"}
     destination = destination_of(job)
     if destination is not None:
         table = require_table(store, destination)
@@ -333,7 +336,7 @@ def _rows_of_job(store: Store, job: JobMeta, request: Request, max_results: Any)
         body = {"schema": {"fields": fields}, "totalRows": str(total)} | token
         return body | {"rows": rows} if rows else body
     if job.job_id not in JOB_RESULTS:
-        if (job.statistics.get("query") or {}).get("statementType") in ("SELECT", "SCRIPT"):
+        if statistics.get("statementType") in ("SELECT", "SCRIPT"):
             raise NotFoundError(f"Not found: the results of job {job.job_id} are no longer kept; run the query again")
         return {"schema": {"fields": []}, "totalRows": "0"}
     return _kept_rows(job.job_id, request, max_results)

@@ -31,6 +31,8 @@ _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 _MAX_VIEW_DEPTH = 16
 _PLAIN_NAME = re.compile(r"\w+")
+# The one view that belongs to a project.
+_DATASETS = "INFORMATION_SCHEMA.SCHEMATA"
 _ASSERT = re.compile(r"\s*ASSERT\b(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _DESCRIPTION = re.compile(
     r"""(?P<condition>.*)\bAS\s+(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*;?\s*""", re.I | re.S
@@ -120,7 +122,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
 def _check_table_functions(tree: exp.Expression) -> None:
     """Refuse DuckDB's table functions, such as read_csv, and file names as tables, which BigQuery does not have."""
     for node in tree.find_all(exp.Table):
-        if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name):
+        if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name) and node.name.upper() != _DATASETS:
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
         function = node.this
         if isinstance(function, exp.Func) and not node.db and not isinstance(function, exp.Unnest):

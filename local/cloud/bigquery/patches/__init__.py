@@ -9,8 +9,9 @@ must be in place before the catalog reads its first table:
 1. ``parse_cache``: sqlglot parses each statement once
 2. ``table_metadata``: the catalog keeps what bqemulator's table metadata has no field for
 3. ``statement_checks``: each statement is checked before bqemulator translates it
-4. ``script_interpreter``: scripts with the DDL of this package, ASSERT and DuckDB's transactions
-5. ``uploads``: files that come with a load job are loaded by this package
+4. ``information_schema``: the metadata views
+5. ``script_interpreter``: scripts with the DDL of this package, ASSERT and DuckDB's transactions
+6. ``uploads``: files that come with a load job are loaded by this package
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -34,10 +35,18 @@ if TYPE_CHECKING:
 def install(store: Store, jobs: Jobs) -> None:
     """Install all patches, for a server of ``store`` and ``jobs``; call it once, before the database is opened."""
     # Imported here: the patches import modules that themselves import ``internals`` and ``table_metadata``.
-    from local.cloud.bigquery.patches import parse_cache, script_interpreter, statement_checks, table_metadata, uploads
+    from local.cloud.bigquery.patches import (
+        information_schema,
+        parse_cache,
+        script_interpreter,
+        statement_checks,
+        table_metadata,
+        uploads,
+    )
 
     parse_cache.install()
     table_metadata.install()
     statement_checks.install(store)
+    information_schema.install(store)
     script_interpreter.install(store)
     uploads.install(jobs)
