@@ -19,7 +19,7 @@ from local.cloud.settings import REPOSITORY
 # The package that the DAGs import is in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from local.airflow import foreground, stack
+from local.airflow import foreground, health, stack
 from local.airflow.environment import AirflowSettings
 from local.airflow.watcher import Restarts, restarts_file
 
@@ -125,10 +125,12 @@ def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
     """Run the Airflow CLI. The embedded cloud must be up: its Postgres has Airflow's metadata database.
 
     Returns:
-        The CLI's exit code; 1 in place of 0 if the stack has lost a component, so that runs may never start.
+        The CLI's exit code; 1 in place of 0 if a component is lost or hangs, so that runs may never start.
     """
     stack.migrate(settings)
-    troubles = stack.troubles(settings)
+    for sentence in stack.restarts_to_come(settings):
+        _tell(f"note: {sentence}")
+    troubles = [*stack.troubles(settings), *health.hung(settings)]
     for trouble in troubles:
         _tell(f"error: {trouble}")
     code = _run_command(settings, arguments)

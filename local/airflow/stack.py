@@ -120,16 +120,29 @@ def troubles(settings: AirflowSettings) -> list[str]:
     given_up = Restarts.read(watcher.restarts_file(state_dir)).given_up
     found = [
         f"{name} was restarted {watcher.BUDGET} times within {watcher.WINDOW / 60:g} minutes and has died again "
-        f"at {time.strftime('%H:%M', time.localtime(at))}; see {_log_of(settings, name)}, then run make up"
+        f"at {time.strftime('%H:%M', time.localtime(at))}; see {log_of(settings, name)}, then run make up"
         for name, at in sorted(given_up.items())
     ]
     if running(watcher.NAME, run_dir=_run_dir(settings)) is not None:
         return found
     dead = [name for name in watcher.find_lost(state_dir) if name not in given_up]
-    found += [f"{name} has died; see {_log_of(settings, name)}, then run make up" for name in dead]
+    found += [f"{name} has died; see {log_of(settings, name)}, then run make up" for name in dead]
     if dead or is_up(settings):
         found.append("the watcher, which restarts what dies, is not running; run make up")
     return found
+
+
+def restarts_to_come(settings: AirflowSettings) -> list[str]:
+    """Return what has died and the watcher is about to restart, as sentences for the user."""
+    state_dir = settings.cloud.state_dir
+    if running(watcher.NAME, run_dir=_run_dir(settings)) is None:
+        return []
+    given_up = Restarts.read(watcher.restarts_file(state_dir)).given_up
+    return [
+        f"{name} has died, and the watcher restarts it; see {log_of(settings, name)} and {watcher_log(settings)}"
+        for name in watcher.find_lost(state_dir)
+        if name not in given_up
+    ]
 
 
 def with_running_source(settings: AirflowSettings) -> AirflowSettings:
@@ -141,8 +154,9 @@ def with_running_source(settings: AirflowSettings) -> AirflowSettings:
 
 
 def is_up(settings: AirflowSettings) -> bool:
-    """Whether any of Airflow's processes is running."""
-    return any(component.state != "stopped" for component in airflow_status(settings))
+    """Whether any of Airflow's processes is running, healthy or not."""
+    names = ("api-server", *COMPONENTS)
+    return any(running(name, run_dir=_run_dir(settings)) is not None for name in names)
 
 
 def airflow_status(settings: AirflowSettings) -> list[Status]:
@@ -222,7 +236,8 @@ def watcher_log(settings: AirflowSettings) -> Path:
     return watcher.process(settings.cloud.state_dir, env={}).log
 
 
-def _log_of(settings: AirflowSettings, name: str) -> Path:
+def log_of(settings: AirflowSettings, name: str) -> Path:
+    """Return the log of a component."""
     of_airflow = name in COMPONENTS or name == "api-server"
     return (settings.home / "process-logs" if of_airflow else settings.cloud.log_dir) / f"{name}.log"
 
@@ -276,7 +291,7 @@ def _look_again(settings: AirflowSettings) -> None:
         if not wrong:
             return
         if dead or time.monotonic() > deadline:
-            logs = ", ".join(str(_log_of(settings, name)) for name in wrong)
+            logs = ", ".join(str(log_of(settings, name)) for name in wrong)
             raise ProcessError(f"{', '.join(wrong)} failed soon after the start; see {logs}, then run make up")
         time.sleep(0.5)
 

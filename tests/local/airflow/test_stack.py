@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from local.airflow import stack, watcher
 from local.airflow.environment import AirflowSettings
 from local.airflow.watcher import Restarts
-from local.cloud.processes import Process, lost, record_path, start, stop
-
-
-@pytest.fixture
-def settings(make_settings) -> Iterator[AirflowSettings]:
-    made = make_settings()
-    yield made
-    for folder in watcher.run_dirs(made.cloud.state_dir):
-        stop(run_dir=folder)
-
-
-@pytest.fixture
-def sleeper(settings: AirflowSettings) -> Callable[[str], int]:
-    """Starts a process that is recorded as the named component, and returns its pid."""
-
-    def start_sleeper(name: str) -> int:
-        command = [sys.executable, "-c", "import time; time.sleep(600)"]
-        log = settings.home / f"{name}.log"
-        of_airflow = name in ("api-server", watcher.NAME, *stack.COMPONENTS)
-        run_dir = watcher.run_dirs(settings.cloud.state_dir)[of_airflow]
-        [started] = start([Process(name=name, command=command, log=log, healthy=lambda: True)], run_dir=run_dir)
-        return started.pid
-
-    return start_sleeper
-
-
-def kill(settings: AirflowSettings, name: str, pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    folders = watcher.run_dirs(settings.cloud.state_dir)
-    while name not in [one for folder in folders if folder.is_dir() for one in lost(folder)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+from local.cloud.processes import record_path, stop
+from tests.local.airflow.conftest import kill
 
 
 def test_a_stack_that_is_down_has_no_trouble(settings: AirflowSettings) -> None:
@@ -57,6 +23,19 @@ def test_what_the_watcher_will_restart_is_no_trouble(settings: AirflowSettings, 
     kill(settings, "scheduler", sleeper("scheduler"))
     assert watcher.find_lost(settings.cloud.state_dir) == ["scheduler"]
     assert stack.troubles(settings) == []
+
+
+def test_what_the_watcher_will_restart_is_told(settings: AirflowSettings, sleeper: Callable[[str], int]) -> None:
+    sleeper("bigquery")
+    kill(settings, "scheduler", sleeper("scheduler"))
+    assert stack.restarts_to_come(settings) == [], "without a watcher, nothing will"
+    sleeper(watcher.NAME)
+    assert stack.restarts_to_come(settings) == [
+        f"scheduler has died, and the watcher restarts it; see {settings.home / 'process-logs' / 'scheduler.log'} "
+        f"and {settings.home / 'process-logs' / 'watcher.log'}"
+    ]
+    Restarts(given_up={"scheduler": 1.0}).write(watcher.restarts_file(settings.cloud.state_dir))
+    assert stack.restarts_to_come(settings) == []
 
 
 def test_what_dies_without_a_watcher_is_told(settings: AirflowSettings, sleeper: Callable[[str], int]) -> None:
