@@ -117,10 +117,11 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
-docs: install ## Write what is generated in docs/ anew: DAGS.md, reliability.md, the tables of security.md, comparison.md
+docs: install ## Write what is generated in docs/ anew: DAGS.md, reliability.md, the tables of security.md and local-cloud.md, comparison.md
 	@.venv/bin/python -m local.airflow.dags_page
 	@.venv/bin/python -m tests.faults.page
 	@.venv/bin/python -m tests.attacks.page
+	@.venv/bin/python -m tests.local.cloud.bigquery.corpus
 	@.venv/bin/python -m comparison report
 
 format: install ## Format the code

@@ -1,0 +1,52 @@
+"""Runs the corpus and writes its outcome: ``python -m tests.local.cloud.bigquery.corpus``.
+
+It prints right, refused and wrong by area, and each case that is not right with the reason, and writes the section of
+``docs/local-cloud.md``. With names, such as ``weeks`` or ``weeks/trunc_monday``, it runs those cases only and writes
+nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.local.cloud.bigquery.conftest import Server
+from tests.local.cloud.bigquery.corpus.case_file import cases
+from tests.local.cloud.bigquery.corpus.page import PAGE, page, table
+from tests.local.cloud.bigquery.corpus.running import RIGHT, Outcome, judge
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the cases that ``names`` select, or all, and report."""
+    wanted = [case for case in cases() if not names or case.id in names or case.area in names]
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(folder=Path(folder))
+        server.start()
+        try:
+            outcomes = {case.id: judge(server.client(), case) for case in wanted}
+        finally:
+            server.stop()
+    report(outcomes)
+    if not names:
+        PAGE.write_text(page(PAGE.read_text(), verdicts(outcomes)))
+    return 0
+
+
+def report(outcomes: Mapping[str, Outcome]) -> None:
+    """Print the cases that are not right, and the table."""
+    for case, outcome in outcomes.items():
+        if outcome.verdict != RIGHT:
+            print(f"{outcome.verdict} {case}: {outcome.reason}")
+    print(f"\n{'area':20}{'right':>8}{'refused':>8}{'wrong':>8}")
+    for area, *counts in table(verdicts(outcomes)):
+        print(f"{area:20}" + "".join(f"{count:8}" for count in counts))
+
+
+def verdicts(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+    return {case: outcome.verdict for case, outcome in outcomes.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

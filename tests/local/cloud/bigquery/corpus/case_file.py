@@ -1,0 +1,112 @@
+"""Reads the corpus: a YAML file is a case, a folder of ``cases`` an area. README.md explains the format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CASES = Path(__file__).parent / "cases"
+DOCUMENTATION = "https://cloud.google.com/bigquery/docs/"
+RECORDING = "recorded: "
+"""Starts the source of a case whose answer bqemulator's authors recorded from the real BigQuery."""
+
+KNOWN_WRONG = frozenset((Path(__file__).parent / "known_wrong.txt").read_text().split())
+"""The ids of cases that are answered wrongly until the emulator is mended; to be empty."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads dates and times as text, as a newcomer expects them, and ``1e3`` as a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("null", "merge")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?\d+\Z"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.\d*(e[-+]?\d+)?|\d+e[-+]?\d+|\.inf)\Z|\.nan\Z"),
+    list("-+.0123456789"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A query and BigQuery's answer to it.
+
+    Attributes:
+        id: the area and the name, such as ``weeks/trunc_monday``.
+        source: the page of BigQuery's documentation, or the recording, that says so.
+        note: what the case shows, if its name does not say it.
+        query: the statement; see ``ways``.
+        values: SQL expressions by name, which stand in the query as ``{name}``.
+        setup: statements that run before.
+        parameters: query parameters by name, or in order: each a type and a value.
+        options: further fields of the request.
+        columns: types of the answer's columns by name.
+        rows: the answer.
+        affected: number of rows that the DML statement inserts, updates or deletes.
+        bytes: number of bytes that a dry run of the query reports.
+        error: a regular expression that the message of the error matches.
+        then: a query after ``query``, whose answer ``columns`` and ``rows`` are instead.
+    """
+
+    id: str
+    source: str
+    query: str
+    note: str = ""
+    values: Mapping[str, Any] | None = None
+    setup: Sequence[str] = ()
+    parameters: Mapping[str, Any] | Sequence[Any] | None = None
+    options: Mapping[str, Any] | None = None
+    columns: Mapping[str, str] | None = None
+    rows: Sequence[Sequence[Any]] | None = None
+    affected: int | None = None
+    bytes: int | None = None
+    error: str | None = None
+    then: str | None = None
+
+    @property
+    def area(self) -> str:
+        return self.id.partition("/")[0]
+
+    @property
+    def ways(self) -> dict[str, str]:
+        """The query by the way it is asked: with values as literals, and as columns of the table ``given``."""
+        if self.values is None:
+            return {"as it stands": self.query}
+        literals, columns = self.query, self.query
+        for name, value in self.values.items():
+            literals = literals.replace(f"{{{name}}}", str(value))
+            columns = columns.replace(f"{{{name}}}", name)
+        return {"literals": literals, "columns": f"{columns}\nFROM given"}
+
+    @property
+    def statements(self) -> list[str]:
+        """The statements before the query, with the one that creates ``given``."""
+        if self.values is None:
+            return list(self.setup)
+        values = ", ".join(f"{value} AS {name}" for name, value in self.values.items())
+        return [*self.setup, f"CREATE TABLE given AS SELECT {values}"]
+
+
+def cases() -> list[Case]:
+    """Return all cases, by area and name."""
+    return [_read(path) for path in sorted(CASES.glob("*/*.yaml"))]
+
+
+def _read(path: Path) -> Case:
+    given = yaml.load(path.read_text(), _Loader)
+    name = path.relative_to(CASES).with_suffix("").as_posix()
+    unknown = set(given) - {field.name for field in fields(Case)}
+    if unknown:
+        raise ValueError(f"{name}: unknown keys {', '.join(sorted(unknown))}; README.md lists the known ones")
+    if not {"rows", "error", "bytes", "affected"} & set(given):
+        raise ValueError(f"{name}: says no answer: neither rows, error, bytes nor affected")
+    return Case(id=name, **given)
