@@ -8,30 +8,32 @@ from collections.abc import Callable
 import pytest
 
 from tests.local.cloud.bigquery.conftest import Server
-from tests.local.cloud.bigquery.corpus.case_file import DOCUMENTATION, KNOWN_WRONG, RECORDING, Case, cases
+from tests.local.cloud.bigquery.corpus.case_file import DOCUMENTATION, RECORDING, REFERENCE, Case, cases, known_wrong
 from tests.local.cloud.bigquery.corpus.page import PAGE, page
-from tests.local.cloud.bigquery.corpus.running import WRONG, Outcome, judge
+from tests.local.cloud.bigquery.corpus.running import WRONG, Outcome, judge_all
 
 CASES = cases()
-Judge = Callable[[Case], Outcome]
+KNOWN_WRONG = known_wrong()
+Judge = Callable[[list[Case]], dict[str, Outcome]]
 
 
 @pytest.fixture(scope="module")
-def judged(server: Server) -> Judge:
-    """A function that asks each case once."""
-    client, outcomes = server.client(), dict[str, Outcome]()
+def judged(server: Server, request: pytest.FixtureRequest) -> Judge:
+    """A function that asks cases, each once; those of all selected tests are asked before the first of them."""
+    calls = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
+    selected = [call.params["case"] for call in calls if isinstance(call.params.get("case"), Case)]
+    outcomes = judge_all(server.client(), selected)
 
-    def once(case: Case) -> Outcome:
-        if case.id not in outcomes:
-            outcomes[case.id] = judge(client, case)
-        return outcomes[case.id]
+    def once(wanted: list[Case]) -> dict[str, Outcome]:
+        outcomes.update(judge_all(server.client(), [case for case in wanted if case.id not in outcomes]))
+        return outcomes
 
     return once
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_case_is_right_or_refused(judged: Judge, case: Case) -> None:
-    outcome = judged(case)
+    outcome = judged([case])[case.id]
     if case.id in KNOWN_WRONG:
         assert outcome.verdict == WRONG, f"no longer wrong: remove {case.id} from known_wrong.txt"
     else:
@@ -44,11 +46,12 @@ def test_known_wrong_answers_are_cases() -> None:
 
 def test_page_states_the_outcome(judged: Judge) -> None:
     text = PAGE.read_text()
-    assert page(text, {case.id: judged(case).verdict for case in CASES}) == text, "run make docs"
+    verdicts = {case: outcome.verdict for case, outcome in judged(CASES).items()}
+    assert page(text, verdicts) == text, "run make docs"
 
 
 def test_answers_come_from_bigquery() -> None:
-    assert [case.id for case in CASES if not case.source.startswith((DOCUMENTATION, RECORDING))] == []
+    assert [case.id for case in CASES if not case.source.startswith((DOCUMENTATION, REFERENCE, RECORDING))] == []
 
 
 def test_no_case_is_written_twice() -> None:

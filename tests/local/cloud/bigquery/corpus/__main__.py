@@ -1,8 +1,8 @@
 """Runs the corpus and writes its outcome: ``python -m tests.local.cloud.bigquery.corpus``.
 
-It prints right, refused and wrong by area, and each case that is not right with the reason, and writes the section of
-``docs/local-cloud.md``. With names, such as ``weeks`` or ``weeks/trunc_monday``, it runs those cases only and writes
-nothing.
+It prints right, refused and wrong by area, and each case that is not right with the reason. It writes the section of
+``docs/local-cloud.md``, and removes from ``known_wrong.txt`` what is no longer wrong. With names, such as ``weeks`` or
+``weeks/date_trunc_week``, it runs those cases only and writes nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.local.cloud.bigquery.conftest import Server
-from tests.local.cloud.bigquery.corpus.case_file import cases
+from tests.local.cloud.bigquery.corpus.case_file import KNOWN_WRONG, cases, known_wrong
 from tests.local.cloud.bigquery.corpus.page import PAGE, page, table
-from tests.local.cloud.bigquery.corpus.running import RIGHT, Outcome, judge
+from tests.local.cloud.bigquery.corpus.running import RIGHT, WRONG, Outcome, judge_all
 
 
 def main(names: Sequence[str]) -> int:
@@ -25,12 +25,14 @@ def main(names: Sequence[str]) -> int:
         server = Server(folder=Path(folder))
         server.start()
         try:
-            outcomes = {case.id: judge(server.client(), case) for case in wanted}
+            outcomes = judge_all(server.client(), wanted)
         finally:
             server.stop()
     report(outcomes)
     if not names:
         PAGE.write_text(page(PAGE.read_text(), verdicts(outcomes)))
+        still_wrong = known_wrong() & {case for case, outcome in outcomes.items() if outcome.verdict == WRONG}
+        KNOWN_WRONG.write_text("".join(f"{case}\n" for case in sorted(still_wrong)))
     return 0
 
 

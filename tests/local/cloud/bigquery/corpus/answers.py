@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 _NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
 _TOLERANCE = 1e-13
 """Relative difference of two FLOAT64 that count as equal: the last bits depend on the order of additions."""
 
@@ -79,14 +79,18 @@ def _cell(value: Any, field: Mapping[str, Any]) -> Any:
             return json.loads(value)
         case "TIMESTAMP":
             return _timestamp(int(value))
-        case "DATETIME":
-            return str(value).replace("T", " ")
+        case "DATETIME" | "TIME":
+            return _short(str(value).replace("T", " "))
         case _:
             return str(value)
 
 
 def _timestamp(microseconds: int) -> str:
-    """Return the text that ``CAST(... AS STRING)`` gives."""
-    moment = _EPOCH + timedelta(microseconds=microseconds)
-    fraction = f".{moment.microsecond:06}" if moment.microsecond % 1000 else f".{moment.microsecond // 1000:03}"
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction if moment.microsecond else ''}+00"
+    return _short((_EPOCH + timedelta(microseconds=microseconds)).isoformat(" ", "microseconds")) + "+00"
+
+
+def _short(text: str) -> str:
+    """Drop the digits of a second's fraction that ``CAST(... AS STRING)`` drops."""
+    seconds, _, fraction = text.partition(".")
+    fraction = fraction.removesuffix("000").removesuffix("000")
+    return f"{seconds}.{fraction}" if fraction else seconds

@@ -12,11 +12,13 @@ import yaml
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENTATION = "https://cloud.google.com/bigquery/docs/"
+REFERENCE = "https://github.com/google/googlesql/blob/master/googlesql/compliance/"
+"""Google's own tests of GoogleSQL, which say what the documentation leaves out."""
 RECORDING = "recorded: "
 """Starts the source of a case whose answer bqemulator's authors recorded from the real BigQuery."""
 
-KNOWN_WRONG = frozenset((Path(__file__).parent / "known_wrong.txt").read_text().split())
-"""The ids of cases that are answered wrongly until the emulator is mended; to be empty."""
+KNOWN_WRONG = Path(__file__).parent / "known_wrong.txt"
+"""Lists the ids of cases that are answered wrongly until the emulator is mended; to be empty."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,6 +101,10 @@ class Case:
 def cases() -> list[Case]:
     """Return all cases, by area and name."""
     return [_read(path) for path in sorted(CASES.glob("*/*.yaml"))]
+
+
+def known_wrong() -> set[str]:
+    return set(KNOWN_WRONG.read_text().split())
 
 
 def _read(path: Path) -> Case:

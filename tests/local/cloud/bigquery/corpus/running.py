@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.local.cloud.bigquery.corpus.case_file import Case
 RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
 _LIMIT = "the embedded BigQuery does not"
 _BAD_REQUEST, _NOT_FOUND = 400, 404
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Refused(Exception):
 
 class Wrong(Exception):
     """The answer is another than BigQuery's."""
+
+
+def judge_all(client: bigquery.Client, cases: Iterable[Case]) -> dict[str, Outcome]:
+    """Ask several cases, some at the same time, and return the outcomes by id."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        asked = {case.id: pool.submit(judge, client, case) for case in cases}
+    return {case: future.result() for case, future in asked.items()}
 
 
 def judge(client: bigquery.Client, case: Case) -> Outcome:
