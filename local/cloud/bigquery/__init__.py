@@ -9,6 +9,7 @@ Modules:
 - ``routes`` and ``tables``: REST routes that take precedence over bqemulator's; ``jobs``: ids, states, cancelling
 - ``queries``, ``loads``, ``copies``: the job types; ``writes``: atomic writes of a table or partition, for all of them
 - ``statements``: checks of every SQL statement; ``ddl``: statements whose result bqemulator cannot keep
+- ``translation``: what functions and operators mean for the types of their arguments
 - ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``: as their names say
 - ``patches``: all that replaces parts of bqemulator and sqlglot, with the reasons
 
@@ -19,6 +20,7 @@ What the layer adds to bqemulator:
   deletes one partition, and rows of another partition are refused. Every write is atomic; jobs into several partitions
   take turns.
 - Load jobs bind Parquet columns by name, derive the schema from the file, check types, and change nothing on failure.
+- NUMERIC is DECIMAL(38, 9), and CAST rounds, fails and writes numbers as in BigQuery.
 - Errors as in BigQuery: an object whose Hive partition value does not match its column's type, a MERGE or UPDATE that
   would change a row twice, UPDATE or DELETE without WHERE, a copy between tables with different columns.
 - Partitioning, clustering, descriptions, labels, expirations and REQUIRED declared in DDL are kept. Expirations, NOT
@@ -52,8 +54,6 @@ Differences without an error:
   ``create_bqstorage_client=False``.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
 - The schema detected in CSV and JSON is DuckDB's.
-- CAST of x.5 to INT64 rounds half to even (2.5 gives 2); BigQuery rounds away from zero, as ``ROUND`` does in both.
-  CAST of the string '2.5' to INT64 rounds; in BigQuery it fails.
 - A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice. ``MERGE ... ON FALSE`` is
   quadratic.
 - An object whose name starts with a dot and ends in digits is not read: it looks like an unfinished upload.

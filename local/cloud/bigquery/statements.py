@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,14 @@ from local.cloud.bigquery.partition_filter import check_partition_filter
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
 from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.translation import apply_types, types
+from local.cloud.bigquery.translation.types import Type
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
 _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 _MAX_VIEW_DEPTH = 16
+_KEPT = 200
 _PLAIN_NAME = re.compile(r"\w+")
 # The one view that belongs to a project.
 _DATASETS = "INFORMATION_SCHEMA.SCHEMATA"
@@ -216,26 +220,86 @@ def _check_case(store: Store, ref: TableRef) -> None:
                 raise not_found("Table", str(ref))
 
 
-def with_named_columns(sql: str) -> str:
-    """Name the unnamed columns of a query's result as BigQuery does: ``f0_``, ``f1_``, ..."""
+def checked_sql(store: Store, sql: str, project: str) -> str:
+    """Check a statement, name its unnamed result columns, and give its functions BigQuery's meaning.
+
+    Returns:
+        The statement in BigQuery's SQL, for bqemulator to translate.
+
+    Raises:
+        DomainError: see :func:`check_statement`, and :func:`.translation.apply_types`.
+    """
+    check_statement(store, sql, project)
+    tables = tuple((ref, _columns(store, ref)) for ref in _references(sql, project))
+    return _typed(sql, project, tables, ())
+
+
+@functools.lru_cache(_KEPT)
+def _references(sql: str, project: str) -> tuple[TableRef, ...]:
     tree = parse(sql)
-    query = tree
+    return tuple({ref for _, ref in referenced(tree, project)}) if tree else ()
+
+
+@functools.lru_cache(_KEPT)
+def _typed(
+    sql: str,
+    project: str,
+    tables: tuple[tuple[TableRef, tuple[tuple[str, Type | None], ...] | None], ...],
+    parameters: tuple[tuple[str, Type | None], ...],
+) -> str:
+    tree = parse(sql)
+    if tree is None:
+        return sql
+    named = _name_columns(tree)
+    refs = {id(node): ref for node, ref in referenced(tree, project)}
+    columns = {ref: dict(given) if given is not None else None for ref, given in tables}
+    typed = apply_types(tree, lambda node: columns.get(refs.get(id(node))), dict(parameters))  # type: ignore[arg-type]
+    return tree.sql(dialect="bigquery") if named or typed else sql
+
+
+def _columns(store: Store, ref: TableRef) -> tuple[tuple[str, Type | None], ...] | None:
+    """Return the columns of a table, a view or a wildcard table; None if they are not known."""
+    if ref.table.endswith("*"):
+        matching = [
+            table
+            for table in store.catalog.list_tables(ref.project, ref.dataset)
+            if table.table_id.startswith(ref.table[:-1])
+        ]
+        table = max(matching, key=lambda found: found.creation_time, default=None)
+        suffix: tuple[tuple[str, Type | None], ...] = (("_table_suffix", types.STRING),)
+    else:
+        table, suffix = store.catalog.get_table(*ref.key), ()
+    if table is None or not table.schema_.fields:
+        return None
+    return (*((field.name.lower(), types.of_schema_field(field)) for field in table.schema_.fields), *suffix)
+
+
+def _name_columns(tree: exp.Expression) -> bool:
+    """Name the unnamed columns of a query's result as BigQuery does: ``f0_``, ``f1_``, ...
+
+    Returns:
+        Whether there were any.
+    """
+    query: Any = tree
     while isinstance(query, exp.SetOperation | exp.Subquery):
         query = query.this
-    if tree is None or not isinstance(query, exp.Select):
-        return sql
+    if not isinstance(query, exp.Select):
+        return False
     named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
     unnamed = [item for item in query.expressions if not isinstance(item, named)]
     for number, item in enumerate(unnamed):
         item.replace(exp.alias_(item.copy(), f"f{number}_"))
-    return tree.sql(dialect="bigquery") if unnamed else sql
+    return bool(unnamed)
 
 
 async def translate(store: Store, sql: str, project: str) -> str:
     """Check a BigQuery statement and translate it to DuckDB SQL."""
-    check_statement(store, sql, project)
     translated = await rewrite_and_translate_statement(
-        with_named_columns(sql), project_id=project, ctx=store.context, caller=ANONYMOUS, translator=_translator
+        checked_sql(store, sql, project),
+        project_id=project,
+        ctx=store.context,
+        caller=ANONYMOUS,
+        translator=_translator,
     )
     return rewrite_table_refs(translated, project)
 

@@ -12,6 +12,8 @@ must be in place before the catalog reads its first table:
 4. ``information_schema``: the metadata views
 5. ``script_interpreter``: scripts with the DDL of this package, ASSERT and DuckDB's transactions
 6. ``uploads``: files that come with a load job are loaded by this package
+7. ``decimals``: NUMERIC is DECIMAL(38, 9)
+8. ``error_messages``: errors of running statements in BigQuery's words
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -36,6 +38,8 @@ def install(store: Store, jobs: Jobs) -> None:
     """Install all patches, for a server of ``store`` and ``jobs``; call it once, before the database is opened."""
     # Imported here: the patches import modules that themselves import ``internals`` and ``table_metadata``.
     from local.cloud.bigquery.patches import (
+        decimals,
+        error_messages,
         information_schema,
         parse_cache,
         script_interpreter,
@@ -50,3 +54,5 @@ def install(store: Store, jobs: Jobs) -> None:
     information_schema.install(store)
     script_interpreter.install(store)
     uploads.install(jobs)
+    decimals.install()
+    error_messages.install()

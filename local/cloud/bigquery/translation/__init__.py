@@ -1,0 +1,48 @@
+"""The typed pass: what BigQuery's functions and operators mean for the types of their arguments.
+
+bqemulator translates BigQuery's SQL to DuckDB's with sqlglot, without knowing the types of columns. Where the right
+translation depends on a type, it guesses, mostly from literals. This pass runs before it: it finds the types of all
+expressions from the catalog's schemas (``annotation``, ``functions``, ``types``), then applies one rule a function
+(``rules``), which replaces an expression with one that bqemulator passes through: a cast, or a call of a DuckDB macro
+(``macros``). What BigQuery refuses, for example a comparison of a string with a number, it refuses in BigQuery's words.
+Where a type is not known, a macro looks at it when the query runs.
+
+A rule for another function: a function in the module of its subject, with ``@rule(<sqlglot's node>)``, which returns
+the replacement, and whose docstring names its documented source. Its macros are declared beside it with ``macro``. The
+type of its result belongs in ``functions``.
+
+- ``casts``: CAST and SAFE_CAST
+- ``coercions``: literals that take the type of their context
+- ``numbers``: arithmetic, NUMERIC, overflow, division, rounding
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from local.cloud.bigquery.translation import casts, coercions, numbers  # noqa: F401 - their rules
+from local.cloud.bigquery.translation.annotation import Tables, annotate
+from local.cloud.bigquery.translation.macros import create_macros
+from local.cloud.bigquery.translation.rules import apply_rules
+from local.cloud.bigquery.translation.types import Type
+
+__all__ = ["apply_types", "create_macros"]
+
+
+def apply_types(tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type | None]) -> bool:
+    """Replace, in place, what means something else in DuckDB than in BigQuery.
+
+    Args:
+        tree: a statement.
+        tables: returns the columns of a table that the statement names; None if they are not known.
+        parameters: types of the query parameters, by lower-case name.
+
+    Returns:
+        Whether the tree has changed.
+
+    Raises:
+        ValidationError: BigQuery would refuse the statement for its types.
+    """
+    return apply_rules(tree, annotate(tree, tables, parameters))

@@ -1,0 +1,166 @@
+"""CAST and SAFE_CAST between numbers, strings, booleans and bytes.
+
+Source: "Conversion functions", CAST
+(https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions#cast).
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.rules import Context, call, literal_number, numeric, rule, safely
+from local.cloud.bigquery.translation.types import Type
+
+# Types that each type can be cast to.
+_CASTS: dict[Type, set[Type]] = {
+    types.INT64: {types.BOOL, *types.NUMBERS, types.STRING},
+    **{kind: {*types.NUMBERS, types.STRING} for kind in (types.NUMERIC, types.BIGNUMERIC, types.FLOAT64)},
+    types.BOOL: {types.BOOL, types.INT64, types.STRING},
+    types.BYTES: {types.BYTES, types.STRING},
+    types.DATE: {types.STRING, types.DATE, types.DATETIME, types.TIMESTAMP},
+    types.DATETIME: {types.STRING, types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP},
+    types.TIME: {types.STRING, types.TIME},
+    types.TIMESTAMP: {types.STRING, types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP},
+    types.INTERVAL: {types.STRING, types.INTERVAL},
+    types.JSON: set(),
+}
+# The macro that casts a value of the first type to the second, where DuckDB's CAST differs. A source type of None is
+# one that is not known: the macro looks at it when the query runs.
+_MACROS: dict[tuple[Type | None, Type], str] = {
+    (types.FLOAT64, types.INT64): "bq_int64_of_float64",
+    (types.STRING, types.INT64): "bq_int64_of_string",
+    (None, types.INT64): "bq_int64",
+    (types.STRING, types.FLOAT64): "bq_float64_of_string",
+    (types.FLOAT64, types.NUMERIC): "bq_numeric_of_float64",
+    (types.STRING, types.NUMERIC): "bq_numeric_of_string",
+    (None, types.NUMERIC): "bq_numeric",
+    (types.STRING, types.BOOL): "bq_bool_of_string",
+    (types.FLOAT64, types.STRING): "bq_string_of_float64",
+    (types.NUMERIC, types.STRING): "bq_string_of_numeric",
+    (None, types.STRING): "bq_string",
+}
+
+macro(
+    "bq_string_of_float64(x)",
+    """CASE WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x + 0e0) ELSE printf('%.17g', x) END""",
+)
+macro("bq_string_of_numeric(x)", "rtrim(rtrim(CAST(CAST(x AS DECIMAL(38, 9)) AS VARCHAR), '0'), '.')")
+macro(
+    "bq_string(x)",
+    """CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN bq_string_of_float64(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE))
+    WHEN typeof(x) LIKE 'DECIMAL(%' AND contains(CAST(x AS VARCHAR), '.')
+    THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+    ELSE CAST(x AS VARCHAR) END""",
+)
+macro(
+    "bq_int64_of_float64(x)",
+    """CASE WHEN isfinite(x) THEN
+        CASE WHEN abs(x) < 9223372036854774784e0 OR x = -9223372036854775808e0 THEN CAST(round(x) AS BIGINT)
+        ELSE bq_error('int64 out of range: ' || bq_string_of_float64(x)) END
+    WHEN x IS NOT NULL THEN
+        bq_error('Illegal conversion of non-finite floating point number to an integer: ' || bq_string_of_float64(x))
+    END""",
+)
+macro(
+    "bq_int64_of_string(x)",
+    r"""CASE WHEN regexp_full_match(x, '\s*[+-]?[0-9]+\s*') THEN
+        coalesce(TRY_CAST(trim(x) AS BIGINT), bq_error('Bad int64 value: ' || x))
+    WHEN regexp_full_match(x, '\s*[+-]?0[xX][0-9a-fA-F]+\s*') THEN
+        coalesce(
+            CASE WHEN contains(x, '-') THEN -1 ELSE 1 END * TRY_CAST(ltrim(trim(x), '+-') AS BIGINT),
+            bq_error('Bad int64 value: ' || x)
+        )
+    ELSE bq_error('Bad int64 value: ' || x) END""",
+)
+macro(
+    "bq_int64(x)",
+    """CASE WHEN typeof(x) = 'VARCHAR' THEN bq_int64_of_string(CAST(x AS VARCHAR))
+    WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN bq_int64_of_float64(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE))
+    WHEN typeof(x) LIKE 'DECIMAL%' THEN CAST(TRY_CAST(CAST(x AS VARCHAR) AS DECIMAL(38, 9)) AS BIGINT)
+    WHEN typeof(x) = 'BOOLEAN' THEN CASE CAST(x AS VARCHAR) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END
+    ELSE CAST(CAST(x AS VARCHAR) AS BIGINT) END""",
+)
+macro(
+    "bq_float64_of_string(x)",
+    r"""CASE WHEN regexp_full_match(x, '(?i)\s*[+-]?(inf|infinity|nan|([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?)\s*')
+    THEN CAST(trim(x) AS DOUBLE) ELSE bq_error('Bad double value: ' || x) END""",
+)
+# Numbers below 2^53 whose tenth decimal is not near 5 are rounded in two parts, which are exact. The others go through
+# their decimal expansion, which takes a thousand times as long.
+macro(
+    "bq_numeric_of_float64(x)",
+    """CASE WHEN abs(x) < 9007199254740992e0
+        AND abs(abs(x - trunc(x)) * 1e9 - floor(abs(x - trunc(x)) * 1e9) - 5e-1) > 1e-6
+    THEN CAST(CAST(trunc(x) AS BIGINT) AS DECIMAL(38, 9))
+        + CAST(round((x - trunc(x)) * 1e9) AS BIGINT) * CAST(0.000000001 AS DECIMAL(10, 9))
+    WHEN isfinite(x) THEN
+        coalesce(
+            TRY_CAST(format('{:.40f}', x) AS DECIMAL(38, 9)),
+            bq_error('numeric out of range: ' || bq_string_of_float64(x))
+        )
+    WHEN x IS NOT NULL THEN
+        bq_error('Illegal conversion of non-finite floating point number to numeric: ' || bq_string_of_float64(x))
+    END""",
+)
+macro(
+    "bq_numeric_of_string(x)",
+    r"""CASE WHEN regexp_full_match(x, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')
+    THEN coalesce(TRY_CAST(trim(x) AS DECIMAL(38, 9)), bq_error('Invalid NUMERIC value: ' || x))
+    ELSE bq_error('Invalid NUMERIC value: ' || x) END""",
+)
+macro(
+    "bq_numeric(x)",
+    """CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN bq_numeric_of_float64(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE))
+    ELSE bq_numeric_of_string(CAST(x AS VARCHAR)) END""",
+)
+macro(
+    "bq_bool_of_string(x)",
+    """CASE lower(x) WHEN 'true' THEN true WHEN 'false' THEN false
+    ELSE CAST(bq_error('Bad bool value: ' || x) AS BOOLEAN) END""",
+)
+macro("bq_numeric_rounded(x, s)", "CAST(round(x, s) AS DECIMAL(38, 9))")
+macro(
+    "bq_numeric_in_range(x, p, s)",
+    """CASE WHEN abs(x) < 10 ** (p - s) THEN x ELSE bq_error(format(
+        'NUMERIC({}, {}) has precision {} and scale {} but got a value that is not in range', p, s, p, s
+    )) END""",
+)
+
+
+@rule(exp.Cast, exp.TryCast)
+def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
+    """Cast as BigQuery does: refuse what it refuses, round halves away from zero, write numbers as it does.
+
+    Source: "Conversion functions", CAST; the texts of errors: recorded answers.
+    """
+    target = types.of_syntax(node.to)
+    if target is None or node.args.get("format") or target.name in ("ARRAY", "STRUCT"):
+        return None
+    source, safe = context.of(node.this), isinstance(node, exp.TryCast)
+    if source in _CASTS and target not in _CASTS[source]:
+        raise invalid(f"Invalid cast from {source} to {target}")
+    if target == types.BIGNUMERIC:
+        return None
+    literal = literal_number(node.this)
+    if target == types.NUMERIC and literal is not None:
+        result: exp.Expression = call("bq_numeric_of_string", literal)
+    elif (source, target) in _MACROS:
+        result = call(_MACROS[source, target], node.this)
+    elif target == types.NUMERIC:
+        result = numeric(node.this)
+    else:
+        return None
+    if target == types.NUMERIC and node.to.expressions:
+        result = _rounded(result, node.to)
+    return safely(result, safe)
+
+
+def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
+    """Round to the scale of ``NUMERIC(precision, scale)``, and check the precision."""
+    precision, scale = (int(part.name) for part in (*kind.expressions, exp.Literal.number(0))[:2])
+    if precision - scale > 29 or not 0 <= scale <= 9:
+        raise invalid("In NUMERIC(P, S), S must be between 0 and 9, and P between max(S, 1) and S + 29")
+    return call("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
