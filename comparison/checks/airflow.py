@@ -750,11 +750,11 @@ def cloud(airflow: Airflow) -> str:
 
 
 def _parsed(folder: Path) -> dict[str, Any]:
-    """What a fresh Airflow finds in a folder; see :mod:`comparison.checks.layout`."""
+    """What a fresh Airflow finds in a folder; see :mod:`comparison.checks.synced_folders`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "PYTHON"))}
     env |= {"AIRFLOW_HOME": str(folder), "PYTHONPATH": "plugins", "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
     done = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", str(REPOSITORY / "comparison" / "checks" / "layout.py")],
+        [sys.executable, "-P", "-W", "ignore", str(REPOSITORY / "comparison" / "checks" / "synced_folders.py")],
         cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1000:]

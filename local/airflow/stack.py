@@ -155,7 +155,7 @@ def with_running_source(settings: AirflowSettings) -> AirflowSettings:
 
 def is_up(settings: AirflowSettings) -> bool:
     """Whether any of Airflow's processes is running, healthy or not."""
-    names = ("api-server", *COMPONENTS)
+    names = (*COMPONENTS, "api-server")
     return any(running(name, run_dir=_run_dir(settings)) is not None for name in names)
 
 

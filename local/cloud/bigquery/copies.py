@@ -62,25 +62,25 @@ def run_copy(store: Store, project: str, config: Mapping[str, Any]) -> dict[str,
             fields=table_fields(first),
             write_disposition=write_disposition,
             create_disposition=create_disposition,
-            **({} if exists else _layout(first)),
+            **({} if exists else _partitioning(first)),
         )
         rows = write_table(store, write)
     return {"copy": {"copiedRows": str(rows)}}
 
 
-def _layout(table: TableMeta) -> dict[str, Any]:
+def _partitioning(table: TableMeta) -> dict[str, Any]:
     """Return the partitioning and clustering of ``table``, for a destination that the copy creates."""
-    layout: dict[str, Any] = {}
+    partitioning: dict[str, Any] = {}
     if table.time_partitioning:
-        layout["time_partitioning"] = {
+        partitioning["time_partitioning"] = {
             "type": table.time_partitioning.type,
             "field": table.time_partitioning.field,
             "expirationMs": table.time_partitioning.expiration_ms,
             "requirePartitionFilter": table.time_partitioning.require_partition_filter,
         }
     if table.clustering:
-        layout["clustering"] = {"fields": list(table.clustering.fields)}
-    return layout
+        partitioning["clustering"] = {"fields": list(table.clustering.fields)}
+    return partitioning
 
 
 def _sources(project: str, config: Mapping[str, Any]) -> list[TableRef]:

@@ -158,7 +158,7 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
         return Outcome(statement_type=kind, operation="SKIP", target=ref)
     options = await _options(statement, tree, _TABLE_OPTIONS)
     declared = _declared_fields(tree.this)
-    partition_by, cluster_by = _layout(tree)
+    partition_by, cluster_by = _partitioning_and_clustering(tree)
     with store.transaction():
         rows = await _selected_rows(statement, tree.expression, ref, declared) if tree.expression else None
         fields = rows.fields if rows else declared
@@ -303,7 +303,7 @@ def _typed_field(name: str, kind: exp.DataType) -> Field:
     return {"name": name, "type": kind.sql(dialect="bigquery"), "mode": "NULLABLE"}
 
 
-def _layout(tree: exp.Create) -> tuple[dict[str, Any] | None, list[str]]:
+def _partitioning_and_clustering(tree: exp.Create) -> tuple[dict[str, Any] | None, list[str]]:
     """Return PARTITION BY in the form of ``timePartitioning``, and the columns of CLUSTER BY."""
     partition_by: dict[str, Any] | None = None
     cluster_by: list[str] = []

@@ -87,7 +87,7 @@ def run_load(store: Store, project: str, config: Mapping[str, Any], *, upload: P
             fields=fields,
             write_disposition=write_disposition,
             create_disposition=create_disposition,
-            **_layout(config),
+            **_partitioning(config),
         )
         try:
             rows = write_table(store, write)
@@ -103,8 +103,8 @@ def _named_objects(store: Store, config: Mapping[str, Any]) -> list[StoredObject
     return require_objects(store.gcs_root, uris)
 
 
-def _layout(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options for the destination's layout, as arguments of ``Write``."""
+def _partitioning(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options for the destination's partitioning and clustering, as arguments of ``Write``."""
     return {
         "time_partitioning": config.get("timePartitioning"),
         "clustering": config.get("clustering"),

@@ -112,10 +112,10 @@ async def insert(store: Store, project: str, dataset: str, body: dict[str, Any])
             if body.get(name):
                 raise invalid(f"{name} cannot be set for the external table {ref}")
         return ddl.put_external(store, table, config, declared or (config.get("schema") or {}).get("fields") or [])
-    return create_table(store, table.model_copy(update=_layout(ref, table_fields(table), body)))
+    return create_table(store, table.model_copy(update=_partitioning(ref, table_fields(table), body)))
 
 
-def _layout(ref: TableRef, fields: list[Field], body: Mapping[str, Any]) -> dict[str, Any]:
+def _partitioning(ref: TableRef, fields: list[Field], body: Mapping[str, Any]) -> dict[str, Any]:
     raw, required = body.get("timePartitioning"), body.get("requirePartitionFilter")
     if required and not raw:
         raise invalid(f"requirePartitionFilter needs a partitioned table: {ref}")
@@ -165,7 +165,7 @@ def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | Non
         changes["labels"] = _patched_labels({} if replace else table.labels, body["labels"])
     if "expirationTime" in body:
         changes["expiration_time"] = _expiration(body)
-    changes.update(_patched_layout(table, body))
+    changes.update(_patched_partitioning(table, body))
     table = touched(table, store.context.clock.now(), **changes)
     config = body.get("externalDataConfiguration")
     if config or (table.table_type == "EXTERNAL" and body.get("schema")):
@@ -226,8 +226,8 @@ def _patched_labels(labels: Mapping[str, str], patch: Mapping[str, str | None] |
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _patched_layout(table: TableMeta, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the changed layout. Expiration, the required filter and clustering may change, the rest may not."""
+def _patched_partitioning(table: TableMeta, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what changes: expiration, the required filter and clustering may change, the rest may not."""
     changes: dict[str, Any] = {}
     has = table.time_partitioning
     raw = body.get("timePartitioning")

@@ -99,7 +99,7 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _make_cloud(state_dir: Path, **more_env: str) -> Cloud:
+def cloud_in(state_dir: Path, **more_env: str) -> Cloud:
     """Return a cloud with its state in ``state_dir``, without starting it."""
     names = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
     given = {
@@ -126,7 +126,7 @@ def _commands_with(needle: str) -> list[str]:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """GCS, Postgres and the synthetic source, shared by all tests."""
-    made = _make_cloud(tmp_path_factory.mktemp("cloud") / "state")
+    made = cloud_in(tmp_path_factory.mktemp("cloud") / "state")
     try:
         made.must("up", "gcs", "postgres", "source")
         yield made
@@ -143,7 +143,7 @@ def make_cloud() -> Iterator[Callable[..., Cloud]]:
     made: list[Cloud] = []
 
     def make(state_dir: Path, **more_env: str) -> Cloud:
-        made.append(_make_cloud(state_dir, **more_env))
+        made.append(cloud_in(state_dir, **more_env))
         return made[-1]
 
     yield make

@@ -14,7 +14,7 @@ from tests.local.cloud.bigquery.support import MONTHLY, PROJECT, TRIP_FIELDS, cr
 COLUMNS = "VendorID INT64 NOT NULL OPTIONS (description = 'who'), at DATETIME, ts TIMESTAMP, source_month DATE"
 
 
-def layout(client: bigquery.Client, table: str) -> tuple[str, str] | None:
+def partitioning(client: bigquery.Client, table: str) -> tuple[str, str] | None:
     partitioning = client.get_table(table).time_partitioning
     return (partitioning.type_, partitioning.field) if partitioning else None
 
@@ -40,7 +40,7 @@ def test_pipeline_script_can_be_repeated(client: bigquery.Client, dataset: str) 
         ("ts", "TIMESTAMP", "NULLABLE", None),
         ("source_month", "DATE", "NULLABLE", None),
     ]
-    assert layout(client, f"{dataset}.trips") == ("MONTH", "source_month")
+    assert partitioning(client, f"{dataset}.trips") == ("MONTH", "source_month")
     assert table.clustering_fields == ["at", "VendorID"]
     assert (table.description, table.labels, table.friendly_name) == ("trips", {"team": "data"}, "Trips")
     assert (table.num_rows, table.expires) == (2, None)
@@ -66,13 +66,13 @@ def test_partition_by_expressions(
     client: bigquery.Client, dataset: str, expression: str, expected: tuple[str, str]
 ) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS}) PARTITION BY {expression}")
-    assert layout(client, f"{dataset}.t") == expected
+    assert partitioning(client, f"{dataset}.t") == expected
 
 
-def test_create_table_as_select_keeps_the_layout(client: bigquery.Client, dataset: str) -> None:
+def test_create_table_as_select_keeps_the_partitioning(client: bigquery.Client, dataset: str) -> None:
     select = "SELECT 1 AS n, DATE '2021-01-01' AS month, NUMERIC '1.5' AS amount, 'x' AS s"
-    layout_sql = "PARTITION BY DATE_TRUNC(month, MONTH) CLUSTER BY s OPTIONS (description = 'made')"
-    ctas = f"TABLE {dataset}.t {layout_sql} AS {select}"
+    partitioning_sql = "PARTITION BY DATE_TRUNC(month, MONTH) CLUSTER BY s OPTIONS (description = 'made')"
+    ctas = f"TABLE {dataset}.t {partitioning_sql} AS {select}"
     query(client, f"CREATE {ctas}")
     table = client.get_table(f"{dataset}.t")
     assert [(f.name, f.field_type) for f in table.schema] == [
@@ -81,7 +81,7 @@ def test_create_table_as_select_keeps_the_layout(client: bigquery.Client, datase
         ("amount", "NUMERIC"),
         ("s", "STRING"),
     ]
-    assert (layout(client, f"{dataset}.t"), table.clustering_fields, table.description) == (
+    assert (partitioning(client, f"{dataset}.t"), table.clustering_fields, table.description) == (
         ("MONTH", "month"),
         ["s"],
         "made",
@@ -90,7 +90,7 @@ def test_create_table_as_select_keeps_the_layout(client: bigquery.Client, datase
         query(client, f"CREATE {ctas}")
     query(client, f"CREATE OR REPLACE TABLE {dataset}.t (k INT64) AS SELECT n + 1 FROM {dataset}.t")
     assert query(client, f"SELECT k FROM {dataset}.t") == [(2,)]
-    assert layout(client, f"{dataset}.t") is None
+    assert partitioning(client, f"{dataset}.t") is None
 
 
 def test_failed_create_or_replace_keeps_the_table(client: bigquery.Client, dataset: str) -> None:
@@ -220,7 +220,7 @@ def test_alter_table_adds_and_drops_columns(client: bigquery.Client, dataset: st
         ("source_month", "NULLABLE", None),
         ("more", "NULLABLE", None),
     ]
-    assert layout(client, f"{dataset}.t") == ("DAY", "source_month")
+    assert partitioning(client, f"{dataset}.t") == ("DAY", "source_month")
     with pytest.raises(BadRequest, match="source_month partitions or clusters"):
         query(client, f"ALTER TABLE {dataset}.t DROP COLUMN source_month")
 
@@ -238,7 +238,7 @@ def test_alter_table_adds_only_missing_columns(client: bigquery.Client, dataset:
     altered = client.get_table(f"{dataset}.t")
     fields = [(f.name, f.field_type, f.mode, f.description) for f in altered.schema]
     assert fields == [*before, ("Fee", "FLOAT", "NULLABLE", "dollars"), ("more", "STRING", "NULLABLE", None)]
-    assert layout(client, f"{dataset}.t") == ("DAY", "source_month")
+    assert partitioning(client, f"{dataset}.t") == ("DAY", "source_month")
     assert query(client, f"SELECT VendorID, Fee, more FROM {dataset}.t") == [(1, None, None)]
     query(client, add)
     assert client.get_table(f"{dataset}.t").modified == altered.modified

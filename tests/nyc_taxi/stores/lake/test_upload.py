@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from google.cloud import storage
 
 from nyc_taxi.stores.lake import upload
 from nyc_taxi.stores.lake.upload import OVERTAKEN, UPLOADS, UploadOperator
+from tests.local.cloud.conftest import Cloud, cloud_in
 
 EARLIER, LATER = "2026-01-02T03:04:05.000006+00:00", "2026-01-02T03:04:05.000007+00:00"
 SMALL, RESUMABLE = 100, 9 * 2**20
@@ -42,11 +44,22 @@ class _Lake:
         return self.bucket.blob(self.name).download_as_bytes()
 
 
+@pytest.fixture(scope="module")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """An embedded cloud of which only GCS runs."""
+    made = cloud_in(tmp_path_factory.mktemp("cloud") / "state")
+    try:
+        made.must("up", "gcs")
+        yield made
+    finally:
+        made.must("down")
+
+
 @pytest.fixture
-def lake(cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> _Lake:
-    client = cloud.storage_client()
+def lake(gcs: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> _Lake:
+    client = gcs.storage_client()
     monkeypatch.setattr(upload, "GCSHook", lambda **_: SimpleNamespace(get_conn=lambda: client))
-    return _Lake(client.bucket(cloud.settings.lake_bucket), tmp_path, f"upload/{request.node.name}")
+    return _Lake(client.bucket(gcs.settings.lake_bucket), tmp_path, f"upload/{request.node.name}")
 
 
 def test_an_older_download_is_skipped_and_says_so(lake: _Lake) -> None:

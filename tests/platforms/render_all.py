@@ -17,7 +17,7 @@ from airflow.dag_processing.dagbag import DagBag
 def main() -> None:
     bag = DagBag()
     package = importlib.util.find_spec("nyc_taxi")
-    # By its path: the repository's folders must not be on the path of a layout that does not have them.
+    # By its path: the repository's folders must not be on the path of a platform that does not have them.
     rendering = runpy.run_path(sys.argv[1])
     golden_text, render, run_kinds = (rendering[name] for name in ("golden_text", "render", "run_kinds"))
     rendered = {

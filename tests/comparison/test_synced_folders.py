@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison.checks.layout import report
+from comparison.checks.synced_folders import report
 
 _DAG = """\
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator

@@ -1,6 +1,6 @@
-"""The DAGs in each layout that docs/deploy.md describes: all import, and every template renders as in this repository.
+"""The DAGs on each platform of docs/deploy.md: all import, and every template renders as in this repository.
 
-Each test copies what its layout has into an empty folder and parses it there, in a process of its own.
+Each test copies what its platform has into an empty folder and parses it there, in a process of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAG_IDS = sorted([*(f"{dataset}_{step}" for dataset in DATASETS for step in STEP
 
 
 @dataclass(frozen=True)
-class Layout:
+class Platform:
     """What a deployment has.
 
     Attributes:
@@ -64,26 +64,26 @@ def home_only(root: Path) -> dict[str, str]:
     return {"AIRFLOW_HOME": str(root), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
 
-LAYOUTS = {
-    "repository": Layout(
+PLATFORMS = {
+    "repository": Platform(
         folders={name: f"repository/{name}" for name in ("dags", "plugins", "include", "config")},
         environment=repository,
         sql="repository/include/sql",
     ),
-    "astro": Layout(
+    "astro": Platform(
         folders={name: name for name in ("dags", "plugins", "include")}, environment=home_only, sql="include/sql"
     ),
-    "composer": Layout(
+    "composer": Platform(
         folders={"dags": "gcs/dags", "plugins": "gcs/plugins", "include": "gcs/plugins/include"},
         environment=folders_set("gcs/dags", "gcs/plugins", "airflow"),
         sql="gcs/plugins/include/sql",
     ),
-    "mwaa": Layout(
+    "mwaa": Platform(
         folders={"dags": "dags", "plugins": "plugins", "include": "plugins/include"},
         environment=home_only,
         sql="plugins/include/sql",
     ),
-    "standalone": Layout(
+    "standalone": Platform(
         folders={name: f"pipeline/{name}" for name in ("dags", "plugins", "include")},
         environment=folders_set("pipeline/dags", "pipeline/plugins", "airflow"),
         sql="pipeline/include/sql",
@@ -91,43 +91,43 @@ LAYOUTS = {
 }
 
 
-def deploy(layout: Layout, root: Path) -> None:
-    """Copy the layout's folders below ``root``."""
-    for folder, place in layout.folders.items():
+def deploy(platform: Platform, root: Path) -> None:
+    """Copy the platform's folders below ``root``."""
+    for folder, place in platform.folders.items():
         shutil.copytree(REPOSITORY / folder, root / place, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-def render_all(layout: Layout, root: Path) -> dict[str, Any]:
-    """What ``render_all.py`` prints in the layout deployed below ``root``."""
+def render_all(platform: Platform, root: Path) -> dict[str, Any]:
+    """What ``render_all.py`` prints in the platform deployed below ``root``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON"))}
     command = [sys.executable, str(Path(__file__).with_name("render_all.py")), str(RENDERING)]
-    environment = {**kept, "PYTHONWARNINGS": "ignore", **layout.environment(root)}
+    environment = {**kept, "PYTHONWARNINGS": "ignore", **platform.environment(root)}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", PLATFORMS)
 def test_all_dags_import_and_render_as_in_this_repository(name: str, tmp_path: Path) -> None:
-    layout = LAYOUTS[name]
-    deploy(layout, tmp_path)
+    platform = PLATFORMS[name]
+    deploy(platform, tmp_path)
 
-    seen = render_all(layout, tmp_path)
+    seen = render_all(platform, tmp_path)
 
     assert seen["errors"] == {}
     # What was parsed is the copy alone.
-    assert seen["package"] == str(tmp_path / layout.folders["plugins"] / "nyc_taxi" / "__init__.py")
+    assert seen["package"] == str(tmp_path / platform.folders["plugins"] / "nyc_taxi" / "__init__.py")
     assert sorted(seen["rendered"]) == DAG_IDS
     for dag_id, text in seen["rendered"].items():
         assert text == (GOLDEN / f"{dag_id}.json").read_text(), dag_id
 
 
 def test_without_the_sql_files_every_dag_file_names_the_places_and_what_to_copy(tmp_path: Path) -> None:
-    layout = LAYOUTS["composer"]
-    deploy(layout, tmp_path)
-    shutil.rmtree(tmp_path / layout.sql)
+    platform = PLATFORMS["composer"]
+    deploy(platform, tmp_path)
+    shutil.rmtree(tmp_path / platform.sql)
 
-    seen = render_all(layout, tmp_path)
+    seen = render_all(platform, tmp_path)
 
     assert seen["rendered"] == {}
     files = sorted(Path(file).name for file in seen["errors"])
