@@ -5,7 +5,7 @@ A scheduler ignores a paused DAG, so the DAG is paused during the test. Nothing 
 - Tests of one DAG take turns, so that none unpauses it while another runs. The test's own process also holds the lock,
   for as long as it lives.
 - Airflow starts no run for asset events that arrive while the DAG is paused. They are announced again afterwards.
-- If a test is killed, its DAG stays paused. The next command finds the mark that the test left, and unpauses the DAG.
+- If a test is killed, its DAG stays paused. The next command finds the file that the test left, and unpauses the DAG.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ def test_dag(settings: AirflowSettings, arguments: list[str]) -> int:
 
 def unpause_left_over(settings: AirflowSettings) -> None:
     """Unpause the DAGs that killed tests left paused; a DAG under test stays paused."""
-    if not (marks := list(_folder(settings).glob("*.paused"))):
+    if not (pause_files := list(_folder(settings).glob("*.paused"))):
         return
     with AirflowApi(settings) as api:
-        for mark in marks:
-            with _turn(settings, mark.stem, wait=False) as lock:
-                # The test may have ended since its mark was listed.
-                if lock is not None and mark.exists():
-                    print(f"unpausing {mark.stem}: a dags test was killed and left it paused", flush=True)
-                    _restore(settings, api, mark.stem)
+        for pause_file in pause_files:
+            with _turn(settings, pause_file.stem, wait=False) as lock:
+                # The test may have ended since its file was listed.
+                if lock is not None and pause_file.exists():
+                    print(f"unpausing {pause_file.stem}: a dags test was killed and left it paused", flush=True)
+                    _restore(settings, api, pause_file.stem)
 
 
 def _folder(settings: AirflowSettings) -> Path:
@@ -63,7 +63,7 @@ def _folder(settings: AirflowSettings) -> Path:
     return folder
 
 
-def _mark(settings: AirflowSettings, dag_id: str) -> Path:
+def _pause_file(settings: AirflowSettings, dag_id: str) -> Path:
     """Path of an empty file that exists while the DAG is paused for a test; its time is the start of the pause."""
     return _folder(settings) / f"{dag_id}.paused"
 
@@ -87,24 +87,24 @@ def _turn(settings: AirflowSettings, dag_id: str, *, wait: bool = True) -> Itera
 
 
 def _pause(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
-    dag, mark = api.dag(dag_id), _mark(settings, dag_id)
+    dag, pause_file = api.dag(dag_id), _pause_file(settings, dag_id)
     if dag and not dag["is_paused"]:
-        mark.touch()
+        pause_file.touch()
         api.set_paused(dag_id, True)
 
 
 def _restore(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> None:
     """Unpause the DAG if a test paused it, and re-announce asset events that arrived while it was paused."""
-    mark = _mark(settings, dag_id)
-    if not mark.exists():
+    pause_file = _pause_file(settings, dag_id)
+    if not pause_file.exists():
         return
-    since = datetime.fromtimestamp(mark.stat().st_mtime, UTC).isoformat()
+    since = datetime.fromtimestamp(pause_file.stat().st_mtime, UTC).isoformat()
     if api.dag(dag_id):
         api.set_paused(dag_id, False)
         for asset_id, key in sorted(_arrived(api, dag_id, since), key=str):
             print(f"announcing {key or 'an update'} again: it arrived while {dag_id} was paused", flush=True)
             api.announce(asset_id, key)
-    mark.unlink()
+    pause_file.unlink()
 
 
 def _arrived(api: AirflowApi, dag_id: str, since: str) -> set[tuple[int, str | None]]:

@@ -40,7 +40,7 @@ def hung(settings: AirflowSettings) -> list[str]:
     if not servers:
         return []
     with ThreadPoolExecutor(len(servers)) as pool:
-        answers = dict(zip(servers, pool.map(_attempt, servers.values()), strict=True))
+        answers = dict(zip(servers, pool.map(_answer, servers.values()), strict=True))
     limit = settings.cloud.start_timeout
     problems = {
         name: f"does not answer as it should ({answer})"
@@ -77,7 +77,7 @@ def _servers(settings: AirflowSettings) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _attempt(ask: Callable[[], Any]) -> Any:
+def _answer(ask: Callable[[], Any]) -> Any:
     try:
         return ask()
     except HTTPError as error:

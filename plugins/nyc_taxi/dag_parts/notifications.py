@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 FAILURE_WEBHOOK = "failure_webhook"
-# The dag-processor sends the message, and kills a process that takes 50 seconds for a DAG file. So all attempts
+# The dag-processor sends the message, and kills a process that takes 50 seconds for a DAG file. So all posts
 # together take at most 27: 5 each, and pauses of 1, 2 and 4 between them.
-ATTEMPTS = 4
+POSTS = 4
 TIMEOUT = (2.0, 3.0)  # to connect, to answer
 PAUSE = 1.0
-# Beside 5xx, the answers that a later attempt may get rid of: timeout, too early, too many requests.
+# Beside 5xx, the answers that a later post may not get: timeout, too early, too many requests.
 _TRANSIENT = (408, 425, 429)
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class NotificationError(RuntimeError):
     """The webhook did not accept the message.
 
     Attributes:
-        transient: whether another attempt may succeed.
+        transient: whether another post may succeed.
     """
 
     def __init__(self, message: str, *, transient: bool) -> None:
@@ -40,7 +40,7 @@ class NotificationError(RuntimeError):
 def notify_failure(context: Context) -> None:
     """Post a failed run to a webhook; do nothing if the connection ``failure_webhook`` is not defined.
 
-    A webhook that is down or busy is tried again a few times, with growing pauses.
+    A webhook that is down or busy gets the message again, up to four times in all, after growing pauses.
 
     Use it as a DAG's ``on_failure_callback``. It sends one message for each run that fails, through a failed task or a
     timeout. The dag-processor sends it; in ``dags test``, the test process does. Skipped runs send nothing. This is a
@@ -64,7 +64,7 @@ def notify_failure(context: Context) -> None:
         log.info("No notification sent, because connection %s is not defined: %s", FAILURE_WEBHOOK, text)
         return
     try:
-        _post_with_retries(secret_path, text)
+        _post_repeatedly(secret_path, text)
     except NotificationError as error:
         log.error(
             "Nobody was notified: connection %s failed for good: %s. Check its host and password. The message was: %s",
@@ -93,7 +93,7 @@ def failure_text(context: Context) -> str:
     return printable(text)
 
 
-def _post_with_retries(secret_path: str | None, text: str) -> None:
+def _post_repeatedly(secret_path: str | None, text: str) -> None:
     # Imported here, so that parsing a DAG file does not import what its tasks do not use.
     import tenacity
 
@@ -101,16 +101,16 @@ def _post_with_retries(secret_path: str | None, text: str) -> None:
         assert state.outcome is not None
         assert state.next_action is not None
         log.warning(
-            "Notification not sent to connection %s in attempt %d of %d: %s. Trying again in %g s",
+            "Notification not sent to connection %s by post %d of %d: %s. The next follows in %g s",
             FAILURE_WEBHOOK,
             state.attempt_number,
-            ATTEMPTS,
+            POSTS,
             state.outcome.exception(),
             state.next_action.sleep,
         )
 
     tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=tenacity.stop_after_attempt(POSTS),
         wait=tenacity.wait_exponential(multiplier=PAUSE),
         retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotificationError) and error.transient),
         before_sleep=warn,

@@ -58,7 +58,7 @@ class Webhook:
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    """Start a webhook server, and define the connection ``failure_webhook`` for it; no attempt waits for long."""
+    """Start a webhook server, and define the connection ``failure_webhook`` for it; no post waits for long."""
     monkeypatch.setattr(notifications, "PAUSE", 0.001)
     one = Webhook()
     thread = threading.Thread(target=one.server.serve_forever, args=(0.02,), daemon=True)
@@ -107,7 +107,7 @@ def test_a_webhook_that_refuses_is_an_error_at_once(
 
 
 @pytest.mark.parametrize("first", [[503], [429, 500, 408]])
-def test_a_webhook_that_is_busy_gets_the_message_in_a_later_attempt(
+def test_a_webhook_that_is_busy_gets_the_message_by_a_later_post(
     webhook: Webhook, first: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     webhook.first = [*first]
@@ -117,8 +117,7 @@ def test_a_webhook_that_is_busy_gets_the_message_in_a_later_attempt(
     assert len(webhook.posts) == 1 + len(first)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert [line.partition(":")[0] for line in warnings] == [
-        f"Notification not sent to connection failure_webhook in attempt {attempt} of 4"
-        for attempt in range(1, 1 + len(first))
+        f"Notification not sent to connection failure_webhook by post {post} of 4" for post in range(1, 1 + len(first))
     ]
 
 
@@ -143,9 +142,9 @@ def test_a_webhook_that_is_down_is_named_without_its_secret(webhook: Webhook, ca
     assert "secret" not in "".join(ours)
 
 
-def test_all_attempts_end_before_the_dag_processor_would_kill_them() -> None:
-    pauses = sum(notifications.PAUSE * 2**attempt for attempt in range(notifications.ATTEMPTS - 1))
-    assert notifications.ATTEMPTS * sum(notifications.TIMEOUT) + pauses <= 30
+def test_all_posts_end_before_the_dag_processor_would_kill_them() -> None:
+    pauses = sum(notifications.PAUSE * 2**post for post in range(notifications.POSTS - 1))
+    assert notifications.POSTS * sum(notifications.TIMEOUT) + pauses <= 30
 
 
 @pytest.mark.parametrize("value", [None, ""])
