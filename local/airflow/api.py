@@ -151,11 +151,6 @@ class AirflowApi:
         """Return the task instances of one run."""
         return self._json(self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"))["task_instances"]
 
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> Any:
-        """Return the XCom that a task pushed under the key."""
-        task = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
-        return self._json(self._http.get(f"{task}/xcomEntries/{key}"))["value"]
-
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
         """Return the lines of a task's log, with its errors and without Airflow's grouping marks."""
         answer = self._http.get(

@@ -206,9 +206,15 @@ def reason_of_skipping(api: AirflowApi, dag_id: str, run_id: str) -> str:
     tasks = {task["task_id"]: task for task in api.tasks(dag_id, run_id)}
     loading = {name: task["state"] for name, task in tasks.items() if name not in _LOADS_NOTHING}
     assert set(loading.values()) == {"skipped"}, loading
-    reason = api.xcom(dag_id, run_id, "skip_unchanged", "skip_reason")
+    reason = skip_reason(api, dag_id, run_id, "skip_unchanged")
     assert reason in api.log(dag_id, run_id, "skip_unchanged", tasks["skip_unchanged"]["try_number"])
-    return str(reason)
+    return reason
+
+
+def skip_reason(api: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
+    """The reason that a skipped task has pushed as an XCom."""
+    task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+    return str(api.call("GET", f"{task}/xcomEntries/skip_reason")["value"])
 
 
 def await_(condition: Callable[[], T | None], what: str, timeout: float = 240.0) -> T:

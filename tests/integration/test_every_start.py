@@ -43,6 +43,7 @@ from tests.integration.support import (
     reason_of_skipping,
     run_months,
     runs_of,
+    skip_reason,
     task_states,
     trigger_both,
     warehouse_runs,
@@ -293,7 +294,7 @@ def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(
     for flow in FLOWS:
         dag_id = f"{TOO_LATE}_{flow}"
         assert set(task_states(api, dag_id, scheduled.runs[dag_id]).values()) == {"skipped"}
-        reason = api.xcom(dag_id, scheduled.runs[dag_id], "wait_for_publication", "skip_reason")
+        reason = skip_reason(api, dag_id, scheduled.runs[dag_id], "wait_for_publication")
         assert (
             f"green_tripdata_{scheduled.month}.csv.gz was not published within 0:00:0{SHORT} of the run's start"
             in reason

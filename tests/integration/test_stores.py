@@ -26,6 +26,7 @@ from tests.integration.support import (
     await_warehouse,
     end,
     run_months,
+    skip_reason,
     task_states,
     trigger,
     trigger_both,
@@ -206,7 +207,7 @@ def _start_again(api: AirflowApi) -> tuple[dict[str, str], str]:
     [run_id] = warehouse_runs(api, month)["green"] - seen["green"]
     states = task_states(api, "green_gcs_to_bigquery", run_id)
     is_skipped = states["skip_unchanged"] == "skipped"
-    reason = api.xcom("green_gcs_to_bigquery", run_id, "skip_unchanged", "skip_reason") if is_skipped else ""
+    reason = skip_reason(api, "green_gcs_to_bigquery", run_id, "skip_unchanged") if is_skipped else ""
     return states, reason
 
 
