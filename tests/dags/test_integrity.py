@@ -135,7 +135,7 @@ def test_limits_of_a_run(dag: DAG) -> None:
     assert dag.catchup is False
     wait = timedelta(days=45 if "_web_to_" in dag.dag_id else 0)
     assert dag.dagrun_timeout == wait + timedelta(hours=2)
-    # The rollup runs one at a time, so that an older count cannot overwrite a newer one.
+    # The rollup runs one at a time, because a later run counts what an earlier one would.
     assert dag.max_active_runs == (1 if dag.dag_id == ROLLUP else 4)
     assert dag.template_searchpath == [str(REPOSITORY / "include" / "sql")]
 
@@ -408,7 +408,6 @@ RUN_LATER = {
     "download.py": {"now"},
     "publication_trigger.py": {"now"},
     "retry_after.py": {"now"},
-    "upload.py": {"now"},
 }
 
 

@@ -60,7 +60,8 @@ def load_params(dataset: Dataset) -> dict[str, Param]:
         False,
         type="boolean",
         title="Force",
-        description="Load the month even if the store already has it, unchanged.",
+        description="Load the month even if the store already has it, unchanged. Rows that are newer than what this "
+        "run loads stay.",
     )
     return {**run_params(dataset), "force": force}
 

@@ -10,7 +10,7 @@ DECLARE
     awaited_mode text;
 BEGIN
     {{- take_turn("publish." ~ target) }}
-    {{- refuse_older(target, downloaded_at(), params.force) }}
+    {{- refuse_older(target, downloaded_at()) }}
     {{- lock_table("public." ~ target, "SHARE ROW EXCLUSIVE") }}
     DELETE FROM public.{{ target }};
     INSERT INTO public.{{ target }} SELECT * FROM {{ staging }};  -- noqa: AM04

@@ -12,7 +12,7 @@ DECLARE
     awaited_mode text;
 BEGIN
     {{- take_turn("publish." ~ dataset.table) }}
-    {{- refuse_older(target, downloaded_at(), params.force) }}
+    {{- refuse_older(target, downloaded_at()) }}
     IF to_regclass('{{ staging }}') IS NULL THEN
         IF split_part(obj_description(to_regclass('{{ partition }}'), 'pg_class'), E'\n', 1)
             = 'published from {{ staging }}' THEN

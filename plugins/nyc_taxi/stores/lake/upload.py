@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
@@ -21,19 +24,20 @@ OVERTAKEN = "overtaken by a newer download of the source"
 DOWNLOADED_AT = "downloaded_at"
 # How often an object is looked at again that another run replaced meanwhile.
 UPLOADS = 5
-# A mark further ahead is of a clock that was wrong; it would keep every right download out until then.
-FUTURE = timedelta(minutes=5)
+# How much the clocks of a worker and of the bucket may differ. A mark that is later than its own upload by more is of a
+# clock that was ahead.
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class UploadOperator(LocalFilesystemToGCSOperator):
     """Upload one local file as an object, which it replaces whole, unless the object is of a newer download.
 
     The upload succeeds only if the object is still the one that was looked at, so of two runs at once, the newer
-    download wins. An object whose download is not known is replaced. A rerun uploads the file again.
+    download wins. An object whose download is not known is replaced. An object that is this very upload is left as it
+    is: a try was killed after it, or its answer was lost.
 
     Args:
         downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
-        force: ``True`` to replace an object of a newer download too (templated).
         kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``.
 
     Returns:
@@ -44,18 +48,11 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         RuntimeError: other runs replaced the object before each upload.
     """
 
-    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at", "force")
+    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at")
 
-    def __init__(
-        self,
-        *,
-        downloaded_at: str = "{{ downloaded_at() }}",
-        force: str = "{{ params.force }}",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, downloaded_at: str = "{{ downloaded_at() }}", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.downloaded_at = downloaded_at
-        self.force = force
 
     def execute(self, context: Context) -> list[str]:
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
@@ -63,26 +60,40 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         uri = f"gs://{self.bucket}/{self.dst}"
         for _ in range(UPLOADS):
             existing = bucket.get_blob(self.dst)
-            if self.force != "True" and (newer := self._newer_download(existing)):
+            if existing and self._is_own(existing):
+                self.log.info("%s was uploaded by this run before, as generation %s", uri, existing.generation)
+                return [uri]
+            if newer := self._newer_download(existing):
                 skip(
                     context["ti"],
                     f"{OVERTAKEN}: {uri} was made from the download of {newer}, this run's is of "
-                    f"{self.downloaded_at}. The object stays; to replace it by this run's, set force.",
+                    f"{self.downloaded_at}. The object stays. To load what the source has now, start a new run.",
                 )
             try:
                 self._upload(bucket, existing.generation if existing else 0)
             except PreconditionFailed:
-                self.log.info("%s was replaced meanwhile, so it is looked at again", uri)
+                self.log.info("%s is not what was looked at, so it is looked at again", uri)
             else:
                 return [uri]
         raise RuntimeError(f"{uri} was replaced by other runs before each of {UPLOADS} uploads; start this run again")
+
+    def _is_own(self, existing: storage.Blob) -> bool:
+        """Return whether the object has the mark and the content of this upload."""
+        if (existing.metadata or {}).get(DOWNLOADED_AT, "") != self.downloaded_at:
+            return False
+        assert isinstance(self.src, str)  # one file
+        with Path(self.src).open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
+        return existing.md5_hash == base64.b64encode(digest).decode()
 
     def _newer_download(self, existing: storage.Blob | None) -> str | None:
         """Return when the source sent what the object was made from, if that is newer than this run's download."""
         of_object = _time((existing.metadata or {}).get(DOWNLOADED_AT)) if existing else None
         own = _time(self.downloaded_at)
-        if of_object is None or own is None or of_object > datetime.now(UTC) + FUTURE:
+        if existing is None or of_object is None or own is None:
             return None
+        if of_object > existing.time_created + CLOCKS_DIFFER:
+            of_object = existing.time_created
         return of_object.isoformat() if of_object > own else None
 
     def _upload(self, bucket: storage.Bucket, generation: int) -> None:

@@ -35,4 +35,6 @@ class PublishOperator(LockingStatementOperator):
             if not reason.startswith(OVERTAKEN):
                 raise
         # Outside the handler, so that the log does not show the caught exception.
-        return skip(context["ti"], f"{reason}. The published rows stay; to replace them by this run's, set force.")
+        return skip(
+            context["ti"], f"{reason}. The published rows stay. To load what the source has now, start a new run."
+        )

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,10 @@ def _run(sql: str, operator: type[LockingStatementOperator] = LockingStatementOp
     return pushed
 
 
+def _now(**ahead: float) -> str:
+    return (datetime.now(UTC) + timedelta(**ahead)).isoformat(timespec="microseconds")
+
+
 def _publish(load: Load) -> None:
     _run(load.render(TRIP), PublishOperator)
 
@@ -51,7 +56,7 @@ def test_a_run_that_was_overtaken_is_skipped_and_says_so(database: Database) -> 
 
     assert str(skipped.value) == (
         f"{OVERTAKEN}: green_trips_2021_01 was made from the download of {LATER}, this run's is of {EARLIER}. "
-        "The published rows stay; to replace them by this run's, set force."
+        "The published rows stay. To load what the source has now, start a new run."
     )
     assert database.days() == [(2, 4)]
     _run(older.render("postgres/clean/staging.sql"))
@@ -59,21 +64,38 @@ def test_a_run_that_was_overtaken_is_skipped_and_says_so(database: Database) -> 
 
 
 @pytest.mark.parametrize(
-    ("published", "own", "force"),
+    ("published", "own"),
     [
-        (EARLIER, LATER, False),
-        (EARLIER, EARLIER, False),
-        (LATER, EARLIER, True),
-        ("", EARLIER, False),
-        (LATER, "", False),
-        ("2026-01-02T09:00:00.000000+09:00", "2026-01-02T01:00:00.000000+00:00", False),
-        ("2999-01-01T00:00:00.000000+00:00", LATER, False),
+        (EARLIER, LATER),
+        (EARLIER, EARLIER),
+        ("", EARLIER),
+        (LATER, ""),
+        ("2026-01-02T09:00:00.000000+09:00", "2026-01-02T01:00:00.000000+00:00"),
     ],
-    ids=["newer", "same", "force", "published unknown", "own unknown", "other time zone", "published in the future"],
+    ids=["newer", "same", "published unknown", "own unknown", "other time zone"],
 )
-def test_every_other_run_replaces_the_month(database: Database, published: str, own: str, force: bool) -> None:
+def test_every_other_run_replaces_the_month(database: Database, published: str, own: str) -> None:
     _publish(database.stage("first", 1, rows=3, downloaded_at=published))
-    _publish(database.stage("second", 2, rows=4, downloaded_at=own, force=force))
+    _publish(database.stage("second", 2, rows=4, downloaded_at=own))
+    assert database.days() == [(2, 4)]
+
+
+def test_after_a_clock_that_was_ahead_the_time_of_the_publish_decides(database: Database) -> None:
+    stopped = database.stage("stopped", 1, rows=2, downloaded_at=_now())
+    _publish(database.stage("ahead", 2, rows=3, downloaded_at=_now(hours=1)))
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        _publish(stopped)
+    assert database.days() == [(2, 3)]
+    _publish(database.stage("back", 3, rows=4, downloaded_at=_now()))
+    assert database.days() == [(3, 4)]
+
+
+def test_a_mark_that_was_removed_keeps_nothing_out(database: Database) -> None:
+    """As docs/operations.md says it: only the comment goes, the rows stay."""
+    _publish(database.stage("first", 1, rows=3, downloaded_at=LATER))
+    database.rows("COMMENT ON TABLE green_trips_2021_01 IS NULL")
+    assert database.days() == [(1, 3)]
+    _publish(database.stage("second", 2, rows=4, downloaded_at=EARLIER))
     assert database.days() == [(2, 4)]
 
 
