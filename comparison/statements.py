@@ -28,7 +28,6 @@ class Load:
         rows: the file's number of rows; None while it is unknown.
         generation: generation of the lake's object that is loaded; 0 while it is unknown.
         downloaded_at: when the source sent the file; empty if it is unknown.
-        force: whether to publish even if what is published is newer.
     """
 
     file: PublishedFile
@@ -36,7 +35,6 @@ class Load:
     rows: int | None = None
     generation: int = 0
     downloaded_at: str = ""
-    force: bool = False
 
     @property
     def staging_table(self) -> str:
@@ -70,7 +68,6 @@ class Load:
                 "rows": self.rows,
             },
             "downloaded_at": lambda: self.downloaded_at,
-            "params": {"force": self.force},
             "bigquery_columns": bigquery_columns,
             "bigquery_text": bigquery_text,
             "bigquery_type": bigquery_type,

@@ -104,7 +104,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
                     "createDisposition": "CREATE_NEVER",
                 }
             },
-            published_query="bigquery/publish/published.sql",
+            mark_query="bigquery/publish/rows_mark.sql",
             trigger_rule=PUBLISH_RULE,
             **updates(dataset, store_asset(BigQueryStore, dataset)),
         )

@@ -10,7 +10,8 @@
 - **When it is skipped** no dataset is complete; `check_months` says which months are missing.
 - **When it fails** read the log of the failed task. Only `publish` changes the partition, in one step, so the partition
   keeps the previous rows until then.
-- **Rerun** clear the run, or start one with the same `year`. The partition is replaced whole.
+- **Rerun** clear the run, or start one with the same `year`. The partition is replaced whole. Runs of one year that
+  overlap publish one after the other, and each counts the months as they are when its turn comes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nyc_taxi.dag_parts.params import year_params
 from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
+from nyc_taxi.stores.bigquery.publish import PublishOperator
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 with DAG(
@@ -49,7 +51,7 @@ with DAG(
         last_month="{{ last_month() }}",
     )
 
-    publish = BigQueryInsertJobOperator(
+    publish = PublishOperator(
         task_id="publish",
         configuration={
             "query": {
@@ -64,6 +66,7 @@ with DAG(
                 "createDisposition": "CREATE_NEVER",
             }
         },
+        mark_query="bigquery/publish/rollup_mark.sql",
         **updates_year(yearly_rollup_asset()),
     )
 

@@ -139,6 +139,16 @@ def test_a_deployment_without_a_lake_says_so(bag, monkeypatch: pytest.MonkeyPatc
         render(bag.dags["green_web_to_gcs"], partition_key="2021-01")
 
 
+@pytest.mark.parametrize("dag_id", FLOW_DAG_IDS)
+def test_force_turns_the_skip_off_and_changes_nothing_else(bag, dag_id: str) -> None:
+    """Above all not the statement that publishes: a forced run that was overtaken must not replace newer rows."""
+    dag = bag.dags[dag_id]
+    conf = run_kinds(dag)["params"]["conf"]
+    plain, forced = (render(dag, conf={**conf, "force": force}) for force in (False, True))
+    assert (plain["skip_unchanged"].pop("force"), forced["skip_unchanged"].pop("force")) == ("False", "True")
+    assert forced == plain
+
+
 @pytest.mark.parametrize("dag_id", DAG_IDS)
 def test_a_run_with_an_unknown_parameter_loads_nothing(bag, dag_id: str) -> None:
     """However it was started: the first task that would read or write a month fails."""

@@ -68,7 +68,7 @@ class Case:
 
     Attributes:
         id: the name, such as ``gcs-503-in-local_to_gcs``.
-        store: the store that the run loads; it names the DAG.
+        store: the store that the run loads, or ``rollup``; it names the DAG.
         task: the task at which the fault occurs.
         what: the fault, in words.
         server: the server before which the proxy stands; empty if none is concerned.
@@ -107,7 +107,12 @@ class Case:
     @property
     def promise(self) -> Promise:
         """Return the case's line of the page."""
-        step = {"lake": "web_to_gcs", "bigquery": "gcs_to_bigquery", "postgres": "web_to_postgres"}[self.store]
+        step = {
+            "lake": "web_to_gcs",
+            "bigquery": "gcs_to_bigquery",
+            "postgres": "web_to_postgres",
+            "rollup": "trips_yearly_rollup",
+        }[self.store]
         text = f"{self.ends.value} {self.note}".strip()
         group = (
             _GROUPS.get(self.server, "Processes and machine") if self.act is Act.NOTHING else "Processes and machine"

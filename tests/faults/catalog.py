@@ -156,6 +156,11 @@ SOURCE: tuple[Case, ...] = (
 )
 
 _UPLOAD: dict[str, Any] = {"server": "gcs", "store": "lake", "task": "local_to_gcs"}
+# The first answer is that of the look at the object, so the pattern is that of the upload.
+_RECOGNIZED: dict[str, Any] = {
+    "fault": Fault(kind=Kind.LOSE_ANSWER, match=b"POST /upload"),
+    "note": "The upload that arrived is recognized, and not repeated.",
+}
 _RESUMABLE = {"google.cloud.storage.blob._MAX_MULTIPART_SIZE": 1000}
 GCS: tuple[Case, ...] = (
     *(
@@ -175,7 +180,7 @@ GCS: tuple[Case, ...] = (
             (REFUSED, Ends.RETRIED, "", {}),
             (DROPPED, Ends.RECOVERS, "", {}),
             (CLOSED, Ends.RECOVERS, "", {}),
-            (LOST, Ends.RECOVERS, "", {"quick": True}),
+            (LOST, Ends.UNHARMED, "", {"quick": True, **_RECOGNIZED}),
             (BUSY, Ends.RECOVERS, "", {"quick": True}),
             (LIMITED, Ends.RECOVERS, "", {}),
             (STALL, Ends.RETRIED, "Timeout", {}),
@@ -226,6 +231,8 @@ GCS: tuple[Case, ...] = (
 )
 
 _JOB = rb"POST [^ ]*/jobs"
+# The id of the job that publishes; a query for what is published goes before it.
+_PUBLISH_JOB = rb'"publish_\w+_after_\d+_\d+"'
 _BIGQUERY_TASKS = ("create_table", "load_staging", "check_table", "publish", "drop_staging")
 # The tasks that move the rows. Faults that a time-out must end take long, so they are at these alone.
 _SLOW_AT = ("load_staging", "publish")
@@ -239,8 +246,17 @@ BIGQUERY: tuple[Case, ...] = (
     *(_bigquery(DROPPED, task, Ends.UNHARMED) for task in _BIGQUERY_TASKS),
     *(_bigquery(BUSY, task, Ends.RECOVERS) for task in _BIGQUERY_TASKS),
     *(
-        _bigquery(LOST, task, Ends.RECOVERS, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB), quick=task == "publish")
+        _bigquery(LOST, task, Ends.RECOVERS, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB))
         for task in _BIGQUERY_TASKS
+        if task != "publish"
+    ),
+    _bigquery(
+        LOST,
+        "publish",
+        Ends.UNHARMED,
+        fault=Fault(kind=Kind.LOSE_ANSWER, match=_PUBLISH_JOB),
+        note="The job that was accepted is recognized, and not submitted again.",
+        quick=True,
     ),
     *(_bigquery(RESET, task, Ends.RECOVERS, fault=Fault(kind=Kind.RESET, match=_JOB, after=60)) for task in _SLOW_AT),
     *(
@@ -333,7 +349,7 @@ _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
     ("bigquery", "create_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("bigquery", "load_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("bigquery", "check_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
-    ("bigquery", "publish", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    ("bigquery", "publish", "bigquery", _PUBLISH_JOB, "answer", 0),
     ("bigquery", "drop_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("postgres", "load_staging", "postgres", b"COPY ", "request", 5000),
     ("postgres", "check_table", "postgres", b"check_result", "answer", 0),
@@ -345,6 +361,49 @@ _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
 def _stalled(server: str, match: bytes, direction: Any, after: int) -> dict[str, Any]:
     return {"server": server, "fault": Fault(kind=Kind.STALL, match=match, direction=direction, after=after)}
 
+
+_ROLLUP: dict[str, Any] = {"server": "bigquery", "store": "rollup", "task": "publish"}
+_COUNTED = "The months are counted as they are."
+ROLLUP: tuple[Case, ...] = (
+    *(
+        at(
+            kind,
+            **_ROLLUP,
+            ends=ends,
+            cause=cause,
+            fault=Fault(kind=harm, match=_PUBLISH_JOB, times=times),
+            id=f"bigquery-{kind.name}-in-rollup",
+            note=_COUNTED,
+        )
+        for kind, ends, cause, harm, times in (
+            (LOST, Ends.UNHARMED, "", Kind.LOSE_ANSWER, 1),
+            (RESET, Ends.UNHARMED, "", Kind.RESET, 1),
+            (STALL, Ends.RETRIED, "Timeout", Kind.STALL, None),
+        )
+    ),
+    *(
+        Case(
+            id=f"{act.name.lower()}-rollup-publish",
+            what=what,
+            act=act,
+            ends=ends,
+            cause=cause,
+            fault=Fault(kind=Kind.STALL, match=_PUBLISH_JOB),
+            note=_COUNTED,
+            **_ROLLUP,
+        )
+        for act, what, ends, cause in (
+            (
+                Act.KILL,
+                "SIGKILL of the task while BigQuery runs its job; the retry waits for that job's end",
+                Ends.RETRIED,
+                "exit code -9",
+            ),
+            (Act.PAUSE, "The task is stopped by SIGSTOP and goes on later", Ends.UNHARMED, ""),
+            (Act.RESTART, "SIGKILL of BigQuery, and its restart", Ends.RECOVERS, ""),
+        )
+    ),
+)
 
 # Tasks that are killed at a moment without a connection: (store, task, module whose function hangs, function).
 _HANGS = (
@@ -438,7 +497,7 @@ LIMITS: tuple[Case, ...] = (
     ),
 )
 
-CASES: tuple[Case, ...] = (*SOURCE, *GCS, *BIGQUERY, *POSTGRES, *PROCESSES, *LIMITS)
+CASES: tuple[Case, ...] = (*SOURCE, *GCS, *BIGQUERY, *POSTGRES, *ROLLUP, *PROCESSES, *LIMITS)
 
 
 def _promise(group: str, id: str, fault: str, where: str, promise: str) -> Promise:
@@ -448,6 +507,11 @@ def _promise(group: str, id: str, fault: str, where: str, promise: str) -> Promi
 _OVERLAP = "Overlapping runs and clocks"
 _OLDER = "The newer rows stay. The overtaken run says so, and changes nothing."
 _BOTH = "Both runs succeed, and the month is there once and whole."
+_LAST_STEPS = {
+    "lake": "`web_to_gcs.local_to_gcs`",
+    "bigquery": "`gcs_to_bigquery.publish`",
+    "postgres": "`web_to_postgres.publish`",
+}
 OVERLAPS: tuple[Promise, ...] = (
     _promise(
         _OVERLAP,
@@ -469,6 +533,43 @@ OVERLAPS: tuple[Promise, ...] = (
         "A run is stopped before it publishes; a newer one overtakes it; then it goes on",
         "`web_to_postgres.publish`",
         _OLDER,
+    ),
+    *(
+        _promise(
+            _OVERLAP,
+            f"older-forced-run-last-in-{store}",
+            "A run with `force` is stopped before its last step; a newer one overtakes it; then it goes on",
+            where,
+            _OLDER,
+        )
+        for store, where in _LAST_STEPS.items()
+    ),
+    *(
+        _promise(
+            _OVERLAP,
+            f"older-run-after-clock-ahead-in-{store}",
+            "A run is stopped before its last step; a newer one, whose clock is an hour ahead, overtakes it",
+            _LAST_STEPS[store],
+            _OLDER,
+        )
+        for store in ("lake", "postgres")
+    ),
+    *(
+        _promise(
+            _OVERLAP,
+            f"clock-ahead-then-back-in-{store}",
+            "A month is loaded while the worker's clock is an hour ahead; then the clock is set back",
+            _LAST_STEPS[store],
+            "The next run loads what the source has then.",
+        )
+        for store in ("lake", "postgres")
+    ),
+    _promise(
+        _OVERLAP,
+        "older-rollup-last",
+        "A rollup is stopped before it publishes; a month changes, and a newer rollup counts it; then it goes on",
+        "`trips_yearly_rollup.publish`",
+        "Both succeed, and both count the months as they are.",
     ),
     _promise(_OVERLAP, "two-runs-in-lake", "Two runs of one month alternate, task by task", "`web_to_gcs`", _BOTH),
     _promise(

@@ -113,6 +113,24 @@ def check_case(scene: Scene, case: Case) -> None:
         raise
 
 
+def check_rollup_case(scene: Scene, case: Case) -> None:
+    """Cause the fault in a rollup, after one of its months has changed: it counts the months as they are."""
+    scene.publish(FILE, scene.other_version("bigquery"))
+    scene.load(FILE, [STEPS["lake"], STEPS["bigquery"]])
+    before = scene.contents()
+    fault, run = _Fault(scene, case), scene.rollup()
+    try:
+        ended = run.go(fault.hooks())
+        fault.lift()
+        assert fault.was_hit, f"the fault has harmed nothing:\n{run.log()[-6000:]}"
+        _check_end(case, ended, run.log())
+        check_invariants(scene, before, may_become={})
+        assert scene.rolled_up() == scene.in_warehouse()
+    except BaseException:
+        scene.tidy()
+        raise
+
+
 def _check(scene: Scene, case: Case) -> None:
     step = STEPS[case.store]
     rows = scene.other_version(case.store)

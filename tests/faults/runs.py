@@ -141,10 +141,18 @@ class Run:
         conf: the run's parameters.
         environment: the variables of its tasks.
         folder: for the files of the run; made if missing.
+        ahead: seconds by which the clock of its downloads is ahead.
     """
 
     def __init__(
-        self, worker: Worker, dag_id: str, *, conf: Mapping[str, Any], environment: Mapping[str, str], folder: Path
+        self,
+        worker: Worker,
+        dag_id: str,
+        *,
+        conf: Mapping[str, Any],
+        environment: Mapping[str, str],
+        folder: Path,
+        ahead: float = 0.0,
     ) -> None:
         self.dag_id = dag_id
         self.run_id = f"manual__{uuid.uuid4().hex[:12]}"
@@ -152,6 +160,7 @@ class Run:
         self._worker = worker
         self._conf = conf
         self._environment = environment
+        self._ahead = ahead
         self._folder = folder / self.run_id
         self._folder.mkdir(parents=True)
         self._state = self._folder / "state.json"
@@ -196,6 +205,7 @@ class Run:
             hang=given.hang if number == 1 else "",
             timeout=given.timeout if number == 1 or given.retries is not None else None,
             retries=given.retries,
+            ahead=self._ahead,
         )
 
     def _decide(self, task: dict[str, Any]) -> str | None:

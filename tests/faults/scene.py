@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ MONTH = Month(2021, 1)
 ROWS = {"old": 200, "new": 240}
 UNTOUCHED = (GREEN.file(Month(2021, 2)), FHV.file(MONTH))
 FILE = GREEN.file(MONTH)
+YEAR = str(MONTH.year)
 STEPS = {"lake": "web_to_gcs", "bigquery": "gcs_to_bigquery", "postgres": "web_to_postgres"}
 STORE_OF = {step: store for store, step in STEPS.items()}
 # Seconds in which what a killed client leaves at a server has to be gone.
@@ -144,16 +145,43 @@ class Scene:
         here = reconcile.contents(self.settings, FILE)[store]
         return next(rows for rows in ROWS.values() if rows != here.rows)
 
-    def run(self, file: PublishedFile, step: str, **conf: Any) -> Run:
-        """Return a new run of one DAG for a month; nothing of it has run yet."""
-        assert self.worker is not None
+    def run(self, file: PublishedFile, step: str, *, ahead: float = 0.0, **conf: Any) -> Run:
+        """Return a new run of one DAG for a month; nothing of it has run yet.
+
+        Args:
+            file: the month.
+            step: what the DAG does with it.
+            ahead: seconds by which the clock of the run's download is ahead.
+            conf: more parameters of the run.
+        """
         conf = {**({"month": str(file.month)} if file.month else {}), **conf}
+        return self._new_run(f"{file.dataset.name}_{step}", conf, ahead)
+
+    def rollup(self) -> Run:
+        """Return a new run of the yearly rollup; nothing of it has run yet."""
+        return self._new_run("trips_yearly_rollup", {"year": YEAR})
+
+    def rolled_up(self) -> dict[str, int]:
+        """Return the number of trips of each month that the rollup has of the green trips."""
+        query = (
+            "SELECT CAST(month AS STRING) AS month, SUM(trips) AS trips FROM trips.yearly_rollup WHERE month BETWEEN"
+        )
+        rows = reconcile.bigquery_client(self.settings).query(
+            f"{query} '{YEAR}-01-01' AND '{YEAR}-12-31' AND dataset = '{FILE.dataset.name}' GROUP BY 1"
+        )
+        return {row["month"][:7]: row["trips"] for row in rows.result()}
+
+    def in_warehouse(self) -> dict[str, int]:
+        """Return the number of rows of each month that the warehouse has of the green trips."""
+        counted = reconcile.bigquery_client(self.settings).query(
+            f"SELECT CAST(source_month AS STRING) AS month, COUNT(*) AS trips FROM trips.{FILE.dataset.name} GROUP BY 1"
+        )
+        return {row["month"][:7]: row["trips"] for row in counted.result()}
+
+    def _new_run(self, dag_id: str, conf: Mapping[str, Any], ahead: float = 0.0) -> Run:
+        assert self.worker is not None
         return Run(
-            self.worker,
-            f"{file.dataset.name}_{step}",
-            conf=conf,
-            environment=self._variables(),
-            folder=self.folder / "runs",
+            self.worker, dag_id, conf=conf, environment=self._variables(), folder=self.folder / "runs", ahead=ahead
         )
 
     def load(self, file: PublishedFile, steps: Iterable[str] = tuple(STEPS.values())) -> None:
@@ -236,6 +264,8 @@ class Scene:
         own = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
         source, postgres = json.loads(own["AIRFLOW_CONN_TAXI_SOURCE"]), json.loads(own["AIRFLOW_CONN_NY_TAXI"])
         source["host"] = self.proxies["source"].url
+        # With it, the months of the scene are a whole year of the green trips.
+        source["extra"] = {**source.get("extra", {}), "last_month": str(UNTOUCHED[0].month)}
         postgres["port"] = self.proxies["postgres"].port
         return {
             **own,

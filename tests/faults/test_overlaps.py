@@ -22,6 +22,8 @@ from tests.faults.scene import FILE, ROWS, STEPS, Place, Scene
 
 pytestmark = pytest.mark.full
 
+HOUR = 3600.0
+
 
 @pytest.mark.parametrize("case", OVERLAPS, ids=lambda case: case.id)
 def test_overlap(scene: Scene, monkeypatch: pytest.MonkeyPatch, case: Promise) -> None:
@@ -39,7 +41,10 @@ def _place(store: str) -> Place:
     return store, FILE.dataset.name, str(FILE.month)
 
 
-def _older_run_last(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+def _older_run_last(
+    store: str, *, force: bool = False, ahead: float = 0.0
+) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    """Return the test of an older run, which may be forced; the newer one may have a clock that is ahead."""
     task = "local_to_gcs" if store == "lake" else "publish"
 
     def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
@@ -48,12 +53,12 @@ def _older_run_last(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
         _publish(scene, store, newest)
         scene.load(FILE, [STEPS[store]])
         _publish(scene, store, older)
-        overtaken = scene.run(FILE, STEPS[store])
+        overtaken = scene.run(FILE, STEPS[store], force=force)
         overtaken.go(until=task)
         _publish(scene, store, newest)
         before = scene.contents()
         assert before[_place(store)] == scene.known[newest][store]
-        new = scene.run(FILE, STEPS[store], force=True)
+        new = scene.run(FILE, STEPS[store], force=True, ahead=ahead)
         assert new.go().state == "success", new.log()[-6000:]
 
         ended = overtaken.go()
@@ -62,6 +67,32 @@ def _older_run_last(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
         check_invariants(scene, before, may_become={})
 
     return test
+
+
+def _clock_ahead_then_back(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
+        for ahead in (HOUR, 0.0):
+            rows = scene.other_version(store)
+            _publish(scene, store, rows)
+            before = scene.contents()
+            _ended(scene.run(FILE, STEPS[store], ahead=ahead))
+            place = _place(store)
+            now = check_invariants(scene, before, may_become={place: scene.known[rows][store]})
+            assert now[place] == scene.known[rows][store], f"the clock was {ahead} s ahead"
+
+    return test
+
+
+def _older_rollup_last(scene: Scene, _: pytest.MonkeyPatch) -> None:
+    older, newer = scene.rollup(), scene.rollup()
+    older.go(until="publish")
+    _publish(scene, "bigquery", scene.other_version("bigquery"))
+    scene.load(FILE, [STEPS["bigquery"]])
+    before = scene.contents()
+    for run in (newer, older):
+        _ended(run)
+        assert scene.rolled_up() == scene.in_warehouse()
+    check_invariants(scene, before, may_become={})
 
 
 def _two_runs(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
@@ -175,6 +206,10 @@ TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {
     "older-run-last-in-lake": _older_run_last("lake"),
     "older-run-last-in-bigquery": _older_run_last("bigquery"),
     "older-run-last-in-postgres": _older_run_last("postgres"),
+    **{f"older-forced-run-last-in-{store}": _older_run_last(store, force=True) for store in STEPS},
+    **{f"older-run-after-clock-ahead-in-{store}": _older_run_last(store, ahead=HOUR) for store in ("lake", "postgres")},
+    **{f"clock-ahead-then-back-in-{store}": _clock_ahead_then_back(store) for store in ("lake", "postgres")},
+    "older-rollup-last": _older_rollup_last,
     "two-runs-in-lake": _two_runs("lake"),
     "two-runs-in-bigquery": _two_runs("bigquery"),
     "two-runs-in-postgres": _two_runs("postgres"),

@@ -131,7 +131,8 @@ def test_a_month_that_is_loaded_again_is_counted_again_and_the_rest_stays(
 ) -> None:
     dataset, month, zone, trips = OF_ANOTHER_DATASET
     reconcile.bigquery_client(stack).query(
-        f"INSERT INTO trips.yearly_rollup VALUES ('{dataset}', DATE '{month}', {zone}, {trips})"
+        "INSERT INTO trips.yearly_rollup (dataset, month, zone, trips) "
+        f"VALUES ('{dataset}', DATE '{month}', {zone}, {trips})"
     ).result()
     zones[MONTHS[2]] = _zones(MONTHS[2], seed=3)
 

@@ -26,7 +26,6 @@ __all__ = [
     "loaded_staging",
     "month",
     "new_staging",
-    "params",
     "staging_table",
     "trip_datasets",
     "whole_years",
@@ -38,7 +37,6 @@ __all__ = [
 # Statements of a store are for one month, or for all of a dataset.
 month = Month(2021, 1)
 has_generation = True
-params = {"force": False}
 
 
 def file() -> PublishedFile:

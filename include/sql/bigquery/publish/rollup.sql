@@ -6,7 +6,8 @@ SELECT
     '{{ dataset.name }}' AS dataset,
     source_month AS month,
     `{{ dataset.pickup_zone_column }}` AS `zone`,
-    COUNT(*) AS trips
+    COUNT(*) AS trips,
+    CURRENT_TIMESTAMP() AS counted_at
 FROM trips.{{ dataset.name }}
 WHERE source_month BETWEEN DATE '{{ year() }}-01-01' AND DATE '{{ year() }}-12-31'
 GROUP BY source_month, `{{ dataset.pickup_zone_column }}`
@@ -16,7 +17,8 @@ SELECT
     dataset,
     month,
     `zone`,
-    trips
+    trips,
+    counted_at
 FROM trips.yearly_rollup
 WHERE
     month BETWEEN DATE '{{ year() }}-01-01' AND DATE '{{ year() }}-12-31'

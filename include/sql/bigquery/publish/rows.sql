@@ -7,7 +7,6 @@ SELECT
 {%- endfor %}
     {{ loaded_object().generation }} AS lake_generation
 FROM {{ loaded_object().table }}
-{%- if not params.force %}
 WHERE
     IF(
         (
@@ -20,4 +19,3 @@ WHERE
         TRUE,
         ERROR('overtaken by a newer object of the lake')
     )
-{%- endif %}

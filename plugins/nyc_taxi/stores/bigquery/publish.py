@@ -1,7 +1,8 @@
-"""Publishes a staging table, unless the destination was loaded from a newer object."""
+"""Publishes rows by a query job; of several jobs for one destination, one runs at a time."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,32 +16,37 @@ if TYPE_CHECKING:
     from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
     from airflow.sdk import Context
 
+# The label of a job that says which try has submitted it.
+SUBMITTED_BY = "submitted_by"
+
 
 class PublishOperator(BigQueryInsertJobOperator):
-    """Run the query job that publishes a staging table; it replaces its destination in one step, or changes nothing.
+    """Run a query job that replaces its destination in one step, or changes nothing.
 
-    The job compares generations, but with the destination as it is when the job begins. So two jobs for one destination
-    must not run at the same time, and BigQuery's own rule that a job id is used once ensures it: the id is made of the
-    destination, the generation that is published there, and a number. Of two runs that see the same generation, one
-    gets the id. The other waits for that job to end, looks at the generation again, and takes the next free id.
+    A job reads all tables, its destination among them, as they are when it begins. If two jobs for one destination ran
+    at the same time, the one that began first could end last and replace newer rows by older ones. BigQuery's own rule
+    that a job id is used once prevents it: the id is made of the destination, the mark of what is published there, and
+    a number. Of two runs that see the same mark, one gets the id. The other waits for that job to end, looks at the
+    mark again, and takes the next free id.
 
-    A rerun publishes the same rows again.
+    A rerun publishes again.
 
     Args:
-        published_query: the query that returns the generation that is published, or its ``.sql`` file (templated).
+        mark_query: the query that returns the ``mark`` of what is published, an integer that each publish of something
+            else changes; or its ``.sql`` file (templated).
         kwargs: the arguments of BigQueryInsertJobOperator, with a destination table in the configuration.
 
     Raises:
-        AirflowSkipException: the destination was loaded from a newer lake object than the staging table.
+        AirflowSkipException: the job found that its destination was loaded from a newer lake object.
         Exception: the BigQuery client's error in all other cases.
     """
 
-    template_fields: Sequence[str] = (*BigQueryInsertJobOperator.template_fields, "published_query")
+    template_fields: Sequence[str] = (*BigQueryInsertJobOperator.template_fields, "mark_query")
     ui_color = "#fce4d6"
 
-    def __init__(self, *, published_query: str, **kwargs: Any) -> None:
+    def __init__(self, *, mark_query: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.published_query = published_query
+        self.mark_query = mark_query
 
     def execute(self, context: Context) -> Any:
         try:
@@ -51,7 +57,11 @@ class PublishOperator(BigQueryInsertJobOperator):
         else:
             return job_id
         # Outside the handler, so that the log does not show the caught exception.
-        return skip(context["ti"], f"{OVERTAKEN}: the published rows stay. To replace them by this run's, set force.")
+        return skip(
+            context["ti"],
+            f"{OVERTAKEN}: the published rows stay. If the lake does not have that object any more, remove its mark: "
+            "docs/operations.md says how.",
+        )
 
     def on_kill(self) -> None:
         """Cancel the job; without an error if it was never submitted, which would hide why the task ends."""
@@ -63,22 +73,25 @@ class PublishOperator(BigQueryInsertJobOperator):
     def _submit_job(self, hook: BigQueryHook, job_id: str) -> Any:
         """Submit the job when no other publish to its destination is running, under an id of its turn."""
         destination = self.configuration["query"]["destinationTable"]["tableId"].replace("$", "_")
-        turn, published = 0, self._published(hook)
+        own = self.configuration.setdefault("labels", {})[SUBMITTED_BY] = uuid.uuid4().hex
+        turn, mark = 0, self._mark(hook)
         while True:
-            own_id = f"publish_{destination}_after_{published}_{turn}"
+            own_id = f"publish_{destination}_after_{mark}_{turn}"
             self.job_id = own_id  # the job that is cancelled if the task is killed
             try:
                 return super()._submit_job(hook, own_id)
             except Conflict:
-                self.job_id = None  # it is another run's job
-                self.log.info("Waiting for the end of the publish %s", own_id)
-            other = hook.get_job(job_id=own_id, project_id=self.project_id, location=self.location)
-            other.exception()  # waits; whether it succeeded is the other run's concern
-            before, published = published, self._published(hook)
-            turn = turn + 1 if published == before else 0
+                job = hook.get_job(job_id=own_id, project_id=self.project_id, location=self.location)
+            if job.labels.get(SUBMITTED_BY) == own:
+                return job  # it was accepted, but the answer was lost
+            self.job_id = None  # it is another run's job
+            self.log.info("Waiting for the end of the publish %s", own_id)
+            job.exception()  # waits; whether it succeeded is the other run's concern
+            before, mark = mark, self._mark(hook)
+            turn = turn + 1 if mark == before else 0
 
-    def _published(self, hook: BigQueryHook) -> int:
-        """Return the generation of the published rows; 0 if there are none."""
+    def _mark(self, hook: BigQueryHook) -> int:
+        """Return the mark of the published rows; 0 if there are none."""
         client = hook.get_client(project_id=self.project_id, location=self.location)
-        [row] = client.query(self.published_query).result()
-        return int(row["generation"])
+        [row] = client.query(self.mark_query).result()
+        return int(row["mark"])

@@ -14,13 +14,13 @@ from airflow.sdk.exceptions import AirflowSkipException
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 
 from nyc_taxi.common.sql import SQL_DIR
-from nyc_taxi.stores.bigquery.publish import PublishOperator
+from nyc_taxi.stores.bigquery.publish import SUBMITTED_BY, PublishOperator
 from nyc_taxi.stores.bigquery.schema import OVERTAKEN
 
 
 def _operator() -> PublishOperator:
     configuration = {"query": {"destinationTable": {"tableId": "green$202101"}}}
-    return PublishOperator(task_id="publish", configuration=configuration, published_query="SELECT 1")
+    return PublishOperator(task_id="publish", configuration=configuration, mark_query="SELECT 1")
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> tuple[Any, dict[str, str]]:
@@ -68,8 +68,9 @@ def test_a_job_that_was_never_submitted_does_not_hide_why_the_task_ends(monkeypa
 class _Job:
     """A job that compares with the partition as it was when the job began, and replaces it later."""
 
-    def __init__(self, warehouse: _Warehouse, generation: int, seconds: float) -> None:
+    def __init__(self, warehouse: _Warehouse, generation: int, seconds: float, labels: dict[str, str]) -> None:
         self.done = threading.Event()
+        self.labels = labels
         self._warehouse, self._generation, self._seconds = warehouse, generation, seconds
         self._passes = warehouse.generation <= generation
         threading.Thread(target=self._run).start()
@@ -92,25 +93,25 @@ class _Warehouse:
         self.jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
-    def insert(self, job_id: str, generation: int, seconds: float = 0.05) -> _Job:
+    def insert(self, job_id: str, generation: int, seconds: float = 0.05, labels: dict[str, str] | None = None) -> _Job:
         with self._lock:
             if job_id in self.jobs:
                 raise Conflict(f"Already Exists: Job {job_id}")
-            self.jobs[job_id] = _Job(self, generation, seconds)
+            self.jobs[job_id] = _Job(self, generation, seconds, labels or {})
             return self.jobs[job_id]
 
     def get_job(self, *, job_id: str, **_: object) -> _Job:
         return self.jobs[job_id]
 
     def get_client(self, **_: object) -> Any:
-        rows = [{"generation": self.generation}]
+        rows = [{"mark": self.generation}]
         return SimpleNamespace(query=lambda query: SimpleNamespace(result=lambda: rows))
 
 
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> _Warehouse:
     def submit(self: PublishOperator, hook: _Warehouse, job_id: str) -> _Job:
-        return hook.insert(job_id, int(self.location or 0))
+        return hook.insert(job_id, int(self.location or 0), labels=dict(self.configuration["labels"]))
 
     monkeypatch.setattr(BigQueryInsertJobOperator, "_submit_job", submit)
     return _Warehouse()
@@ -148,6 +149,31 @@ def test_the_ids_name_the_partition_the_generation_and_the_turn(warehouse: _Ware
         "publish_green_202101_after_7_2",
         "publish_green_202101_after_9_0",
     ]
+
+
+def test_a_job_whose_acceptance_was_lost_is_recognized_and_not_submitted_again(
+    warehouse: _Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client sends the request again, and BigQuery answers that the id is in use."""
+    insert = BigQueryInsertJobOperator._submit_job
+
+    def lose_answer(self: PublishOperator, hook: Any, job_id: str) -> Any:
+        insert(self, hook, job_id)
+        return insert(self, hook, job_id)
+
+    monkeypatch.setattr(BigQueryInsertJobOperator, "_submit_job", lose_answer)
+    operator = _operator()
+    operator.location = "2"
+    job = operator._submit_job(warehouse, "ignored")  # type: ignore[arg-type]
+    job.exception()
+    assert warehouse.jobs == {"publish_green_202101_after_1_0": job}
+    assert operator.job_id == "publish_green_202101_after_1_0"
+
+
+def test_each_try_labels_its_jobs_as_its_own(warehouse: _Warehouse) -> None:
+    for _ in range(2):
+        _publish(warehouse, 2)
+    assert len({job.labels[SUBMITTED_BY] for job in warehouse.jobs.values()}) == 2
 
 
 def test_a_task_that_is_killed_cancels_its_own_job_alone(
