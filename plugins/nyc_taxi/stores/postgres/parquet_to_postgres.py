@@ -13,9 +13,9 @@ from airflow.sdk import BaseOperator
 from psycopg import sql
 
 from nyc_taxi.common.files import DiskFullError
-from nyc_taxi.common.text import printable
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.stores.postgres.copy import copy_parquet
+from nyc_taxi.stores.postgres.errors import printable_errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -57,18 +57,23 @@ class ParquetToPostgresOperator(BaseOperator):
         self.postgres_conn_id = postgres_conn_id
 
     def execute(self, context: Context) -> str:
+        try:
+            rows = self._load(Path(self.src))
+        except psycopg.errors.DiskFull as error:
+            raise DiskFullError(
+                errno.ENOSPC,
+                f"the Postgres server cannot write {self.table}: {error}; free some space on the disk of its data "
+                "directory, then clear the task",
+            ) from error
+        self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)
+        return self.table
+
+    @printable_errors()
+    def _load(self, source: Path) -> int:
         with PostgresHook(postgres_conn_id=self.postgres_conn_id).get_conn() as connection:
             connection.execute(self.create_sql)
             table = sql.Identifier(*self.table.split("."))
-            try:
-                rows = copy_parquet(connection, Path(self.src), table)
-            except psycopg.errors.DiskFull as error:
-                raise DiskFullError(
-                    errno.ENOSPC,
-                    f"the Postgres server cannot write {self.table}: {printable(error)}; free some space on the disk "
-                    "of its data directory, then clear the task",
-                ) from error
-            if made_from := read_provenance(Path(self.src)):
+            rows = copy_parquet(connection, source, table)
+            if made_from := read_provenance(source):
                 connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
-        self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)
-        return self.table
+        return rows

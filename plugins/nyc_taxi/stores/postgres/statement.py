@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from psycopg.errors import LockNotAvailable
 
+from nyc_taxi.stores.postgres.errors import printable_errors
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -34,6 +36,7 @@ class LockingStatementOperator(SQLExecuteQueryOperator):
         # The operator logs the statement already.
         super().__init__(autocommit=True, hook_params={"log_sql": False}, **kwargs)
 
+    @printable_errors()
     def execute(self, context: Context) -> Any:
         for pause in (*PAUSES, None):
             try:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 from nyc_taxi.common.sql import render_sql
 from nyc_taxi.registry.model import Dataset, PublishedFile
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.postgres.errors import printable_errors
 from nyc_taxi.stores.postgres.schema import postgres_type
 from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
@@ -96,6 +97,7 @@ class PostgresStore(Store):
             )
         return months
 
+    @printable_errors()
     def _rows(self, statement: str, dataset: Dataset, month: Month | None) -> list[tuple[Any, ...]]:
         """Return the result of a statement in ``include/sql/postgres/store``; no rows if the table does not exist."""
         from psycopg.errors import UndefinedTable
