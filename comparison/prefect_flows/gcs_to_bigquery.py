@@ -128,7 +128,7 @@ def gcs_to_bigquery(dataset: DatasetName, month: MonthName) -> None:
     credentials = bucket.gcp_credentials
     stored = find_in_lake(file, bucket)
     load = Load(
-        file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}", rows=stored.rows, generation=int(stored.version)
+        file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}", rows=stored.rows, generation=int(stored.revision)
     )
     query(load.render("bigquery/create/trip_table.sql"), credentials)
     create_external_table(file, bucket)

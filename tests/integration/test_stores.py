@@ -78,7 +78,7 @@ def test_what_a_month_was_made_from_leads_back_to_the_source(loaded: dict[str, S
     assert postgres is not None
     assert lake.made_from.startswith(f"green_tripdata_{MONTH}.csv.gz etag=")
     assert postgres.made_from == lake.made_from
-    assert warehouse.made_from == lake.version
+    assert warehouse.made_from == lake.revision
 
 
 def test_an_unchanged_month_is_announced_and_the_warehouse_skips_it(loaded: dict[str, Store], api: AirflowApi) -> None:
@@ -170,7 +170,7 @@ def test_the_first_month_that_is_loaded_into_a_table_of_an_earlier_version_marks
     known, lake = loaded["bigquery"].find(FILE), loaded["lake"].find(FILE)
     assert known is not None
     assert lake is not None
-    assert known.made_from == lake.version
+    assert known.made_from == lake.revision
 
 
 def test_comments_that_publishing_did_not_write_say_nothing(loaded: dict[str, Store], stack: AirflowSettings) -> None:

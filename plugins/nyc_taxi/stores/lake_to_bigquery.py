@@ -1,4 +1,7 @@
-"""Loads a lake object into a BigQuery staging table, and returns the generation that was loaded."""
+"""Loads a lake object into a BigQuery staging table, and returns the generation that was loaded.
+
+It reads one store and writes another, so it is beside their folders: no store imports another.
+"""
 
 from __future__ import annotations
 
@@ -59,12 +62,12 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
         for _ in range(LOADS):
             super().execute(context)
             after = lake.get(file)
-            if after.version == before.version:
-                self.log.info("Loaded generation %s of %s", after.version, lake.location(file))
+            if after.revision == before.revision:
+                self.log.info("Loaded generation %s of %s", after.revision, lake.location(file))
                 return {
                     "table": self.destination_project_dataset_table,
                     "tries": context["ti"].try_number,
-                    "generation": after.version,
+                    "generation": after.revision,
                     "rows": after.rows,
                 }
             self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))

@@ -26,7 +26,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         store: name of the store that the run loads (templated).
         made_from: what the run would make the month from, in the form of ``StoredMonth.made_from``. If it is empty,
             that is unknown, and nothing is skipped (templated). Leave it out if you set ``loaded_from``.
-        loaded_from: name of the store that the run reads from; its version of the month replaces ``made_from``
+        loaded_from: name of the store that the run reads from; its revision of the month replaces ``made_from``
             (templated).
         unchanged_task_id: id of the direct downstream task that runs instead of the others if the month is unchanged
             (templated). Without it, this task and all that follow it end as skipped.
@@ -89,7 +89,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
 
     def _unchanged(self, file: PublishedFile) -> str | None:
         """Return why the month does not have to be loaded; None if it does."""
-        made_from = connect(self.loaded_from).get(file).version if self.loaded_from else self.made_from
+        made_from = connect(self.loaded_from).get(file).revision if self.loaded_from else self.made_from
         if not made_from or self.force == "True":
             return None
         store = connect(self.store)

@@ -25,13 +25,14 @@ class StoredMonth:
         made_from: what the rows were made from, as one line; empty if unknown. The month is unchanged if a new load
             would have the same ``made_from``.
         published_at: when the rows became visible (UTC); None if unknown.
-        version: the ``made_from`` of a store that is loaded from this one; empty if no store is.
+        revision: what identifies this content of the month in the store; it is the ``made_from`` of a store that is
+            loaded from this one. Empty if no store is.
     """
 
     rows: int
     made_from: str
     published_at: datetime | None
-    version: str = ""
+    revision: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def _run(monkeypatch: pytest.MonkeyPatch, *generations: int | None) -> tuple[dic
         generation = next(found)
         if generation is None:
             raise MissingMonthError("there is no gs://lake/x")
-        return StoredMonth(rows=generation * 10, made_from="", published_at=None, version=str(generation))
+        return StoredMonth(rows=generation * 10, made_from="", published_at=None, revision=str(generation))
 
     lake = SimpleNamespace(get=get, location=lambda file: "gs://lake/x")
     monkeypatch.setattr(lake_to_bigquery, "LakeStore", SimpleNamespace(connect=lambda: lake))

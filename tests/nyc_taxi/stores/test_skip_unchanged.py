@@ -49,8 +49,8 @@ class _TaskInstance(dict[str, Any]):
         self[key] = value
 
 
-def _stored(made_from: str = "", version: str = "") -> dict[str, StoredMonth]:
-    return {FILE.lake_object: StoredMonth(rows=1, made_from=made_from, published_at=None, version=version)}
+def _stored(made_from: str = "", revision: str = "") -> dict[str, StoredMonth]:
+    return {FILE.lake_object: StoredMonth(rows=1, made_from=made_from, published_at=None, revision=revision)}
 
 
 def _run(
@@ -113,11 +113,11 @@ def test_a_month_that_is_loaded_runs_all_but_that_branch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "is_skipped"), [("17", True), ("18", False), ("", False)], ids=["same", "other", "unknown"]
+    ("revision", "is_skipped"), [("17", True), ("18", False), ("", False)], ids=["same", "other", "unknown"]
 )
-def test_the_other_store_says_what_would_be_loaded(version: str, is_skipped: bool) -> None:
+def test_the_other_store_says_what_would_be_loaded(revision: str, is_skipped: bool) -> None:
     def run() -> None:
-        _run(_stored("17"), _stored("whatever", version), made_from="", loaded_from="source")
+        _run(_stored("17"), _stored("whatever", revision), made_from="", loaded_from="source")
 
     if is_skipped:
         with pytest.raises(AirflowSkipException, match="it was made from 17"):

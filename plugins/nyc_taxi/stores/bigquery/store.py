@@ -20,7 +20,7 @@ class BigQueryStore(Store):
     """The tables in the BigQuery dataset ``trips``, and the external tables over the lake.
 
     A month's ``made_from`` is the generation of the lake object that its rows were loaded from; the lake's
-    ``StoredMonth.version`` is the same number.
+    ``StoredMonth.revision`` is the same number.
 
     Args:
         client: a BigQuery client.

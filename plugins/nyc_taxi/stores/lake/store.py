@@ -28,7 +28,7 @@ LOOK_UPS = 3
 class LakeStore(Store):
     """The Parquet objects in one GCS bucket.
 
-    A month's ``made_from`` is the provenance line of its Parquet file; its ``version`` is the object's generation.
+    A month's ``made_from`` is the provenance line of its Parquet file; its ``revision`` is the object's generation.
 
     Args:
         client: a GCS client.
@@ -122,5 +122,5 @@ def _stored(blob: storage.Blob) -> StoredMonth | None:
         rows=footer.rows,
         made_from=footer.provenance,
         published_at=blob.time_created,
-        version=str(blob.generation),
+        revision=str(blob.generation),
     )

@@ -85,7 +85,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_looked_up_again(replaced
     client = _Client(versions=(*gone, _Blob("x", _parquet(3, "a line"), 99)))
     found = _store(client).find(GREEN.file(Month(2021, 1)))
     assert found is not None
-    assert (found.rows, found.made_from, found.version) == (3, "a line", "99")
+    assert (found.rows, found.made_from, found.revision) == (3, "a line", "99")
 
 
 def test_an_object_that_is_replaced_each_time_is_an_error_and_not_absent() -> None:

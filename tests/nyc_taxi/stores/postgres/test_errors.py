@@ -22,6 +22,7 @@ from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperat
 from nyc_taxi.stores.postgres.publish import PublishOperator
 from nyc_taxi.stores.postgres.statement import LockingStatementOperator
 from nyc_taxi.stores.postgres.store import PostgresStore
+from tests.attacks.promises import attack
 from tests.nyc_taxi.stores.postgres.conftest import FILE, Database
 
 HOSTILE = "\x1b[2J\u202eforged\nERROR: another line\x07"
@@ -79,6 +80,7 @@ def _count(database: Database, folder: Path) -> None:
     ],
     ids=["load", "statement", "publish", "check", "store"],
 )
+@attack("files-are-data")
 def test_what_an_error_quotes_is_escaped(
     database: Database, tmp_path: Path, fail: Callable[[Database, Path], object], begins: str
 ) -> None:
