@@ -37,7 +37,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile test test-all soak bench compare lint docs format lock
+.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,11 @@ comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(OW
 	@$(UV) sync --quiet --locked --project comparison --python "$(PYTHON)"
 	@touch $@
 
+examples/dbt/.venv/.installed: examples/dbt/pyproject.toml examples/dbt/uv.lock | $(OWN_UV)
+	@echo "installing dbt, for the example, into examples/dbt/.venv"
+	@$(UV) sync --quiet --locked --project examples/dbt --python "$(PYTHON)"
+	@touch $@
+
 up: install ## Start the embedded cloud and Airflow, and keep them running
 	@$(RUN) up
 
@@ -80,6 +85,9 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 reconcile: install ## Count one month in every store of the running stack, as make demo does: DATASET=green MONTH=2021-01
 	@$(RUN) reconcile "$$DATASET" "$$MONTH"
 
+dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt example on the warehouse: MONTH=2021-01
+	@.venv/bin/python -m examples.dbt "$$MONTH"
+
 # Units in parallel; integration tests after them, one at a time: they share one running stack.
 PYTEST := .venv/bin/python -m pytest
 UNITS := -n 2 --dist loadscope --ignore=tests/integration
@@ -88,7 +96,7 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 	@$(PYTEST) -m "not full" $(UNITS)
 	@$(PYTEST) -m "not full" tests/integration
 
-test-all: install comparison/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect
+test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt
 	@$(PYTEST) -m full $(UNITS)
 	@$(PYTEST) -m full tests/integration
 
@@ -111,6 +119,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	$(UV) lock --check --python "$(PYTHON)"
 	$(UV) lock --check --project local/cloud --python "$(PYTHON)"
 	$(UV) lock --check --project comparison --python "$(PYTHON)"
+	$(UV) lock --check --project examples/dbt --python "$(PYTHON)"
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
@@ -132,4 +141,5 @@ lock: | $(OWN_UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --python "$(PYTHON)"
 	$(UV) lock --project local/cloud --python "$(PYTHON)"
 	$(UV) lock --project comparison --python "$(PYTHON)"
+	$(UV) lock --project examples/dbt --python "$(PYTHON)"
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

@@ -50,6 +50,10 @@ FOREIGN = {
 KEPT = {"UV_DEFAULT_INDEX": "https://mirror.example.com/simple", "UV_CACHE_DIR": "/cache", "PIP_INDEX_URL": "https://m"}
 
 
+# Each has an environment of its own.
+PROJECTS = (".", "local/cloud", "comparison", "examples/dbt")
+
+
 class Clone:
     """A folder with the Makefile and programs that only record their calls."""
 
@@ -61,7 +65,7 @@ class Clone:
         folder.mkdir()
         shutil.copy(REPOSITORY / "Makefile", folder)
         shutil.copytree(REPOSITORY / "bin", folder / "bin")
-        for project in (".", "local/cloud", "comparison"):
+        for project in PROJECTS:
             (folder / project).mkdir(parents=True, exist_ok=True)
             for name in ("pyproject.toml", "uv.lock"):
                 (folder / project / name).touch()
@@ -100,7 +104,7 @@ def test_install_works_in_a_folder_of_any_name(tmp_path: Path, programs: Path, n
     clone = Clone(tmp_path / name, programs)
     if not own_uv:
         clone.add("uv")
-    done = clone.run("make", "install", "comparison/.venv/.installed")
+    done = clone.run("make", "install", "comparison/.venv/.installed", "examples/dbt/.venv/.installed")
     assert done.returncode == 0, done.stdout + done.stderr
     assert [call["cwd"] for call in clone.calls()] == [str(clone.folder)] * len(clone.calls())
     synced = [call["words"] for call in clone.calls() if call["name"] == "uv"]
@@ -109,12 +113,13 @@ def test_install_works_in_a_folder_of_any_name(tmp_path: Path, programs: Path, n
         [*common, "--python", "python3"],
         [*common, "--project", "local/cloud", "--python", "python3"],
         [*common, "--project", "comparison", "--python", "python3"],
+        [*common, "--project", "examples/dbt", "--python", "python3"],
     ]
-    for project in (".", "local/cloud", "comparison"):
+    for project in PROJECTS:
         assert (clone.folder / project / ".venv" / ".installed").exists()
     assert [call["name"] for call in clone.calls()].count("python3") == own_uv
     assert clone.run("make", "install").returncode == 0
-    assert len(clone.calls()) == 3 + own_uv, "nothing is installed twice"
+    assert len(clone.calls()) == len(PROJECTS) + own_uv, "nothing is installed twice"
 
 
 @pytest.mark.parametrize("name", FOREIGN)
@@ -136,7 +141,7 @@ def test_make_runs_no_file_that_the_shell_names(tmp_path: Path, programs: Path) 
     assert "I ran" not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["airflow", "prefect"])
+@pytest.mark.parametrize("command", ["airflow", "prefect", "dbt"])
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_commands_in_bin_work_in_a_folder_of_any_name(
     tmp_path: Path, programs: Path, name: str, command: str
@@ -149,7 +154,9 @@ def test_the_commands_in_bin_work_in_a_folder_of_any_name(
     done = clone.run(str(tmp_path / "link"), "dags", "list", "a b", "$HOME", cwd=tmp_path, **foreign)
     assert done.returncode == 0, done.stdout + done.stderr
     [call] = clone.calls()
-    module = {"airflow": ["local.airflow", "run"], "prefect": ["comparison.prefect_cli"]}[command]
+    module = {"airflow": ["local.airflow", "run"], "prefect": ["comparison.prefect_cli"], "dbt": ["examples.dbt.cli"]}[
+        command
+    ]
     assert call["words"] == ["-P", "-m", *module, "dags", "list", "a b", "$HOME"]
     assert call["cwd"] == str(tmp_path)
     of_python = {name: value for name, value in call["env"].items() if name.startswith("PYTHON")}

@@ -1,0 +1,1 @@
+"""A dbt project on the warehouse; docs/dbt.md describes it."""

@@ -1,0 +1,24 @@
+select
+    'yellow' as service_type,
+    VendorID as vendor_id,
+    RatecodeID as rate_code_id,
+    PULocationID as pickup_location_id,
+    DOLocationID as dropoff_location_id,
+    tpep_pickup_datetime as pickup_datetime,
+    tpep_dropoff_datetime as dropoff_datetime,
+    store_and_fwd_flag,
+    passenger_count,
+    payment_type,
+    -- Decimal numbers: unlike those of floating-point numbers, their sums are exact and do not depend on the rows' order.
+    cast(trip_distance as numeric) as trip_distance,
+    cast(fare_amount as numeric) as fare_amount,
+    cast(extra as numeric) as extra,
+    cast(mta_tax as numeric) as mta_tax,
+    cast(tip_amount as numeric) as tip_amount,
+    cast(tolls_amount as numeric) as tolls_amount,
+    cast(improvement_surcharge as numeric) as improvement_surcharge,
+    cast(congestion_surcharge as numeric) as congestion_surcharge,
+    cast(total_amount as numeric) as total_amount,
+    source_month,
+    lake_generation
+from {{ source('trips', 'yellow') }}
