@@ -38,7 +38,10 @@ def variables_of_the_code() -> set[str]:
 def test_it_names_every_variable(example: dict[str, str]) -> None:
     of_compose = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (REPOSITORY / "docker-compose.yaml").read_text()))
     assert set(SECRETS) <= of_compose
-    assert set(example) == of_compose | variables_of_the_code()
+    profiles = (REPOSITORY / "examples/dbt/profiles.yml").read_text()
+    of_dbt = set(re.findall(r"env_var\('([A-Z0-9_]+)'", profiles)) - {"DBT_TARGET"}  # which bin/dbt sets
+    assert of_dbt
+    assert set(example) == of_compose | of_dbt | variables_of_the_code()
 
 
 def test_it_sets_nothing_as_it_is() -> None:
