@@ -173,10 +173,11 @@ class Watcher:
         needing = AIRFLOW_NEEDING_POSTGRES if POSTGRES in names else ()
         together = [*names, *(name for name in needing if name not in names)]
         self._log(f"restarting {', '.join(together)}")
+        now = self._clock()
         for name in together:
-            self._restarts.times.setdefault(name, []).append(self._clock())
+            self._restarts.times.setdefault(name, []).append(now)
             if name not in needing:
-                self._restarts.own_deaths.setdefault(name, []).append(self._clock())
+                self._restarts.own_deaths.setdefault(name, []).append(now)
         done = False
         try:
             done = self._restart(together)

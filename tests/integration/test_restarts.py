@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local.airflow import health, watcher
 from local.airflow import stack as local_stack
-from local.airflow import watcher
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.airflow.watcher import BUDGET, Restarts
@@ -65,6 +65,16 @@ def whole_again(stack: AirflowSettings, local_airflow: Command) -> Iterator[None
     yield
     up = local_airflow("up")
     assert up.returncode == 0, up.stdout + up.stderr
+
+
+@pytest.fixture
+def polluted_env_file(environment: dict[str, str]) -> Iterator[Path]:
+    """The stack's env file, which has settings of other systems too during the test."""
+    path = Path(environment["LOCAL_ENV_FILE"])
+    before = path.read_text()
+    path.write_text(before + ENV_FILE)
+    yield path
+    path.write_text(before)
 
 
 def pid_of(settings: AirflowSettings, name: str) -> int:
@@ -124,11 +134,38 @@ def test_a_killed_scheduler_is_restarted_and_its_workers_end(
 
 def test_a_killed_postgres_takes_what_needs_it_along(stack: AirflowSettings, api: AirflowApi) -> None:
     old = {name: pid_of(stack, name) for name in watcher.AIRFLOW_NEEDING_POSTGRES}
-    before = kill(stack, "postgres")
-    await_restart(stack, "postgres", before)
+    before = Restarts.read(watcher.restarts_file(stack.cloud.state_dir))
+    killed = kill(stack, "postgres")
+    await_restart(stack, "postgres", killed)
     for name, pid in old.items():
         await_restart(stack, name, pid)
     load(api)
+    after = Restarts.read(watcher.restarts_file(stack.cloud.state_dir))
+    assert {name for name in after.times if len(after.times[name]) > len(before.times.get(name, []))} == {
+        "postgres",
+        *old,
+    }
+    assert after.own_deaths == {**before.own_deaths, "postgres": after.times["postgres"]}
+
+
+@pytest.mark.parametrize("name", ["bigquery", "postgres", "scheduler"])
+def test_what_hangs_is_told_before_a_command_runs(
+    stack: AirflowSettings, local_airflow: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    pid = pid_of(stack, name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        if name == "scheduler":
+            monkeypatch.setattr(health, "HEARTBEAT_SECONDS", 12.0)  # it sends one every five seconds
+            await_(lambda: [line for line in health.hung(stack) if line.startswith("scheduler ")], "it is late")
+            return
+        told = local_airflow("run", "version")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert told.returncode == 1
+    assert f"error: {name} (pid {pid}) does not answer as it should (" in told.stderr
+    assert f"end it with kill -9 {pid}: the watcher then restarts it" in told.stderr
+    await_(lambda: not health.hung(stack), f"{name} answers again")
 
 
 def test_up_right_after_the_death_of_postgres_leaves_a_stack_that_runs(
@@ -173,19 +210,18 @@ def test_what_dies_too_often_is_given_up_and_told_until_up(stack: AirflowSetting
 
 
 def test_a_shell_and_an_env_file_full_of_other_systems_change_nothing(
-    stack: AirflowSettings, environment: dict[str, str], tmp_path: Path
+    stack: AirflowSettings, environment: dict[str, str], polluted_env_file: Path, tmp_path: Path
 ) -> None:
     command = [REPOSITORY / "bin" / "airflow", "variables", "get", "lake_bucket"]
-    (tmp_path / ".env").write_text(Path(environment["LOCAL_ENV_FILE"]).read_text() + ENV_FILE)
-    env = {**environment, **FOREIGN, "LOCAL_ENV_FILE": str(tmp_path / ".env")}
+    env = {**environment, **FOREIGN}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == stack.cloud.lake_bucket
     assert "note: the local stack does not use AIRFLOW_CONN_NY_TAXI, AIRFLOW_HOME, " in done.stderr
-    assert f"STORAGE_EMULATOR_HOST of {tmp_path / '.env'}, because it has its own" in done.stderr
+    assert f"STORAGE_EMULATOR_HOST of {polluted_env_file}, because it has its own" in done.stderr
     for words in (["status"], ["up"]):
         again = [REPOSITORY / ".venv" / "bin" / "python", "-m", "local.airflow", *words]
         without_path = {name: value for name, value in env.items() if name != "PYTHONPATH"}
         done = subprocess.run(again, cwd=REPOSITORY, env=without_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "restarted" not in done.stdout
+    assert "restarted" not in done.stdout, done.stdout
