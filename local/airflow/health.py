@@ -23,7 +23,7 @@ from local.airflow.environment import AirflowSettings
 from local.cloud.processes import Running, running
 from local.cloud.settings import HOST
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 HEARTBEAT_SECONDS = 60.0
 """Age of a heartbeat from which on its component hangs. Airflow itself calls one unhealthy after 30 seconds, which a
 component on a busy machine may exceed."""
