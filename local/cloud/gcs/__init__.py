@@ -5,18 +5,26 @@ Run it with ``python -m local.cloud.gcs --port N --root R``. Objects are files b
 
 Modules:
 
-- ``front`` passes on what is allowed: the JSON API, with names that stay in their bucket
+- ``front`` passes on what is allowed, and does itself what fake-gcs-server cannot
+- ``parameters`` lists the requests that are served, each with its parameters; ``request`` is one of them
 - ``names`` checks names; ``metadata`` finds them in what clients send
+- ``conditions``, ``listing``, ``uploads`` and ``attributes``: preconditions, lists of objects, resumable uploads and
+  changes of metadata
 - ``backend`` runs fake-gcs-server so that only the front can use it; ``process`` starts both
 
-Differences from Google Cloud Storage:
+Differences from Google Cloud Storage; each is answered with HTTP 400 and a sentence that names it, unless it says
+otherwise:
 
-- There is only the JSON API without batch requests and notifications; other paths are answered with HTTP 404.
+- There is only the JSON API, without batch requests, notifications, access control, moves, restores and changes of
+  buckets. A parameter that is not in ``parameters`` is refused, also one that the client misspells.
 - An object's name has no part ``.`` or ``..``, no ``//``, backslash or control character, also not percent-encoded,
-  and at most 230 bytes between two slashes. Such names are answered with HTTP 400.
-- ``ifGenerationMatch`` works for uploads up to 8 MiB, which clients send in one request. It is ignored, without an
-  error, for resumable uploads, reads and deletes. Only the newest generation of an object is kept.
-- An object cannot have the name of another's "folder" (``a`` and ``a/b``): the server answers 500, and clients retry.
+  at most 230 bytes between two slashes, and no slash at its end. ``a`` and ``a/b`` cannot both be objects.
+- Only the newest generation of an object is kept; another is answered with HTTP 404, as one that was deleted.
+- ``matchGlob`` has no negated or nested sets.
+- An object's metadata can be changed on Linux only. Versioning, retention, holds, encryption keys and storage classes
+  of objects are refused. A bucket's location, storage class and labels are accepted and not kept.
+- ``fields`` is accepted, and the answer is whole. The list of resumable uploads is lost when the server stops.
+- Checksums that a client declares for an upload are not compared; those of the answer are right.
 """
 
 from local.cloud.gcs.process import create_bucket, process

@@ -22,6 +22,14 @@ _BOUNDARY = re.compile(
 )
 
 
+_UNKEPT = {"acl", "contexts", "eventbasedhold", "kmskeyname", "retention", "temporaryhold"}
+"""What would change how an object behaves, and is not served; in lower case."""
+_UNKEPT_IN_BUCKETS = {
+    *("autoclass", "defaulteventbasedhold", "encryption", "hierarchicalnamespace", "lifecycle", "objectretention"),
+    *("retentionpolicy", "softdeletepolicy", "versioning", "website"),
+}
+
+
 class BodyRefusedError(ValueError):
     """A request's body cannot be read or is not allowed; the message says why."""
 
@@ -37,7 +45,7 @@ def check_json(body: bytes, *, bucket: str, names_a_bucket: bool = False) -> tup
         The resource, to be passed on in place of ``body``; and all objects that it names, as bucket and name.
 
     Raises:
-        BodyRefusedError: it is not a JSON object.
+        BodyRefusedError: it is not a JSON object, or asks for something that is not served.
         NameRefusedError: a name in it is not allowed.
     """
     try:
@@ -48,6 +56,7 @@ def check_json(body: bytes, *, bucket: str, names_a_bucket: bool = False) -> tup
     if not isinstance(value, dict):
         raise BodyRefusedError("the metadata is not a JSON object; send a resource")
     if names_a_bucket:
+        _refuse_unkept(value, _UNKEPT_IN_BUCKETS)
         check_bucket(_text(value, "name"))
         return encoded, []
     return encoded, list(_objects(value, bucket))
@@ -65,32 +74,37 @@ def read_boundary(content_type: str) -> str:
     return match[1] or match[2] or match[3]
 
 
-def split_metadata(start: bytes, boundary: str) -> tuple[bytes, int] | None:
+def split_metadata(start: bytes, boundary: str) -> tuple[bytes, int, bytes] | None:
     """Find the first part of a multipart upload.
 
     Returns:
-        Its content, and the offset in ``start`` at which what follows it begins; None if ``start`` does not reach
-        so far.
+        Its content, the offset in ``start`` at which what follows it begins, and how the body ends its lines; None if
+        ``start`` does not reach so far.
 
     Raises:
         BodyRefusedError: ``start`` is not the start of a multipart body with that boundary.
     """
-    line = b"--" + boundary.encode() + b"\r\n"
-    text = start.removeprefix(b"\r\n")
-    if len(text) >= len(line) and not text.startswith(line):
+    text = start.removeprefix(b"\r\n").removeprefix(b"\n")
+    line = b"--" + boundary.encode()
+    if len(text) < len(line) + 2:
+        return None
+    # gcsfs ends lines with a mere line feed, which Cloud Storage accepts too.
+    newline = next((end for end in (b"\r\n", b"\n") if text.startswith(line + end)), None)
+    if newline is None:
         raise BodyRefusedError("the multipart body does not begin with its boundary; send the metadata first")
-    head_end = text.find(b"\r\n\r\n")
+    head_end = text.find(newline * 2)
     if head_end < 0:
         return None
-    end = text.find(b"\r\n--" + boundary.encode(), head_end + 2)
+    end = text.find(newline + line, head_end + len(newline))
     if end < 0:
         return None
-    return text[head_end + 4 : end], len(start) - len(text) + end
+    return text[head_end + 2 * len(newline) : end], len(start) - len(text) + end, newline
 
 
-def join_metadata(metadata: bytes, boundary: str) -> bytes:
+def join_metadata(metadata: bytes, boundary: str, newline: bytes = b"\r\n") -> bytes:
     """Return the start of a multipart body up to the end of its first part, ``metadata``."""
-    return b"--" + boundary.encode() + b"\r\ncontent-type: application/json; charset=UTF-8\r\n\r\n" + metadata
+    head = (b"--" + boundary.encode(), b"content-type: application/json; charset=UTF-8", b"", metadata)
+    return newline.join(head)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -108,6 +122,7 @@ def _objects(value: Any, bucket: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict):
         return
     keys = {key.casefold(): key for key in value}
+    _refuse_unkept(value, _UNKEPT)
     if "bucket" in keys and value[keys["bucket"]] is not None:
         bucket = check_bucket(_text(value, keys["bucket"]))
     if "name" in keys and value[keys["name"]] not in (None, ""):
@@ -115,6 +130,19 @@ def _objects(value: Any, bucket: str) -> Iterator[tuple[str, str]]:
     for folded, key in keys.items():
         if folded != "metadata":
             yield from _objects(value[key], bucket)
+
+
+def _refuse_unkept(value: dict[str, Any], unkept: set[str]) -> None:
+    for key in value:
+        if key.casefold() in unkept and _asks(value[key]):
+            raise BodyRefusedError(f"{key!r} is not served here and would have no effect; leave it out")
+
+
+def _asks(value: Any) -> bool:
+    """Return whether a setting is more than off and empty."""
+    if isinstance(value, dict):
+        return any(_asks(one) for one in value.values())
+    return bool(value) and value != "0"
 
 
 def _text(value: dict[str, Any], key: str) -> str:

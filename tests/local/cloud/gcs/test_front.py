@@ -7,81 +7,19 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import psutil
 import pytest
 
-from local.cloud.settings import REPOSITORY
 from tests.attacks.promises import attack
-from tests.local.forgeries import ask, exchange, status
+from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
+from tests.local.forgeries import exchange, status
 
 SECRET = b"canary: not to be read"
-BUCKET = "test-lake"
-
-
-@dataclass(frozen=True)
-class Front:
-    """A front of its own, with files beside its root that nothing may touch."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    folder: Path
-
-    @property
-    def root(self) -> Path:
-        return self.folder / "root"
-
-    @property
-    def host(self) -> tuple[str, str]:
-        return "Host", f"127.0.0.1:{self.port}"
-
-    @property
-    def backend(self) -> psutil.Process:
-        [child] = psutil.Process(self.process.pid).children()
-        return child
-
-    @property
-    def backend_port(self) -> int:
-        [port] = [one.laddr.port for one in self.backend.net_connections("tcp") if one.status == "LISTEN"]
-        return int(port)
-
-    def send(self, method: str, target: str, body: bytes = b"", **headers: str) -> bytes:
-        given = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        return ask(self.port, target, [self.host, *given], method=method, body=body)
-
-    def outside(self) -> dict[str, bytes]:
-        """All files beside the root, and what is in them."""
-        paths = [path for path in self.folder.rglob("*") if path.is_file() and not path.is_relative_to(self.root)]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
-
-
-def start(folder: Path, port: int, python: Path) -> Front:
-    (folder / "root" / BUCKET).mkdir(parents=True, exist_ok=True)
-    command = [str(python), "-m", "local.cloud.gcs", "--port", str(port), "--root", str(folder / "root")]
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
-    front = Front(process, port, folder)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert status(front.send("GET", "/storage/v1/b")) == 200
-            return front
-        except ConnectionRefusedError:
-            assert process.poll() is None, (folder / "log.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-def stop(front: Front) -> None:
-    front.process.terminate()
-    front.process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -221,14 +159,15 @@ def test_upload_without_a_name_is_refused(front: Front, kind: str, body: bytes) 
 
 @attack("names-stay-in-their-bucket")
 def test_part_of_an_upload_does_not_begin_another(front: Front) -> None:
-    """fake-gcs-server reads a POST with a JSON body as a new upload, whatever its upload_id."""
+    """fake-gcs-server reads a POST with a JSON body as a new upload, whatever its upload_id; here it is content."""
     target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=resumable"
     answer = front.send("POST", f"{target}&name=good", b"{}", Content_Type=JSON)
     [location] = [line for line in answer.decode().split("\r\n") if line.lower().startswith("location:")]
     upload_id = location.rpartition("upload_id=")[2]
     body = json.dumps({"bucket": BUCKET, "name": "../../object"}).encode()
-    assert status(front.send("POST", f"{target}&upload_id={upload_id}", body, Content_Type=JSON)) == 400
     assert status(front.send("PUT", f"{target}&name=../../object&upload_id={upload_id}", b"evil")) == 400
+    assert status(front.send("POST", f"{target}&upload_id={upload_id}", body, Content_Type=JSON)) == 200
+    assert (front.root / BUCKET / "good").read_bytes() == body
 
 
 @attack("no-back-door")

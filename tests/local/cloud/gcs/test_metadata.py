@@ -115,20 +115,23 @@ def test_unusual_boundary_is_refused(content_type: str) -> None:
         read_boundary(content_type)
 
 
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
 @pytest.mark.parametrize("before", [b"", b"\r\n"])
-def test_metadata_is_taken_from_the_first_part_and_put_back(before: bytes) -> None:
+def test_metadata_is_taken_from_the_first_part_and_put_back(before: bytes, newline: bytes) -> None:
     rest = b"\r\n--b\r\ncontent-type: text/plain\r\n\r\ncontent\r\n--b--\r\n"
     whole = before + b'--b\r\nContent-Type: application/json\r\n\r\n{"name": "x"}' + rest
-    for length in range(whole.index(rest) + len(b"\r\n--b")):
+    rest, whole = rest.replace(b"\r\n", newline), whole.replace(b"\r\n", newline)
+    for length in range(whole.index(rest) + len(newline + b"--b")):
         assert split_metadata(whole[:length], "b") is None
     found = split_metadata(whole, "b")
     assert found is not None
-    assert (found[0], whole[found[1] :]) == (b'{"name": "x"}', rest)
-    assert split_metadata(join_metadata(b"{}", "b") + rest, "b") == (b"{}", len(join_metadata(b"{}", "b")))
+    assert (found[0], whole[found[1] :], found[2]) == (b'{"name": "x"}', rest, newline)
+    joined = join_metadata(b"{}", "b", newline)
+    assert split_metadata(joined + rest, "b") == (b"{}", len(joined), newline)
 
 
 @pytest.mark.parametrize(
-    "body", [b"--c\r\n\r\n{}", b"preamble\r\n--b\r\n\r\n{}\r\n--b", b"--b\n\n{}\n--b--", b"--bc\r\n\r\n"]
+    "body", [b"--c\r\n\r\n{}", b"preamble\r\n--b\r\n\r\n{}\r\n--b", b"--b\r\r\n{}", b"--bc\r\n\r\n"]
 )
 def test_body_that_does_not_begin_with_its_boundary_is_refused(body: bytes) -> None:
     with pytest.raises(BodyRefusedError, match="does not begin with its boundary"):

@@ -1,0 +1,515 @@
+"""What Google's client, gcsfs, pyarrow and DuckDB get from the front: as from Cloud Storage, or refused."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import google.api_core.exceptions as errors
+import pandas
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+import requests
+from gcsfs.core import GCSFileSystem
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from pyarrow import fs
+
+from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
+from tests.local.forgeries import exchange, status
+
+UNIT = 2**18
+TABLE = pa.table({"trips": [1, 2, 3], "month": ["01", "01", "02"]})
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory, free_ports, cloud_python: Path) -> Iterator[Front]:
+    started = start(tmp_path_factory.mktemp("clients"), free_ports(1)[0], cloud_python)
+    yield started
+    stop(started)
+
+
+@pytest.fixture(scope="module")
+def url(front: Front) -> str:
+    return f"http://127.0.0.1:{front.port}"
+
+
+@pytest.fixture
+def bucket(url: str) -> storage.Bucket:
+    options = {"api_endpoint": url}
+    return storage.Client("p", credentials=AnonymousCredentials(), client_options=options).bucket(BUCKET)
+
+
+@pytest.fixture
+def blob(bucket: storage.Bucket, request: pytest.FixtureRequest) -> storage.Blob:
+    """An object whose metadata has been changed once: generation and metageneration differ."""
+    made = bucket.blob(f"objects/{request.node.name}")
+    made.upload_from_string(b"content")
+    made.metadata = {"first": "1"}
+    made.patch()
+    assert made.metageneration == 2
+    return made
+
+
+def again(blob: storage.Blob) -> storage.Blob:
+    """The same object without what the client knows about it: the client sends the generation that it knows."""
+    return blob.bucket.blob(blob.name)
+
+
+def upload_in_parts(blob: storage.Blob, content: bytes, **condition: int) -> None:
+    """Upload as the client does from 8 MiB on: resumable."""
+    blob.chunk_size = UNIT
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.cloud.storage.blob._MAX_MULTIPART_SIZE", 0)
+        blob.upload_from_string(content, **condition)
+
+
+# --- Lists
+
+
+def test_list_is_filtered_by_the_server(bucket: storage.Bucket) -> None:
+    names = ["list/a.csv", "list/b.csv", "list/q/c.csv", "list/x.parquet"]
+    for name in names:
+        bucket.blob(name).upload_from_string(b"x")
+
+    def listed(**arguments: Any) -> tuple[list[str], set[str]]:
+        found = bucket.list_blobs(**arguments)
+        return [one.name for one in found], found.prefixes
+
+    assert listed(match_glob="list/*.csv") == (names[:2], set())
+    assert listed(prefix="list/", delimiter=".csv") == (names[3:], set(names[:3]))
+    assert listed(prefix="list/", delimiter="/", page_size=1) == ([*names[:2], names[3]], {"list/q/"})
+    assert listed(prefix="list/", page_size=3, versions=True) == (names, set())
+    assert listed(start_offset="list/b", end_offset="list/x") == (names[1:3], set())
+    assert listed(prefix="list/", max_results=2) == (names[:2], set())
+    with pytest.raises(errors.BadRequest, match="softDeleted='True' is not served"):
+        listed(soft_deleted=True)
+
+
+def test_buckets_are_listed_by_prefix(bucket: storage.Bucket) -> None:
+    found = [one.name for one in bucket.client.list_buckets(prefix=BUCKET, page_size=1)]
+    assert found == [BUCKET]
+    assert list(bucket.client.list_buckets(prefix=f"{BUCKET}-")) == []
+
+
+# --- Generations and preconditions
+
+WRONG: dict[str, Callable[[storage.Blob], dict[str, int]]] = {
+    "generation": lambda blob: {"if_generation_match": blob.generation - 1},
+    "no object": lambda blob: {"if_generation_match": 0},
+    "not this generation": lambda blob: {"if_generation_not_match": blob.generation},
+    "metageneration": lambda blob: {"if_metageneration_match": 1},
+    "not this metageneration": lambda blob: {"if_metageneration_not_match": 2},
+}
+RIGHT: dict[str, Callable[[storage.Blob], dict[str, int]]] = {
+    "generation": lambda blob: {"if_generation_match": blob.generation},
+    "another generation": lambda blob: {"if_generation_not_match": 1},
+    "an object": lambda blob: {"if_generation_not_match": 0},
+    "metageneration": lambda blob: {"if_metageneration_match": 2},
+    "another metageneration": lambda blob: {"if_metageneration_not_match": 1},
+}
+
+
+def _patch(blob: storage.Blob, **condition: int) -> None:
+    blob.metadata = {"second": "2"}
+    blob.patch(**condition)
+
+
+def _update(blob: storage.Blob, **condition: int) -> None:
+    blob.content_type = "text/x"
+    blob.update(**condition)
+
+
+def _copy(blob: storage.Blob, **condition: int) -> None:
+    source = {name.replace("if_", "if_source_"): value for name, value in condition.items()}
+    blob.bucket.copy_blob(blob, blob.bucket, f"copied/{blob.name}", **source)
+
+
+def _rewrite(blob: storage.Blob, **condition: int) -> None:
+    source = {name.replace("if_", "if_source_"): value for name, value in condition.items()}
+    blob.bucket.blob(f"rewritten/{blob.name}").rewrite(blob, **source)
+
+
+def _replace_by_copy(blob: storage.Blob, **condition: int) -> None:
+    seed = blob.bucket.blob("seed")
+    seed.upload_from_string(b"other")
+    blob.rewrite(seed, **condition)
+
+
+def _upload_small(blob: storage.Blob, **condition: int) -> None:
+    blob.upload_from_string(b"other", **condition)
+
+
+def _upload_large(blob: storage.Blob, **condition: int) -> None:
+    upload_in_parts(blob, b"o" * (UNIT + 10), **condition)
+
+
+READS: dict[str, Callable[..., Any]] = {
+    "reload": storage.Blob.reload,
+    "download": storage.Blob.download_as_bytes,
+    "exists": storage.Blob.exists,
+}
+WRITES: dict[str, Callable[..., Any]] = {
+    "delete": storage.Blob.delete,
+    "patch": _patch,
+    "update": _update,
+    "upload": _upload_small,
+    "resumable upload": _upload_large,
+    "replace by a copy": _replace_by_copy,
+}
+OF_SOURCE: dict[str, Callable[..., Any]] = {"copy": _copy, "rewrite": _rewrite}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("action", READS | WRITES | OF_SOURCE)
+def test_precondition_that_does_not_hold_stops_the_request(blob: storage.Blob, action: str, wrong: str) -> None:
+    before = again(blob)
+    before.reload()
+    act = (READS | WRITES | OF_SOURCE)[action]
+    error: type[errors.GoogleAPICallError] = errors.PreconditionFailed
+    if wrong.startswith("not") and action in READS:
+        error = errors.NotModified
+    if wrong == "not this metageneration" and "upload" in action:
+        error = errors.BadRequest  # the client misspells the parameter, which Cloud Storage ignores then
+    with pytest.raises(error):
+        act(again(blob), **WRONG[wrong](blob))
+    after = again(blob)
+    after.reload()
+    assert after._properties == before._properties
+    assert after.download_as_bytes() == b"content"
+    assert not blob.bucket.blob(f"copied/{blob.name}").exists()
+    assert not blob.bucket.blob(f"rewritten/{blob.name}").exists()
+
+
+@pytest.mark.parametrize(
+    ("action", "right"),
+    [
+        (action, right)
+        for action in READS | WRITES | OF_SOURCE
+        for right in RIGHT
+        if not ("upload" in action and right == "another metageneration")
+    ],
+)
+def test_precondition_that_holds_lets_the_request_pass(blob: storage.Blob, action: str, right: str) -> None:
+    (READS | WRITES | OF_SOURCE)[action](again(blob), **RIGHT[right](blob))
+    changed = bool(again(blob).exists() and blob.bucket.get_blob(blob.name).etag != blob.etag)
+    assert changed is (action in WRITES and action != "delete")
+    assert again(blob).exists() is (action != "delete")
+
+
+@pytest.mark.parametrize("upload", [storage.Blob.upload_from_string, upload_in_parts])
+@pytest.mark.parametrize("condition", ["if_generation_match", "if_metageneration_match"])
+def test_object_that_must_not_exist_is_created_once(
+    bucket: storage.Bucket, upload: Callable[..., None], condition: str
+) -> None:
+    blob = bucket.blob(f"once/{upload.__name__}-{condition}")
+    upload(blob, b"one", **{condition: 0})
+    with pytest.raises(errors.PreconditionFailed):
+        upload(again(blob), b"two", **{condition: 0})
+    assert again(blob).download_as_bytes() == b"one"
+    with pytest.raises(errors.PreconditionFailed):
+        upload(bucket.blob("never"), b"x", if_generation_not_match=0)
+
+
+def test_only_the_newest_generation_is_there(blob: storage.Blob) -> None:
+    earlier = blob.generation
+    again(blob).upload_from_string(b"newer")
+    old = blob.bucket.blob(blob.name, generation=earlier)
+    assert not old.exists()
+    requests_of_old: list[Callable[[], Any]] = [old.reload, old.download_as_bytes, old.delete, old.patch]
+    requests_of_old.append(lambda: blob.bucket.blob("x").rewrite(old))
+    requests_of_old.append(lambda: blob.bucket.copy_blob(blob, blob.bucket, "x", source_generation=earlier))
+    for request in requests_of_old:
+        with pytest.raises(errors.NotFound):
+            request()
+    assert again(blob).download_as_bytes() == b"newer"
+
+
+def test_composition_is_of_the_generations_that_it_names(blob: storage.Blob) -> None:
+    joined, other = blob.bucket.blob(f"joined/{blob.name}"), blob.bucket.blob(f"other/{blob.name}")
+    other.upload_from_string(b"other")
+    for sources, condition, error in (
+        ([blob, other], {"if_source_generation_match": [blob.generation, 1]}, errors.PreconditionFailed),
+        ([blob, other], {"if_generation_match": 1}, errors.PreconditionFailed),
+        ([blob, blob.bucket.blob("nothing")], {}, errors.NotFound),
+        ([blob.bucket.blob(blob.name, generation=1)], {}, errors.NotFound),
+        ([], {}, errors.BadRequest),
+    ):
+        with pytest.raises(error):
+            joined.compose(sources, **condition)
+        assert not joined.exists()
+    joined.compose([blob, other], if_source_generation_match=[blob.generation, None], if_generation_match=0)
+    assert joined.download_as_bytes() == b"contentother"
+
+
+def test_metadata_changes_in_place(blob: storage.Blob, front: Front) -> None:
+    file = front.root / BUCKET / blob.name
+    before, generation, etag = file.stat(), blob.generation, blob.etag
+    blob.metadata = {"first": None, "second": "2"}
+    blob.cache_control = "no-store"
+    blob.patch()
+    other = blob.bucket.get_blob(blob.name)
+    assert other is not None
+    assert (other.metadata, other.cache_control, other.content_type) == ({"second": "2"}, "no-store", "text/plain")
+    assert (other.generation, other.metageneration) == (generation, 3)
+    assert other.etag != etag
+    assert other.time_created < other.updated
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    # An update replaces all that can be changed.
+    fresh = again(blob)
+    fresh.content_type = "text/x"
+    fresh.update()
+    assert (fresh.metadata, fresh.cache_control, fresh.content_type) == (None, None, "text/x")
+    # A new generation begins anew.
+    fresh.upload_from_string(b"x")
+    assert (fresh.metageneration, fresh.metadata) == (1, None)
+
+
+def test_entity_tags_hold(blob: storage.Blob) -> None:
+    assert again(blob).download_as_bytes(if_etag_match=blob.etag) == b"content"
+    with pytest.raises(errors.PreconditionFailed):
+        again(blob).download_as_bytes(if_etag_match="other")
+    with pytest.raises(errors.NotModified):
+        again(blob).reload(if_etag_not_match=[blob.etag, "other"])
+
+
+def test_of_many_conditional_writers_each_change_is_by_one(url: str, bucket: storage.Bucket) -> None:
+    """Four writers count up one number, each by reading it and writing the next one if nobody else has."""
+    counter = bucket.blob("counter")
+    counter.upload_from_string("0")
+
+    def count(number: int) -> None:
+        options = {"api_endpoint": url}
+        own = storage.Client("p", credentials=AnonymousCredentials(), client_options=options)
+        done = 0
+        while done < 10:
+            read = own.bucket(BUCKET).get_blob("counter")
+            value = int(read.download_as_bytes())
+            try:
+                text = str(value + 1)
+                if number % 2:  # as a resumable upload
+                    with own.bucket(BUCKET).blob("counter").open("w", if_generation_match=read.generation) as file:
+                        file.write(text)
+                else:
+                    own.bucket(BUCKET).blob("counter").upload_from_string(text, if_generation_match=read.generation)
+                done += 1
+            except (errors.PreconditionFailed, errors.NotFound, storage.exceptions.InvalidResponse):
+                pass  # the client does not translate all errors of a resumable upload
+
+    writers = [threading.Thread(target=count, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert counter.download_as_bytes() == b"40"
+
+
+# --- Uploads
+
+
+def begin(url: str, name: str, **parameters: str) -> str:
+    """Begin a resumable upload, and return its address."""
+    query = {"uploadType": "resumable", "name": name, **parameters}
+    answer = requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", params=query, timeout=60)
+    assert answer.status_code == 200
+    return answer.headers["Location"]
+
+
+def test_interrupted_upload_goes_on_where_it_was(url: str, bucket: storage.Bucket) -> None:
+    content = os.urandom(3 * UNIT + 10)
+    where = begin(url, "interrupted")
+
+    def put(data: bytes, content_range: str, **headers: str) -> tuple[int, str | None]:
+        answer = requests.put(where, data, headers={"Content-Range": content_range, **headers}, timeout=60)
+        return answer.status_code, answer.headers.get("Range")
+
+    assert put(b"", "bytes */*") == (308, None)
+    assert put(content[:UNIT], f"bytes 0-{UNIT - 1}/*") == (308, f"bytes=0-{UNIT - 1}")
+    assert put(b"", f"bytes */{len(content)}") == (308, f"bytes=0-{UNIT - 1}")
+    assert not bucket.blob("interrupted").exists()
+    assert put(content[: 2 * UNIT], f"bytes 0-{2 * UNIT - 1}/*") == (308, f"bytes=0-{2 * UNIT - 1}")
+    assert put(content[: 2 * UNIT], f"bytes 0-{2 * UNIT - 1}/*") == (308, f"bytes=0-{2 * UNIT - 1}")
+    assert put(content[3 * UNIT :], f"bytes {3 * UNIT}-{len(content) - 1}/{len(content)}")[0] == 400
+    assert put(content[UNIT:], f"bytes {UNIT}-{len(content) - 1}/{len(content)}")[0] == 200
+    assert put(b"", f"bytes */{len(content)}")[0] == 200
+    assert bucket.blob("interrupted").download_as_bytes() == content
+
+
+def test_upload_looks_at_its_precondition_when_it_ends(url: str, bucket: storage.Bucket) -> None:
+    where = begin(url, "overtaken", ifGenerationMatch="0")
+    bucket.blob("overtaken").upload_from_string(b"meanwhile")
+    assert requests.put(where, b"late", timeout=60).status_code == 412
+    assert bucket.blob("overtaken").download_as_bytes() == b"meanwhile"
+
+
+def test_cancelled_upload_is_gone(url: str) -> None:
+    where = begin(url, "cancelled")
+    assert requests.delete(where, timeout=60).status_code == 499
+    assert requests.put(where, b"x", timeout=60).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
+def test_client_that_stalls_in_an_upload_keeps_nobody_waiting(url: str, front: Front, kind: str) -> None:
+    target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType={kind}&name=stalled"
+    method, headers = "POST", "Content-Length: 1000000\r\n"
+    if kind == "multipart":
+        headers += "Content-Type: multipart/related; boundary=b\r\n"
+    if kind == "resumable":
+        method, target = "PUT", begin(url, "stalled").removeprefix(url)
+    start_of_body = b"--b\r\n\r\n{}\r\n--b\r\n\r\n" if kind == "multipart" else b"x"
+    with socket.create_connection(("127.0.0.1", front.port), timeout=60) as stalled:
+        host = f"Host: 127.0.0.1:{front.port}\r\n"
+        stalled.sendall(f"{method} {target} HTTP/1.1\r\n{host}{headers}\r\n".encode() + start_of_body + b"x" * 500_000)
+        for name in ("stalled", "unrelated"):
+            query = {"uploadType": "media", "name": name}
+            answer = requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", b"quick", params=query, timeout=20)
+            assert answer.status_code == 200
+            assert requests.get(f"{url}/storage/v1/b/{BUCKET}/o/{name}?alt=media", timeout=20).content == b"quick"
+
+
+def test_name_that_cannot_be_a_file_is_refused(bucket: storage.Bucket) -> None:
+    bucket.blob("file/in/folder").upload_from_string(b"x")
+    for name in ("file", "file/in", "file/in/folder/below", "file/in/folder/far/below", "file/", "new/"):
+        for write in (
+            lambda blob: blob.upload_from_string(b"x"),
+            lambda blob: upload_in_parts(blob, b"x"),
+            lambda blob: blob.rewrite(bucket.blob("file/in/folder")),
+            lambda blob: blob.compose([bucket.blob("file/in/folder")]),
+        ):
+            with pytest.raises(errors.BadRequest, match="object"):
+                write(bucket.blob(name))
+    assert [blob.name for blob in bucket.list_blobs(prefix="file")] == ["file/in/folder"]
+
+
+def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blob) -> None:
+    def hold() -> None:
+        blob.temporary_hold = True
+        blob.patch()
+
+    def batch() -> None:
+        with bucket.client.batch():
+            bucket.delete_blob(blob.name)
+
+    def version() -> None:
+        other = bucket.client.bucket("versioned-bucket")
+        other.versioning_enabled = True
+        bucket.client.create_bucket(other)
+
+    for ask in (
+        blob.make_public,
+        hold,
+        batch,
+        version,
+        bucket.get_iam_policy,
+        bucket.patch,
+        lambda: bucket.blob("x", encryption_key=b"0" * 32).upload_from_string(b"x"),
+        lambda: bucket.blob("x", kms_key_name="k").upload_from_string(b"x"),
+        lambda: bucket.blob("x").upload_from_string(b"x", predefined_acl="publicRead"),
+        lambda: bucket.blob("x").update_storage_class("COLDLINE"),
+        lambda: bucket.rename_blob(blob, "file/"),
+        lambda: bucket.move_blob(blob, "x"),
+    ):
+        with pytest.raises((errors.BadRequest, errors.NotFound)):
+            ask()
+    assert blob.exists()
+    with pytest.raises(errors.Conflict):
+        bucket.delete()
+
+
+# --- gcsfs and pandas
+
+
+@pytest.fixture(scope="module")
+def files(url: str) -> GCSFileSystem:
+    # The class without the gRPC for zonal buckets, as with GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false.
+    made = GCSFileSystem("p", token="anon", endpoint_url=url, skip_instance_cache=True)
+    # Its threads start here, so that no test leaves them behind.
+    made.pipe(f"{BUCKET}/gcsfs/first", b"first")
+    with made.open(f"{BUCKET}/gcsfs/first") as file:
+        assert file.read() == b"first"
+    made.rm_file(f"{BUCKET}/gcsfs/first")
+    return made
+
+
+def test_gcsfs_reads_and_writes(files: GCSFileSystem) -> None:
+    files.pipe(f"{BUCKET}/gcsfs/small", b"0123456789")
+    large = os.urandom(3 * 2**20 + 5)  # in parts
+    with files.open(f"{BUCKET}/gcsfs/large", "wb", block_size=UNIT) as file:
+        for start in range(0, len(large), UNIT):
+            file.write(large[start : start + UNIT])
+    assert files.cat_file(f"{BUCKET}/gcsfs/small", 2, 5) == b"234"
+    assert files.cat_file(f"{BUCKET}/gcsfs/large") == large
+    assert files.glob(f"{BUCKET}/gcs*/s*") == [f"{BUCKET}/gcsfs/small"]
+    files.cp_file(f"{BUCKET}/gcsfs/small", f"{BUCKET}/gcsfs/copy")
+    files.merge(f"{BUCKET}/gcsfs/joined", [f"{BUCKET}/gcsfs/small", f"{BUCKET}/gcsfs/copy"])
+    assert files.info(f"{BUCKET}/gcsfs/joined")["size"] == 20
+    files.mv(f"{BUCKET}/gcsfs/copy", f"{BUCKET}/gcsfs/moved")  # a move is refused, so it copies and deletes
+    files.setxattrs(f"{BUCKET}/gcsfs/small", trips="1")
+    assert files.getxattr(f"{BUCKET}/gcsfs/small", "trips") == "1"
+    with pytest.raises(FileExistsError):
+        files.pipe_file(f"{BUCKET}/gcsfs/small", b"x", mode="create")
+    assert [path.rpartition("/")[2] for path in files.find(f"{BUCKET}/gcsfs")] == ["joined", "large", "moved", "small"]
+    files.rm_file(f"{BUCKET}/gcsfs/moved")
+    assert not files.exists(f"{BUCKET}/gcsfs/moved")
+
+
+def test_pandas_reads_and_writes(files: GCSFileSystem) -> None:
+    frame = pandas.DataFrame({"trips": [1, 2]})
+    frame.to_parquet(f"{BUCKET}/pandas/x.parquet", filesystem=files)
+    assert pandas.read_parquet(f"{BUCKET}/pandas/x.parquet", filesystem=files).equals(frame)
+
+
+# --- pyarrow
+
+
+def test_pyarrow_reads_and_writes(front: Front) -> None:
+    patience = datetime.timedelta(seconds=20)
+    address = f"127.0.0.1:{front.port}"
+    files = fs.GcsFileSystem(anonymous=True, endpoint_override=address, scheme="http", retry_time_limit=patience)
+    folder = f"{BUCKET}/arrow"
+    pyarrow.dataset.write_dataset(
+        TABLE, folder, filesystem=files, format="parquet", partitioning=["month"], partitioning_flavor="hive"
+    )
+    read = pyarrow.dataset.dataset(folder, filesystem=files, format="parquet", partitioning="hive").to_table()
+    assert read["trips"].to_pylist() == [1, 2, 3]
+    large = os.urandom(20 * 2**20)
+    for content in (large, b""):
+        with files.open_output_stream(f"{folder}/stream") as stream:
+            stream.write(content)
+        assert files.get_file_info(f"{folder}/stream").size == len(content)
+        assert files.open_input_file(f"{folder}/stream").read() == content
+    files.copy_file(f"{folder}/stream", f"{folder}/copy")
+    files.move(f"{folder}/copy", f"{folder}/moved")
+    found = {one.path.removeprefix(f"{folder}/") for one in files.get_file_info(fs.FileSelector(folder))}
+    assert {"stream", "moved"} <= found
+    assert "copy" not in found
+    files.delete_file(f"{folder}/moved")
+    assert files.get_file_info(f"{folder}/moved").type == fs.FileType.NotFound
+
+
+# --- DuckDB
+
+
+def test_duckdb_reads_an_object_by_its_address(front: Front, bucket: storage.Bucket) -> None:
+    """As DuckDB's httpfs does: the length by a HEAD, then ranges. Its ``gs://`` is the XML API, which is refused."""
+    bucket.blob("duckdb/month=01/x.parquet").upload_from_string(b"0123456789")
+    for name in ("duckdb/month=01/x.parquet", "duckdb%2Fmonth%3D01%2Fx.parquet?alt=media"):
+        target = f"/download/storage/v1/b/{BUCKET}/o/{name}"
+        head = front.send("HEAD", target)
+        assert status(head) == 200
+        assert b"content-length: 10" in head.lower()
+        part = front.send("GET", target, Range="bytes=2-4")
+        assert (status(part), part.rpartition(b"\r\n\r\n")[2]) == (206, b"234")
+    for target in (f"/{BUCKET}/duckdb/month=01/x.parquet", f"/{BUCKET}/?list-type=2&prefix=duckdb"):
+        answer = exchange(
+            front.port, f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{front.port}\r\nConnection: close\r\n\r\n".encode()
+        )
+        assert status(answer) == 400
+        assert b"use the JSON API" in answer
