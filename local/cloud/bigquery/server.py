@@ -33,7 +33,7 @@ from local.cloud.bigquery.patches.catalog import Catalog
 from local.cloud.bigquery.patches.engine import Engine
 from local.cloud.bigquery.patches.time_travel import NoTimeTravel
 from local.cloud.bigquery.store import Store
-from local.cloud.bigquery.translation import create_macros
+from local.cloud.bigquery.translation import create_functions, create_macros
 from local.cloud.guard import Guard, add_allow_host
 
 HOST = "127.0.0.1"
@@ -155,6 +155,7 @@ async def open_store(store: Store, data_dir: Path) -> None:
     for path in (data_dir / _UPLOADS).iterdir():
         path.unlink()
     store.catalog.ensure_ready()
+    create_functions(store.engine.connection)
     create_macros(store.execute)
     store.context.udf_registry.hydrate(store.catalog, store.engine)
     hydrate_subscriptions(store.context)

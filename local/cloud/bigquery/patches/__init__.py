@@ -14,6 +14,9 @@ must be in place before the catalog reads its first table:
 6. ``uploads``: files that come with a load job are loaded by this package
 7. ``decimals``: NUMERIC is DECIMAL(38, 9)
 8. ``error_messages``: errors of running statements in BigQuery's words
+9. ``format_strings``: sqlglot keeps format strings as they are written
+10. ``views``: the queries of views are typed too
+11. ``intervals``: intervals in answers
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -40,12 +43,15 @@ def install(store: Store, jobs: Jobs) -> None:
     from local.cloud.bigquery.patches import (
         decimals,
         error_messages,
+        format_strings,
         information_schema,
+        intervals,
         parse_cache,
         script_interpreter,
         statement_checks,
         table_metadata,
         uploads,
+        views,
     )
 
     parse_cache.install()
@@ -56,3 +62,6 @@ def install(store: Store, jobs: Jobs) -> None:
     uploads.install(jobs)
     decimals.install()
     error_messages.install()
+    format_strings.install()
+    views.install(store)
+    intervals.install()

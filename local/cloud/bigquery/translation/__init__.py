@@ -14,6 +14,7 @@ type of its result belongs in ``functions``.
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
 - ``numbers``: arithmetic, NUMERIC, overflow, division, rounding
+- ``times``: dates and times; their macros are in ``time_functions``, texts in ``time_formats``
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from local.cloud.bigquery.translation import casts, coercions, numbers  # noqa: F401 - their rules
+from local.cloud.bigquery.translation import casts, coercions, numbers, times  # noqa: F401 - their rules
 from local.cloud.bigquery.translation.annotation import Tables, annotate
 from local.cloud.bigquery.translation.macros import create_macros
 from local.cloud.bigquery.translation.rules import apply_rules
+from local.cloud.bigquery.translation.time_functions import create_functions
 from local.cloud.bigquery.translation.types import Type
 
-__all__ = ["apply_types", "create_macros"]
+__all__ = ["apply_types", "create_functions", "create_macros"]
 
 
 def apply_types(tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type | None]) -> bool:

@@ -74,6 +74,8 @@ def _arithmetic(node: exp.Binary, known: Types) -> Type | None:
     """Type of +, - and *: numbers, a date and days, a date or time and an interval."""
     left, right = known.of(node.this), known.of(node.expression)
     if left in types.NUMBERS or right in types.NUMBERS:
+        if {left, right} == {types.INTERVAL, types.INT64} and isinstance(node, exp.Mul):
+            return types.INTERVAL
         if {left, right} == {types.DATE, types.INT64}:
             return types.DATE
         kind = known.common([node.this, node.expression])
@@ -87,6 +89,8 @@ def _arithmetic(node: exp.Binary, known: Types) -> Type | None:
 
 
 def _division(node: exp.Binary, known: Types) -> Type | None:
+    if known.of(node.this) == types.INTERVAL:
+        return types.INTERVAL
     kind = known.common([node.this, node.expression])
     return types.FLOAT64 if kind == types.INT64 else kind if kind in types.NUMBERS else None
 

@@ -66,5 +66,5 @@ def test_each_patch_names_the_installed_version_the_reason_and_its_end(path: Pat
 
 def test_the_index_lists_every_patch() -> None:
     index = (PACKAGE / "patches/__init__.py").read_text()
-    listed = re.findall(r"^(?:\d\. |- |)``(\w+)``", index, re.MULTILINE)
+    listed = re.findall(r"^(?:\d+\. |- |)``(\w+)``", index, re.MULTILINE)
     assert sorted(listed) == [path.stem for path in PATCHES]
