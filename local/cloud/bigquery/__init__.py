@@ -54,7 +54,6 @@ Differences without an error:
   ``create_bqstorage_client=False``.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
 - The schema detected in CSV and JSON is DuckDB's.
-- A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice. ``MERGE ... ON FALSE`` is
-  quadratic.
+- A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice.
 - An object whose name starts with a dot and ends in digits is not read: it looks like an unfinished upload.
 """

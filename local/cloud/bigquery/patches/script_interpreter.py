@@ -1,11 +1,12 @@
 """Patch of bqemulator 1.4.0: scripts with the DDL of this package, ASSERT, and DuckDB's own transactions.
 
 Replaces ``bqemulator.scripting.interpreter.ScriptInterpreter``, also where ``bqemulator.jobs.executor`` imports it, by
-a subclass that overrides its private methods ``_exec_sql`` and ``_handle_txn_statement``.
+a subclass that overrides its private methods ``_exec_sql``, ``_exec_set`` and ``_handle_txn_statement``.
 
 Why: bqemulator emulates a transaction with copies of the tables. Other readers see it half done, and a crash leaves it
 half done. Here BEGIN TRANSACTION is DuckDB's. A script that ends inside a transaction is rolled back, as in BigQuery.
-bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`).
+bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`). It assigns the struct
+of ``SET (x) = (SELECT AS STRUCT ...)`` instead of the struct's fields.
 
 Can be removed when bqemulator runs script transactions in DuckDB transactions, knows ASSERT, and has a hook for DDL.
 """
@@ -18,6 +19,7 @@ from typing import Any
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
 from bqemulator.scripting import interpreter
+from bqemulator.scripting.ast import SetStmt
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
 
 from local.cloud.bigquery.ddl import Statement, run_ddl
@@ -26,6 +28,7 @@ from local.cloud.bigquery.patches.internals import capture_dml_snapshots, rewrit
 from local.cloud.bigquery.statements import check_single_matches, parse_assert
 from local.cloud.bigquery.store import Store
 
+_STRUCT = re.compile(r"\s*\(\s*SELECT\s+AS\s+STRUCT\b", re.IGNORECASE)
 _DDL = re.compile(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", re.IGNORECASE)
 
 
@@ -68,6 +71,18 @@ class _Interpreter(ScriptInterpreter):
         await check_single_matches(self._store, rewritten, self._project_id, script_values=values)
         await super()._exec_sql(sql)
         await capture_dml_snapshots(self._project_id, sql, self._ctx)
+
+    async def _exec_set(self, stmt: SetStmt) -> None:
+        declared = self._frames.all_visible().get(stmt.targets[0])
+        is_struct = len(stmt.targets) == 1 and declared is not None and declared.type_name.upper().startswith("STRUCT")
+        if is_struct or not _STRUCT.match(stmt.source_expr):
+            await super()._exec_set(stmt)
+            return
+        values = list((await self._eval_expr_scalar(stmt.source_expr) or {}).values())
+        if len(values) != len(stmt.targets):
+            raise invalid(f"SET assigns {len(values)} values to {len(stmt.targets)} variables")
+        for name, value in zip(stmt.targets, values, strict=True):
+            self._frames.set(name, value)
 
     async def _handle_txn_statement(self, op: str) -> None:
         if op == "BEGIN":

@@ -13,6 +13,7 @@ type of its result belongs in ``functions``.
 
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
+- ``merges``: MERGE whose rows never match
 - ``numbers``: arithmetic, NUMERIC, overflow, division, rounding
 - ``times``: dates and times; their macros are in ``time_functions``, texts in ``time_formats``
 """
@@ -23,7 +24,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from local.cloud.bigquery.translation import casts, coercions, numbers, times  # noqa: F401 - their rules
+from local.cloud.bigquery.translation import casts, coercions, merges, numbers, times  # noqa: F401 - their rules
 from local.cloud.bigquery.translation.annotation import Tables, annotate
 from local.cloud.bigquery.translation.macros import create_macros
 from local.cloud.bigquery.translation.rules import apply_rules
