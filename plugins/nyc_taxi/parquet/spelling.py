@@ -6,7 +6,7 @@ docs/sources.md lists the spellings.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pyarrow as pa
 import pyarrow.compute as compute
@@ -42,18 +42,17 @@ def integers(text: pa.Array) -> pa.Array:
 
 
 def amounts(text: pa.Array) -> pa.Array:
-    """Parse amounts: ``5.5``, ``+5.5``, ``.5``, ``5e3``. The result is the nearest double; integers must be exact.
+    """Parse amounts: ``5.5``, ``+5.5``, ``.5``, ``5e3``. The result is the nearest double; integers keep every digit.
 
     Raises:
-        pa.ArrowInvalid: a value is not a finite number, or an integer that no double holds, however it is written.
+        pa.ArrowInvalid: a value is not a finite number, or an integer of more digits than the nearest double has.
     """
     text = _trimmed(text)
     numbers = finite(text.cast(pa.float64()))
     large = compute.greater_equal(compute.abs(numbers), EXACT_BELOW)
     if _any(large):
         for written, number in zip(text.filter(large).to_pylist(), numbers.filter(large).to_pylist(), strict=True):
-            exact = Decimal(written)  # not int: also 9007199254740993e0 is an integer
-            if exact == exact.to_integral_value() and exact != Decimal(number):
+            if _is_rounded(Decimal(written), Decimal(number)):
                 raise pa.ArrowInvalid("not exact")
     return numbers
 
@@ -90,6 +89,15 @@ def storable(values: pa.Array) -> pa.Array:
     if ends["min"].is_valid and (ends["min"].value < FIRST_TIME or ends["max"].value > LAST_TIME):
         raise pa.ArrowInvalid("not in the years 0001 to 9999")
     return values
+
+
+def _is_rounded(exact: Decimal, held: Decimal) -> bool:
+    """Whether ``exact`` is an integer, and ``held``, written with as many digits, is another number.
+
+    So 9007199254740993 is refused in any spelling, and 1e23, which is one digit, is the double that prints as 1e23.
+    """
+    digits = len(exact.as_tuple().digits)
+    return exact == exact.to_integral_value() and Context(prec=digits).plus(held) != exact
 
 
 def _trimmed(text: pa.Array) -> pa.Array:

@@ -108,7 +108,8 @@ def _amount(text: str) -> Any:
     number = float(exact)
     if abs(number) == float("inf"):
         return REFUSED
-    inexact = exact == exact.to_integral_value() and exact != Decimal(number)
+    digits = len(exact.as_tuple().digits)
+    inexact = exact == exact.to_integral_value() and exact != Decimal(f"{number:.{digits - 1}e}")
     return REFUSED if inexact else number
 
 
@@ -183,6 +184,16 @@ def test_an_amount_may_have_any_number_of_digits(digits: int) -> None:
     assert amounts(pa.array([f"{whole}5e-{digits + 1}"])).to_pylist() == [2.0**53 + 2]  # a fraction: the nearest double
     with pytest.raises(pa.ArrowInvalid, match="not exact"):
         amounts(pa.array([f"{whole}e-{digits}"]))
+
+
+@pytest.mark.parametrize("written", ["{!r}", "{:.16e}", "{:.17g}", "{:.25e}", "{:f}"])
+def test_every_double_that_a_program_writes_is_read_as_that_double(written: str) -> None:
+    numbers = random.Random(written)
+    doubles = [
+        numbers.choice((-1, 1)) * numbers.uniform(1, 10) * 10.0 ** numbers.randrange(-300, 308) for _ in range(999)
+    ]
+    doubles = [number for number in doubles if written != "{:f}" or abs(number) >= 2.0**53]  # it has six digits after 0
+    assert amounts(pa.array([written.format(number) for number in doubles])).to_pylist() == doubles
 
 
 # Parquet's own types
