@@ -21,6 +21,7 @@ from local.cloud.bigquery.patches.internals import apply_default_dataset
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
 from local.cloud.bigquery.statements import (
     ANONYMOUS,
+    MAX_VIEW_DEPTH,
     check_single_matches,
     parse,
     parse_assert,
@@ -131,12 +132,13 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
         return await _execute(store, query)
     with store.transaction():
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
+        read = _bytes_of_creation(store, query)  # before the table may be replaced that the statement reads
         outcome = await ddl.run_ddl(statement)
         await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
         if outcome and outcome.target and outcome.statement_type == ddl.CREATE_TABLE_AS_SELECT:
             # BigQuery reports the new table there; dbt reads its row count.
             query.config["destinationTable"] = _reference(outcome.target)  # type: ignore[index]
-        return _ddl_statistics(outcome) if outcome else await _execute(store, query)
+        return _ddl_statistics(outcome, read) if outcome else await _execute(store, query)
 
 
 async def dry_run(store: Store, query: Query) -> dict[str, Any]:
@@ -166,8 +168,11 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
     }
 
 
-def bytes_read(store: Store, sql: str, project: str) -> int:
-    """Return an upper bound of the bytes read: all rows of every column that the query names, in BigQuery's sizes."""
+def bytes_read(store: Store, sql: str, project: str, *, depth: int = 0) -> int:
+    """Return an upper bound of the bytes read: all rows of every column that the query names, in BigQuery's sizes.
+
+    Columns that a view names are read whatever the query takes from it.
+    """
     tree = parse(sql)
     if tree is None:
         return 0
@@ -177,6 +182,8 @@ def bytes_read(store: Store, sql: str, project: str) -> int:
         table = store.catalog.get_table(*ref.key)
         if table is not None and table.table_type in ("TABLE", "EXTERNAL"):
             total += table_bytes(store, table, wanted)
+        elif table is not None and table.view_query and depth < MAX_VIEW_DEPTH:
+            total += bytes_read(store, table.view_query, project, depth=depth + 1)
     return total
 
 
@@ -210,7 +217,7 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
         statistics["numChildJobs"] = "0"
         return statistics
     if statistics["query"].get("statementType") == "SELECT":
-        estimate = str(_bytes_or_zero(store, query))
+        estimate = str(_bytes_or_zero(store, query.sql, query.project))
         statistics["totalBytesProcessed"] = estimate
         statistics["query"] = {**statistics["query"], "totalBytesProcessed": estimate, "totalBytesBilled": estimate}
     destination = meta.configuration.get("query", {}).get("destinationTable")
@@ -219,9 +226,9 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
     return statistics
 
 
-def _bytes_or_zero(store: Store, query: Query) -> int:
+def _bytes_or_zero(store: Store, sql: str, project: str) -> int:
     try:
-        return bytes_read(store, query.sql, query.project)
+        return bytes_read(store, sql, project)
     except duckdb.Error:
         return 0  # the query has succeeded, but the table has changed since
 
@@ -258,7 +265,7 @@ async def _run_into_destination(store: Store, query: Query) -> dict[str, Any]:
                 update_options=config.get("schemaUpdateOptions") or (),
             ),
         )
-    estimate = str(_bytes_or_zero(store, query))
+    estimate = str(_bytes_or_zero(store, query.sql, query.project))
     return {
         "totalBytesProcessed": estimate,
         "query": {
@@ -280,11 +287,19 @@ async def _run_assert(store: Store, query: Query, asserted: tuple[str, str]) -> 
     return {"query": {"statementType": "ASSERT", "totalBytesProcessed": "0", "cacheHit": False}}
 
 
-def _ddl_statistics(outcome: ddl.Outcome) -> dict[str, Any]:
+def _bytes_of_creation(store: Store, query: Query) -> int:
+    """Return the bytes read by the query of a CREATE TABLE ... AS SELECT; 0 for other statements."""
+    tree = parse(query.sql)
+    if not isinstance(tree, exp.Create) or tree.kind != "TABLE" or not isinstance(tree.expression, exp.Query):
+        return 0
+    return _bytes_or_zero(store, tree.expression.sql(dialect="bigquery"), query.project)
+
+
+def _ddl_statistics(outcome: ddl.Outcome, read: int) -> dict[str, Any]:
     statistics: dict[str, Any] = {
         "statementType": outcome.statement_type,
         "ddlOperationPerformed": outcome.operation,
-        "totalBytesProcessed": "0",
+        "totalBytesProcessed": str(read if outcome.operation != "SKIP" else 0),
         "cacheHit": False,
     }
     if outcome.target:

@@ -32,7 +32,7 @@ from local.cloud.bigquery.translation.types import Type
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
 _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
-_MAX_VIEW_DEPTH = 16
+MAX_VIEW_DEPTH = 16
 _KEPT = 200
 _PLAIN_NAME = re.compile(r"\w+")
 # The one view that belongs to a project.
@@ -200,7 +200,7 @@ def _bind(store: Store, table: TableMeta, project: str, *, depth: int) -> None:
     """Bind an external table, or the external tables that a view reads."""
     if table.table_type == "EXTERNAL":
         external_tables.bind(store, table)
-    elif table.view_query and depth < _MAX_VIEW_DEPTH:
+    elif table.view_query and depth < MAX_VIEW_DEPTH:
         body = parse(table.view_query)
         for node, ref in referenced(body, project) if body else ():
             inner = store.catalog.get_table(*ref.key)

@@ -224,6 +224,18 @@ def test_dry_run_estimates_bytes_and_checks_the_query(client: bigquery.Client, d
         query(client, f"SELECT VendorID FROM {dataset}.t", maximum_bytes_billed=10)
 
 
+def test_bytes_through_views_and_of_new_tables_are_estimated(client: bigquery.Client, dataset: str) -> None:
+    query(client, f"CREATE TABLE {dataset}.t AS SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, NULL")
+    query(client, f"CREATE VIEW {dataset}.v AS SELECT a, b FROM {dataset}.t")
+    query(client, f"CREATE VIEW {dataset}.w AS SELECT v.a FROM {dataset}.v AS v")
+    job = client.query(f"SELECT w.a FROM {dataset}.w AS w", job_config=bigquery.QueryJobConfig(dry_run=True))
+    assert job.total_bytes_processed == 3 * 8, "the columns that the views name"
+    for _ in range(2):  # the second replaces the table that it reads
+        job = client.query(f"CREATE OR REPLACE TABLE {dataset}.t AS SELECT a, b FROM {dataset}.t")
+        job.result()
+        assert job.total_bytes_processed == 3 * 8
+
+
 def test_failed_assert_fails_the_job(client: bigquery.Client) -> None:
     query(client, "ASSERT 1 = 1 AS 'holds'")
     query(client, "ASSERT (SELECT COUNT(*) FROM UNNEST([1, 2])) = 2")
