@@ -6,9 +6,11 @@
 - **Input** the month's Parquet object in the lake
 - **Output** the month's partition of `trips.<dataset>`, asset `warehouse_<dataset>`; for trips also the external table
   `trips.<dataset>_external` over all of the dataset's objects in the lake
-- **When it is skipped** `skip_unchanged` skips the run if the partition was loaded from the same generation of the
-  object that the lake has now. `publish` is skipped if another run has meanwhile published a newer object.
-  `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
+- **When it is skipped** `skip_unchanged` skips the load if the partition was loaded from the same generation of the
+  object that the lake has now. `announce_unchanged` then runs instead and announces the month, so that
+  `trips_yearly_rollup` counts it even if the run that published it could not say so. `publish` is skipped if another
+  run has meanwhile published a newer object. `check_warnings` is skipped if a warning check does not hold; the rows are
+  published all the same.
 - **When it fails** read the log of the failed task. Only `publish` changes the partition, in one step, so the
   warehouse keeps the previous rows until then. If a check failed, its log has a table of all results; compare the
   lake's object with the source. If the lake lacks the month (`MissingMonthError`), there are no retries: run
@@ -23,6 +25,7 @@ from airflow.providers.google.cloud.operators.bigquery import (
     BigQueryCreateTableOperator,
     BigQueryInsertJobOperator,
 )
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
@@ -53,7 +56,14 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
         **dag_args(dataset),
     ):
         skip_unchanged = SkipUnchangedOperator(
-            task_id="skip_unchanged", store=BigQueryStore.name, loaded_from=BigQueryStore.loaded_from
+            task_id="skip_unchanged",
+            store=BigQueryStore.name,
+            loaded_from=BigQueryStore.loaded_from,
+            unchanged_task_id="announce_unchanged",
+        )
+        # Updates the asset for an unchanged month as well: a run that is killed after its publish announces nothing.
+        announce_unchanged = EmptyOperator(
+            task_id="announce_unchanged", **updates(dataset, store_asset(BigQueryStore, dataset))
         )
 
         create_table = BigQueryInsertJobOperator(
@@ -114,7 +124,8 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             configuration={"query": {"query": "bigquery/clean/staging.sql", "useLegacySql": False}},
         ).as_teardown(setups=load_staging)
 
-        create_table >> skip_unchanged >> load_staging >> checks >> publish >> drop_staging
+        create_table >> skip_unchanged >> announce_unchanged
+        skip_unchanged >> load_staging >> checks >> publish >> drop_staging
 
         if isinstance(dataset, TripDataset):
             # Queries the lake's Parquet files in place. An unchanged month restores it too, if somebody deleted it.

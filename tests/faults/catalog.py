@@ -232,7 +232,7 @@ GCS: tuple[Case, ...] = (
 
 _JOB = rb"POST [^ ]*/jobs"
 # The id of the job that publishes; a query for what is published goes before it.
-_PUBLISH_JOB = rb'"publish_\w+_after_\d+_\d+"'
+PUBLISH_JOB = rb'"publish_\w+_after_\d+_\d+"'
 _BIGQUERY_TASKS = ("create_table", "load_staging", "check_table", "publish", "drop_staging")
 # The tasks that move the rows. Faults that a time-out must end take long, so they are at these alone.
 _SLOW_AT = ("load_staging", "publish")
@@ -254,7 +254,7 @@ BIGQUERY: tuple[Case, ...] = (
         LOST,
         "publish",
         Ends.UNHARMED,
-        fault=Fault(kind=Kind.LOSE_ANSWER, match=_PUBLISH_JOB),
+        fault=Fault(kind=Kind.LOSE_ANSWER, match=PUBLISH_JOB),
         note="The job that was accepted is recognized, and not submitted again.",
         quick=True,
     ),
@@ -349,7 +349,7 @@ _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
     ("bigquery", "create_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("bigquery", "load_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("bigquery", "check_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
-    ("bigquery", "publish", "bigquery", _PUBLISH_JOB, "answer", 0),
+    ("bigquery", "publish", "bigquery", PUBLISH_JOB, "answer", 0),
     ("bigquery", "drop_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
     ("postgres", "load_staging", "postgres", b"COPY ", "request", 5000),
     ("postgres", "check_table", "postgres", b"check_result", "answer", 0),
@@ -371,7 +371,7 @@ ROLLUP: tuple[Case, ...] = (
             **_ROLLUP,
             ends=ends,
             cause=cause,
-            fault=Fault(kind=harm, match=_PUBLISH_JOB, times=times),
+            fault=Fault(kind=harm, match=PUBLISH_JOB, times=times),
             id=f"bigquery-{kind.name}-in-rollup",
             note=_COUNTED,
         )
@@ -388,7 +388,7 @@ ROLLUP: tuple[Case, ...] = (
             act=act,
             ends=ends,
             cause=cause,
-            fault=Fault(kind=Kind.STALL, match=_PUBLISH_JOB),
+            fault=Fault(kind=Kind.STALL, match=PUBLISH_JOB),
             note=_COUNTED,
             **_ROLLUP,
         )
@@ -570,6 +570,13 @@ OVERLAPS: tuple[Promise, ...] = (
         "A rollup is stopped before it publishes; a month changes, and a newer rollup counts it; then it goes on",
         "`trips_yearly_rollup.publish`",
         "Both succeed, and both count the months as they are.",
+    ),
+    _promise(
+        _OVERLAP,
+        "killed-after-every-publish",
+        "Every try is killed after BigQuery has accepted its job, so that none says that the month has arrived",
+        "`gcs_to_bigquery.publish`",
+        "The run fails. The next start finds the month unchanged, and announces it, so that the rollup counts it.",
     ),
     _promise(_OVERLAP, "two-runs-in-lake", "Two runs of one month alternate, task by task", "`web_to_gcs`", _BOTH),
     _promise(

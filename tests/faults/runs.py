@@ -120,12 +120,14 @@ class Ended:
         states: the last state of each task.
         tries: all tries, in their order.
         events: the asset events of the run's tasks.
+        updated: the names of the assets that they have updated.
     """
 
     state: str
     states: dict[str, str]
     tries: list[Try]
     events: list[dict[str, Any]]
+    updated: list[str]
 
     def of(self, task_id: str) -> list[Try]:
         """Return the tries of one task."""
@@ -275,7 +277,8 @@ class Run:
             state in ("failed", "upstream_failed") for name, state in self._states.items() if name not in teardowns
         )
         kept = json.loads(self._state.read_text())
-        return Ended("failed" if failed else "success", dict(self._states), list(self.tries), kept["events"])
+        state = "failed" if failed else "success"
+        return Ended(state, dict(self._states), list(self.tries), kept["events"], kept["updated"])
 
 
 def _end_group(pid: int) -> None:

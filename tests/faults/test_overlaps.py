@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,10 +17,12 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.source import publication_trigger
 from nyc_taxi.source.publication_trigger import PublicationTrigger
 from tests.faults.cases import Promise
-from tests.faults.catalog import OVERLAPS
+from tests.faults.catalog import OVERLAPS, PUBLISH_JOB
 from tests.faults.invariants import check_invariants
-from tests.faults.runs import Ended, Run
+from tests.faults.proxy import Due, Fault, Kind
+from tests.faults.runs import Ended, Hooks, Run
 from tests.faults.scene import FILE, ROWS, STEPS, Place, Scene
+from tests.faults.worker import Order
 
 pytestmark = pytest.mark.full
 
@@ -93,6 +97,39 @@ def _older_rollup_last(scene: Scene, _: pytest.MonkeyPatch) -> None:
         _ended(run)
         assert scene.rolled_up() == scene.in_warehouse()
     check_invariants(scene, before, may_become={})
+
+
+def _killed_after_every_publish(scene: Scene, _: pytest.MonkeyPatch) -> None:
+    """No try lives to say that the month has arrived, so the next start has to: it finds the month unchanged."""
+    rows = scene.other_version("bigquery")
+    _publish(scene, "bigquery", rows)
+    before, new = scene.contents(), {_place("bigquery"): scene.known[rows]["bigquery"]}
+    proxy = scene.proxies["bigquery"]
+    due: list[Due] = []
+
+    def kill(number: int, pid: int, order: Order) -> None:
+        assert due[-1].reached.wait(60)
+        os.kill(pid, signal.SIGKILL)
+
+    run = scene.run(FILE, STEPS["bigquery"])
+    fault = Fault(kind=Kind.STALL, match=PUBLISH_JOB)
+    ended = run.go(
+        Hooks(
+            "publish",
+            before=lambda number: due.append(proxy.set(fault)),
+            during=kill,
+            after=lambda number: proxy.lift(),
+            retries=1,
+        )
+    )
+    assert (ended.state, ended.updated) == ("failed", []), run.log()[-6000:]
+    check_invariants(scene, before, may_become=new)  # waits for the end of the job
+    assert scene.contents() == {**before, **new}
+
+    again = _ended(scene.run(FILE, STEPS["bigquery"]))
+    assert again.states["load_staging"] == "skipped"
+    assert again.updated == [f"warehouse_{FILE.dataset.name}"]
+    check_invariants(scene, {**before, **new}, may_become={})
 
 
 def _two_runs(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
@@ -210,6 +247,7 @@ TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {
     **{f"older-run-after-clock-ahead-in-{store}": _older_run_last(store, ahead=HOUR) for store in ("lake", "postgres")},
     **{f"clock-ahead-then-back-in-{store}": _clock_ahead_then_back(store) for store in ("lake", "postgres")},
     "older-rollup-last": _older_rollup_last,
+    "killed-after-every-publish": _killed_after_every_publish,
     "two-runs-in-lake": _two_runs("lake"),
     "two-runs-in-bigquery": _two_runs("bigquery"),
     "two-runs-in-postgres": _two_runs("postgres"),

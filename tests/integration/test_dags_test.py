@@ -276,6 +276,7 @@ def test_a_check_that_warns_stops_nothing_and_says_its_name(cloud: AirflowSettin
         assert "failed warning checks: has_few_refunds" in refunded[dag_id]
         states = _states(cloud, dag_id)
         assert states.pop("check_warnings") == "skipped"
+        assert states.pop("announce_unchanged", "skipped") == "skipped"
         assert set(states.values()) == {"success"}
     assert _staged(cloud) == []
 
