@@ -27,6 +27,7 @@ from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
+from local.cloud.bigquery.translation.annotation import Columns
 from local.cloud.bigquery.translation.types import Type
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
@@ -244,7 +245,7 @@ def _references(sql: str, project: str) -> tuple[TableRef, ...]:
 def _typed(
     sql: str,
     project: str,
-    tables: tuple[tuple[TableRef, tuple[tuple[str, Type | None], ...] | None], ...],
+    tables: tuple[tuple[TableRef, Columns | None], ...],
     parameters: tuple[tuple[str, Type | None], ...],
 ) -> str:
     tree = parse(sql)
@@ -252,12 +253,14 @@ def _typed(
         return sql
     named = _name_columns(tree)
     refs = {id(node): ref for node, ref in referenced(tree, project)}
-    columns = {ref: dict(given) if given is not None else None for ref, given in tables}
-    typed = apply_types(tree, lambda node: columns.get(refs.get(id(node))), dict(parameters))  # type: ignore[arg-type]
+    columns = dict(tables)
+    tree, typed = apply_types(
+        tree, lambda node: columns[refs[id(node)]] if id(node) in refs else None, dict(parameters)
+    )
     return tree.sql(dialect="bigquery") if named or typed else sql
 
 
-def _columns(store: Store, ref: TableRef) -> tuple[tuple[str, Type | None], ...] | None:
+def _columns(store: Store, ref: TableRef) -> Columns | None:
     """Return the columns of a table, a view or a wildcard table; None if they are not known."""
     if ref.table.endswith("*"):
         matching = [
@@ -266,12 +269,12 @@ def _columns(store: Store, ref: TableRef) -> tuple[tuple[str, Type | None], ...]
             if table.table_id.startswith(ref.table[:-1])
         ]
         table = max(matching, key=lambda found: found.creation_time, default=None)
-        suffix: tuple[tuple[str, Type | None], ...] = (("_table_suffix", types.STRING),)
+        suffix: tuple[tuple[str, Type | None], ...] = (("_TABLE_SUFFIX", types.STRING),)
     else:
         table, suffix = store.catalog.get_table(*ref.key), ()
     if table is None or not table.schema_.fields:
         return None
-    return (*((field.name.lower(), types.of_schema_field(field)) for field in table.schema_.fields), *suffix)
+    return Columns((*((field.name, types.of_schema_field(field)) for field in table.schema_.fields), *suffix))
 
 
 def _name_columns(tree: exp.Expression) -> bool:

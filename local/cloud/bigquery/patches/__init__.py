@@ -13,10 +13,11 @@ must be in place before the catalog reads its first table:
 5. ``script_interpreter``: scripts with the DDL of this package, ASSERT and DuckDB's transactions
 6. ``uploads``: files that come with a load job are loaded by this package
 7. ``decimals``: NUMERIC is DECIMAL(38, 9)
-8. ``error_messages``: errors of running statements in BigQuery's words
-9. ``format_strings``: sqlglot keeps format strings as they are written
-10. ``views``: the queries of views are typed too
-11. ``intervals``: intervals in answers
+8. ``number_format``: NUMERIC in answers
+9. ``error_messages``: errors of running statements in BigQuery's words
+10. ``format_strings``: sqlglot keeps format strings as they are written
+11. ``views``: the queries of views are typed too
+12. ``intervals``: intervals in answers
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -46,6 +47,7 @@ def install(store: Store, jobs: Jobs) -> None:
         format_strings,
         information_schema,
         intervals,
+        number_format,
         parse_cache,
         script_interpreter,
         statement_checks,
@@ -61,6 +63,7 @@ def install(store: Store, jobs: Jobs) -> None:
     script_interpreter.install(store)
     uploads.install(jobs)
     decimals.install()
+    number_format.install()
     error_messages.install()
     format_strings.install()
     views.install(store)

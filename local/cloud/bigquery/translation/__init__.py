@@ -13,9 +13,13 @@ type of its result belongs in ``functions``.
 
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
+- ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
 - ``merges``: MERGE whose rows never match
-- ``numbers``: arithmetic, NUMERIC, overflow, division, rounding
+- ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
+- ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation
 - ``times``: dates and times; their macros are in ``time_functions``, texts in ``time_formats``
+- ``json_text``: TO_JSON_STRING
+- ``safe``: the prefix SAFE.
 """
 
 from __future__ import annotations
@@ -24,7 +28,21 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from local.cloud.bigquery.translation import casts, coercions, merges, numbers, times  # noqa: F401 - their rules
+from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
+    arrays,
+    casts,
+    coercions,
+    comparisons,
+    floats,
+    json_text,
+    merges,
+    numbers,
+    ordering,
+    rounding,
+    safe,
+    strings,
+    times,
+)
 from local.cloud.bigquery.translation.annotation import Tables, annotate
 from local.cloud.bigquery.translation.macros import create_macros
 from local.cloud.bigquery.translation.rules import apply_rules
@@ -34,7 +52,9 @@ from local.cloud.bigquery.translation.types import Type
 __all__ = ["apply_types", "create_functions", "create_macros"]
 
 
-def apply_types(tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type | None]) -> bool:
+def apply_types(
+    tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type | None]
+) -> tuple[exp.Expression, bool]:
     """Replace, in place, what means something else in DuckDB than in BigQuery.
 
     Args:
@@ -43,7 +63,7 @@ def apply_types(tree: exp.Expression, tables: Tables, parameters: Mapping[str, T
         parameters: types of the query parameters, by lower-case name.
 
     Returns:
-        Whether the tree has changed.
+        The tree, and whether it has changed.
 
     Raises:
         ValidationError: BigQuery would refuse the statement for its types.

@@ -8,6 +8,7 @@ tree whose names are qualified first, which changes the statement, and it does n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +18,23 @@ from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.functions import type_of_function
 from local.cloud.bigquery.translation.types import Type
 
-Columns = Mapping[str, Type | None]
-"""Columns of a source, by lower-case name, in their order."""
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table or a query, in their order; names may repeat."""
+
+    pairs: tuple[tuple[str, Type | None], ...]
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Type | None]:
+        """The types by lower-case name."""
+        return {name.lower(): kind for name, kind in self.pairs}
+
+    @property
+    def kinds(self) -> list[Type | None]:
+        """The types in their order."""
+        return [kind for _, kind in self.pairs]
+
 
 Tables = Callable[[exp.Table], Columns | None]
 """Returns the columns of a table; None if they are not known."""
@@ -70,8 +86,8 @@ class _Scope:
             if name in scope.aliases:
                 return True, scope.aliases[name]
             for source in scope.sources.values():
-                if source.columns is not None and name in source.columns:
-                    return True, source.columns[name]
+                if source.columns is not None and name in source.columns.by_name:
+                    return True, source.columns.by_name[name]
             if any(source.columns is None for source in scope.sources.values()):
                 return False, None
             scope = scope.parent
@@ -83,11 +99,15 @@ class Types:
 
     Attributes:
         assignments: ids of the ``column = value`` nodes of UPDATE, which are no comparisons.
+        results: the columns of each SELECT and set operation, by the id of its node.
+        joined: the types of the columns in USING of each join, left and right, by the id of its node.
     """
 
     def __init__(self) -> None:
         self._types: dict[int, tuple[exp.Expression, Type | None]] = {}
         self.assignments: set[int] = set()
+        self.results: dict[int, Columns | None] = {}
+        self.joined: dict[int, list[tuple[str, Type | None, Type | None]]] = {}
 
     def of(self, node: object) -> Type | None:
         """Return the type of a node; None if it is not known."""
@@ -190,17 +210,18 @@ class _Annotator:
             return self._select(query, scope)
         else:
             result = _UNKNOWN
-        scope.aliases.update(result.columns or {})
+        scope.aliases.update(result.columns.by_name if result.columns else {})
         for name in ("order", "limit", "offset"):
             self._all(query.args.get(name), scope)
         return result
 
     def _set_operation(self, query: exp.SetOperation, scope: _Scope) -> Source:
         left, right = self._query(query.this, scope), self._query(query.expression, scope)
-        if left.columns is None or right.columns is None or len(left.columns) != len(right.columns):
+        self.types.results[id(query.this)], self.types.results[id(query.expression)] = left.columns, right.columns
+        if left.columns is None or right.columns is None or len(left.columns.pairs) != len(right.columns.pairs):
             return _UNKNOWN
-        pairs = zip(left.columns.items(), right.columns.values(), strict=True)
-        return Source({name: types.supertype((one, other)) for (name, one), other in pairs})
+        pairs = zip(left.columns.pairs, right.columns.kinds, strict=True)
+        return Source(Columns(tuple((name, types.supertype((one, other))) for (name, one), other in pairs)))
 
     def _select(self, query: exp.Select, scope: _Scope) -> Source:
         source = query.args.get("from_")
@@ -213,10 +234,10 @@ class _Annotator:
         result = self._projection(query, scope)
         kind = query.args.get("kind")
         if kind == "STRUCT" and result.columns is not None:
-            result = Source(result.columns, types.struct(result.columns.items()))
+            result = Source(result.columns, types.struct(result.columns.pairs))
         elif kind == "VALUE":
             first = self.types.of(query.expressions[0]) if len(query.expressions) == 1 else None
-            result = Source(dict(first.fields) if first and first.name == "STRUCT" else None, first)
+            result = Source(_fields(first), first)
         aliases = {item.alias.lower(): self.types.of(item) for item in query.expressions if isinstance(item, exp.Alias)}
         # GROUP BY prefers a column of FROM to an alias of the same name.
         scope.aliases.update({name: kind for name, kind in aliases.items() if not scope.column(name)[0]})
@@ -227,43 +248,49 @@ class _Annotator:
         return result
 
     def _projection(self, query: exp.Select, scope: _Scope) -> Source:
-        columns: dict[str, Type | None] = {}
+        columns: list[tuple[str, Type | None]] = []
         for number, item in enumerate(query.expressions):
             star = _star_of(item)
             if star is None:
-                columns[item.alias_or_name.lower() or f"f{number}_"] = self.types.of(item)
+                columns.append((item.alias_or_name or f"f{number}_", self.types.of(item)))
                 continue
             expanded = self._star_columns(item, scope)
             if expanded is None:
                 return _UNKNOWN
             dropped = {name.name.lower() for name in star.args.get("except_") or ()}
-            expanded = {name: kind for name, kind in expanded.items() if name not in dropped}
-            for replaced in star.args.get("replace") or ():
-                expanded[replaced.alias.lower()] = self.types.of(replaced)
-            columns.update(expanded)
-        return Source(columns)
+            replaced = {item.alias.lower(): self.types.of(item) for item in star.args.get("replace") or ()}
+            columns.extend(
+                (name, replaced.get(name.lower(), kind)) for name, kind in expanded if name.lower() not in dropped
+            )
+        return Source(Columns(tuple(columns)))
 
-    def _star_columns(self, item: exp.Expression, scope: _Scope) -> Columns | None:
+    def _star_columns(self, item: exp.Expression, scope: _Scope) -> list[tuple[str, Type | None]] | None:
         if isinstance(item, exp.Star):
             sources: Iterable[Source] = scope.sources.values()
         elif isinstance(item, exp.Column) and (source := scope.source(item.table.lower())):
             sources = [source]
         else:
             value = self.types.of(item.this) if isinstance(item, exp.Dot) else None
-            sources = [Source(dict(value.fields) if value and value.name == "STRUCT" else None)]
-        merged: dict[str, Type | None] = {}
+            sources = [Source(_fields(value))]
+        found: list[tuple[str, Type | None]] = []
         for source in sources:
             if source.columns is None:
                 return None
-            merged.update(source.columns)
-        return merged
+            found.extend(source.columns.pairs)
+        return found
 
     # --- FROM --------------------------------------------------------------------------------------------------------
 
     def _add_joins(self, node: exp.Expression, scope: _Scope) -> None:
         for join in node.args.get("joins") or ():
+            before = dict(scope.sources)
             self._add_source(join.this, scope)
             self._all(join.args.get("on"), scope)
+            added = {name: source for name, source in scope.sources.items() if name not in before}
+            self.types.joined[id(join)] = [
+                (key.name, _column_of(before, key.name), _column_of(added, key.name))
+                for key in join.args.get("using") or ()
+            ]
         for lateral in node.args.get("laterals") or ():
             scope.sources[lateral.alias_or_name.lower() or str(id(lateral))] = _UNKNOWN
 
@@ -279,7 +306,7 @@ class _Annotator:
             self._all(node.args.get(item), scope)
         if isinstance(node, exp.Unnest) and isinstance(node.args.get("offset"), exp.Identifier):
             offset = node.args["offset"].name.lower()
-            scope.sources[f"offset {offset}"] = Source({offset: types.INT64})
+            scope.sources[f"offset {offset}"] = Source(Columns(((offset, types.INT64),)))
         self._add_joins(node, scope)
 
     def _source(self, node: exp.Expression, scope: _Scope) -> Source:
@@ -296,7 +323,8 @@ class _Annotator:
             return scope.cte(node.name.lower()) or _UNKNOWN
         parent = scope.sources.get(node.db.lower()) if not node.catalog else None
         if parent is not None:  # FROM t, t.array_column
-            return _unnested((parent.columns or {}).get(node.name.lower()), node.alias_or_name)
+            kind = parent.columns.by_name.get(node.name.lower()) if parent.columns else None
+            return _unnested(kind, node.alias_or_name)
         return Source(self._tables(node))
 
     # --- Expressions -------------------------------------------------------------------------------------------------
@@ -311,7 +339,7 @@ class _Annotator:
         for node in _leaves_first(root):
             if isinstance(node, exp.Query):
                 result = self._query(node, scope)
-                columns = list((result.columns or {}).values())
+                columns = result.columns.kinds if result.columns else []
                 kind = result.value or (columns[0] if len(columns) == 1 else None)
             elif isinstance(node, exp.Column):
                 kind = self._column(node, scope)
@@ -327,12 +355,12 @@ class _Annotator:
         source = scope.source(first.lower())
         if source is not None and (rest or not known):
             value = source.value
-            if rest and (source.columns is not None and rest[0].lower() in source.columns):
-                kind, rest = source.columns[rest[0].lower()], rest[1:]
+            if rest and (source.columns is not None and rest[0].lower() in source.columns.by_name):
+                kind, rest = source.columns.by_name[rest[0].lower()], rest[1:]
             elif value is not None:
                 kind = value
             else:
-                return types.struct(source.columns.items()) if source.columns is not None and not rest else None
+                return types.struct(source.columns.pairs) if source.columns is not None and not rest else None
         for name in rest:
             kind = types.JSON if kind == types.JSON else kind.field(name) if kind else None
         return kind
@@ -342,6 +370,12 @@ def _leaves_first(root: exp.Expression) -> Iterator[exp.Expression]:
     """Yield the nodes of an expression, children before parents; subqueries are one node."""
     nodes = list(root.walk(prune=lambda node: isinstance(node, exp.Query | exp.DataType)))
     return reversed(nodes)  # type: ignore[arg-type]
+
+
+def _column_of(sources: Mapping[str, Source], name: str) -> Type | None:
+    """Return the type of a column of one of the sources; None if it is not known."""
+    kinds = [source.columns.by_name.get(name.lower()) for source in sources.values() if source.columns]
+    return next((kind for kind in kinds if kind is not None), None)
 
 
 def _alias(node: exp.Expression) -> str:
@@ -358,9 +392,14 @@ def _star_of(item: exp.Expression) -> exp.Star | None:
 
 
 def _renamed(source: Source, names: list[str]) -> Source:
-    if not names or source.columns is None or len(names) != len(source.columns):
+    if not names or source.columns is None or len(names) != len(source.columns.pairs):
         return source
-    return Source(dict(zip((name.lower() for name in names), source.columns.values(), strict=True)), source.value)
+    return Source(Columns(tuple(zip(names, source.columns.kinds, strict=True))), source.value)
+
+
+def _fields(kind: Type | None) -> Columns | None:
+    """Return the fields of a STRUCT as columns."""
+    return Columns(kind.fields) if kind and kind.name == "STRUCT" else None
 
 
 def _unnested(kind: Type | None, alias: str) -> Source:
@@ -369,5 +408,5 @@ def _unnested(kind: Type | None, alias: str) -> Source:
     if element is None:
         return _UNKNOWN
     if element.name == "STRUCT":
-        return Source({name.lower(): member for name, member in element.fields}, element)
-    return Source({alias.lower(): element} if alias else {}, element)
+        return Source(Columns(element.fields), element)
+    return Source(Columns(((alias, element),) if alias else ()), element)

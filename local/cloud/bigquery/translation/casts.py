@@ -11,7 +11,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, literal_number, numeric, rule, safely
+from local.cloud.bigquery.translation.rules import Context, bound, call, cast, literal_number, numeric, rule, safely
 from local.cloud.bigquery.translation.types import Type
 
 # Types that each type can be cast to.
@@ -41,6 +41,8 @@ _MACROS: dict[tuple[Type | None, Type], str] = {
     (types.FLOAT64, types.STRING): "bq_string_of_float64",
     (types.NUMERIC, types.STRING): "bq_string_of_numeric",
     (None, types.STRING): "bq_string",
+    (types.BYTES, types.STRING): "bq_string_of_bytes",
+    (types.STRING, types.BYTES): "bq_bytes_of_string",
 }
 
 macro(
@@ -130,6 +132,21 @@ macro(
 )
 
 
+macro("bq_bytes_of_string(x)", "encode(x)")
+macro(
+    "bq_string_of_bytes(x)",
+    "coalesce(TRY(decode(x)), CAST(bq_error('Invalid cast of bytes to UTF8 string') AS VARCHAR))",
+)
+
+
+def as_string(node: exp.Expression, kind: Type | None) -> exp.Expression:
+    """Return a value of type ``kind`` as CAST to STRING writes it."""
+    if kind in (types.STRING, types.NULL):
+        return node
+    name = _MACROS.get((kind, types.STRING))
+    return bound(name, node) if name else cast(node, types.STRING)
+
+
 @rule(exp.Cast, exp.TryCast)
 def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     """Cast as BigQuery does: refuse what it refuses, round halves away from zero, write numbers as it does.
@@ -145,10 +162,10 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     if target == types.BIGNUMERIC:
         return None
     literal = literal_number(node.this)
-    if target == types.NUMERIC and literal is not None:
+    if target == types.NUMERIC and literal is not None and abs(float(literal)) < 1e29:
         result: exp.Expression = call("bq_numeric_of_string", literal)
     elif (source, target) in _MACROS:
-        result = call(_MACROS[source, target], node.this)
+        result = bound(_MACROS[source, target], node.this)
     elif target == types.NUMERIC:
         result = numeric(node.this)
     else:
@@ -163,4 +180,4 @@ def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     precision, scale = (int(part.name) for part in (*kind.expressions, exp.Literal.number(0))[:2])
     if precision - scale > 29 or not 0 <= scale <= 9:
         raise invalid("In NUMERIC(P, S), S must be between 0 and 9, and P between max(S, 1) and S + 29")
-    return call("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
+    return bound("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)

@@ -6,14 +6,21 @@ Source: "Conversion rules", literal coercion
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import date
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.rules import Context, rule
+from local.cloud.bigquery.translation.types import Type
 
+_DATE = re.compile(r"\s*(\d{1,4})-(\d{1,2})-(\d{1,2})(?!\d)")
+_FORMATS = {types.DATE: _DATE, types.DATETIME: _DATE, types.TIMESTAMP: _DATE, types.TIME: re.compile(r"\s*\d{1,2}:")}
+"""How the strings start that BigQuery reads as these types."""
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between, exp.Nullif)
 
 
@@ -24,13 +31,35 @@ def literal_in_context(node: exp.Expression, context: Context) -> exp.Expression
     Source: "Conversion rules", literal coercion.
     """
     operands = list(_operands(node))
-    if context.types.common(operands) != types.NUMERIC:
+    common = context.types.common(operands)
+    for operand in operands:
+        if common in _FORMATS and context.of(operand) == types.STRING and is_literal(operand):
+            _check_literal(operand, common)
+    if common != types.NUMERIC:
         return None
     literals = [operand for operand in operands if is_literal(operand) and context.of(operand) == types.FLOAT64]
     for literal in literals:
         parent, key, index = literal.parent, literal.arg_key, literal.index
         parent.set(key, context.as_type(literal, types.NUMERIC), index)
     return node if literals else None
+
+
+def _check_literal(literal: exp.Expression, kind: Type) -> None:
+    """Refuse a string that is no date or time, in a place that needs one.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    text = literal.name
+    found = _FORMATS[kind].match(text)
+    valid = found is not None
+    if found and kind != types.TIME:
+        try:
+            date(*(int(part) for part in found.groups()))
+        except ValueError:
+            valid = False
+    if not valid:
+        raise invalid(f'Could not cast literal "{text}" to type {kind}')
 
 
 def _operands(node: exp.Expression) -> Iterator[exp.Expression]:

@@ -1,4 +1,4 @@
-"""Arithmetic: NUMERIC as DECIMAL(38, 9), integers of 64 bits, overflow, division and rounding.
+"""Arithmetic of INT64 and NUMERIC: results have BigQuery's type, and what does not fit is an error.
 
 Sources: "Operators" and "Mathematical functions"
 (https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#arithmetic_operators,
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, cast, numeric, rule, site_of
+from local.cloud.bigquery.translation.rules import Context, bound, call, cast, named, numeric, rule, site_of
+
+_MOST = 2**63 - 1
 
 macro(
     "bq_numeric_in_bounds(x)",
@@ -19,57 +22,142 @@ macro(
         AND CAST('99999999999999999999999999999.999999999' AS DECIMAL(38, 9)) THEN x
     WHEN x IS NOT NULL THEN bq_error('numeric overflow') END""",
 )
-# The scaled integers of a and b, divided with half of the divisor added, which rounds halves away from zero.
+# Divisions of scaled integers; half of the divisor is added, which rounds halves away from zero.
 macro("bq_scaled(x)", "CAST(CAST(x AS DECIMAL(38, 9)) * 1000000000 AS HUGEINT)")
-macro(
-    "bq_rounded_division(a, b)",
-    """sign(a) * sign(b) * ((abs(a) + abs(b) // 2) // abs(b))""",
-)
+macro("bq_rounded_division(a, b)", "sign(a) * sign(b) * ((abs(a) + abs(b) // 2) // abs(b))")
 macro(
     "bq_numeric_division(a, b)",
     """CASE WHEN b = 0 THEN bq_error('division by zero: ' || bq_string(a) || ' / ' || bq_string(b))
     ELSE CAST(bq_rounded_division(bq_scaled(a) * 1000000000, bq_scaled(b)) AS DECIMAL(38, 0))
         * CAST(0.000000001 AS DECIMAL(10, 9)) END""",
 )
+macro(
+    "bq_int64_div(a, b)",
+    "CASE WHEN b = 0 THEN bq_error('division by zero: ' || a || ' / ' || b) ELSE CAST(a AS BIGINT) // b END",
+)
+macro(
+    "bq_int64_mod(a, b)",
+    "CASE WHEN b = 0 THEN bq_error('division by zero: MOD(' || a || ', ' || b || ')') ELSE CAST(a AS BIGINT) % b END",
+)
+macro(
+    "bq_numeric_div(a, b)",
+    """CASE WHEN b = 0 THEN bq_error('division by zero: ' || bq_string(a) || ' / ' || bq_string(b))
+    ELSE CAST(CAST(bq_scaled(a) // bq_scaled(b) AS DECIMAL(38, 0)) AS DECIMAL(38, 9)) END""",
+)
+macro(
+    "bq_numeric_mod(a, b)",
+    """CASE WHEN b = 0 THEN bq_error('division by zero: MOD(' || bq_string(a) || ', ' || bq_string(b) || ')')
+    ELSE a % b END""",
+)
+
+
+@rule(exp.Literal)
+def number(node: exp.Literal, context: Context) -> exp.Expression | None:
+    """A literal with a decimal point is FLOAT64; an integer has at most 64 bits.
+
+    Source: "Lexical structure", integer and floating point literals. DuckDB reads ``1.5`` as a DECIMAL.
+    """
+    text = node.this
+    if node.is_string:
+        return None
+    if node.is_int:
+        most = _MOST + isinstance(node.parent, exp.Neg)
+        if int(text) > most:
+            raise invalid(f"Invalid integer literal: {text}")
+        return None
+    if "e" in text.lower():
+        return None
+    whole, _, decimals = text.partition(".")
+    return exp.Literal.number(f"{whole or 0}.{decimals or 0}e0")
 
 
 @rule(exp.Add, exp.Sub, exp.Mul)
 def arithmetic(node: exp.Binary, context: Context) -> exp.Expression | None:
-    """+, - and * of numbers have the type of the wider operand, also if the result needs more digits.
+    """+, - and * of INT64 have 64 bits, also for small literals; those of NUMERIC have nine decimals.
 
     Source: "Operators", arithmetic operators, result types.
     """
     kind = context.of(node)
+    if kind == types.INT64:
+        node.set("this", cast(node.this, types.INT64))  # DuckDB multiplies small literals with 32 bits
+        return node
     if kind == types.NUMERIC:
-        node.set("this", context.as_type(node.this, types.NUMERIC))
-        node.set("expression", context.as_type(node.expression, types.NUMERIC))
+        _coerce_operands(node, context)
         return numeric(exp.Paren(this=node)) if isinstance(node, exp.Mul) else node
     return None
 
 
+def _coerce_operands(node: exp.Binary, context: Context) -> None:
+    node.set("this", context.as_type(node.this, types.NUMERIC))
+    node.set("expression", context.as_type(node.expression, types.NUMERIC))
+
+
 @rule(exp.Div)
-def division(node: exp.Div, context: Context) -> exp.Expression | None:
+def division_of_numeric(node: exp.Div, context: Context) -> exp.Expression | None:
     """A division with a NUMERIC and no FLOAT64 operand is NUMERIC, rounded to nine decimals.
 
     Source: "Operators", arithmetic operators, result types of division.
     """
     if context.of(node) != types.NUMERIC:
         return None
-    left, right = (context.as_type(side, types.NUMERIC) for side in (node.this, node.expression))
-    return call("bq_numeric_division", left, right)
+    _coerce_operands(node, context)
+    return bound("bq_numeric_division", node.this, node.expression)
+
+
+@rule(exp.IntDiv, exp.Mod)
+def integer_division(node: exp.Binary, context: Context) -> exp.Expression | None:
+    """DIV and MOD take INT64 and NUMERIC, and fail for the divisor 0.
+
+    Source: "Mathematical functions", DIV and MOD.
+    """
+    name = "div" if isinstance(node, exp.IntDiv) else "mod"
+    kinds = [context.of(node.this), context.of(node.expression)]
+    refused = [kind for kind in kinds if kind not in (None, types.NULL, types.INT64, types.NUMERIC, types.BIGNUMERIC)]
+    if refused:
+        raise invalid(f"No matching signature for function {name.upper()} for argument types: {named(kinds)}.")
+    if context.of(node) == types.INT64:
+        return bound(f"bq_int64_{name}", node.this, node.expression)
+    if context.of(node) == types.NUMERIC:
+        _coerce_operands(node, context)
+        return bound(f"bq_numeric_{name}", node.this, node.expression)
+    return None
+
+
+@rule(exp.Neg)
+def negation(node: exp.Neg, context: Context) -> exp.Expression | None:
+    """The negation of an integer has 64 bits.
+
+    Source: "Operators", arithmetic operators. DuckDB reads the smallest integer as one of 128 bits.
+    """
+    if context.of(node) != types.INT64 or not isinstance(node.this, exp.Literal) or int(node.this.this) <= _MOST:
+        return None
+    return cast(node, types.INT64)
+
+
+@rule(exp.Sign)
+def sign(node: exp.Sign, context: Context) -> exp.Expression | None:
+    """SIGN has the type of its argument.
+
+    Source: "Mathematical functions", SIGN.
+    """
+    kind = context.of(node)
+    return cast(call("sign", node.this), kind) if kind in types.NUMBERS else None
 
 
 @rule(exp.Sum)
-def sum_of_numeric(node: exp.Sum, context: Context) -> exp.Expression | None:
-    """SUM of NUMERIC is NUMERIC; beyond its range it is an error.
+def total(node: exp.Sum, context: Context) -> exp.Expression | None:
+    """SUM of INT64 is INT64, and of NUMERIC NUMERIC; beyond their ranges it is an error.
 
     Source: "Aggregate functions", SUM.
     """
-    return call("bq_numeric_in_bounds", site_of(node)) if context.of(node) == types.NUMERIC else None
+    kind = context.of(node)
+    if kind == types.INT64:
+        return cast(site_of(node), types.INT64)
+    return bound("bq_numeric_in_bounds", site_of(node)) if kind == types.NUMERIC else None
 
 
 @rule(exp.Avg)
-def average_of_numeric(node: exp.Avg, context: Context) -> exp.Expression | None:
+def average(node: exp.Avg, context: Context) -> exp.Expression | None:
     """AVG of NUMERIC is NUMERIC.
 
     Source: "Aggregate functions", AVG, returned data types.
@@ -78,7 +166,7 @@ def average_of_numeric(node: exp.Avg, context: Context) -> exp.Expression | None
         return None
     total, count = with_function(node, exp.Sum), with_function(node, exp.Count)
     divisor = exp.Nullif(this=count, expression=exp.Literal.number(0))
-    return call("bq_numeric_division", total, cast(divisor, types.NUMERIC))
+    return bound("bq_numeric_division", total, cast(divisor, types.NUMERIC))
 
 
 def with_function(node: exp.Func, kind: type[exp.Func]) -> exp.Expression:
@@ -92,3 +180,42 @@ def with_function(node: exp.Func, kind: type[exp.Func]) -> exp.Expression:
         return other
     function.replace(other)
     return site
+
+
+@rule(exp.SafeAdd, exp.SafeSubtract, exp.SafeMultiply, exp.SafeNegate)
+def safe_arithmetic(node: exp.Binary | exp.SafeNegate, context: Context) -> exp.Expression | None:
+    """SAFE_ADD and the like are the operators, with NULL for an overflow.
+
+    Source: "Mathematical functions", SAFE_ADD.
+    """
+    operands = [exp.Paren(this=part) for part in (node.this, node.args.get("expression")) if part]
+    if isinstance(node, exp.SafeNegate):
+        operands.insert(0, exp.Paren(this=exp.Literal.number(0)))
+    operators = {exp.SafeAdd: exp.Add, exp.SafeMultiply: exp.Mul}
+    operation = operators.get(type(node), exp.Sub)(this=operands[0], expression=operands[1])
+    context.typed(operation, context.of(node))
+    for operand in operands:
+        context.typed(operand, context.of(operand.this) or context.of(node))
+    return call("TRY", arithmetic(operation, context) or operation)
+
+
+macro(
+    "bq_parse_numeric_text(x, text)",
+    r"""CASE WHEN regexp_full_match(text, '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
+        AND NOT regexp_matches(x, '[0-9.]\s+[0-9.]')
+    THEN coalesce(TRY_CAST(text AS DECIMAL(38, 9)), bq_error('Invalid input to PARSE_NUMERIC: ' || x))
+    ELSE bq_error('Invalid input to PARSE_NUMERIC: ' || x) END""",
+)
+macro(
+    "bq_parse_numeric(x)",
+    r"""bq_parse_numeric_text(x, regexp_replace(regexp_replace(x, '[\s,]', '', 'g'), '^([^+-].*)([+-])$', '\2\1'))""",
+)
+
+
+@rule(exp.ParseNumeric)
+def parse_numeric(node: exp.ParseNumeric, context: Context) -> exp.Expression | None:
+    """PARSE_NUMERIC allows spaces around the number, a sign at either end, and commas.
+
+    Source: "Conversion functions", PARSE_NUMERIC.
+    """
+    return bound("bq_parse_numeric", node.this)

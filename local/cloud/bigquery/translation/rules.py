@@ -19,6 +19,7 @@ from local.cloud.bigquery.translation.types import Type
 
 Rule = Callable[[Any, "Context"], exp.Expression | None]
 _RULES: dict[type[exp.Expression], list[Rule]] = {}
+_BOUND = "bq_v"
 _MODIFIERS = (exp.IgnoreNulls, exp.RespectNulls, exp.Filter, exp.Window)
 
 
@@ -58,13 +59,13 @@ def rule(*kinds: type[exp.Expression]) -> Callable[[Rule], Rule]:
     return register
 
 
-def apply_rules(tree: exp.Expression, known: Types) -> bool:
+def apply_rules(tree: exp.Expression, known: Types) -> tuple[exp.Expression, bool]:
     """Apply all rules to a tree, in place, children before parents.
 
     An aggregate function is replaced together with its modifiers: OVER, FILTER, IGNORE NULLS.
 
     Returns:
-        Whether the tree has changed.
+        The tree, and whether it has changed.
     """
     context = Context(known)
     changed = False
@@ -74,13 +75,16 @@ def apply_rules(tree: exp.Expression, known: Types) -> bool:
             parent, key, index = site.parent, site.arg_key, site.index
             replacement = function(node, context)
             changed = changed or replacement is not None
-            if replacement is None or replacement is node or parent is None or key is None:
+            if replacement is None or replacement is node:
                 continue
             if known.of(replacement) is None:
                 known.set(replacement, known.of(node))
-            parent.set(key, replacement, index)
+            if parent is None or key is None:
+                tree = replacement
+            else:
+                parent.set(key, replacement, index)
             break
-    return changed
+    return tree, changed
 
 
 def site_of(node: exp.Expression) -> exp.Expression:
@@ -96,6 +100,53 @@ def site_of(node: exp.Expression) -> exp.Expression:
 def call(name: str, *arguments: exp.Expression | str | int) -> exp.Anonymous:
     """Return a call of a DuckDB function or macro; texts and numbers become literals."""
     return exp.Anonymous(this=name, expressions=[_node(argument) for argument in arguments])
+
+
+def bound(name: str, *arguments: exp.Expression | str | int) -> exp.Expression:
+    """Return a call of a macro that names its arguments more than once, with each argument evaluated once.
+
+    DuckDB inlines macros: nested calls with arguments of some length would grow exponentially, and RAND() would give a
+    new number wherever the macro names it. Arguments other than columns, literals and their aggregates are therefore
+    bound to a name, as the elements of a list of one.
+    """
+    nodes = [_node(argument) for argument in arguments]
+    return with_bound(nodes, lambda names: call(name, *names))
+
+
+def with_bound(nodes: list[exp.Expression], use: Callable[[list[exp.Expression]], exp.Expression]) -> exp.Expression:
+    """Return ``use(names)``, in which each of ``names`` is the value of a node, evaluated once.
+
+    Nodes that are simple are their own names.
+    """
+    long = [number for number, node in enumerate(nodes) if not is_simple(node)]
+    if not long:
+        return use(nodes)
+    names = list(nodes)
+    value = nodes[long[0]].copy()
+    if len(long) == 1:
+        names[long[0]] = exp.column(_BOUND)
+    else:
+        fields = [
+            exp.PropertyEQ(this=exp.to_identifier(f"p{number}"), expression=nodes[number].copy()) for number in long
+        ]
+        value = exp.Struct(expressions=fields)
+        for number in long:
+            names[number] = call("struct_extract", exp.column(_BOUND), f"p{number}")
+    function = exp.Lambda(this=use(names), expressions=[exp.to_identifier(_BOUND)])
+    return call("list_extract", call("list_transform", exp.Array(expressions=[value]), function), 1)
+
+
+def is_simple(node: exp.Expression) -> bool:
+    """Return whether a node is short and may be evaluated more than once."""
+    while isinstance(node, exp.Paren | exp.Neg | exp.Cast) or (
+        isinstance(node, exp.AggFunc) and node.this is not None and not node.expressions
+    ):
+        node = node.this
+    if isinstance(node, exp.Anonymous) and node.this == "struct_extract":
+        return is_simple(node.expressions[0])
+    return isinstance(
+        node, exp.Column | exp.Literal | exp.RawString | exp.Boolean | exp.Null | exp.Star | exp.Parameter
+    )
 
 
 def _node(value: exp.Expression | str | int) -> exp.Expression:
@@ -135,7 +186,7 @@ def literal_number(node: exp.Expression) -> str | None:
     while isinstance(node, exp.Paren | exp.Neg):
         sign = ("" if sign else "-") if isinstance(node, exp.Neg) else sign
         node = node.this
-    return sign + node.this if isinstance(node, exp.Literal) and not node.is_string else None
+    return sign + node.this.removesuffix("e0") if isinstance(node, exp.Literal) and not node.is_string else None
 
 
 def named(kinds: Iterable[Type | None]) -> str:

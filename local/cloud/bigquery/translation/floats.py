@@ -1,0 +1,221 @@
+"""FLOAT64: overflow and division by zero are errors; functions fail as BigQuery's do.
+
+Sources: "Operators" and "Mathematical functions"
+(https://cloud.google.com/bigquery/docs/reference/standard-sql/operators#arithmetic_operators,
+https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_functions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp
+
+from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.numbers import with_function
+from local.cloud.bigquery.translation.rules import (
+    Context,
+    bound,
+    call,
+    cast,
+    is_simple,
+    literal_number,
+    rule,
+    site_of,
+    with_bound,
+)
+
+_OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_DIVISIONS = ("bq_division", "bq_quotient")
+# Operations with a literal below this cannot overflow, unless they multiply.
+_SMALL = 1e290
+
+macro(
+    "bq_division(a, b)",
+    """CASE WHEN b = 0 THEN bq_error('division by zero: ' || bq_string(a) || ' / ' || bq_string(b))
+    ELSE CAST(a AS DOUBLE) / b END""",
+)
+macro("bq_quotient(a, b)", "CASE WHEN b = 0 THEN bq_error('division by zero') ELSE CAST(a AS DOUBLE) / b END")
+macro(
+    "bq_safe_division(a, b)",
+    """CASE WHEN b <> 0 AND (isfinite(CAST(a AS DOUBLE) / b) OR NOT isfinite(CAST(a AS DOUBLE))
+        OR NOT isfinite(CAST(b AS DOUBLE))) THEN CAST(a AS DOUBLE) / b END""",
+)
+macro(
+    "bq_checked(operands_are_finite, result, message)",
+    "CASE WHEN operands_are_finite AND NOT isfinite(result) THEN bq_error(message) ELSE result END",
+)
+macro(
+    "bq_checked_function(x, result, name)",
+    """bq_checked(isfinite(x), result, 'Floating point error in function: ' || name
+        || '(' || bq_string_of_float64(x) || ')')""",
+)
+macro("bq_exp(x)", "bq_checked_function(x, exp(x), 'EXP')")
+macro("bq_ln(x)", "bq_checked_function(x, CASE WHEN x > 0 THEN ln(x) WHEN x <= 0 THEN CAST('nan' AS DOUBLE) END, 'LN')")
+macro(
+    "bq_log10(x)",
+    "bq_checked_function(x, CASE WHEN x > 0 THEN log10(x) WHEN x <= 0 THEN CAST('nan' AS DOUBLE) END, 'LOG10')",
+)
+macro(
+    "bq_log(x, base)",
+    """CASE WHEN x > 0 AND base > 0 AND base <> 1 THEN ln(x) / ln(base)
+    WHEN x IS NOT NULL AND base IS NOT NULL THEN bq_error('Floating point error in function: LOG('
+        || bq_string_of_float64(x) || ', ' || bq_string_of_float64(base) || ')') END""",
+)
+macro(
+    "bq_pow(x, y)",
+    """bq_checked(isfinite(x) AND isfinite(y), pow(x, y), 'Floating point error in function: POW('
+        || bq_string_of_float64(x) || ', ' || bq_string_of_float64(y) || ')')""",
+)
+macro(
+    "bq_sqrt(x)",
+    """CASE WHEN x < 0 THEN bq_error('Argument to SQRT cannot be negative: ' || bq_string_of_float64(x))
+    ELSE sqrt(x) END""",
+)
+# A NUMERIC result from a function of FLOAT64, which has 15 digits: exact for whole numbers, and otherwise below 10^6.
+macro(
+    "bq_numeric_of_result(x)",
+    """CASE WHEN abs(x) < 1e6 OR (x = trunc(x) AND abs(x) < 9007199254740992e0) THEN bq_numeric_of_float64(x)
+    WHEN x IS NOT NULL THEN bq_error('the embedded BigQuery does not compute functions of NUMERIC to more than 15 '
+        || 'digits; cast the argument to FLOAT64') END""",
+)
+
+
+@rule(exp.Div)
+def division(node: exp.Div, context: Context) -> exp.Expression | None:
+    """A division of INT64 or FLOAT64 is FLOAT64, and fails for the divisor 0.
+
+    Source: "Operators", arithmetic operators. Where types are not known, it fails too.
+    """
+    kind = context.of(node)
+    if kind not in (None, types.FLOAT64):
+        return None
+    operation: exp.Expression = node
+    divisor = literal_number(node.expression)
+    if not divisor or not float(divisor):
+        short = is_simple(node.this) and is_simple(node.expression)
+        operation = call("bq_division" if short else "bq_quotient", node.this, node.expression)
+    return operation if kind is None else _checked(node, operation, context)
+
+
+@rule(exp.Add, exp.Sub, exp.Mul)
+def arithmetic(node: exp.Binary, context: Context) -> exp.Expression | None:
+    """The result of finite numbers is finite, or it is an error.
+
+    Source: "Mathematical functions": "Floating point error"; the text: recorded answers.
+    """
+    return _checked(node, node, context) if context.of(node) == types.FLOAT64 else None
+
+
+def _checked(node: exp.Binary, operation: exp.Expression, context: Context) -> exp.Expression:
+    """Return the operation with a check of its result, at the top of a chain of operations."""
+    if not _is_top(node, context) or _cannot_overflow(node):
+        return operation
+    sides = [node.this, node.expression]
+    operands = list(_operands(operation))
+    message: exp.Expression = exp.Literal.string("double overflow")
+    if len(operands) == 2 and all(map(is_simple, operands)):
+        texts = [call("bq_string", cast(side.copy(), types.FLOAT64)) for side in sides]
+        message = call("concat", "double overflow: ", texts[0], f" {_OPERATORS[type(node)]} ", texts[1])
+    floats = [number for number, part in enumerate(operands) if context.of(part) == types.FLOAT64]
+    return with_bound(operands, lambda names: _check(operation, operands, names, floats, message))
+
+
+def _check(
+    operation: exp.Expression,
+    operands: list[exp.Expression],
+    names: list[exp.Expression],
+    floats: list[int],
+    message: exp.Expression,
+) -> exp.Expression:
+    finite = [call("isfinite", names[number].copy()) for number in floats if literal_number(names[number]) is None]
+    for operand, name in zip(operands, names, strict=True):
+        if operand is not name:
+            operand.replace(name.copy())
+    return call("bq_checked", exp.and_(*finite) if finite else exp.true(), operation, message)
+
+
+def _is_top(node: exp.Binary, context: Context) -> bool:
+    child: exp.Expression = node
+    while isinstance(child.parent, exp.Paren | exp.Neg):
+        child = child.parent
+    parent = child.parent
+    if not isinstance(parent, exp.Add | exp.Sub | exp.Mul | exp.Div) or context.of(parent) != types.FLOAT64:
+        return True
+    return isinstance(parent, exp.Div) and child.arg_key == "expression"
+
+
+def _cannot_overflow(node: exp.Binary) -> bool:
+    """Return whether an operand is a literal such that the result is not larger than the other operand."""
+    left, right = literal_number(node.this), literal_number(node.expression)
+    if isinstance(node, exp.Div):
+        return bool(right) and abs(float(right or 0)) >= 1
+    literal = left or right
+    if not literal:
+        return False
+    return abs(float(literal)) <= (1 if isinstance(node, exp.Mul) else _SMALL)
+
+
+def _operands(node: exp.Expression) -> Iterator[exp.Expression]:
+    """Yield the operands of a chain of operations."""
+    if isinstance(node, exp.Paren | exp.Neg):
+        yield from _operands(node.this)
+    elif isinstance(node, exp.Add | exp.Sub | exp.Mul | exp.Div):
+        yield from _operands(node.this)
+        yield from _operands(node.expression)
+    elif isinstance(node, exp.Anonymous) and node.this in _DIVISIONS:
+        for part in node.expressions:
+            yield from _operands(part)
+    else:
+        yield node
+
+
+@rule(exp.SafeDivide)
+def safe_division(node: exp.SafeDivide, context: Context) -> exp.Expression | None:
+    """SAFE_DIVIDE is the operator /, with NULL for an error.
+
+    Source: "Mathematical functions", SAFE_DIVIDE.
+    """
+    if context.of(node) == types.NUMERIC:
+        sides = [context.as_type(side, types.NUMERIC) for side in (node.this, node.expression)]
+        return call("TRY", bound("bq_numeric_division", *sides))
+    return bound("bq_safe_division", node.this, node.expression) if context.of(node) == types.FLOAT64 else None
+
+
+@rule(exp.Sum)
+def total(node: exp.Sum, context: Context) -> exp.Expression | None:
+    """SUM of finite numbers is finite, or it is an error.
+
+    Source: "Aggregate functions", SUM; the text: recorded answers.
+    """
+    if context.of(node) != types.FLOAT64 or isinstance(node.this, exp.Distinct):
+        return None
+    finite = with_function(node, exp.LogicalAnd)
+    function = next(iter(finite.find_all(exp.LogicalAnd)))
+    function.set("this", call("isfinite", function.this))
+    return call("bq_checked", finite, site_of(node), "double overflow")
+
+
+_FUNCTIONS = {exp.Exp: "bq_exp", exp.Ln: "bq_ln", exp.Sqrt: "bq_sqrt"}
+
+
+@rule(exp.Exp, exp.Ln, exp.Sqrt, exp.Log, exp.Pow)
+def function(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """EXP, LN, LOG, LOG10, POW and SQRT fail outside of their domains, and have the type of a NUMERIC argument.
+
+    Source: "Mathematical functions".
+    """
+    arguments = [part for part in (node.this, node.args.get("expression")) if part]
+    name = _FUNCTIONS.get(type(node), "bq_pow")
+    if isinstance(node, exp.Log):  # parsed with the base first
+        name, arguments = "bq_log", [node.expression, node.this]
+        if literal_number(node.this) == "10":
+            name, arguments = "bq_log10", arguments[:1]
+    kinds = [context.of(part) for part in arguments]
+    if any(kind not in (*types.NUMBERS, types.NULL) for kind in kinds):
+        return None
+    result = bound(name, *(cast(part, types.FLOAT64) for part in arguments))
+    decimal = types.supertype(kinds) == types.NUMERIC
+    context.typed(result, types.NUMERIC if decimal else types.FLOAT64)
+    return bound("bq_numeric_of_result", result) if decimal else result

@@ -1,0 +1,97 @@
+"""TO_JSON_STRING and TO_JSON: the text of each type.
+
+Source: "JSON functions", JSON encodings
+(https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from sqlglot import exp
+
+from local.cloud.bigquery.limits import limit
+from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.casts import as_string
+from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.rules import Context, call, cast, rule, with_bound
+from local.cloud.bigquery.translation.types import Type
+
+macro("bq_json_quoted(x)", "CAST(to_json(CAST(x AS VARCHAR)) AS VARCHAR)")
+macro(
+    "bq_json_of_int64(x)",
+    "CASE WHEN x BETWEEN -9007199254740991 AND 9007199254740991 THEN CAST(x AS VARCHAR) ELSE '\"' || x || '\"' END",
+)
+macro(
+    "bq_json_of_float64(x)",
+    """CASE WHEN isnan(x) THEN '"NaN"' WHEN isinf(x) THEN CASE WHEN x > 0 THEN '"Infinity"' ELSE '"-Infinity"' END
+    ELSE bq_string_of_float64(x) END""",
+)
+macro(
+    "bq_json_of_numeric(x)",
+    """CASE WHEN x = trunc(x) AND abs(x) <= 9007199254740991 THEN bq_string_of_numeric(x)
+    ELSE '"' || bq_string_of_numeric(x) || '"' END""",
+)
+macro("bq_json_of_bytes(x)", "'\"' || to_base64(x) || '\"'")
+# Times are written with three or six digits of a second's fraction, or none.
+macro(
+    "bq_json_of_time(x)",
+    """'"' || CASE WHEN x LIKE '%.%' THEN rpad(x, CAST(instr(x, '.')
+        + CASE WHEN length(x) - instr(x, '.') > 3 THEN 6 ELSE 3 END AS INTEGER), '0') ELSE x END""",
+)
+macro("bq_json_of_datetime(x)", "bq_json_of_time(replace(CAST(CAST(x AS TIMESTAMP) AS VARCHAR), ' ', 'T')) || '\"'")
+macro(
+    "bq_json_of_timestamp(x)",
+    "bq_json_of_time(replace(CAST(timezone('UTC', x) AS VARCHAR), ' ', 'T')) || 'Z\"'",
+)
+macro("bq_json_of_time_of_day(x)", "bq_json_of_time(CAST(x AS VARCHAR)) || '\"'")
+macro("bq_json_object(is_null, text)", "CASE WHEN is_null THEN 'null' ELSE text END")
+macro("bq_json_list(texts)", "'[' || array_to_string(texts, ',') || ']'")
+
+_MACROS = {
+    **{types.INT64: "bq_json_of_int64", types.FLOAT64: "bq_json_of_float64", types.NUMERIC: "bq_json_of_numeric"},
+    **{types.STRING: "bq_json_quoted", types.DATE: "bq_json_quoted", types.BYTES: "bq_json_of_bytes"},
+    **{types.DATETIME: "bq_json_of_datetime", types.TIMESTAMP: "bq_json_of_timestamp"},
+    types.TIME: "bq_json_of_time_of_day",
+}
+
+
+@rule(exp.JSONFormat)
+def to_json_string(node: exp.JSONFormat, context: Context) -> exp.Expression | None:
+    """TO_JSON_STRING writes each type as documented: dates and times in ISO form, large numbers as strings.
+
+    Source: "JSON functions", TO_JSON_STRING.
+    """
+    kind = context.of(node.this)
+    if kind is None or node.args.get("to_json"):
+        return None
+    pretty = node.args.get("options") or [part for part in node.args.get("expressions") or () if part]
+    if pretty:
+        raise limit("indent the result of TO_JSON_STRING")
+    return with_bound([node.this], lambda names: _text(names[0], kind, itertools.count()))
+
+
+def _text(node: exp.Expression, kind: Type | None, names: itertools.count[int]) -> exp.Expression:
+    """Return the JSON text of a value; that of NULL is ``null``."""
+    if kind == types.NULL:
+        return exp.Literal.string("null")
+    if kind is None:
+        raise limit("write a value of unknown type as JSON; cast it")
+    is_null = exp.Is(this=node.copy(), expression=exp.null())
+    if kind.name == "STRUCT":
+        parts: list[exp.Expression] = [exp.Literal.string("{")]
+        for number, (name, member) in enumerate(kind.fields):
+            value = call("struct_extract", node.copy(), name or number + 1)
+            parts.append(call("concat", f'{"," if number else ""}"{name}":', _text(value, member, names)))
+        return call("bq_json_object", is_null, call("concat", *parts, "}"))
+    if kind.name == "ARRAY":
+        name = f"item{next(names)}"
+        item = exp.column(name)
+        function = exp.Lambda(this=_text(item, kind.element, names), expressions=[exp.to_identifier(name)])
+        return call("bq_json_object", is_null, call("bq_json_list", call("list_transform", node.copy(), function)))
+    text = call(_MACROS[kind], node.copy()) if kind in _MACROS else as_string(node.copy(), kind)
+    if kind == types.JSON:
+        text = cast(node.copy(), types.STRING)
+    elif kind not in _MACROS and kind != types.BOOL:
+        raise limit(f"write {kind} as JSON")
+    return exp.Coalesce(this=text, expressions=[exp.Literal.string("null")])
