@@ -164,6 +164,8 @@ class AirflowSettings:
                 "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(google),
                 "STORAGE_EMULATOR_HOST": self.cloud.gcs_url,
                 "BIGQUERY_EMULATOR_HOST": self.cloud.bigquery_url,
+                # For clients that are given no project: they would ask Google's metadata server for one.
+                "GOOGLE_CLOUD_PROJECT": self.cloud.project,
             }
         return connections
 

@@ -40,6 +40,6 @@ def dockerfile() -> Dockerfile:
 def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AirflowSettings:
     """The local stack with nothing set by the user."""
     for name in list(os.environ):
-        if name.startswith("AIRFLOW") or name.endswith("_EMULATOR_HOST"):
+        if name.startswith("AIRFLOW") or name.endswith(("_EMULATOR_HOST", "_CLOUD_PROJECT")):
             monkeypatch.delenv(name)
     return AirflowSettings(cloud=Settings(state_dir=tmp_path))

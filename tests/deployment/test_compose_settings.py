@@ -22,7 +22,7 @@ PORTS = {
 }
 GOOGLE = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
 # What one machine beside the emulators has, and a deployment with its own connection to Google Cloud does not.
-EMULATED = {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "PYTHONPATH"}
+EMULATED = {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "PYTHONPATH"}
 
 
 def scheduler_environment(**env: str) -> dict[str, str]:

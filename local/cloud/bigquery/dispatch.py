@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 from bqemulator.domain.errors import DomainError
 
-from local.cloud.bigquery.limits import limit
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.store import Store
 
 Message = MutableMapping[str, Any]
@@ -77,25 +78,24 @@ class Dispatcher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _handle(self, scope: MutableMapping[str, Any], body: bytes) -> _Answer:
-        answer = _Answer()
         project = _PROJECT.match(scope["path"])
         if project and project[1] != self._store.project:
             return _error_answer(limit(f"serve the project {project[1]!r}; only {self._store.project!r}"))
         with self._store.engine.session():
             if scope["method"] == "GET" or _JOB_PATHS.search(scope["path"]):
-                self._run(scope, body, answer)
-                return answer
+                return self._run(scope, body)
             try:
                 with self._store.transaction():
-                    self._run(scope, body, answer)
+                    answer = self._run(scope, body)
                     if answer.status >= _BAD_REQUEST:
                         raise _FailedError
             except _FailedError:
                 pass
         return answer
 
-    def _run(self, scope: MutableMapping[str, Any], body: bytes, answer: _Answer) -> None:
+    def _run(self, scope: MutableMapping[str, Any], body: bytes) -> _Answer:
         """Run the application on this thread's event loop, in the context that holds the cursor."""
+        answer = _Answer()
         runner: asyncio.Runner | None = getattr(self._local, "runner", None)
         if runner is None:
             runner = self._local.runner = asyncio.Runner()
@@ -110,7 +110,11 @@ class Dispatcher:
         async def call() -> None:
             await self._app(scope, receive, answer.receive)
 
-        runner.run(call(), context=contextvars.copy_context())
+        try:
+            runner.run(call(), context=contextvars.copy_context())
+        except duckdb.Error as error:  # bqemulator answers 500, which clients retry for minutes
+            return _error_answer(invalid(str(error)))
+        return answer
 
 
 async def _read_body(receive: Receive) -> bytes:

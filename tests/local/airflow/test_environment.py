@@ -70,6 +70,7 @@ def test_the_connections_lead_to_the_embedded_cloud(make_settings) -> None:
     }
     assert variables["STORAGE_EMULATOR_HOST"] == "http://127.0.0.1:1001"
     assert variables["BIGQUERY_EMULATOR_HOST"] == "http://127.0.0.1:1002"
+    assert variables["GOOGLE_CLOUD_PROJECT"] == "p"
     assert variables["AIRFLOW_VAR_LAKE_BUCKET"] == "b"
     database = variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert database == (f"postgresql+psycopg2://postgres:{settings.cloud.postgres_password()}@127.0.0.1:1003/airflow")
@@ -144,6 +145,7 @@ def test_a_connection_to_real_google_cloud_switches_the_emulators_off(
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT",
         "STORAGE_EMULATOR_HOST",
         "BIGQUERY_EMULATOR_HOST",
+        "GOOGLE_CLOUD_PROJECT",
     }
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from google.api_core.exceptions import BadRequest
+from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.conftest import PYTHON, REPOSITORY, Server
 from tests.local.cloud.bigquery.support import (
@@ -100,6 +102,14 @@ def test_server_listens_on_loopback_only_and_is_idle_without_requests(server: Se
     before = sum(process.cpu_times()[:2])
     time.sleep(2)
     assert sum(process.cpu_times()[:2]) - before < 0.2  # seconds of processor time
+
+
+@pytest.mark.parametrize("body", ["", "SELECT", "'"])
+def test_routine_that_cannot_be_read_is_refused_at_once(client: bigquery.Client, dataset: str, body: str) -> None:
+    routine = bigquery.Routine(f"{PROJECT}.{dataset}.r", type_="SCALAR_FUNCTION", language="SQL", body=body)
+    with pytest.raises(BadRequest):
+        client.create_routine(routine, timeout=20)
+    assert list(client.list_routines(dataset)) == []
 
 
 def test_second_server_on_the_same_data_fails_and_harms_nothing(server: Server) -> None:
