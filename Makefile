@@ -116,6 +116,7 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	PYTHONPATH=plugins .venv/bin/lint-imports --no-cache
 	@# Each folder of SQL is named after its dialect.
 	for folder in include/sql/*; do .venv/bin/sqlfluff lint $$folder --dialect $${folder##*/}; done
+	.venv/bin/sqlfluff lint examples/dbt/models examples/dbt/tests
 	$(UV) lock --check --python "$(PYTHON)"
 	$(UV) lock --check --project local/cloud --python "$(PYTHON)"
 	$(UV) lock --check --project comparison --python "$(PYTHON)"

@@ -28,6 +28,6 @@ select
     max(lake_generation) as lake_generation
 from {{ ref('fct_trips') }}
 {% if is_incremental() %}
-    where source_month in ({{ changed_months(ref('fct_trips')) }})
+where source_month in ({{ changed_months(ref('fct_trips')) }})
 {% endif %}
 group by source_month, service_type, pickup_date, pickup_location_id, pickup_borough, pickup_zone

@@ -30,7 +30,7 @@ changed as (
         {{ row_hash(columns) }} as row_hash
     from trips
     {% if is_incremental() %}
-        where source_month in ({{ changed_months('trips') }})
+    where source_month in ({{ changed_months('trips') }})
     {% endif %}
 ),
 
@@ -45,7 +45,7 @@ numbered as (
 select
     to_hex(md5(concat(trips.row_hash, '-', cast(trips.occurrence as string)))) as trip_id,
     {% for column in columns %}
-        trips.{{ column }},
+    trips.{{ column }},
     {% endfor %}
     datetime_diff(trips.dropoff_datetime, trips.pickup_datetime, second) as duration_seconds,
     pickup.borough as pickup_borough,

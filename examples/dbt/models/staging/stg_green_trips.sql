@@ -9,7 +9,7 @@ select
     store_and_fwd_flag,
     passenger_count,
     payment_type,
-    -- Decimal numbers: unlike those of floating-point numbers, their sums are exact and do not depend on the rows' order.
+    -- Decimal numbers: their sums are exact, and do not depend on the order of the rows.
     cast(trip_distance as numeric) as trip_distance,
     cast(fare_amount as numeric) as fare_amount,
     cast(extra as numeric) as extra,
