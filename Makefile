@@ -100,7 +100,7 @@ test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed ## R
 	@$(PYTEST) -m full $(UNITS)
 	@$(PYTEST) -m full tests/integration
 
-soak: install ## Make 200 runs of all datasets with random faults, and check every store at the end: RUNS=200 SEED=
+soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak
 
 bench: install comparison/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works

@@ -78,11 +78,15 @@ class Case:
         act: what happens when it is reached.
         cause: pattern of the errors with which tries fail.
         fails_at: the task that fails because of it, if that is a later one.
-        limits, patches, hang: see ``Hooks``; ``hang`` names a module whose function hangs, for a killer.
+        limits, patches, hang, full, disk: see ``Order``.
         timeout: the execution time-out in seconds, if the case is about it.
         leaves_table: whether a staging table stays in BigQuery until it expires, which is a known limit.
+        unchanged: whether the store has the source's version already.
         note: what else is promised.
         quick: whether ``make test`` runs it.
+
+    Raises:
+        ValueError: a try of it may fail, and the case does not say with which cause.
     """
 
     id: str
@@ -99,27 +103,37 @@ class Case:
     limits: Mapping[str, int] = field(default_factory=dict)
     patches: Mapping[str, Any] = field(default_factory=dict)
     hang: str = ""
+    full: str = ""
+    disk: Mapping[str, int] = field(default_factory=dict)
     timeout: float | None = None
     leaves_table: bool = False
+    unchanged: bool = False
     note: str = ""
     quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ends is not Ends.UNHARMED and not self.cause:
+            raise ValueError(f"{self.id} does not say with which cause its tries may fail")
 
     @property
     def promise(self) -> Promise:
         """Return the case's line of the page."""
-        step = {
-            "lake": "web_to_gcs",
-            "bigquery": "gcs_to_bigquery",
-            "postgres": "web_to_postgres",
-            "rollup": "trips_yearly_rollup",
-        }[self.store]
         text = f"{self.ends.value} {self.note}".strip()
         group = (
             _GROUPS.get(self.server, "Processes and machine") if self.act is Act.NOTHING else "Processes and machine"
         )
-        return Promise(id=self.id, fault=self.what, where=f"`{step}.{self.task}`", promise=text, group=group)
+        return Promise(
+            id=self.id, fault=self.what, where=f"`{STEP_OF[self.store]}.{self.task}`", promise=text, group=group
+        )
 
 
+# The DAGs that load each store; each dataset has its own, but for the rollup.
+STEP_OF = {
+    "lake": "web_to_gcs",
+    "bigquery": "gcs_to_bigquery",
+    "postgres": "web_to_postgres",
+    "rollup": "trips_yearly_rollup",
+}
 _GROUPS = {
     "source": "The source",
     "gcs": "Cloud Storage",
@@ -128,6 +142,13 @@ _GROUPS = {
 }
 GROUPS = (*_GROUPS.values(), "Processes and machine", "Overlapping runs and clocks", "The whole stack")
 SERVER_NAMES = {"source": "the source", "gcs": "Cloud Storage", "bigquery": "BigQuery", "postgres": "Postgres"}
+# The errors with which a try may fail if a connection to the server is cut, or answered with 429 or 503.
+CUT_OFF = {
+    "source": "SourceError",
+    "gcs": "ConnectionError|ServiceUnavailable|TooManyRequests",
+    "bigquery": "ConnectionError|ServiceUnavailable|RetryError",
+    "postgres": "OperationalError",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,4 +215,6 @@ def at(kind: FaultKind, server: str, store: str, task: str, ends: Ends, cause: s
         **more,
     }
     given["what"] = given["what"][0].upper() + given["what"][1:]
+    if ends is not Ends.UNHARMED:
+        cause = cause or CUT_OFF[server]
     return Case(server=server, store=store, task=task, ends=ends, cause=cause, **given)

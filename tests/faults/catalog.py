@@ -7,6 +7,7 @@ from typing import Any
 from tests.faults.cases import (
     BUSY,
     CLOSED,
+    CUT_OFF,
     DROPPED,
     LATENCY,
     LIMITED,
@@ -26,6 +27,7 @@ from tests.faults.cases import (
     status,
 )
 from tests.faults.proxy import Fault, Kind
+from tests.faults.worker import BEFORE
 
 _DOWNLOAD: dict[str, Any] = {"server": "source", "store": "lake", "task": "download"}
 SOURCE: tuple[Case, ...] = (
@@ -60,6 +62,7 @@ SOURCE: tuple[Case, ...] = (
         what="The body ends early",
         fault=Fault(kind=Kind.TRUNCATE, after=3000),
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["source"],
         quick=True,
         **_DOWNLOAD,
     ),
@@ -75,6 +78,7 @@ SOURCE: tuple[Case, ...] = (
         what="The answer announces more bytes than it has",
         fault=Fault(kind=Kind.LENGTH, add=100),
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["source"],
         **_DOWNLOAD,
     ),
     Case(
@@ -82,6 +86,7 @@ SOURCE: tuple[Case, ...] = (
         what="The answer announces fewer bytes than it has, so that the body is cut with a length that agrees",
         fault=Fault(kind=Kind.LENGTH, add=-100),
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["source"],
         **_DOWNLOAD,
     ),
     Case(
@@ -107,6 +112,7 @@ SOURCE: tuple[Case, ...] = (
         what="The source answers 403 once, as the TLC does for too many requests",
         fault=status("403 Forbidden"),
         ends=Ends.RECOVERS,
+        cause="RefusedError",
         **_DOWNLOAD,
     ),
     Case(
@@ -177,7 +183,7 @@ GCS: tuple[Case, ...] = (
         at(kind, "gcs", "lake", "local_to_gcs", ends, cause, **more)
         for kind, ends, cause, more in (
             (LATENCY, Ends.UNHARMED, "", {}),
-            (REFUSED, Ends.RETRIED, "", {}),
+            (REFUSED, Ends.RETRIED, "Timeout", {}),
             (DROPPED, Ends.RECOVERS, "", {}),
             (CLOSED, Ends.RECOVERS, "", {}),
             (LOST, Ends.UNHARMED, "", {"quick": True, **_RECOGNIZED}),
@@ -191,6 +197,7 @@ GCS: tuple[Case, ...] = (
         what="The connection is reset after the first kilobyte of the upload",
         fault=Fault(kind=Kind.RESET, direction="request", match=b"POST /upload", after=1000),
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["gcs"],
         quick=True,
         **_UPLOAD,
     ),
@@ -200,6 +207,7 @@ GCS: tuple[Case, ...] = (
         fault=Fault(kind=Kind.RESET, direction="request", match=b"PUT /", after=1000),
         patches=_RESUMABLE,
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["gcs"],
         **_UPLOAD,
     ),
     Case(
@@ -208,6 +216,7 @@ GCS: tuple[Case, ...] = (
         fault=Fault(kind=Kind.LOSE_ANSWER, match=b"PUT /"),
         patches=_RESUMABLE,
         ends=Ends.RECOVERS,
+        cause=CUT_OFF["gcs"],
         **_UPLOAD,
     ),
     Case(
@@ -233,6 +242,8 @@ GCS: tuple[Case, ...] = (
 _JOB = rb"POST [^ ]*/jobs"
 # The id of the job that publishes; a query for what is published goes before it.
 PUBLISH_JOB = rb'"publish_\w+_after_\d+_\d+"'
+# A client that has sent a job twice finds the job that it does not know of.
+_SENT_TWICE = "Job .* already exists and is in DONE state|Conflict: 409 .* Already Exists: Job"
 _BIGQUERY_TASKS = ("create_table", "load_staging", "check_table", "publish", "drop_staging")
 # The tasks that move the rows. Faults that a time-out must end take long, so they are at these alone.
 _SLOW_AT = ("load_staging", "publish")
@@ -246,7 +257,7 @@ BIGQUERY: tuple[Case, ...] = (
     *(_bigquery(DROPPED, task, Ends.UNHARMED) for task in _BIGQUERY_TASKS),
     *(_bigquery(BUSY, task, Ends.RECOVERS) for task in _BIGQUERY_TASKS),
     *(
-        _bigquery(LOST, task, Ends.RECOVERS, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB))
+        _bigquery(LOST, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB))
         for task in _BIGQUERY_TASKS
         if task != "publish"
     ),
@@ -258,7 +269,10 @@ BIGQUERY: tuple[Case, ...] = (
         note="The job that was accepted is recognized, and not submitted again.",
         quick=True,
     ),
-    *(_bigquery(RESET, task, Ends.RECOVERS, fault=Fault(kind=Kind.RESET, match=_JOB, after=60)) for task in _SLOW_AT),
+    *(
+        _bigquery(RESET, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.RESET, match=_JOB, after=60))
+        for task in _SLOW_AT
+    ),
     *(
         _bigquery(STALL, task, Ends.RETRIED, "Timeout", fault=Fault(kind=Kind.STALL, match=_JOB, times=None))
         for task in _SLOW_AT
@@ -344,17 +358,23 @@ POSTGRES: tuple[Case, ...] = (
 
 # Where a killer finds a task of each step: (store, task, server, pattern, direction, bytes).
 _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
-    ("lake", "download", "source", b"GET ", "answer", 3000),
+    *((store, "wait_for_publication", "source", b"GET ", "answer", 0) for store in ("lake", "postgres")),
+    *((store, "download", "source", b"GET ", "answer", 3000) for store in ("lake", "postgres")),
+    ("lake", "skip_unchanged", "gcs", b"GET ", "answer", 0),
     ("lake", "local_to_gcs", "gcs", b"POST /upload", "request", 1000),
-    ("bigquery", "create_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
-    ("bigquery", "load_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
-    ("bigquery", "check_table", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
-    ("bigquery", "publish", "bigquery", PUBLISH_JOB, "answer", 0),
-    ("bigquery", "drop_staging", "bigquery", rb"POST [^ ]*/jobs", "answer", 0),
+    *(
+        ("bigquery", task, "bigquery", PUBLISH_JOB if task == "publish" else _JOB, "answer", 0)
+        for task in (*_BIGQUERY_TASKS, "check_columns", "check_warnings")
+    ),
+    ("bigquery", "skip_unchanged", "bigquery", b"", "answer", 0),
+    ("bigquery", "create_external_table", "bigquery", rb"POST [^ ]*/tables", "answer", 0),
+    ("postgres", "skip_unchanged", "postgres", b"SELECT", "answer", 0),
+    ("postgres", "create_table", "postgres", b"CREATE TABLE", "answer", 0),
     ("postgres", "load_staging", "postgres", b"COPY ", "request", 5000),
-    ("postgres", "check_table", "postgres", b"check_result", "answer", 0),
+    *(("postgres", task, "postgres", b"check_result", "answer", 0) for task in ("check_table", "check_warnings")),
     ("postgres", "publish", "postgres", _PUBLISHED, "request", 0),
     ("postgres", "drop_staging", "postgres", b"DROP TABLE", "answer", 0),
+    *(("rollup", task, "bigquery", _JOB, "answer", 0) for task in ("check_months", "create_table")),
 )
 
 
@@ -362,6 +382,11 @@ def _stalled(server: str, match: bytes, direction: Any, after: int) -> dict[str,
     return {"server": server, "fault": Fault(kind=Kind.STALL, match=match, direction=direction, after=after)}
 
 
+# The errors with which a try may fail whose server is killed and restarted.
+_RESTARTED_SERVER = CUT_OFF | {
+    "bigquery": f"{CUT_OFF['bigquery']}|the results of job .* are no longer kept",
+    "postgres": f"{CUT_OFF['postgres']}|AdminShutdown: terminating connection",
+}
 _ROLLUP: dict[str, Any] = {"server": "bigquery", "store": "rollup", "task": "publish"}
 _COUNTED = "The months are counted as they are."
 ROLLUP: tuple[Case, ...] = (
@@ -400,7 +425,7 @@ ROLLUP: tuple[Case, ...] = (
                 "exit code -9",
             ),
             (Act.PAUSE, "The task is stopped by SIGSTOP and goes on later", Ends.UNHARMED, ""),
-            (Act.RESTART, "SIGKILL of BigQuery, and its restart", Ends.RECOVERS, ""),
+            (Act.RESTART, "SIGKILL of BigQuery, and its restart", Ends.RECOVERS, _RESTARTED_SERVER["bigquery"]),
         )
     ),
 )
@@ -409,7 +434,7 @@ ROLLUP: tuple[Case, ...] = (
 _HANGS = (
     ("lake", "to_parquet", "nyc_taxi.common.files.os", "replace"),
     ("postgres", "to_parquet", "nyc_taxi.common.files.os", "replace"),
-    ("lake", "remove_files", "nyc_taxi.dag_parts.tasks.shutil", "rmtree"),
+    *((store, "remove_files", "nyc_taxi.dag_parts.tasks.shutil", "rmtree") for store in ("lake", "postgres")),
 )
 PROCESSES: tuple[Case, ...] = (
     *(
@@ -437,7 +462,7 @@ PROCESSES: tuple[Case, ...] = (
             **_stalled(server, *where),
         )
         for store, task, server, *where in _MOMENTS
-        if task in ("download", "local_to_gcs", "load_staging", "publish")
+        if task in ("download", "local_to_gcs", *_SLOW_AT) and store != "rollup"
     ),
     *(
         Case(
@@ -460,10 +485,25 @@ PROCESSES: tuple[Case, ...] = (
             what=f"SIGKILL of {SERVER_NAMES[server]}, and its restart",
             act=Act.RESTART,
             ends=Ends.RECOVERS,
+            cause=_RESTARTED_SERVER[server],
             **_stalled(server, *where),
         )
         for store, task, server, *where in _MOMENTS
-        if task in ("local_to_gcs", "load_staging", "publish")
+        if task in ("local_to_gcs", *_SLOW_AT) and store != "rollup"
+    ),
+    *(
+        Case(
+            id=f"kill-{store}-announce_unchanged",
+            store=store,
+            task="announce_unchanged",
+            what="SIGKILL of the task that announces an unchanged month",
+            act=Act.KILL,
+            hang=BEFORE,
+            ends=Ends.RETRIED,
+            cause="exit code -9",
+            unchanged=True,
+        )
+        for store in ("lake", "bigquery")
     ),
 )
 
@@ -482,17 +522,66 @@ def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: st
     )
 
 
+# Bytes and files that are free on a disk that fills up during the try.
+_NO_ROOM = {"bytes": 4096, "files": 100}
+_LITTLE_ROOM = {"bytes": 32768, "files": 100}
+_NO_FILES = {"bytes": 1 << 20, "files": 0}
+_NAMED = r"DiskFullError: .*cannot write /\S+: its disk is full; .* MiB of .* MiB are free in /\S+\. Free some space"
+_SERVER_NAMED = (
+    r"DiskFullError: .*the Postgres server cannot write staging\.\w+: could not extend file \S+pg_tblspc/.*"
+    "free some space on the disk of its data directory"
+)
+
+
+def _full_disk(what: str, store: str, task: str, cause: str = _NAMED, **how: Any) -> Case:
+    note = "The error names the file, the disk and what to do."
+    given = {"id": f"disk-full-in-{task}", "ends": Ends.RETRIED, "cause": cause, "note": note, **how}
+    return Case(what=what, store=store, task=task, **given)
+
+
 LIMITS: tuple[Case, ...] = (
+    _full_disk("The disk of the work dir is full", "lake", "download", disk=_NO_ROOM),
+    _full_disk("The disk of the work dir is full", "postgres", "to_parquet", disk=_NO_ROOM),
+    _full_disk(
+        "The disk of the work dir takes no more files",
+        *("lake", "download"),
+        id="no-more-files-in-download",
+        disk=_NO_FILES,
+    ),
+    *(
+        _full_disk(
+            "The disk is full when a whole file is renamed to its name",
+            *("lake", task),
+            id=f"disk-full-at-rename-in-{task}",
+            full="nyc_taxi.common.files.os:replace",
+        )
+        for task in ("download", "to_parquet")
+    ),
+    *(
+        _full_disk(
+            f"The disk of the Postgres server is full when the staging table is {moment}",
+            *("postgres", "load_staging", _SERVER_NAMED),
+            id=f"server-disk-full-when-{moment}",
+            server="postgres",
+            disk=disk,
+        )
+        for moment, disk in (("created", _NO_ROOM), ("filled", _LITTLE_ROOM))
+    ),
     *(
         _limited("A file reaches the process's limit of its size", *at, {"RLIMIT_FSIZE": 4000}, "File too large")
         for at in (("lake", "download"), ("postgres", "to_parquet"))
     ),
     *(
-        _limited("The memory limit is reached", *at, {"RLIMIT_DATA": 1 << 20}, "Memory|exit code")
+        _limited(
+            "The memory limit is reached",
+            *at,
+            {"RLIMIT_DATA": 1 << 20},
+            "MemoryError|Failed to launch worker thread|exit code -6",
+        )
         for at in (("lake", "to_parquet"), ("postgres", "load_staging"))
     ),
     *(
-        _limited("No more files can be opened", *at, {"RLIMIT_NOFILE": 3}, "Too many open files|exit code")
+        _limited("No more files can be opened", *at, {"RLIMIT_NOFILE": 1}, "Too many open files")
         for at in (("lake", "download"), ("lake", "to_parquet"), ("lake", "local_to_gcs"), ("postgres", "load_staging"))
     ),
 )

@@ -28,8 +28,9 @@ is one atomic statement. What to do when a run fails is in [operations.md](opera
 
 How it is tested: a task's real code runs in a process of its own, by Airflow's own task runner, against the
 [embedded cloud](local-cloud.md). A proxy between the task and one server delays, cuts, refuses or changes what passes.
-The cases of the whole stack run under the real scheduler. `make soak` makes 200 runs of all datasets with random
-faults.
+Full disks are small ones, which the tests mount. The cases of the whole stack run under the real scheduler.
+`make soak` makes 200 runs of all datasets with random faults, some of them at the same time for the same month. After
+each run it compares every month in every store with what it may have.
 
 | command | cases |
 | --- | --- |
@@ -37,8 +38,11 @@ faults.
 | `make test-all` | all others, and a short soak |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
-Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. If every
-try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day.
+Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A memory
+limit of a container ends a task by SIGKILL, so the cases of killed tasks are those of that limit too. If every
+try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day. If the
+source returns to the version that a store still has while a run with another version is under way, a second run finds
+the month unchanged and is skipped. The first one's rows then stay until the next start, which loads the source's.
 """
 
 

@@ -96,7 +96,8 @@ class Hooks:
         before: called before each of its tries, with the number.
         during: called while each of its tries runs, with the number, the process id and the order.
         after: called after each of its tries, with the number.
-        limits, patches, hang, timeout: of its orders; without ``retries``, all but the patches are of the first try.
+        limits, patches, hang, full, disk, timeout: of its orders; without ``retries``, all but the patches are of the
+            first try.
         retries: of the task, instead of the declared ones.
     """
 
@@ -107,6 +108,8 @@ class Hooks:
     limits: Mapping[str, int] = field(default_factory=dict)
     patches: Mapping[str, Any] = field(default_factory=dict)
     hang: str = ""
+    full: str = ""
+    disk: Mapping[str, int] = field(default_factory=dict)
     timeout: float | None = None
     retries: int | None = None
 
@@ -205,6 +208,8 @@ class Run:
             limits=given.limits if number == 1 else {},
             patches=given.patches,
             hang=given.hang if number == 1 else "",
+            full=given.full if number == 1 else "",
+            disk=given.disk if number == 1 else {},
             timeout=given.timeout if number == 1 or given.retries is not None else None,
             retries=given.retries,
             ahead=self._ahead,

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from nyc_taxi.registry.datasets import FHV, GREEN
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
+from tests.faults import disks
+from tests.faults.cases import STEP_OF
 from tests.faults.proxy import Proxy
 from tests.faults.runs import Ended, Hooks, Run, Worker
 from tests.faults.worker import REPOSITORY
@@ -35,11 +38,11 @@ from tests.ports import PORTS, free_port
 SERVERS = ("source", "gcs", "bigquery", "postgres")
 MONTH = Month(2021, 1)
 ROWS = {"old": 200, "new": 240}
+ZONE_ROWS = 265
 UNTOUCHED = (GREEN.file(Month(2021, 2)), FHV.file(MONTH))
 FILE = GREEN.file(MONTH)
 YEAR = str(MONTH.year)
-STEPS = {"lake": "web_to_gcs", "bigquery": "gcs_to_bigquery", "postgres": "web_to_postgres"}
-STORE_OF = {step: store for store, step in STEPS.items()}
+STEPS = {store: step for store, step in STEP_OF.items() if store != "rollup"}
 # Seconds in which what a killed client leaves at a server has to be gone.
 SETTLE_SECONDS = 15.0
 STAGED = "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"
@@ -127,6 +130,24 @@ class Scene:
         record = json.loads((self.settings.cloud.run_dir / f"{name}.json").read_text())
         os.kill(record["pid"], signal.SIGKILL)
 
+    @contextmanager
+    def small_disk_of_postgres(self, free: int) -> Iterator[None]:
+        """Let Postgres make new tables of the warehouse on a disk with so many free bytes during the block."""
+        folder = self.folder / "small-disk"
+        folder.mkdir(exist_ok=True)
+        owner = self.settings.cloud.postgres_dir.stat().st_uid
+        with disks.mounted(folder, bytes=free, owner=owner), self._autocommit() as connection:
+            connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(str(folder)))
+            connection.execute("ALTER DATABASE ny_taxi SET default_tablespace = small")
+            try:
+                yield
+            finally:
+                connection.execute("ALTER DATABASE ny_taxi RESET default_tablespace")
+                connection.execute("DROP TABLESPACE small")
+
+    def _autocommit(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.settings.cloud.postgres_url("airflow"), autocommit=True)
+
     def publish(self, file: PublishedFile, rows: int) -> None:
         """Put a version of a month into the source; its number of rows tells the versions apart."""
         assert file.month is not None
@@ -135,7 +156,7 @@ class Scene:
 
     def publish_zones(self) -> None:
         """Put the taxi zones into the source."""
-        zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 266))
+        zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 1 + ZONE_ROWS))
         path = self.source / "misc" / "taxi_zone_lookup.csv"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f'"LocationID","Borough","Zone","service_zone"\r\n{zones}', newline="")
@@ -159,7 +180,7 @@ class Scene:
 
     def rollup(self) -> Run:
         """Return a new run of the yearly rollup; nothing of it has run yet."""
-        return self._new_run("trips_yearly_rollup", {"year": YEAR})
+        return self._new_run(STEP_OF["rollup"], {"year": YEAR})
 
     def rolled_up(self) -> dict[str, int]:
         """Return the number of trips of each month that the rollup has of the green trips."""

@@ -10,6 +10,7 @@ Orders arrive on standard input and results leave on standard output, one JSON o
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import importlib
 import json
@@ -20,19 +21,23 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tests.faults import disks
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Seconds of the longest sleep in a try: clients wait between their own attempts, and a test has no time for that.
 LONGEST_SLEEP = 0.02
+BEFORE = "before"
 # Seconds after which a try that is stuck shows in its log where it is.
 STUCK_SECONDS = 50
 _OUT = os.fdopen(os.dup(1), "wb")
+_sleep = time.sleep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +51,13 @@ class Order:
         result: the file that the try writes: its state, and the error that ended it.
         log: the file of its output.
         environment: variables, connections and endpoints.
-        limits: resource limits, by the name of their constant in ``resource``.
+        limits: resource limits, by the name of their constant in ``resource``: how much memory and how many files it
+            may use in addition.
         patches: values to set, by dotted path.
         hang: ``module:function``; the module's name is replaced by an object whose function hangs, and says so by a
-            file beside the result.
+            file beside the result. Or ``BEFORE``: the try hangs before the task's own work.
+        full: ``module:function``; its function fails as on a full disk.
+        disk: the work dir is on a disk of its own during the try, on which so many ``bytes`` and ``files`` are free.
         timeout: the task's execution time-out in seconds; None leaves the declared one.
         retries: instead of the declared ones.
         ahead: seconds by which the clock is ahead that says when a download began.
@@ -67,6 +75,8 @@ class Order:
     limits: Mapping[str, int] = field(default_factory=dict)
     patches: Mapping[str, Any] = field(default_factory=dict)
     hang: str = ""
+    full: str = ""
+    disk: Mapping[str, int] = field(default_factory=dict)
     timeout: float | None = None
     retries: int | None = None
     ahead: float = 0.0
@@ -171,10 +181,14 @@ def _become_try(order: Order, dags: Mapping[str, Any]) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        faulthandler.dump_traceback_later(STUCK_SECONDS)
         os.environ |= order.environment
+        if order.disk:
+            disks.mount_over(Path(os.environ["AIRFLOW_VAR_WORK_DIR"]), **order.disk)
+        faulthandler.dump_traceback_later(STUCK_SECONDS)  # has a thread, with which the mount could not be made
         _prepare(order)
         state, error = _run(order, dags)
+        for name in order.limits:
+            _limit(name, None)
         Path(order.result).write_text(json.dumps({"state": state, "error": error}))
         code = 0
     except BaseException:
@@ -192,23 +206,56 @@ def _prepare(order: Order) -> None:
         setattr(importlib.import_module(module), name, value)
     if order.ahead:
         _set_clock_ahead(timedelta(seconds=order.ahead))
-    sleep = time.sleep
-    if order.hang:
-        path, _, function = order.hang.partition(":")
-        module, _, name = path.rpartition(".")
-        marker = Path(f"{order.result}.hangs")
-
-        def hang(*_: Any, **__: Any) -> None:
-            marker.touch()
-            sleep(60)
-
-        setattr(importlib.import_module(module), name, SimpleNamespace(**{function: hang}))
-    time.sleep = lambda seconds: sleep(min(seconds, LONGEST_SLEEP))
+    if ":" in order.hang:
+        _replace(order.hang, _hanging(order))
+    if order.full:
+        _replace(order.full, _no_space)
+    time.sleep = lambda seconds: _sleep(min(seconds, LONGEST_SLEEP))
     for name, value in order.limits.items():
-        number = getattr(resource, name)
-        resource.setrlimit(number, (value, resource.getrlimit(number)[1]))
-        if number == resource.RLIMIT_FSIZE:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python sets it at its start: writes fail with EFBIG
+        _limit(name, value)
+
+
+def _limit(name: str, value: int | None) -> None:
+    """Limit what this process may use in addition to what it uses now; None lifts the limit."""
+    number = getattr(resource, name)
+    hard = resource.getrlimit(number)[1]
+    in_use = {"RLIMIT_DATA": _data_bytes, "RLIMIT_NOFILE": _next_file}.get(name, lambda: 0)
+    resource.setrlimit(number, (hard if value is None else in_use() + value, hard))
+    if number == resource.RLIMIT_FSIZE:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # as Python sets it at its start: writes fail with EFBIG
+
+
+def _data_bytes() -> int:
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData:")]
+    return int(line.split()[1]) * 1024
+
+
+def _next_file() -> int:
+    """Return the number that the next file gets."""
+    number = os.dup(0)
+    os.close(number)
+    return number
+
+
+def _replace(function: str, by: Callable[..., object]) -> None:
+    """Replace the name of a module in another one by an object that has only the given function."""
+    path, _, function = function.partition(":")
+    module, _, name = path.rpartition(".")
+    setattr(importlib.import_module(module), name, SimpleNamespace(**{function: by}))
+
+
+def _hanging(order: Order) -> Callable[..., None]:
+    marker = Path(f"{order.result}.hangs")
+
+    def hang(*_: Any, **__: Any) -> None:
+        marker.touch()
+        _sleep(60)
+
+    return hang
+
+
+def _no_space(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _set_clock_ahead(ahead: timedelta) -> None:
@@ -234,6 +281,8 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
     retries = task.retries if order.retries is None else order.retries
     if order.timeout is not None:
         task.execution_timeout = timedelta(seconds=order.timeout)
+    if order.hang == BEFORE:
+        task.pre_execute = _hanging(order)
     run = _dag_run(order)
     instance = task_runner.RuntimeTaskInstance.model_construct(
         id=uuid.uuid5(uuid.NAMESPACE_OID, f"{order.dag_id} {order.run_id} {order.task_id}"),

@@ -33,7 +33,11 @@ class _Connection:
         self.left_by = kind
 
     def execute(self, statement: str | sql.Composed) -> None:
-        self.statements.append(statement if isinstance(statement, str) else statement.as_string(None))
+        self.statements.append(_text(statement))
+
+
+def _text(statement: str | sql.Composed) -> str:
+    return statement if isinstance(statement, str) else statement.as_string(None)
 
 
 def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, copy: Any) -> _Connection:
@@ -94,12 +98,21 @@ def test_a_rejected_row_aborts_the_transaction(tmp_path: Path, monkeypatch: pyte
     assert connections[0].statements == ["CREATE TABLE x ()"]
 
 
-def test_a_full_disk_of_the_server_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
-        raise psycopg.errors.DiskFull('could not extend file "base/1/2": No space left on device')
+@pytest.mark.parametrize("statement", ["CREATE TABLE", "COPY", "COMMENT ON"])
+def test_a_full_disk_of_the_server_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    def fail_at(text: str) -> None:
+        if text.startswith(statement):
+            raise psycopg.errors.DiskFull('could not extend file "base/1/2": No space left on device')
 
+    def copy(*_: object) -> int:
+        fail_at("COPY")
+        return 1
+
+    monkeypatch.setattr(_Connection, "execute", lambda _, query: fail_at(_text(query)))
     with pytest.raises(DiskFullError) as caught:
-        _load(tmp_path, monkeypatch, "x", fail)
+        _load(tmp_path, monkeypatch, "x", copy)
     assert str(caught.value) == (
         "[Errno 28] the Postgres server cannot write staging.green_2021_01_x: could not extend file "
         '"base/1/2": No space left on device; free some space on the disk of its data directory, then clear the task'
