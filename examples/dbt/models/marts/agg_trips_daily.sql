@@ -1,12 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='insert_overwrite',
-    partition_by={
-        'field': 'source_month',
-        'data_type': 'date',
-        'granularity': 'month',
-        'copy_partitions': true,
-    },
+    partition_by={'field': 'source_month', 'data_type': 'date', 'granularity': 'month'},
     cluster_by=['pickup_date', 'pickup_location_id'],
 ) }}
 

@@ -14,7 +14,7 @@ declare dbt_partitions_for_replacement array<date>;
 create or replace table {dataset}.new partition by date_trunc(m, month) as ({rows});
 set (dbt_partitions_for_replacement) = (
     select as struct
-        array_agg(distinct date_trunc(m, month))
+        array_agg(distinct date_trunc(m, month) IGNORE NULLS)
     from {dataset}.new
 );
 merge into {dataset}.t as DBT_INTERNAL_DEST
