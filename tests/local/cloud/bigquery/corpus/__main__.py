@@ -12,10 +12,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from local.cloud.settings import REPOSITORY
+
+sys.path.insert(0, str(REPOSITORY / "plugins"))
+
 from tests.local.cloud.bigquery.conftest import Server
 from tests.local.cloud.bigquery.corpus.case_file import KNOWN_WRONG, cases, known_wrong
 from tests.local.cloud.bigquery.corpus.page import PAGE, page, table
-from tests.local.cloud.bigquery.corpus.running import RIGHT, WRONG, Outcome, judge_all
+from tests.local.cloud.bigquery.corpus.running import RIGHT, WRONG, Judge, Outcome
 
 
 def main(names: Sequence[str]) -> int:
@@ -25,7 +29,7 @@ def main(names: Sequence[str]) -> int:
         server = Server(folder=Path(folder))
         server.start()
         try:
-            outcomes = judge_all(server.client(), wanted)
+            outcomes = Judge(server).judge_all(wanted)
         finally:
             server.stop()
     report(outcomes)

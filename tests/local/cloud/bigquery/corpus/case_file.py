@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -37,6 +38,11 @@ _Loader.add_implicit_resolver(
     list("-+.0123456789"),
 )
 
+LITERALS = "literals"
+"""The way of asking in which values stand in the query."""
+COMPUTED = "computed: "
+"""Starts the source of a case whose answer a function of ``taxi.py`` computes, which it names."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -46,7 +52,8 @@ class Case:
         id: the area and the name, such as ``weeks/trunc_monday``.
         source: the page of BigQuery's documentation, or the recording, that says so.
         note: what the case shows, if its name does not say it.
-        query: the statement; see ``ways``.
+        query: the statement; see ``ways``. ``{dataset}`` stands for the case's own dataset, ``{taxi}`` for the one
+            with the trips.
         values: SQL expressions by name, which stand in the query as ``{name}``.
         setup: statements that run before.
         parameters: query parameters by name, or in order: each a type and a value.
@@ -75,27 +82,43 @@ class Case:
     then: str | None = None
 
     @property
+    def computed(self) -> str | None:
+        """The name of the function that computes the answer, if one does."""
+        return self.source.removeprefix(COMPUTED) if self.source.startswith(COMPUTED) else None
+
+    @property
+    def needs_dataset(self) -> bool:
+        """Whether it can only be asked in a dataset, even without a table of values."""
+        return bool(self.setup) or "{dataset}" in self.query or not self.only_reads
+
+    @property
+    def only_reads(self) -> bool:
+        return self.query.startswith(("SELECT", "WITH")) and self.then is None
+
+    @property
     def area(self) -> str:
         return self.id.partition("/")[0]
 
     @property
     def ways(self) -> dict[str, str]:
-        """The query by the way it is asked: with values as literals, and as columns of the table ``given``."""
+        """The query by the way it is asked: with values as literals, and as columns of a table."""
         if self.values is None:
             return {"as it stands": self.query}
         literals, columns = self.query, self.query
         for name, value in self.values.items():
             literals = literals.replace(f"{{{name}}}", str(value))
             columns = columns.replace(f"{{{name}}}", name)
-        return {"literals": literals, "columns": f"{columns}\nFROM given"}
+        return {LITERALS: literals, "columns": f"{columns}\nFROM {self._given}"}
 
     @property
-    def statements(self) -> list[str]:
-        """The statements before the query, with the one that creates ``given``."""
-        if self.values is None:
-            return list(self.setup)
-        values = ", ".join(f"{value} AS {name}" for name, value in self.values.items())
-        return [*self.setup, f"CREATE TABLE given AS SELECT {values}"]
+    def create_given(self) -> str:
+        """The statement that creates the table of the values."""
+        values = ", ".join(f"{value} AS {name}" for name, value in (self.values or {}).items())
+        return f"CREATE TABLE {self._given} AS SELECT {values}"
+
+    @property
+    def _given(self) -> str:
+        return f"given_{zlib.crc32(str(self.values).encode()):08x}"
 
 
 def cases() -> list[Case]:
@@ -113,6 +136,7 @@ def _read(path: Path) -> Case:
     unknown = set(given) - {field.name for field in fields(Case)}
     if unknown:
         raise ValueError(f"{name}: unknown keys {', '.join(sorted(unknown))}; README.md lists the known ones")
-    if not {"rows", "error", "bytes", "affected"} & set(given):
+    case = Case(id=name, **given)
+    if not {"rows", "error", "bytes", "affected"} & set(given) and not case.computed:
         raise ValueError(f"{name}: says no answer: neither rows, error, bytes nor affected")
-    return Case(id=name, **given)
+    return case

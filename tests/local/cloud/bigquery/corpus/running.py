@@ -7,17 +7,25 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 
+from tests.local.cloud.bigquery.conftest import Server
 from tests.local.cloud.bigquery.corpus import answers
-from tests.local.cloud.bigquery.corpus.case_file import Case
+from tests.local.cloud.bigquery.corpus.case_file import LITERALS, Case
+from tests.local.cloud.bigquery.corpus.taxi import compute
+from tests.local.cloud.bigquery.corpus.taxi_data import DATASET as TAXI_DATASET
+from tests.local.cloud.bigquery.corpus.taxi_data import LAKE, Taxi, load_taxi
 
 RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
 _LIMIT = "the embedded BigQuery does not"
-_BAD_REQUEST, _NOT_FOUND = 400, 404
+_BAD_REQUEST = 400
+_CODES = (_BAD_REQUEST, 404, 409)
+"""HTTP codes of errors that are the query's: it is wrong, or what it names is missing or exists."""
 _THREADS = 4
 
 
@@ -37,30 +45,84 @@ class Wrong(Exception):
     """The answer is another than BigQuery's."""
 
 
-def judge_all(client: bigquery.Client, cases: Iterable[Case]) -> dict[str, Outcome]:
-    """Ask several cases, some at the same time, and return the outcomes by id."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        asked = {case.id: pool.submit(judge, client, case) for case in cases}
-    return {case: future.result() for case, future in asked.items()}
+class Judge:
+    """Asks cases of a running server.
+
+    The taxi data is loaded when the first case needs it.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._client = server.client()
+        self._lock = Lock()
+        self._sessions: dict[tuple[str, ...], _Session] = {}
+
+    def judge_all(self, cases: Iterable[Case]) -> dict[str, Outcome]:
+        """Ask several cases, some at the same time, and return the outcomes by id."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            asked = {case.id: pool.submit(self.judge, case) for case in cases}
+        return {case: future.result() for case, future in asked.items()}
+
+    def judge(self, case: Case) -> Outcome:
+        """Ask a case in all its ways, and return the worst outcome."""
+        worst = Outcome(RIGHT)
+        for way, query in case.ways.items():
+            try:
+                self._ask(case, way, query)
+            except Refused as refusal:
+                worst = Outcome(REFUSED, f"{way}: {refusal}") if worst.verdict == RIGHT else worst
+            except Wrong as difference:
+                return Outcome(WRONG, f"{way}: {difference}\n{query}")
+        return worst
+
+    def _ask(self, case: Case, way: str, query: str) -> None:
+        rows = case.rows
+        if any(name in "".join([query, *case.setup]) for name in ("{taxi}", "{lake}")):
+            taxi = self._taxi
+            rows = compute(case.computed, taxi) if case.computed else rows
+        session = self._session(case, way)
+        answer = _answer(session, case, query)
+        if case.columns is not None:
+            found = answers.columns(answer.get("schema", {}))
+            if list(case.columns.items()) != list(found.items()):
+                raise Wrong(f"columns: expected {dict(case.columns)}, found {found}")
+        if rows is not None:
+            _compare_rows(rows, _rows(answer), case.columns or {})
+
+    def _session(self, case: Case, way: str) -> _Session:
+        """Return a session with the case's tables; cases that only read share those of the same set-up."""
+        if way == LITERALS and not case.needs_dataset:
+            return _Session(self._client, None)
+        if not case.only_reads:
+            return self._prepared(case.setup)
+        with self._lock:
+            session = self._sessions.get(tuple(case.setup)) or self._prepared(case.setup)
+            self._sessions[tuple(case.setup)] = session
+            if case.values is not None:
+                session.run_once(case.create_given)
+        return session
+
+    def _prepared(self, setup: Sequence[str]) -> _Session:
+        dataset = f"corpus_{uuid.uuid4().hex}"
+        self._client.create_dataset(dataset)
+        session = _Session(self._client, dataset)
+        for statement in setup:
+            session.run(statement, purpose="the set-up")
+        return session
+
+    @property
+    def _taxi(self) -> Taxi:
+        with self._lock:
+            return self._loaded_taxi
+
+    @cached_property
+    def _loaded_taxi(self) -> Taxi:
+        return load_taxi(self._server)
 
 
-def judge(client: bigquery.Client, case: Case) -> Outcome:
-    """Ask a case in all its ways, each in a dataset of its own, and return the worst outcome."""
-    worst = Outcome(RIGHT)
-    for way, query in case.ways.items():
-        try:
-            _ask(client, case, query, [] if way == "literals" else case.statements)
-        except Refused as refusal:
-            worst = Outcome(REFUSED, f"{way}: {refusal}") if worst.verdict == RIGHT else worst
-        except Wrong as difference:
-            return Outcome(WRONG, f"{way}: {difference}\n{query}")
-    return worst
-
-
-def _ask(client: bigquery.Client, case: Case, query: str, statements: Sequence[str]) -> None:
-    session = _Session(client, needs_dataset=bool(statements) or "{dataset}" in query)
-    for statement in statements:
-        session.run(statement, purpose="the set-up")
+def _answer(session: _Session, case: Case, query: str) -> dict[str, Any]:
+    """Ask the query, and return the answer that has the rows: of the query, or of the one after it."""
+    answer: dict[str, Any] = {}
     options = {**(case.options or {}), **({"dryRun": True} if case.bytes is not None else {})}
     if case.error is None:
         answer = session.run(query, options=options, parameters=case.parameters)
@@ -68,15 +130,7 @@ def _ask(client: bigquery.Client, case: Case, query: str, statements: Sequence[s
         _compare("bytes", case.bytes, answer.get("totalBytesProcessed"), int)
     else:
         session.must_fail(query, case.error, options=options, parameters=case.parameters)
-        answer = {}
-    if case.then is not None:
-        answer = session.run(case.then, purpose="the query after it")
-    if case.columns is not None:
-        found = answers.columns(answer.get("schema", {}))
-        if list(case.columns.items()) != list(found.items()):
-            raise Wrong(f"columns: expected {dict(case.columns)}, found {found}")
-    if case.rows is not None:
-        _compare_rows(case.rows, answers.rows(answer), case.columns or {})
+    return session.run(case.then, purpose="the query after it") if case.then is not None else answer
 
 
 def _compare(what: str, expected: Any, found: Any, kind: type) -> None:
@@ -99,13 +153,18 @@ def _compare_rows(expected: Sequence[Sequence[Any]], found: list[list[Any]], col
 
 
 class _Session:
-    """Sends statements to one dataset, which exists if a statement needs it."""
+    """Sends statements, with ``dataset``, if there is one, as their default dataset."""
 
-    def __init__(self, client: bigquery.Client, *, needs_dataset: bool) -> None:
+    def __init__(self, client: bigquery.Client, dataset: str | None) -> None:
         self._client = client
-        self._dataset = f"corpus_{uuid.uuid4().hex}" if needs_dataset else None
-        if self._dataset:
-            client.create_dataset(self._dataset)
+        self._dataset = dataset
+        self._done: set[str] = set()
+
+    def run_once(self, statement: str) -> None:
+        """Run a statement of the set-up, unless it was run."""
+        if statement not in self._done:
+            self.run(statement, purpose="the set-up")
+            self._done.add(statement)
 
     def run(
         self, query: str, *, purpose: str = "", options: Mapping[str, Any] | None = None, parameters: Any = None
@@ -128,21 +187,34 @@ class _Session:
         except GoogleAPICallError as error:
             if _LIMIT in error.message:
                 raise _judged(error, "") from error
-            if error.code not in (_BAD_REQUEST, _NOT_FOUND) or not re.search(pattern, error.message, re.IGNORECASE):
+            if error.code not in _CODES or not re.search(pattern, error.message, re.IGNORECASE):
                 raise Wrong(f"expected an error {pattern!r}, found {error.code} {error.message}") from error
         else:
-            raise Wrong(f"expected an error {pattern!r}, found {answers.rows(answer)}")
+            raise Wrong(f"expected an error {pattern!r}, found {_rows(answer)}")
 
     def _send(self, query: str, options: Mapping[str, Any] | None, parameters: Any) -> dict[str, Any]:
         body: dict[str, Any] = {"useLegacySql": False, "formatOptions": {"useInt64Timestamp": True}, **(options or {})}
         body["query"] = query.replace("{dataset}", self._dataset or "")
-        if self._dataset and ";" not in body["query"].strip().rstrip(";"):
+        body["query"] = body["query"].replace("{taxi}", TAXI_DATASET).replace("{lake}", LAKE)
+        if self._dataset and not _is_script(body["query"]):
             body["defaultDataset"] = {"projectId": self._client.project, "datasetId": self._dataset}
         if parameters:
             body["parameterMode"] = "NAMED" if isinstance(parameters, Mapping) else "POSITIONAL"
             body["queryParameters"] = [one.to_api_repr() for one in _parameters(parameters)]
         path = f"/projects/{self._client.project}/queries"
         return self._client._call_api(None, method="POST", path=path, data=body)
+
+
+def _is_script(sql: str) -> bool:
+    """Whether there is a semicolon outside of literals; the emulator has no default dataset in scripts."""
+    return ";" in re.sub(r"'[^']*'|\"[^\"]*\"", "", sql)
+
+
+def _rows(answer: Mapping[str, Any]) -> list[list[Any]]:
+    try:
+        return answers.rows(answer)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise Wrong(f"the rows do not fit their schema: {answer.get('schema')} {answer.get('rows')}") from error
 
 
 def _judged(error: GoogleAPICallError, purpose: str) -> Refused | Wrong:
