@@ -91,7 +91,10 @@ class AirflowSide(Side):
         with AirflowApi(self.settings) as api:
             before = {run["dag_run_id"] for dag_id in (to_gcs, to_bigquery) for run in api.runs(dag_id)}
             begin = time.monotonic()
-            api.backfill(to_gcs, f"{first.month}-01", f"{last.month}-01", conf={"force": True}, parallel=RANGE_PARALLEL)
+            dates = (f"{first.month}-01", f"{last.month}-01")
+            # Without this, a month that has a run already would be left out.
+            again = "completed"
+            api.backfill(to_gcs, *dates, conf={"force": True}, reprocess=again, parallel=RANGE_PARALLEL)
             for dag_id in (to_gcs, to_bigquery):
                 await_(
                     lambda dag_id=dag_id: _ended(api, dag_id, before, len(months)),  # type: ignore[misc]

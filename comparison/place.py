@@ -28,7 +28,7 @@ from nyc_taxi.registry.columns import Layout
 from nyc_taxi.stores.store import Content
 
 PORTS = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT")
-# Unpausing a DAG starts a scheduled run of the newest month; after the source's last month it ends at once.
+# A scheduled run, as on the first of a month, is for a month after the source's last one: it ends at once.
 LAST_MONTH = "2021-07"
 
 

@@ -25,8 +25,8 @@ ROLLUP = "trips_yearly_rollup"
 RUN_TIMEOUT = 20 * 60.0
 LOG_LINES = 25
 
-# An unpaused DAG starts the newest month at once. The demo is for one month, so its scheduler creates no scheduled
-# runs; manual and asset-triggered runs are unaffected.
+# A DAG that was paused for long starts the newest month that it has missed. The demo is for one month, so its scheduler
+# creates no scheduled runs; manual and asset-triggered runs are unaffected.
 NO_SCHEDULED_RUNS = {"AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0"}
 
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -159,7 +160,11 @@ def run_months(api: AirflowApi, months: Mapping[str, str], **conf: Any) -> None:
 def warehouse_runs(api: AirflowApi, months: Mapping[str, str]) -> dict[str, set[str]]:
     """By dataset, the runs of the warehouse's DAG that were started by the arrival of its month in the lake."""
     return {
-        dataset: {run["dag_run_id"] for run in api.runs(f"{dataset}_gcs_to_bigquery") if run["partition_key"] == month}
+        dataset: {
+            run["dag_run_id"]
+            for run in runs_of(api, f"{dataset}_gcs_to_bigquery", month)
+            if run["run_type"] == "asset_triggered"
+        }
         for dataset, month in months.items()
     }
 
@@ -215,6 +220,29 @@ def skip_reason(api: AirflowApi, dag_id: str, run_id: str, task_id: str) -> str:
     """The reason that a skipped task has pushed as an XCom."""
     task = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
     return str(api.call("GET", f"{task}/xcomEntries/skip_reason")["value"])
+
+
+def strike(settings: AirflowSettings, dag_id: str) -> None:
+    """Let the clock strike for an unpaused DAG that had no scheduled run yet: its first one is that of this month."""
+    now = datetime.now(UTC)
+    first, earlier = (datetime(*_months_back(now, months), 1, tzinfo=UTC) for months in (0, 2))
+    with psycopg.connect(settings.cloud.postgres_url("airflow")) as connection:
+        connection.execute(
+            "UPDATE dag SET next_dagrun_create_after = %(first)s,"
+            " next_dagrun_partition_key = CASE WHEN timetable_partitioned THEN %(key)s END,"
+            " next_dagrun_partition_date = CASE WHEN timetable_partitioned THEN %(earlier)s END,"
+            " next_dagrun = CASE WHEN NOT timetable_partitioned THEN %(first)s END,"
+            " next_dagrun_data_interval_start = CASE WHEN NOT timetable_partitioned THEN %(first)s END,"
+            " next_dagrun_data_interval_end = CASE WHEN NOT timetable_partitioned THEN %(first)s END"
+            " WHERE dag_id = %(dag_id)s AND NOT EXISTS ("
+            "SELECT FROM dag_run WHERE dag_run.dag_id = dag.dag_id AND run_type = 'scheduled')",
+            {"first": first, "earlier": earlier, "key": f"{earlier:%Y-%m}", "dag_id": dag_id},
+        )
+
+
+def _months_back(day: datetime, months: int) -> tuple[int, int]:
+    year, index = divmod(day.year * 12 + day.month - 1 - months, 12)
+    return year, index + 1
 
 
 def await_(condition: Callable[[], T | None], what: str, timeout: float = 240.0) -> T:

@@ -44,6 +44,7 @@ from tests.integration.support import (
     run_months,
     runs_of,
     skip_reason,
+    strike,
     task_states,
     trigger_both,
     warehouse_runs,
@@ -65,7 +66,7 @@ LONG, SHORT = 3600, 5
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What the clock starts at once when a DAG is unpaused: the newest month, and its run by DAG."""
+    """What the clock starts on the first of a month: the month two months back, and its run by DAG."""
 
     month: str
     runs: dict[str, str]
@@ -97,13 +98,13 @@ def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
 
 
 @pytest.fixture(scope="module")
-def scheduled(api: AirflowApi, source_dir: Path) -> Scheduled:
+def scheduled(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Scheduled:
     """The clock's ended runs of all DAGs that have one. All waited; one dataset's month was not published in time."""
     seconds = {"key": "publication_wait_seconds", "value": str(LONG)}
     api.call("POST", "/variables", **seconds)
-    found = _unpaused(api, [dataset for dataset in DATASETS if dataset != TOO_LATE])
+    found = _struck(stack, api, [dataset for dataset in DATASETS if dataset != TOO_LATE])
     api.call("PATCH", "/variables/publication_wait_seconds", **{**seconds, "value": str(SHORT)})
-    too_late = _unpaused(api, [TOO_LATE])
+    too_late = _struck(stack, api, [TOO_LATE])
     [month] = {run["partition_key"] for run in (*found.values(), *too_late.values())}
     for dataset in DATASETS:
         if dataset != TOO_LATE:
@@ -114,13 +115,19 @@ def scheduled(api: AirflowApi, source_dir: Path) -> Scheduled:
     return Scheduled(month, runs)
 
 
-def _unpaused(api: AirflowApi, datasets: list[str]) -> dict[str, dict[str, Any]]:
-    """Unpause the DAGs that read the source; returns the clock's runs, once all wait without a worker slot."""
+def _struck(stack: AirflowSettings, api: AirflowApi, datasets: list[str]) -> dict[str, dict[str, Any]]:
+    """Unpause the DAGs that read the source, which starts nothing, and let the clock strike.
+
+    Returns:
+        The clock's runs, once all wait without a worker slot.
+    """
     dag_ids = [f"{dataset}_{flow}" for dataset in datasets for flow in FLOWS]
     for dag_id in dag_ids:
         api.set_paused(dag_id, False)
 
     def waiting(dag_id: str) -> dict[str, Any] | None:
+        # Again and again: the dag-processor may just have computed the time anew.
+        strike(stack, dag_id)
         for run in api.runs(dag_id):
             if task_states(api, dag_id, run["dag_run_id"])["wait_for_publication"] == "deferred":
                 return run
@@ -233,7 +240,7 @@ def test_a_backfill_leaves_the_same_content(
     seen = warehouse_runs(api, MONTHS)
     for dataset, month in MONTHS.items():
         for flow in FLOWS:
-            # That of green has a run with its key already.
+            # Each has a run with its key already.
             api.backfill(
                 *(f"{dataset}_{flow}", f"{month}-01", f"{month}-28"),
                 conf={"force": True},
@@ -323,7 +330,7 @@ def test_a_cleared_key_of_the_clock_loads_a_month_that_came_too_late(
 
 def test_zones_arrive_in_every_store_by_the_clock_and_by_hand(stack: AirflowSettings, api: AirflowApi) -> None:
     contents = []
-    for start in (_by_the_clock, _by_hand):
+    for start in (partial(_by_the_clock, stack), _by_hand):
         before = len(api.runs("zones_gcs_to_bigquery"))
         for dag_id, run_id in start(api).items():
             assert end(api, dag_id, run_id) == "success"
@@ -339,14 +346,18 @@ def test_zones_arrive_in_every_store_by_the_clock_and_by_hand(stack: AirflowSett
     assert lake_objects(stack, "zones/") == ["zones/taxi_zone_lookup.parquet"]
 
 
-def _by_the_clock(api: AirflowApi) -> dict[str, str]:
-    """Unpause the zones' DAGs, which starts the runs of this month; returns them."""
+def _by_the_clock(stack: AirflowSettings, api: AirflowApi) -> dict[str, str]:
+    """Let the clock strike for the zones' DAGs, which starts the runs of this month; returns them."""
     dag_ids = ("zones_web_to_gcs", "zones_web_to_postgres")
     for dag_id in dag_ids:
         api.set_paused(dag_id, False)
-    runs = await_(
-        lambda: runs if all(runs := [api.runs(dag_id) for dag_id in dag_ids]) else None, "the clock starts the zones"
-    )
+
+    def started() -> list[list[dict[str, Any]]] | None:
+        for dag_id in dag_ids:
+            strike(stack, dag_id)
+        return runs if all(runs := [api.runs(dag_id) for dag_id in dag_ids]) else None
+
+    runs = await_(started, "the clock starts the zones")
     return {dag_id: run["dag_run_id"] for dag_id, (run,) in zip(dag_ids, runs, strict=True)}
 
 

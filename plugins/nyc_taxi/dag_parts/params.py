@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from airflow.sdk import Param
 
+from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import Dataset, TripDataset
 from nyc_taxi.registry.months import MONTH_PATTERN, YEAR_PATTERN
 
@@ -26,13 +27,24 @@ def refuse_unknown(context: Mapping[str, Any]) -> None:
         context: the task's template context (``dag``, ``dag_run``).
 
     Raises:
-        ParameterError: the message names the first such key, the parameter that is nearest to it, and all parameters.
+        ParameterError: as :func:`check_keys`.
     """
-    for key in getattr(context["dag_run"], "conf", None) or {}:
-        if key not in (known := list(context["dag"].params)):
+    dag = context["dag"]
+    check_keys(dag.dag_id, list(dag.params), getattr(context["dag_run"], "conf", None) or {})
+
+
+def check_keys(dag_id: str, known: list[str], keys: Iterable[str]) -> None:
+    """Check that all ``keys`` of a run's conf are parameters of its DAG.
+
+    Raises:
+        ParameterError: the message names the first key that is not, the parameter that is nearest to it, and all
+            parameters.
+    """
+    for key in keys:
+        if key not in known:
             nearest = get_close_matches(key.lower(), known, 1)
             raise ParameterError(
-                f"{key[:SHOWN]!r} is no parameter of {context['dag'].dag_id}"
+                f"{key[:SHOWN]!r} is no parameter of {dag_id}"
                 + (f"; did you mean {nearest[0]!r}?" if nearest else ".")
                 + f" Start the run with {' or '.join(known)}, or without a conf"
             )
@@ -42,14 +54,17 @@ def run_params(dataset: Dataset) -> dict[str, Param]:
     """Return the parameters that choose a run's file: ``month``, if the dataset has months."""
     if not isinstance(dataset, TripDataset):
         return {}
+    tlc, mirror = dataset.first_month[Layout.TLC], dataset.first_month[Layout.MIRROR]
     return {
         "month": Param(
             None,
             type=["null", "string"],
             pattern=MONTH_PATTERN,
             title="Month",
-            description="The month to load, YYYY-MM. Scheduled, backfilled and asset-triggered runs get it from their "
-            "partition key.",
+            examples=["2021-01"],
+            description=f"The month to load, for example 2021-01. The TLC publishes each month since {tlc}, about two "
+            f"months after its end; the mirror of DataTalksClub begins with {mirror}. Leave it empty in a backfill, "
+            "whose dates name the months, and if you fill in Partition Key.",
         )
     }
 
@@ -74,6 +89,7 @@ def year_params() -> dict[str, Param]:
             type=["null", "string"],
             pattern=YEAR_PATTERN,
             title="Year",
-            description="The year to build, YYYY. Asset-triggered runs get it from their partition key.",
+            examples=["2021"],
+            description="The year to build, for example 2021. Leave it empty if you fill in Partition Key.",
         )
     }

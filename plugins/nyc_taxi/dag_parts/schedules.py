@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import (
     Asset,
     AssetAny,
@@ -17,18 +19,23 @@ from airflow.sdk.bases.timetable import BaseTimetable
 
 from nyc_taxi.registry.model import Dataset, TripDataset
 
+# Unpausing a DAG must not start a run that nobody asked for, so its first run lies in the future. For this long after
+# the midnight that starts a month, that month's run still counts: the scheduler may be late, and the dag-processor
+# computes the first run anew until there is one. With False, Airflow would allow a tenth of the month.
+LATE = timedelta(hours=1)
+
 
 def monthly(dataset: Dataset) -> BaseTimetable:
     """Run on the first day of each month, for a trip dataset with the month two months earlier as partition key.
 
     The TLC publishes about two months late, so the run of 1 November is for September. A DAG that is unpaused for the
-    first time immediately starts the run of the current month's first day.
+    first time starts nothing; its first run is that of the next first day of a month.
     """
     if isinstance(dataset, TripDataset):
         return CronPartitionTimetable(
-            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=True, key_format="%Y-%m"
+            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m"
         )
-    return CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=True)
+    return CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=LATE)
 
 
 def on_update(dataset: Dataset, asset: Asset) -> BaseTimetable | list[Asset]:

@@ -18,7 +18,7 @@ from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import DEFAULT_ARGS, RETRY_POLICY, dag_args, source_dag_args
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.params import load_params, run_params
-from nyc_taxi.dag_parts.schedules import monthly, on_update
+from nyc_taxi.dag_parts.schedules import LATE, monthly, on_update
 from nyc_taxi.registry.datasets import DATASETS, GREEN, TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
@@ -155,9 +155,9 @@ def test_a_dataset_without_months_announces_no_partition() -> None:
 def test_a_month_is_run_for_two_months_after_it_began() -> None:
     for dataset in TRIP_DATASETS:
         assert monthly(dataset) == CronPartitionTimetable(
-            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=True, key_format="%Y-%m"
+            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m"
         )
-    assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=True)
+    assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=LATE)
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
