@@ -62,6 +62,8 @@ def change(path: Path, resource: Mapping[str, Any], *, replaces: bool) -> None:
         None,
     ):
         raise RefusedError(400, "the storage class is not served; leave it out")
+    if resource.get("customTime") not in (attributes.get("CustomTime"), None):
+        raise RefusedError(400, "changing customTime is not served; upload the object again with it")
     for key, field in _FIELDS.items():
         if replaces or key in resource:
             attributes[field] = _text(key, resource.get(key))

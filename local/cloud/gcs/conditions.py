@@ -105,6 +105,11 @@ def check_conditions(
             )
 
 
+def has_entity_tags(headers: Mapping[str, str]) -> bool:
+    """Return whether a request has preconditions for :func:`check_entity_tags`."""
+    return "if-match" in headers or "if-none-match" in headers
+
+
 def check_entity_tags(
     where: tuple[str, str], found: Resource | None, headers: Mapping[str, str], *, reads: bool
 ) -> None:
@@ -116,7 +121,7 @@ def check_entity_tags(
     for name, must in (("if-match", True), ("if-none-match", False)):
         tags = {tag.strip().removeprefix("W/").strip('"') for tag in headers.get(name, "").split(",") if tag.strip()}
         tag = found["etag"] if found else ""
-        if tags and bool(tags & {"*", tag}) is not must:
+        if tags and bool(tags & ({"*", tag} if found else set())) is not must:
             raise RefusedError(
                 412 if must or not reads else 304,
                 f"{'/'.join(where)} has the entity tag {tag}, which {name} excludes; look at the object again",

@@ -30,6 +30,7 @@ from local.cloud.gcs.conditions import (
     Turns,
     check_conditions,
     check_entity_tags,
+    has_entity_tags,
     take_conditions,
     take_source_conditions,
 )
@@ -131,8 +132,6 @@ class Front:
         await self._check_body(request)
         for bucket, name in request.names:
             check_file(self._root, bucket, name)
-        if operation.writes and operation.name != "delete":
-            self._check_place(*request.names[-1])
         return request
 
     async def _check_body(self, request: Request) -> None:
@@ -200,11 +199,9 @@ class Front:
         """Answer with an object's content or resource."""
         conditions, where = take_conditions(request.query), request.names[0]
         async with AsyncExitStack() as turn:
-            if conditions or "if-match" in request.given or "if-none-match" in request.given:
+            if conditions or has_entity_tags(request.given):
                 await turn.enter_async_context(self._turns.of([where]))
-                found = await self._resource(request, where)
-                check_conditions(where, found, conditions, must_exist=True, reads=True)
-                check_entity_tags(where, found, request.given, reads=True)
+                await self._require(request, where, conditions, must_exist=True, reads=True)
             if request.is_download:
                 if not await self._send_from_disk(request, send, turn):
                     await self._pass_on(request, send, turn)
@@ -219,9 +216,7 @@ class Front:
         conditions, where = take_conditions(request.query), request.names[0]
         resource = json.loads(await request.body.read_all() or b"{}")
         async with self._turns.of([where]):
-            found = await self._resource(request, where)
-            check_conditions(where, found, conditions, must_exist=True)
-            check_entity_tags(where, found, request.given, reads=False)
+            await self._require(request, where, conditions, must_exist=True)
             change(check_file(self._root, *where), resource, replaces=request.method == "PUT")
             found = await self._resource(request, where)
         await _send(send, _json(found))
@@ -234,10 +229,11 @@ class Front:
 
             async def ready() -> None:
                 await turn.enter_async_context(self._turns.of(request.names))
-                where = request.names[-1]
-                if conditions or request.operation == "delete":
-                    found = await self._resource(request, where)
-                    check_conditions(where, found, conditions, must_exist=request.operation == "delete")
+                where, deletes = request.names[-1], request.operation == "delete"
+                if conditions or deletes or has_entity_tags(request.given):
+                    await self._require(request, where, conditions, must_exist=deletes)
+                if not deletes:
+                    self._check_place(*where)
                 if request.operation == "copy":
                     found = await self._resource(request, request.names[0])
                     check_conditions(request.names[0], found, source_conditions, must_exist=True)
@@ -252,8 +248,9 @@ class Front:
     async def _begin_upload(self, request: Request, send: Send) -> None:
         """Begin a resumable upload."""
         conditions, where = take_conditions(request.query), request.names[-1]
-        if conditions:
-            check_conditions(where, await self._resource(request, where), conditions, must_exist=False)
+        if conditions or has_entity_tags(request.given):
+            await self._require(request, where, conditions, must_exist=False)
+        self._check_place(*where)
         answer = await self._fetch(request)
         if location := dict(answer.headers).get(b"location"):
             [upload_id] = parse_qs(urlsplit(location.decode("latin-1")).query)["upload_id"]
@@ -287,6 +284,24 @@ class Front:
             if answer.status in (200, _INCOMPLETE):
                 upload.received = part.end or 0
             await _send(send, answer)
+
+    async def _require(
+        self,
+        request: Request,
+        where: tuple[str, str],
+        conditions: Mapping[str, int],
+        *,
+        must_exist: bool,
+        reads: bool = False,
+    ) -> None:
+        """Check the preconditions of a request on an object.
+
+        Raises:
+            RefusedError: see :func:`check_conditions`.
+        """
+        found = await self._resource(request, where)
+        check_conditions(where, found, conditions, must_exist=must_exist, reads=reads)
+        check_entity_tags(where, found, request.given, reads=reads)
 
     def _complete(self, resource: dict[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
         """Add to an object's resource what fake-gcs-server does not know, and leave out what is not asked for."""
@@ -405,8 +420,8 @@ class Front:
     ) -> None:
         """Send a request; the next part of its body is read from the client while the last is on its way."""
         body, waiting = request.body, [ready] if ready else []
-        if waiting and (not body.exists or body.length == 0):
-            await waiting.pop()()  # the headers are the end
+        if waiting and (body.complete or body.length == 0):
+            await waiting.pop()()  # before the headers: fake-gcs-server may not wait for a body that it does not need
         await self._finish(lambda: _begin(connection, request))
         chunked = body.exists and body.length is None
         sending: asyncio.Future[None] | None = None

@@ -50,18 +50,16 @@ class Operation:
         methods: its HTTP methods.
         path: its path.
         parameters: the parameters that have an effect, beside those that every request may have.
-        writes: the object that it writes is the last that it names.
     """
 
     name: str
     methods: tuple[str, ...]
     path: re.Pattern[str]
     parameters: frozenset[str] = field(default_factory=frozenset)
-    writes: bool = False
 
 
-def _operation(name: str, methods: str, path: str, *parameters: str, writes: bool = False) -> Operation:
-    return Operation(name, tuple(methods.split()), re.compile(path), frozenset(parameters) | _EVERYWHERE, writes)
+def _operation(name: str, methods: str, path: str, *parameters: str) -> Operation:
+    return Operation(name, tuple(methods.split()), re.compile(path), frozenset(parameters) | _EVERYWHERE)
 
 
 OPERATIONS = (
@@ -74,18 +72,17 @@ OPERATIONS = (
         *("list_objects", "GET", rf"{_BUCKET}/o/?", *_PAGES, "delimiter", "includeTrailingDelimiter", "matchGlob"),
         *("startOffset", "endOffset", "versions", "softDeleted", "includeFoldersAsPrefixes"),
     ),
-    _operation("upload", "POST", _UPLOAD, "uploadType", "name", "contentEncoding", *CONDITIONS, writes=True),
+    _operation("upload", "POST", _UPLOAD, "uploadType", "name", "contentEncoding", *CONDITIONS),
     _operation("continue_upload", "PUT POST", _UPLOAD, "uploadType", "name", "upload_id"),
     _operation("cancel_upload", "DELETE", _UPLOAD, "uploadType", "name", "upload_id"),
     _operation(
         *("copy", "POST", rf"{_BUCKET}/o/(?P<object>.+/(?:rewriteTo|copyTo)/b/.+/o/.+)"),
         *("sourceGeneration", *SOURCE_CONDITIONS, *CONDITIONS),
-        writes=True,
     ),
-    _operation("compose", "POST", rf"{_BUCKET}/o/(?P<object>.+/compose)", *CONDITIONS[::2], writes=True),
+    _operation("compose", "POST", rf"{_BUCKET}/o/(?P<object>.+/compose)", *CONDITIONS[::2]),
     _operation("get", "GET HEAD", rf"(?:/download)?{_OBJECT}", "generation", "softDeleted", *CONDITIONS),
-    _operation("delete", "DELETE", _OBJECT, "generation", *CONDITIONS, writes=True),
-    _operation("change", "PATCH PUT", _OBJECT, "generation", *CONDITIONS, writes=True),
+    _operation("delete", "DELETE", _OBJECT, "generation", *CONDITIONS),
+    _operation("change", "PATCH PUT", _OBJECT, "generation", *CONDITIONS),
 )
 
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import google.api_core.exceptions as errors
 import pandas
@@ -280,6 +281,30 @@ def test_entity_tags_hold(blob: storage.Blob) -> None:
         again(blob).reload(if_etag_not_match=[blob.etag, "other"])
 
 
+@pytest.mark.parametrize("method", ["DELETE", "PATCH", "POST"])
+@pytest.mark.parametrize(
+    ("header", "tag", "holds"),
+    [
+        ("If-Match", "other", False),
+        ("If-Match", "*", True),
+        ("If-Match", "", True),
+        ("If-None-Match", "*", False),
+        ("If-None-Match", "", False),
+        ("If-None-Match", "other", True),
+    ],
+)
+def test_entity_tags_hold_for_writes(
+    url: str, blob: storage.Blob, method: str, header: str, tag: str, holds: bool
+) -> None:
+    name = quote(blob.name, safe="")
+    target = f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}"
+    if method != "POST":
+        target = f"/storage/v1/b/{BUCKET}/o/{name}"
+    headers = {header: f'"{tag or blob.etag}"'}
+    answer = requests.request(method, f"{url}{target}", data=b"{}", headers=headers, timeout=60)
+    assert answer.status_code == (200 if holds else 412)
+
+
 def test_of_many_conditional_writers_each_change_is_by_one(url: str, bucket: storage.Bucket) -> None:
     """Four writers count up one number, each by reading it and writing the next one if nobody else has."""
     counter = bucket.blob("counter")
@@ -393,6 +418,10 @@ def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blo
         blob.temporary_hold = True
         blob.patch()
 
+    def custom_time() -> None:
+        blob.custom_time = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
+        blob.patch()
+
     def batch() -> None:
         with bucket.client.batch():
             bucket.delete_blob(blob.name)
@@ -405,6 +434,7 @@ def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blo
     for ask in (
         blob.make_public,
         hold,
+        custom_time,
         batch,
         version,
         bucket.get_iam_policy,
