@@ -34,6 +34,8 @@ PROMISES: dict[str, dict[str, str]] = {
     "airflow-user": {
         "tokens-are-verified": "Airflow's APIs refuse requests without a token, and with a forged, expired, unsigned "
         "or foreign one.",
+        "pages-ask-for-a-login": "The pages that this repository adds to Airflow's UI answer no request without a "
+        "login, and show a user only what Airflow shows them.",
         "roles-are-kept": "A user without the right to change something cannot change it.",
         "settings-are-not-shown": "Airflow's configuration and connections show no secret.",
     },

@@ -426,6 +426,7 @@ MADE_INTO_SQL = {"checks", "column_mapping"}
 RUN_LATER = {
     "download.py": {"now"},
     "middleware.py": {"now"},
+    "looks.py": {"time"},
     "publication_trigger.py": {"now"},
     "retry_after.py": {"now"},
 }

@@ -110,7 +110,7 @@ def test_config_names_no_user_host_or_path() -> None:
 
 
 def test_workers_have_everything_imported_before_they_fork(tmp_path: Path) -> None:
-    wanted = third_party_imports()
+    wanted = third_party_imports(of_tasks=True)
     assert {"pyarrow", "airflow.sdk", "airflow.providers.google.cloud.hooks.gcs"} <= wanted
     folders = {
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),

@@ -79,6 +79,21 @@ class BigQueryStore(Store):
         rows = self._rows("content", file.dataset, file.month)
         return Content(rows[0]["row_count"], rows[0]["content_hash"]) if rows else NOTHING
 
+    def profile(self, file: PublishedFile) -> list[Any]:
+        """Count the trips of the file's partition by day and zone, with refunds and nulls; reads the partition once."""
+        has_total = "total_amount" in {column.name for column in file.dataset.source_columns}
+        return self._rows("profile", file.dataset, file.month, has_total=has_total)
+
+    def first_rows(self, file: PublishedFile, rows: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Return the names of the columns and some rows of the file's partition, without a query."""
+        from google.cloud.exceptions import NotFound
+
+        try:
+            found = self._client.list_rows(f"trips.{file.bigquery_table}", max_results=rows)
+            return [field.name for field in found.schema], [row.values() for row in found]
+        except NotFound:
+            return [], []
+
     def location(self, file: PublishedFile) -> str:
         """Return the table with its partition decorator."""
         return f"trips.{file.bigquery_table}"

@@ -1,0 +1,124 @@
+"""What the months page remembers of the stores."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from nyc_taxi.months_page.looks import ERROR_CHARACTERS, MAX_AGE_SECONDS, Look, Looks
+from nyc_taxi.registry.datasets import GREEN, YELLOW
+from nyc_taxi.registry.model import Dataset
+from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.store import StoredMonth
+from tests.nyc_taxi.stores.fakes import FakeStore
+
+JANUARY = Month(2021, 1)
+
+
+class _Store(FakeStore):
+    """A store that waits for the test, and then answers or fails."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.answer: Callable[[], Mapping[Month | None, StoredMonth]] = dict
+        self.asked = 0
+
+    def months(self, dataset: Dataset) -> Mapping[Month | None, StoredMonth]:
+        self.asked += 1
+        assert self.go_on.wait(10)
+        return self.answer()
+
+
+def _rows(rows: int) -> dict[Month | None, StoredMonth]:
+    return {JANUARY: StoredMonth(rows=rows, made_from="x", published_at=None)}
+
+
+def _fail(error: Exception) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
+
+
+def _settled(looks: Looks, store: str = "lake", *, changed_at: float = 0.0) -> Look:
+    """Read until no look is under way; the first reading may begin one."""
+    look = looks.read(store, GREEN, changed_at=changed_at)
+    for _ in range(1000):
+        if not look.running:
+            return look
+        time.sleep(0.005)
+        look = looks.read(store, GREEN)
+    raise AssertionError("the look does not end")
+
+
+def test_the_first_reading_answers_at_once_and_looks_in_the_background() -> None:
+    store = _Store()
+    store.go_on.clear()
+    store.answer = lambda: _rows(7)
+    looks = Looks(lambda name: store)
+    first = looks.read("lake", GREEN)
+    assert (first.running, dict(first.months), first.at) == (True, {}, 0.0)
+    store.go_on.set()
+    assert _settled(looks).months == _rows(7)
+
+
+def test_a_look_is_kept_until_something_has_changed() -> None:
+    store = _Store()
+    looks = Looks(lambda name: store)
+    at = _settled(looks).at
+    assert _settled(looks, changed_at=at - 1).at == at
+    assert store.asked == 1
+    store.answer = lambda: _rows(8)
+    assert _settled(looks, changed_at=time.time()).months == _rows(8)
+    assert store.asked == 2
+
+
+def test_an_old_look_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store()
+    looks = Looks(lambda name: store)
+    at = _settled(looks).at
+    monkeypatch.setattr(time, "time", lambda: at + MAX_AGE_SECONDS + 1)
+    assert _settled(looks).at > at
+    assert store.asked == 2
+
+
+def test_a_store_that_fails_keeps_what_it_answered_before_and_says_why() -> None:
+    store = _Store()
+    store.answer = lambda: _rows(7)
+    looks = Looks(lambda name: store)
+    _settled(looks)
+    store.answer = _fail(ConnectionError("refused\x1b[2J by\nthe server"))
+    look = _settled(looks, changed_at=time.time())
+    assert look.months == _rows(7)
+    assert look.error == r"ConnectionError: refused\x1b[2J by"
+    store.answer = lambda: _rows(8)
+    look = _settled(looks, changed_at=time.time())
+    assert (look.error, look.months) == ("", _rows(8))
+
+
+def test_a_store_that_cannot_be_connected_is_an_error_and_not_the_end() -> None:
+    def connect(name: str) -> _Store:
+        raise ValueError("x" * 2000)
+
+    look = _settled(Looks(connect))
+    assert look.error == "ValueError: " + "x" * ERROR_CHARACTERS + "..."
+
+
+def test_a_store_that_hangs_holds_up_no_other() -> None:
+    hanging, other = _Store(), _Store()
+    hanging.go_on.clear()
+    other.answer = lambda: _rows(7)
+    looks = Looks(lambda name: hanging if name == "postgres" else other)
+    try:
+        assert looks.read("postgres", GREEN).running
+        assert looks.read("postgres", YELLOW).running
+        assert _settled(looks, "lake").months == _rows(7)
+        assert looks.read("postgres", GREEN).running
+        assert hanging.asked == 1
+    finally:
+        hanging.go_on.set()
