@@ -7,7 +7,6 @@ import sys
 
 from tests.conftest import REPOSITORY
 
-
 # The page in the UI, which no task imports.
 API_SERVER_ONLY = {"months.py", "months_page"}
 
