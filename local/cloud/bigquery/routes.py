@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pyarrow as pa
 from bqemulator.api.routes import datasets
 from bqemulator.catalog.models import JobMeta
 from bqemulator.domain.errors import NotFoundError
@@ -292,7 +293,19 @@ def _read_rows(
     start, end, token = _page(request, total, default=_PAGE_ROWS, given=given)
     columns = ", ".join(quoted(f["name"]) for f in fields)
     sql = f"SELECT {columns} FROM {ref.sql} WHERE {predicate} LIMIT {end - start} OFFSET {start}"
-    return arrow_table_to_bq_rows(store.engine.fetch_arrow(sql)), total, token
+    arrow = store.engine.fetch_arrow(sql)
+    return _rest_rows(arrow, 0, arrow.num_rows), total, token
+
+
+def _rest_rows(arrow: pa.Table, start: int, end: int) -> list[dict[str, Any]]:
+    """Return rows in REST form; refuse dates and times that BigQuery does not have, which files may contain."""
+    try:
+        return arrow_table_to_bq_rows(arrow, offset=start, limit=end - start)
+    except (OverflowError, ValueError) as error:
+        raise invalid(
+            "Cannot return an invalid date or time value: the range of valid values is [0001-01-01, 9999-12-31]"
+            f" ({error})"
+        ) from error
 
 
 def _results_response(
@@ -368,7 +381,7 @@ def _kept_rows(job_id: str, request: Request, max_results: Any = None) -> dict[s
     start, end, token = _page(request, arrow.num_rows, default=_PAGE_ROWS, given=max_results)
     body: dict[str, Any] = {"schema": {"fields": JOB_SCHEMAS.get(job_id, [])}, "totalRows": str(arrow.num_rows)} | token
     if end > start:  # clients take a response with "rows", even if empty, as the first page
-        body["rows"] = arrow_table_to_bq_rows(arrow, offset=start, limit=end - start)
+        body["rows"] = _rest_rows(arrow, start, end)
     return body
 
 

@@ -17,7 +17,7 @@ type of its result belongs in ``functions``.
 - ``merges``: MERGE whose rows never match
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
 - ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation
-- ``times``: dates and times; their macros are in ``time_functions``, texts in ``time_formats``
+- ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING
 - ``safe``: the prefix SAFE.
 """
@@ -41,6 +41,8 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     rounding,
     safe,
     strings,
+    time_conversions,
+    time_texts,
     times,
 )
 from local.cloud.bigquery.translation.annotation import Tables, annotate

@@ -53,6 +53,13 @@ _macros(
     timestamp=_in_range("timestamp", "0001-01-01 00:00:00+00", "9999-12-31 23:59:59.999999+00"),
 )
 
+# A value whose type is known only when the query runs: an error unless it is one of DuckDB's types in ``kinds``.
+macro(
+    "bq_allowed(x, kinds, message)",
+    f"""CASE WHEN regexp_full_match(typeof(x), kinds || '|"NULL"') THEN x
+        ELSE cast_to_type({_error("message", "VARCHAR")}, x) END""",
+)
+
 # --- Time zones -------------------------------------------------------------------------------------------------------
 
 # A zone is a name that DuckDB knows, minutes east of UTC, or any text, which Python looks up.
@@ -180,6 +187,12 @@ macro(
     """CASE WHEN micros % 1000000 = 0 THEN '' WHEN micros % 1000 = 0 THEN printf('.%03d', micros % 1000000 // 1000)
         ELSE printf('.%06d', micros % 1000000) END""",
 )
+# DuckDB's text of any date or time with the fraction of its second in three or six digits.
+macro(
+    "bq_padded_text(text)",
+    r"""regexp_replace(regexp_replace(regexp_replace(text, '(\.\d+)(\+00)?$', '\1000000\2'),
+        '(\.\d{3})0{3}\d*(\+00)?$', '\1\2'), '(\.\d{6})\d+(\+00)?$', '\1\2')""",
+)
 macro("bq_datetime_text(x)", "CAST(date_trunc('second', x) AS VARCHAR) || bq_fraction(epoch_us(x) + 62135596800000000)")
 _macros(
     "bq_text_of",
@@ -190,6 +203,7 @@ _macros(
     time="""CAST(CAST(date_trunc('second', DATE '1970-01-01' + x) AS TIME) AS VARCHAR)
         || bq_fraction(epoch_us(DATE '1970-01-01' + x))""",
     interval="bq_python_interval(bq_interval_months(x), datepart('day', x), bq_interval_micros(x))",
+    any="bq_padded_text(CAST(x AS VARCHAR))",
 )
 # BigQuery writes offsets from UTC in whole minutes, also where local mean time has seconds.
 macro("bq_offset(x, local)", "CAST((epoch_us(local) - epoch_us(x)) // 60000000 AS INTEGER)")
@@ -297,12 +311,15 @@ _macros(
     time="CAST(DATE '1970-01-02' + x + to_microseconds(n % 86400000000) AS TIME)",
     any="cast_to_type(bq_in_range_datetime(CAST(x AS TIMESTAMP) + to_microseconds(n)), x)",
 )
+_NO_TIME = _error("'No matching signature for operator + for argument types: TIME, INTERVAL'", "VARCHAR")
 macro("bq_has_months(i)", "datepart('year', i) <> 0 OR datepart('month', i) <> 0")
 _macros(
     "bq_add_interval",
     "x, i",
     date="bq_in_range_datetime(x + i)",
     datetime="bq_in_range_datetime(x + i)",
+    any=f"""CASE WHEN typeof(x) = 'TIME' THEN cast_to_type({_NO_TIME}, x + i)
+        WHEN typeof(x) LIKE '%ZONE' AND bq_has_months(i) THEN cast_to_type({_NO_MONTHS}, x + i) ELSE x + i END""",
     timestamp=f"CASE WHEN bq_has_months(i) THEN bq_of_utc({_NO_MONTHS}) ELSE bq_in_range_timestamp(x + i) END",
 )
 _macros(
