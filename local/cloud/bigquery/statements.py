@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quo
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
 from local.cloud.bigquery.translation.annotation import Columns
+from local.cloud.bigquery.translation.rules import syntax
 from local.cloud.bigquery.translation.types import Type
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
@@ -233,6 +234,26 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
     check_statement(store, sql, project)
     tables = tuple((ref, _columns(store, ref)) for ref in _references(sql, project))
     return _typed(sql, project, tables, ())
+
+
+def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
+    """Give the functions of an expression BigQuery's meaning, for the body of a function.
+
+    Args:
+        sql: the expression.
+        arguments: the types of the names in it; None for those that are not known.
+
+    Raises:
+        ValidationError: BigQuery would refuse it for its types.
+    """
+    tree = parse(f"SELECT {sql}")
+    if not isinstance(tree, exp.Select):
+        return sql
+    known = [exp.alias_(exp.cast(exp.null(), syntax(kind)), name) for name, kind in arguments.items() if kind]
+    if known:
+        tree = tree.from_(exp.select(*known).subquery("arguments"))
+    apply_types(tree, lambda _: None, {})
+    return tree.expressions[0].sql(dialect="bigquery")
 
 
 @functools.lru_cache(_KEPT)

@@ -17,7 +17,8 @@ must be in place before the catalog reads its first table:
 9. ``error_messages``: errors of running statements in BigQuery's words
 10. ``format_strings``: sqlglot keeps format strings as they are written
 11. ``views``: the queries of views are typed too
-12. ``intervals``: intervals in answers
+12. ``routines``: the bodies of functions are typed too
+13. ``intervals``: intervals in answers
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -49,6 +50,7 @@ def install(store: Store, jobs: Jobs) -> None:
         intervals,
         number_format,
         parse_cache,
+        routines,
         script_interpreter,
         statement_checks,
         table_metadata,
@@ -67,4 +69,5 @@ def install(store: Store, jobs: Jobs) -> None:
     error_messages.install()
     format_strings.install()
     views.install(store)
+    routines.install(store)
     intervals.install()

@@ -1,0 +1,50 @@
+"""Patch of bqemulator 1.4.0: the bodies of functions and materialized views pass the typed translation too.
+
+Wraps ``materialize`` of ``SQLUDFRuntime`` and ``TableValuedRuntime`` of ``bqemulator.udf``, and
+``MaterializedViewManager._translate`` of ``bqemulator.versioning.materialized_views``.
+
+Why: bqemulator translates these apart from statements (see :mod:`.statement_checks`), so that functions in them would
+mean something else than in queries.
+
+Can be removed when bqemulator has one hook for all that it translates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bqemulator.catalog.models import RoutineArgument, RoutineMeta
+from bqemulator.udf.sql_udf import SQLUDFRuntime
+from bqemulator.udf.table_valued import TableValuedRuntime
+from bqemulator.versioning.materialized_views import MaterializedViewManager
+
+from local.cloud.bigquery.statements import checked_sql, typed_expression
+from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.translation import types
+
+
+def _kind_of(argument: RoutineArgument) -> types.Type | None:
+    return types.named((argument.data_type or {}).get("typeKind", ""))
+
+
+def install(store: Store) -> None:
+    """Make bqemulator translate typed bodies."""
+    scalar, table, view = SQLUDFRuntime.materialize, TableValuedRuntime.materialize, MaterializedViewManager._translate
+
+    def typed_scalar(self: SQLUDFRuntime, routine: RoutineMeta, engine: Any) -> None:
+        kinds = {
+            argument.name: types.named((argument.data_type or {}).get("typeKind", "")) for argument in routine.arguments
+        }
+        body = typed_expression(routine.definition_body, kinds)
+        scalar(self, routine.model_copy(update={"definition_body": body}), engine)
+
+    def typed_table(self: TableValuedRuntime, routine: RoutineMeta, engine: Any) -> None:
+        body = checked_sql(store, routine.definition_body, routine.project_id)
+        table(self, routine.model_copy(update={"definition_body": body}), engine)
+
+    def typed_view(self: MaterializedViewManager, bq_sql: str, project_id: str) -> str:
+        return view(self, checked_sql(store, bq_sql, project_id), project_id)
+
+    SQLUDFRuntime.materialize = typed_scalar  # type: ignore[method-assign]
+    TableValuedRuntime.materialize = typed_table  # type: ignore[method-assign]
+    MaterializedViewManager._translate = typed_view  # type: ignore[method-assign]
