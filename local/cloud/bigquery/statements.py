@@ -252,8 +252,8 @@ def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
     known = [exp.alias_(exp.cast(exp.null(), syntax(kind)), name) for name, kind in arguments.items() if kind]
     if known:
         tree = tree.from_(exp.select(*known).subquery("arguments"))
-    apply_types(tree, lambda _: None, {})
-    return tree.expressions[0].sql(dialect="bigquery")
+    typed, _ = apply_types(tree, lambda _: None, {})
+    return typed.expressions[0].sql(dialect="bigquery")
 
 
 @functools.lru_cache(_KEPT)

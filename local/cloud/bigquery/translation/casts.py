@@ -50,11 +50,18 @@ macro(
     """CASE WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x + 0e0) ELSE printf('%.17g', x) END""",
 )
 macro("bq_string_of_numeric(x)", "rtrim(rtrim(CAST(CAST(x AS DECIMAL(38, 9)) AS VARCHAR), '0'), '.')")
+# DuckDB's text of any date or time with the fraction of its second in three or six digits.
+macro(
+    "bq_padded_text(text)",
+    r"""regexp_replace(regexp_replace(regexp_replace(text, '(\.\d+)(\+00)?$', '\1000000\2'),
+        '(\.\d{3})0{3}\d*(\+00)?$', '\1\2'), '(\.\d{6})\d+(\+00)?$', '\1\2')""",
+)
 macro(
     "bq_string(x)",
     """CASE WHEN typeof(x) IN ('DOUBLE', 'FLOAT') THEN bq_string_of_float64(TRY_CAST(CAST(x AS VARCHAR) AS DOUBLE))
     WHEN typeof(x) LIKE 'DECIMAL(%' AND contains(CAST(x AS VARCHAR), '.')
     THEN rtrim(rtrim(CAST(x AS VARCHAR), '0'), '.')
+    WHEN typeof(x) LIKE 'TIME%' THEN bq_padded_text(CAST(x AS VARCHAR))
     ELSE CAST(x AS VARCHAR) END""",
 )
 macro(

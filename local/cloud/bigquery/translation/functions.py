@@ -224,7 +224,7 @@ _CONSTANT: dict[type[exp.Expression], Type] = {
     **_kinds(types.DATETIME, "TsOrDsToDatetime Datetime CurrentDatetime ParseDatetime"),
     **_kinds(types.TIMESTAMP, "Timestamp CurrentTimestamp StrToTime UnixToTime TsOrDsToTimestamp"),
     **_kinds(types.TIME, "TsOrDsToTime CurrentTime TimeFromParts ParseTime TimeAdd TimeSub TimeTrunc"),
-    **_kinds(types.INTERVAL, "Interval"),
+    **_kinds(types.INTERVAL, "Interval MakeInterval JustifyDays JustifyHours JustifyInterval"),
     **_kinds(types.JSON, "ParseJSON"),
     **_kinds(types.NUMERIC, "ParseNumeric"),
     **_kinds(types.BIGNUMERIC, "ParseBignumeric"),

@@ -187,12 +187,6 @@ macro(
     """CASE WHEN micros % 1000000 = 0 THEN '' WHEN micros % 1000 = 0 THEN printf('.%03d', micros % 1000000 // 1000)
         ELSE printf('.%06d', micros % 1000000) END""",
 )
-# DuckDB's text of any date or time with the fraction of its second in three or six digits.
-macro(
-    "bq_padded_text(text)",
-    r"""regexp_replace(regexp_replace(regexp_replace(text, '(\.\d+)(\+00)?$', '\1000000\2'),
-        '(\.\d{3})0{3}\d*(\+00)?$', '\1\2'), '(\.\d{6})\d+(\+00)?$', '\1\2')""",
-)
 macro("bq_datetime_text(x)", "CAST(date_trunc('second', x) AS VARCHAR) || bq_fraction(epoch_us(x) + 62135596800000000)")
 _macros(
     "bq_text_of",
