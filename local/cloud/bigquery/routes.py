@@ -302,10 +302,11 @@ def _rest_rows(arrow: pa.Table, start: int, end: int) -> list[dict[str, Any]]:
     try:
         return arrow_table_to_bq_rows(arrow, offset=start, limit=end - start)
     except (OverflowError, ValueError) as error:
-        raise invalid(
-            "Cannot return an invalid date or time value: the range of valid values is [0001-01-01, 9999-12-31]"
-            f" ({error})"
-        ) from error
+        if isinstance(error, OverflowError) or "out of range" in str(error):
+            raise invalid(
+                "Cannot return an invalid date or time value: the range of valid values is [0001-01-01, 9999-12-31]"
+            ) from error
+        raise limit(f"return these rows: {error}") from error
 
 
 def _results_response(
