@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import BadRequest
+from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.conftest import Server
@@ -120,6 +120,13 @@ def test_streaming_is_refused(client: bigquery.Client, dataset: str) -> None:
     create_trips(client, f"{dataset}.trips")
     with pytest.raises(BadRequest, match="does not stream rows"):
         client.insert_rows_json(f"{dataset}.trips", [{"VendorID": 1}])
+
+
+def test_a_table_that_is_missing_is_named_even_if_its_rows_are_written_as_json(
+    client: bigquery.Client, dataset: str
+) -> None:
+    with pytest.raises(NotFound, match="Not found: Table"):
+        query(client, f"SELECT TO_JSON_STRING(row) FROM (SELECT a, b FROM {dataset}.missing) AS row")
 
 
 def test_table_names_are_case_sensitive(client: bigquery.Client, dataset: str) -> None:
