@@ -19,6 +19,8 @@ from tests.faults.worker import REPOSITORY, Order
 
 # Seconds that one try may take on a busy machine before the test gives up.
 PATIENCE = 60.0
+# Seconds in which the worker has imported Airflow and the DAGs, from a cold disk and beside other work.
+START_PATIENCE = 300.0
 Wanted = Callable[[dict[str, Any]], bool]
 
 
@@ -39,7 +41,9 @@ class Worker:
         )
         self._read = b""
         self._messages: list[dict[str, Any]] = []
-        self.dags: dict[str, list[dict[str, Any]]] = self._await(lambda message: "dags" in message)["dags"]
+        self.dags: dict[str, list[dict[str, Any]]] = self._await(lambda message: "dags" in message, START_PATIENCE)[
+            "dags"
+        ]
 
     def close(self) -> None:
         """End the worker."""
@@ -60,8 +64,8 @@ class Worker:
         """Wait for the end of a try; returns its exit code, negative for a signal."""
         return int(self._await(lambda message: message.get("ended") == pid)["code"])
 
-    def _await(self, wanted: Wanted) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
+    def _await(self, wanted: Wanted, patience: float = PATIENCE) -> dict[str, Any]:
+        deadline = time.monotonic() + patience
         while True:
             for message in self._messages:
                 if wanted(message):
