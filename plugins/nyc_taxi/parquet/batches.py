@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,12 @@ class Reading(NamedTuple):
     Attributes:
         batches: the rows, as record batches of the dataset's ``source_columns``.
         ignored: the names of the file's columns that are left out.
+        share: returns the share of the file that has been read, from 0 to 1.
     """
 
     batches: Iterator[pa.RecordBatch]
     ignored: tuple[str, ...]
+    share: Callable[[], float]
 
 
 class Binding(NamedTuple):

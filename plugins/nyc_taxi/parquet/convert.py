@@ -7,9 +7,10 @@ from 1; in CSV, the header is row 1, and empty lines are not counted.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nyc_taxi.common.files import whole_file
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.text import printable
 from nyc_taxi.parquet.provenance import METADATA_KEY
 from nyc_taxi.parquet.read_csv import read_csv
@@ -30,6 +32,8 @@ from nyc_taxi.registry.months import Month
 # Maximum number of batches queued for the writer; bounds memory use.
 READ_AHEAD = 8
 ROW_GROUP_ROWS = 1 << 16
+
+log = logging.getLogger(__name__)
 
 
 class Converted(NamedTuple):
@@ -70,16 +74,22 @@ def to_parquet(
     read = read_parquet if source.suffix == ".parquet" else read_csv
     lineage = [pa.scalar(month.first_day if month else None, pa.date32()), pa.scalar(source.name, pa.string())]
     try:
-        batches, ignored = read(source, dataset, month, accept_unknown=accept_unknown)
+        reading = read(source, dataset, month, accept_unknown=accept_unknown)
+        progress = Progress(log, f"conversion of {source.name}")
         # Closed explicitly: otherwise an exception that is kept somewhere would keep the reader thread and the file.
-        with whole_file(target) as temporary, closing(_read_ahead(batches)) as ahead:
-            rows = _write(ahead, temporary, dataset, lineage, provenance)
+        with whole_file(target) as temporary, progress, closing(_read_ahead(reading.batches)) as ahead:
+
+            def report(rows: int) -> None:
+                progress.reach(rows=rows, size=temporary.stat().st_size, share=reading.share)
+
+            rows = _write(ahead, temporary, dataset, lineage, provenance, report)
+            report(rows)
             if rows == 0:
                 raise ContractError("it has columns but no rows; check the file at the source")
     except ContractError as error:
         # Without the original error: Arrow's text quotes values of the file as they are, also escape sequences.
         raise _refusal(source, dataset, error) from None
-    return Converted(rows, ignored)
+    return Converted(rows, reading.ignored)
 
 
 def _refusal(source: Path, dataset: Dataset, error: ContractError) -> ContractError:
@@ -123,8 +133,14 @@ def _read_ahead(batches: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, 
 
 
 def _write(
-    batches: Iterator[pa.RecordBatch], target: Path, dataset: Dataset, lineage: list[pa.Scalar], provenance: str
+    batches: Iterator[pa.RecordBatch],
+    target: Path,
+    dataset: Dataset,
+    lineage: list[pa.Scalar],
+    provenance: str,
+    report: Callable[[int], None],
 ) -> int:
+    """Write the file and return its number of rows; reports the number so far after each row group."""
     schema = arrow_schema(dataset)
     rows = 0
     with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=_dictionary_columns(dataset)) as writer:
@@ -134,6 +150,7 @@ def _write(
             columns = group.columns + [pa.repeat(value, group.num_rows) for value in lineage]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             rows += group.num_rows
+            report(rows)
     return rows
 
 

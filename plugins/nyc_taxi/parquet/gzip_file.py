@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -36,16 +36,30 @@ def check_beginning(source: Path) -> None:
         raise ContractError(f"it is not gzip; it begins with {first_bytes(source)}; check the source's address")
 
 
-def open_csv_bytes(source: Path) -> pa.NativeFile:
+class CsvBytes(NamedTuple):
+    """A CSV file that is open for reading.
+
+    Attributes:
+        stream: its bytes, unpacked.
+        packed: the file itself; its position says how much has been read.
+    """
+
+    stream: pa.NativeFile
+    packed: pa.NativeFile
+
+
+def open_csv_bytes(source: Path) -> CsvBytes:
     """Open a file for reading, unpacked if its name ends in ``.gz``.
 
     Arrow reads all members of an archive, but fails at zeros behind the last one. Tapes and block devices leave such
     zeros, and gzip itself ignores them.
     """
-    end = content_end(source) if source.suffix == ".gz" else None
-    if end is None:
-        return pa.input_stream(source, compression="detect")
-    return pa.CompressedInputStream(pa.BufferReader(pa.memory_map(str(source)).read_buffer(end)), "gzip")
+    if source.suffix != ".gz":
+        file = pa.OSFile(str(source))
+        return CsvBytes(file, file)
+    end = content_end(source)
+    packed = pa.OSFile(str(source)) if end is None else pa.BufferReader(pa.memory_map(str(source)).read_buffer(end))
+    return CsvBytes(pa.CompressedInputStream(packed, "gzip"), packed)
 
 
 def content_end(source: Path) -> int | None:

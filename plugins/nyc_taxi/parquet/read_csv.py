@@ -59,13 +59,14 @@ def read_csv(source: Path, dataset: Dataset, month: Month | None, *, accept_unkn
     header = _header(source)
     places, ignored = match_columns(header.names, dataset, Layout.MIRROR, month, accept_unknown=accept_unknown)
     bound = dict(zip(dataset.source_columns, places, strict=True))
-    return Reading(_batches(source, bound, header), ignored)
+    position = _Position(source)
+    return Reading(_batches(source, bound, header, position), ignored, position.share)
 
 
 def _header(source: Path) -> _Header:
     check_beginning(source)
     try:
-        with open_csv_bytes(source) as stream:
+        with open_csv_bytes(source).stream as stream:
             head = stream.read(HEADER_BYTES)
     except OSError as error:
         if is_system_error(error):
@@ -77,13 +78,31 @@ def _header(source: Path) -> _Header:
     raise ContractError("it is empty: it has no header; check the file at the source")
 
 
-def _batches(source: Path, bound: dict[Column, int | None], header: _Header) -> Iterator[pa.RecordBatch]:
+class _Position:
+    """How much of a file has been read, in whichever way."""
+
+    def __init__(self, source: Path) -> None:
+        self._size = source.stat().st_size
+        self.packed: pa.NativeFile | None = None
+
+    def share(self) -> float:
+        """Return the share from 0 to 1."""
+        if self.packed is None or self.packed.closed:
+            return 0.0 if self.packed is None else 1.0
+        return float(self.packed.tell() / self._size)
+
+
+def _batches(
+    source: Path, bound: dict[Column, int | None], header: _Header, position: _Position
+) -> Iterator[pa.RecordBatch]:
     """Read in the fastest way, and continue in a slower one from the row at which that fails."""
     rows = 0
     for way in _WAYS:
         bindings = [_binding(column, place, way) for column, place in bound.items()]
         try:
-            for batch in _from_row(rows, _open(source, bound, header, way)):
+            opened = open_csv_bytes(source)
+            position.packed = opened.packed
+            for batch in _from_row(rows, _open(opened.stream, bound, header, way)):
                 yield conform(batch, bindings, first_row=rows + 2)
                 rows += batch.num_rows
             return
@@ -109,14 +128,14 @@ def _read_type(column: Column, way: _Way) -> pa.DataType:
     return pa.string() if column.type is Type.DATETIME else arrow_type(column)
 
 
-def _open(source: Path, bound: dict[Column, int | None], header: _Header, way: _Way) -> pc.CSVStreamingReader:
+def _open(stream: pa.NativeFile, bound: dict[Column, int | None], header: _Header, way: _Way) -> pc.CSVStreamingReader:
     names = [f"#{place}" for place in range(len(header.names))]  # columns that are left out need names, too
     read = {column.name: _read_type(column, way) for column, place in bound.items() if place is not None}
     for column, place in bound.items():
         if place is not None:
             names[place] = column.name
     return pc.open_csv(
-        open_csv_bytes(source),
+        stream,
         read_options=pc.ReadOptions(
             use_threads=not way.with_rows,
             block_size=BLOCK_BYTES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_
             bindings.append(Binding(column, field.name, converter(field.type, column)))
     with _damage_refused():
         _check_sizes(file.metadata, {binding.name for binding in bindings})
-    return Reading(_batches(file, bindings), ignored)
+    taken = _Taken(file.metadata.num_rows)
+    return Reading(_batches(file, bindings, taken), ignored, taken.share)
 
 
 def _opened(source: Path) -> pq.ParquetFile:
@@ -113,13 +115,26 @@ def _check_ends(source: Path) -> None:
             raise ContractError(f"{problem}; write fewer columns and row groups")
 
 
-def _batches(file: pq.ParquetFile, bindings: Sequence[Binding]) -> Iterator[pa.RecordBatch]:
+@dataclass
+class _Taken:
+    """How many rows have been read, of how many that the footer states."""
+
+    stated: int
+    rows: int = 0
+
+    def share(self) -> float:
+        """Return the share from 0 to 1."""
+        return self.rows / self.stated if self.stated else 0.0
+
+
+def _batches(file: pq.ParquetFile, bindings: Sequence[Binding], taken: _Taken) -> Iterator[pa.RecordBatch]:
     rows = 0
     names = [name for _, name, _ in bindings if name is not None]
     with _damage_refused():
         for batch in file.iter_batches(BATCH_ROWS, columns=names):
             yield conform(batch, bindings, first_row=rows + 1)
             rows += batch.num_rows
+            taken.rows = rows
     if rows != file.metadata.num_rows:
         stated = file.metadata.num_rows
         raise ContractError(f"it is damaged: its footer states {stated} rows, but it has {rows}; {_REMEDY}")

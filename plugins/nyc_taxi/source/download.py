@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple, Self
 import requests
 
 from nyc_taxi.common.files import whole_file
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.text import printable
 from nyc_taxi.source.connections import Pace, SourceAdapter
 from nyc_taxi.source.errors import SlowSourceError, SourceError
@@ -98,8 +99,9 @@ def download(
         SourceError: the source is down, too slow, answers with any other error, or sends fewer bytes than it announced.
         DiskFullError: the disk is full.
     """
-    with whole_file(target) as temporary, temporary.open("wb") as file:
-        transfer = _Transfer(session, url, file, limits)
+    progress = Progress(log, f"download of {target.name}", size=Announcement.parse(announced).length)
+    with whole_file(target) as temporary, temporary.open("wb") as file, progress:
+        transfer = _Transfer(session, url, file, limits, progress)
         transfer.run()
         _check_length(session, url, Announcement.parse(announced), transfer.received, limits)
     return Download(transfer.size, transfer.received.version, transfer.answered_at)
@@ -142,7 +144,8 @@ def file_version(session: requests.Session, url: str, *, limits: Limits = LIMITS
 class _Transfer:
     """One download into an open file, over as many requests as it takes."""
 
-    def __init__(self, session: requests.Session, url: str, file: BinaryIO, limits: Limits) -> None:
+    def __init__(self, session: requests.Session, url: str, file: BinaryIO, limits: Limits, progress: Progress) -> None:
+        self._progress = progress
         self._session = session
         self._url = url
         self._file = file
@@ -212,6 +215,7 @@ class _Transfer:
         self.size = 0
         self.answered_at = datetime.now(UTC)
         self._total = _number(response.headers.get("Content-Length", ""))
+        self._progress.all_bytes = self._total or self._progress.all_bytes
         self._validator = _validator(response.headers)
         self._tag = Announcement.of(response.headers, None).tag
 
@@ -242,6 +246,7 @@ class _Transfer:
                 self._file.write(chunk)
                 self.size += len(chunk)
                 pace.add(len(chunk))
+                self._progress.reach(size=self.size)
         if self._total is not None and self.size != self._total:
             raise SourceError(
                 f"the transfer of {printable(self._url)} broke off after {self.size:,} of {self._total:,} bytes"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.registry.datasets import published_file
 from nyc_taxi.stores.lake.store import LakeStore
 
@@ -60,9 +61,12 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
         file = published_file(self.dataset, self.month)
         before = lake.get(file)
         for _ in range(LOADS):
+            progress = Progress(self.log, f"load job into {self.destination_project_dataset_table}")
             super().execute(context)
             after = lake.get(file)
             if after.revision == before.revision:
+                with progress:
+                    progress.reach(rows=after.rows)
                 self.log.info("Loaded generation %s of %s", after.revision, lake.location(file))
                 return {
                     "table": self.destination_project_dataset_table,

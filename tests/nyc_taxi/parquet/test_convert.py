@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import gzip
+import logging
 import random
 import resource
 import threading
@@ -19,7 +20,7 @@ import pytest
 
 from local.cloud.source.defects import DEFECTS
 from local.cloud.source.formats import Format
-from nyc_taxi.parquet import convert, read_csv
+from nyc_taxi.parquet import convert, read_csv, read_parquet
 from nyc_taxi.parquet.convert import Converted, to_parquet
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.parquet.schema import arrow_schema
@@ -40,6 +41,39 @@ from tests.nyc_taxi.support import (
     refused,
     zone,
 )
+
+# What the log says
+
+
+@pytest.mark.parametrize("suffix", ["csv.gz", "csv", "parquet"])
+def test_the_log_tells_how_far_the_conversion_is_and_its_end(
+    folder: Folder, suffix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nyc_taxi.common.progress.INTERVAL", 0.0)
+    monkeypatch.setattr(convert, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(convert, "READ_AHEAD", 1)
+    monkeypatch.setattr(read_csv, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(read_parquet, "BATCH_ROWS", 100)
+    caplog.set_level(logging.INFO)
+    folder.synthetic("green", suffix)
+    name = f"conversion of green_tripdata_2021-01.{suffix}"
+    lines = [line.split(", ") for line in caplog.messages if name in line]
+    rows = [int(line[0].rpartition(": ")[2].removesuffix(" rows").replace(",", "")) for line in lines]
+    shares = [int(line[2].removesuffix("%")) for line in lines]
+    assert len(lines) > 3
+    assert rows == sorted(rows)
+    assert rows[-1] == SYNTHETIC_ROWS
+    assert shares == sorted(shares)
+    assert (0 < shares[0] <= 100, shares[-1]) == (True, 100)
+    assert lines[-1][0].startswith(f"End of {name}: ")
+
+
+def test_a_refused_file_tells_no_end(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with refused(folder):
+        folder.green({"fare_amount": "x"})
+    assert "End of conversion" not in caplog.text
+
 
 # Values that are kept
 

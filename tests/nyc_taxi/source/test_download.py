@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import socket
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -38,6 +39,25 @@ def _files(target: Path) -> dict[str, bytes]:
 def test_the_file_arrives_byte_for_byte(source, target: Path) -> None:
     assert _fetch(source.serve(PATH, BODY), target) == len(BODY)
     assert _files(target) == {target.name: BODY}
+
+
+def test_the_log_tells_how_far_the_download_is_and_its_end(
+    source, target: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nyc_taxi.common.progress.INTERVAL", 0.0)
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "CHUNK_BYTES", len(BODY) // 2)
+    _fetch(source.serve(PATH, BODY), target)
+    lines = [line for line in caplog.messages if f"download of {target.name}" in line]
+    assert "50%" in lines[0]
+    assert [line.split()[0] for line in (lines[0], lines[-1])] == ["Progress", "End"]
+
+
+def test_a_download_that_fails_tells_no_end(source, target: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with pytest.raises(SourceError):
+        _fetch(source.serve(PATH, BODY[:-1], announced=len(BODY)), target)
+    assert "End of download" not in caplog.text
 
 
 def test_it_requests_the_file_uncompressed(source, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,9 +39,12 @@ def _run(monkeypatch: pytest.MonkeyPatch, *generations: int | None) -> tuple[dic
     return task.execute({"ti": SimpleNamespace(try_number=2)}), len(loads)  # type: ignore[typeddict-item]
 
 
-def test_it_returns_what_it_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_returns_and_logs_what_it_loaded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(LakeToBigQueryOperator, "log", logging.getLogger("load"))
+    caplog.set_level(logging.INFO)
     loaded = {"table": "trips_staging.green_2021_01_x_2", "tries": 2, "generation": "7", "rows": 70}
     assert _run(monkeypatch, 7, 7) == (loaded, 1)
+    assert "End of load job into trips_staging.green_2021_01_x_2: 70 rows, 100%, " in caplog.text
 
 
 def test_an_object_that_is_replaced_during_the_load_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from google.cloud.exceptions import PreconditionFailed
 
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
 
 if TYPE_CHECKING:
@@ -100,7 +102,25 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
         if self.downloaded_at:
             blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
-        blob.upload_from_filename(self.src, content_type=self.mime_type, if_generation_match=generation)
+        assert isinstance(self.src, str)  # one file
+        size = Path(self.src).stat().st_size
+        progress = Progress(self.log, f"upload of {Path(self.src).name}", size=size)
+        with progress, _WatchedFile(self.src, progress) as file:
+            blob.upload_from_file(file, size=size, content_type=self.mime_type, if_generation_match=generation)
+
+
+class _WatchedFile(io.BufferedReader):
+    """A file open for reading that reports how far it has been read."""
+
+    def __init__(self, path: str, progress: Progress) -> None:
+        super().__init__(io.FileIO(path))
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        # The position and not a sum: the client reads a chunk again if it has to send it again.
+        self._progress.reach(size=self.tell())
+        return data
 
 
 def _time(text: str | None) -> datetime | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pgpq
@@ -9,9 +10,13 @@ import psycopg
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from nyc_taxi.common.progress import Progress
+
 # Reading page by page, without keeping row groups, bounds memory use.
 BUFFER_BYTES = 1 << 16
 BATCH_ROWS = 1 << 13
+
+log = logging.getLogger(__name__)
 
 
 def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identifier) -> int:
@@ -36,10 +41,18 @@ def copy_parquet(connection: psycopg.Connection, source: Path, table: sql.Identi
     statement = sql.SQL("COPY {} ({}) FROM STDIN WITH (FORMAT binary)").format(
         table, sql.SQL(", ").join(map(sql.Identifier, file.schema_arrow.names))
     )
-    with connection.cursor() as cursor:
+    rows = size = 0
+    with (
+        connection.cursor() as cursor,
+        Progress(log, f"copy to {table.as_string()}", rows=file.metadata.num_rows) as progress,
+    ):
         with cursor.copy(statement) as copy:
             copy.write(encoder.write_header())
             for batch in file.iter_batches(BATCH_ROWS):
-                copy.write(encoder.write_batch(batch))
+                encoded = encoder.write_batch(batch)
+                copy.write(encoded)
+                rows += batch.num_rows
+                size += len(encoded)
+                progress.reach(rows=rows, size=size)
             copy.write(encoder.finish())
         return cursor.rowcount

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,18 @@ def test_an_older_download_is_skipped_and_says_so(lake: _Lake) -> None:
         f"{EARLIER}. The object stays. To load what the source has now, start a new run."
     )
     assert lake.content() == b"new"
+
+
+def test_the_log_tells_how_far_the_upload_is_and_its_end(
+    lake: _Lake, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("nyc_taxi.common.progress.INTERVAL", 0.0)
+    monkeypatch.setattr(UploadOperator, "log", logging.getLogger("upload"))
+    caplog.set_level(logging.INFO)
+    lake.upload(os.urandom(RESUMABLE), EARLIER)
+    lines = [line.split(", ")[:2] for line in caplog.messages if " of upload of file: " in line]
+    assert lines[0] == ["Progress of upload of file: 2.1 MB", "22%"]
+    assert lines[-1] == ["End of upload of file: 9.4 MB", "100%"]
 
 
 @pytest.mark.parametrize("size", [SMALL, RESUMABLE])
