@@ -19,7 +19,7 @@ from local.airflow import stack
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.cloud.settings import REPOSITORY
-from nyc_taxi.dag_parts.notifications import FAILURE_WEBHOOK
+from nyc_taxi.dag_parts.channels import FAILURE_WEBHOOK
 
 NAME = "airflow"
 TIMEOUT = 15 * 60.0

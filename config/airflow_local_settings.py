@@ -23,6 +23,7 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import airflow.providers.http.hooks.http
     import airflow.providers.postgres.assets.postgres
     import airflow.providers.postgres.hooks.postgres
+    import airflow.providers.smtp.hooks.smtp
     import airflow.providers.standard.decorators.python
     import airflow.providers.standard.operators.branch
     import airflow.providers.standard.operators.empty

@@ -30,6 +30,7 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, dag_args, each_dataset
+from nyc_taxi.dag_parts.notifications import notify_warning
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import on_update
 from nyc_taxi.registry.checks import Level
@@ -96,7 +97,13 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             )
         if warnings := bigquery_table_checks(dataset, Level.WARN):
             checks.append(
-                BigQueryTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging)
+                BigQueryTableAuditOperator(
+                    task_id="check_warnings",
+                    level=Level.WARN,
+                    checks=warnings,
+                    on_skipped_callback=notify_warning,
+                    **staging,
+                )
             )
 
         publish = PublishOperator(

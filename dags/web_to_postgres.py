@@ -23,6 +23,7 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, each_dataset, source_dag_args
+from nyc_taxi.dag_parts.notifications import notify_warning
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
@@ -71,7 +72,15 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
             )
         ]
         if warnings := postgres_checks(dataset, Level.WARN):
-            checks.append(SQLTableAuditOperator(task_id="check_warnings", level=Level.WARN, checks=warnings, **staging))
+            checks.append(
+                SQLTableAuditOperator(
+                    task_id="check_warnings",
+                    level=Level.WARN,
+                    checks=warnings,
+                    on_skipped_callback=notify_warning,
+                    **staging,
+                )
+            )
 
         publish = PublishOperator(
             task_id="publish",

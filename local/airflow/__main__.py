@@ -118,6 +118,7 @@ def _tell(text: str) -> None:
 def _print_login(settings: AirflowSettings) -> None:
     print(
         f"\nAirflow  {settings.url}\nuser     admin\npassword {settings.password()}\nsource   {settings.cloud.source}"
+        f"\nmessages {settings.messages_dir}"
     )
 
 

@@ -71,6 +71,11 @@ class AirflowSettings:
         return self.cloud.state_dir / "work"
 
     @property
+    def messages_dir(self) -> Path:
+        """Where the stack keeps the notifications of failed and late runs and of broken warning checks, a file each."""
+        return self.cloud.state_dir / "messages"
+
+    @property
     def url(self) -> str:
         """Address of the UI and the API."""
         return f"http://{HOST}:{self.port}"
@@ -153,8 +158,10 @@ class AirflowSettings:
         extra = {"layout": self.layout.value, "last_month": self.last_month}
         source = {"conn_type": "http", "host": self.source_base_url, "extra": extra}
         google = {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": self.cloud.project}}
+        messages = {"conn_type": "fs", "extra": {"path": str(self.messages_dir)}}
         connections = {
             "AIRFLOW_CONN_TAXI_SOURCE": json.dumps(source),
+            "AIRFLOW_CONN_FAILURE_FOLDER": json.dumps(messages),
             "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
             "AIRFLOW_VAR_LAKE_BUCKET": self.cloud.lake_bucket,
             "AIRFLOW_VAR_WORK_DIR": str(self.work_dir),

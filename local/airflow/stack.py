@@ -194,6 +194,7 @@ def migrate(settings: AirflowSettings) -> None:
     """
     private_folder(settings.home)
     private_folder(settings.work_dir)
+    private_folder(settings.messages_dir)
     _write_password_file(settings)
     done = settings.home / f"migrated-{version('apache-airflow')}"
     if done.exists():

@@ -114,7 +114,9 @@ def test_containers_set_what_the_local_stack_sets(
     expected -= {setting for setting in expected if setting.startswith("AIRFLOW__DAG_PROCESSOR__")}
     expected -= {"AIRFLOW__API__WORKERS"}
     # The local stack's processes inherit it.
-    expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK"}
+    expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"}
+    # A container's file system is read-only; its logs have the messages.
+    expected -= {"AIRFLOW_CONN_FAILURE_FOLDER"}
     assert set(own) | set(common) | set(dockerfile.env("airflow")) - {"PATH"} == expected
 
 
@@ -189,6 +191,7 @@ def test_the_source_can_be_set(env: dict[str, str], expected: dict[str, Any]) ->
     assert json.loads(scheduler_environment(**env)[name]) == {**default, **expected}
 
 
-def test_who_hears_of_failures_can_be_set() -> None:
-    name, own = "AIRFLOW_CONN_FAILURE_WEBHOOK", '{"conn_type": "http", "host": "https://example.org"}'
+@pytest.mark.parametrize("name", ["AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"])
+def test_who_hears_of_failures_can_be_set(name: str) -> None:
+    own = '{"conn_type": "http", "host": "https://example.org"}'
     assert scheduler_environment(**{name: own})[name] == own

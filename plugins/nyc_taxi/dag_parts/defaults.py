@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import get_parsing_context
+from airflow.sdk import AsyncCallback, DeadlineAlert, DeadlineReference, get_parsing_context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
-from nyc_taxi.dag_parts.notifications import notify_failure
+from nyc_taxi.dag_parts.notifications import DEADLINE, end_log_with_cause, notify_failure, notify_missed_deadline
 from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -71,6 +71,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": MAX_RETRY_DELAY,
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(minutes=30),
+    "on_failure_callback": end_log_with_cause,
+    "on_retry_callback": end_log_with_cause,
 }
 
 # Trigger rule of the publish tasks: a warning check that ends as skipped must not block them, but in a run that is
@@ -122,6 +124,13 @@ def yearly_dag_args() -> dict[str, Any]:
 
 
 def source_dag_args(dataset: Dataset) -> dict[str, Any]:
-    """Return ``dag_args`` for a DAG that reads the source; its run timeout includes the wait for publication."""
+    """Return ``dag_args`` for a DAG that reads the source.
+
+    Its run timeout includes the wait for publication. Long before it, a scheduled run that waits or hangs is told of.
+    """
     args = dag_args(dataset)
-    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"]}
+    # Not the logical date as the reference: runs with a partition key have none.
+    deadline = DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=DEADLINE, callback=AsyncCallback(notify_missed_deadline)
+    )
+    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"], "deadline": deadline}

@@ -1,135 +1,132 @@
-"""Sends a notification when a run fails."""
+"""Tells people of failed runs, missed deadlines and broken warning checks, over the channels that are connected."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
-
+from nyc_taxi.common.skip import SKIP_REASON
 from nyc_taxi.common.text import printable
+from nyc_taxi.dag_parts.channels import deliver
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-FAILURE_WEBHOOK = "failure_webhook"
-# The dag-processor sends the message, and kills a process that takes 50 seconds for a DAG file. So all posts
-# together take at most 27: 5 each, and pauses of 1, 2 and 4 between them.
-POSTS = 4
-TIMEOUT = (2.0, 3.0)  # to connect, to answer
-PAUSE = 1.0
-# Beside 5xx, the answers that a later post may not get: timeout, too early, too many requests.
-_TRANSIENT = (408, 425, 429)
+# After its start, a scheduled run has so long to end. The TLC is usually a few days late, and later than this is news.
+DEADLINE = timedelta(days=14)
 
 log = logging.getLogger(__name__)
 
 
-class NotificationError(RuntimeError):
-    """The webhook did not accept the message.
-
-    Attributes:
-        transient: whether another post may succeed.
-    """
-
-    def __init__(self, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.transient = transient
-
-
 def notify_failure(context: Context) -> None:
-    """Post a failed run to a webhook; do nothing if the connection ``failure_webhook`` is not defined.
+    """Tell of a failed run; use it as a DAG's ``on_failure_callback``.
 
-    A webhook that is down or busy gets the message again, up to four times in all, after growing pauses.
-
-    Use it as a DAG's ``on_failure_callback``. It sends one message for each run that fails, through a failed task or a
-    timeout. The dag-processor sends it; in ``dags test``, the test process does. Skipped runs send nothing. This is a
-    function because a ``BaseNotifier`` renders templates first, which fails in ``dags test``.
-
-    The message is JSON in the format of Slack and Mattermost, ``{"text": "green_web_to_gcs failed for 2021-01: ..."}``.
-    It goes to the HTTP connection ``failure_webhook``, whose host is the webhook's URL. Put the secret part of the URL
-    into the password: it is masked in logs, and appended to the path.
+    It sends one message for each run that fails, through a failed task or a timeout. The dag-processor sends it; in
+    ``dags test``, the test process does. Skipped runs send nothing. This is a function because a ``BaseNotifier``
+    renders templates first, which fails in ``dags test``.
 
     Args:
         context: the context of the DAG callback.
 
     Raises:
-        NotificationError: the webhook rejects the message, or stays down. The log has the message that was not sent;
-            the run stays failed.
+        NotificationError: a channel rejects the message, or stays down. The log has the message that was not sent; the
+            run stays failed.
     """
-    text = failure_text(context)
-    try:
-        secret_path = BaseHook.get_connection(FAILURE_WEBHOOK).password
-    except AirflowNotFoundException:
-        log.info("No notification sent, because connection %s is not defined: %s", FAILURE_WEBHOOK, text)
+    deliver(failure_text(context))
+
+
+def notify_warning(context: Context) -> None:
+    """Tell of warning checks that do not hold; use it as the ``on_skipped_callback`` of a task with such checks.
+
+    The task's process sends the message after the task has been skipped, so a channel that fails cannot change the run;
+    its errors are in the task's log.
+
+    Args:
+        context: the context of the task.
+
+    Raises:
+        NotificationError: as :func:`notify_failure`.
+    """
+    ti = context["ti"]
+    reason = ti.xcom_pull(task_ids=ti.task_id, key=SKIP_REASON)
+    deliver(printable(f"{context['dag'].dag_id} warns{_for(context)}: {reason}{_where(context)}"))
+
+
+async def notify_missed_deadline(context: dict[str, Any]) -> None:
+    """Tell of a scheduled run that has not ended within :data:`DEADLINE`; other runs have no deadline.
+
+    The triggerer runs it, because not every executor runs callbacks.
+
+    Args:
+        context: ``dag_run``, as the REST API shows it, and ``deadline``.
+
+    Raises:
+        NotificationError: as :func:`notify_failure`; the log is the triggerer's.
+    """
+    import asyncio
+
+    run = context["dag_run"]
+    if run["run_type"] == "scheduled":
+        # In a thread, because the channels block.
+        await asyncio.to_thread(deliver, deadline_text(context))
+
+
+def end_log_with_cause(context: Context) -> None:
+    """Write why a task failed as the last line of its log; use it as ``on_failure_callback`` and ``on_retry_callback``.
+
+    Airflow writes the traceback, and below it a collapsed group of lines about what it does after the task.
+
+    Args:
+        context: the context of the task.
+    """
+    if (error := context.get("exception")) is None:
         return
-    try:
-        _post_repeatedly(secret_path, text)
-    except NotificationError as error:
-        log.error(
-            "Nobody was notified: connection %s failed for good: %s. Check its host and password. The message was: %s",
-            FAILURE_WEBHOOK,
-            error,
-            text,
-        )
-        raise
-    log.info("Notification sent to connection %s: %s", FAILURE_WEBHOOK, text)
+    kind = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
+    # Ends the collapsed group; Airflow's own end of it then ends nothing.
+    log.info("::endgroup::")
+    log.error("%s%s", kind, printable(error, longest=4000))
 
 
 def failure_text(context: Context) -> str:
-    """Return one line that says what failed, for which month or year, why, and where the log is.
+    """Return one line that says what failed, for which month or year, why, and where the log and the run are.
 
     Args:
         context: the context of the DAG callback; only the DAG and the run id are required.
     """
-    text = f"{context['dag'].dag_id} failed"
+    reason = context.get("reason") or "task_failure"
+    return printable(f"{context['dag'].dag_id} failed{_for(context)}: {reason}{_where(context)}")
+
+
+def deadline_text(context: dict[str, Any]) -> str:
+    """Return one line that says which run is late, for which month, and where it is."""
+    run = context["dag_run"]
+    month = f" for {run['partition_key']}" if run["partition_key"] else ""
+    late = f"{run['dag_id']} is late{month}: {run['state']} at its deadline {context['deadline']['deadline_time']}"
+    return printable(f"{late} in run {run['dag_run_id']}, {run_url(run['dag_id'], run['dag_run_id'])}")
+
+
+def run_url(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in the UI."""
+    from airflow.sdk.configuration import conf
+
+    base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
+    return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+
+
+def _for(context: Context) -> str:
+    """Return the run's month or year, for a sentence; nothing if it has neither."""
     params = context.get("params") or {}
     run = context.get("dag_run")
-    if key := (run and run.partition_key) or params.get("month") or params.get("year"):
-        text += f" for {key}"
-    text += f": {context.get('reason') or 'task_failure'} in run {context['run_id']}"
+    key = (run and run.partition_key) or params.get("month") or params.get("year")
+    return f" for {key}" if key else ""
+
+
+def _where(context: Context) -> str:
+    """Return the run, the task if there is one, and their addresses, as the end of a sentence."""
+    run_id = context["run_id"]
+    text = f" in run {run_id}"
     if ti := context.get("ti"):
         text += f", task {ti.task_id}, log {ti.log_url}"
-    return printable(text)
-
-
-def _post_repeatedly(secret_path: str | None, text: str) -> None:
-    # Imported here, so that parsing a DAG file does not import what its tasks do not use.
-    import tenacity
-
-    def warn(state: tenacity.RetryCallState) -> None:
-        assert state.outcome is not None
-        assert state.next_action is not None
-        log.warning(
-            "Notification not sent to connection %s by post %d of %d: %s. The next follows in %g s",
-            FAILURE_WEBHOOK,
-            state.attempt_number,
-            POSTS,
-            state.outcome.exception(),
-            state.next_action.sleep,
-        )
-
-    tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(POSTS),
-        wait=tenacity.wait_exponential(multiplier=PAUSE),
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, NotificationError) and error.transient),
-        before_sleep=warn,
-        reraise=True,
-    )(_post, secret_path, text)
-
-
-def _post(secret_path: str | None, text: str) -> None:
-    import requests
-    from airflow.providers.http.hooks.http import HttpHook
-
-    hook = HttpHook(method="POST", http_conn_id=FAILURE_WEBHOOK)
-    options = {"timeout": TIMEOUT, "check_response": False}
-    try:
-        response = hook.run(endpoint=secret_path, json={"text": text}, extra_options=options)
-    except requests.RequestException as error:
-        # Its kind alone: the text has the webhook's address, whose end is secret.
-        raise NotificationError(f"it does not answer ({type(error).__name__})", transient=True) from None
-    if response.status_code >= 300:
-        status = response.status_code
-        said = f"HTTP {status} {printable(response.reason, longest=100)} {printable(response.text, longest=200)}"
-        raise NotificationError(f"it answers {said.strip()}", transient=status >= 500 or status in _TRANSIENT)
+    return f"{text}, {run_url(context['dag'].dag_id, run_id)}"

@@ -30,6 +30,8 @@ def test_airflow_finds_its_folders_and_addresses(make_settings, tmp_path: Path) 
     assert variables["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
     assert variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:18080/execution/"
     assert variables["AIRFLOW_VAR_WORK_DIR"] == str(tmp_path / "state" / "work")
+    messages = {"conn_type": "fs", "extra": {"path": str(tmp_path / "state" / "messages")}}
+    assert json.loads(variables["AIRFLOW_CONN_FAILURE_FOLDER"]) == messages
     assert variables["PYTHONPATH"] == str(REPOSITORY / "local" / "airflow" / "settings")
 
 

@@ -92,6 +92,7 @@ KEPT = {
     "SOURCE": "dtc",
     "START_TIMEOUT": "600",
     "AIRFLOW_CONN_FAILURE_WEBHOOK": "http://hooks.example.com",
+    "AIRFLOW_CONN_FAILURE_EMAIL": "smtp://mail.example.com",
 }
 
 
