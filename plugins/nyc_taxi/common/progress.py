@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 # Seconds between two lines of one transfer.
 INTERVAL = 5.0
 _MEGABYTE = 1_000_000
+
+
+class Log(Protocol):
+    """A logger of Python's or of Airflow's."""
+
+    def info(self, text: str, /, *values: Any) -> Any:
+        """Log a line at the level INFO."""
 
 
 class Progress:
@@ -30,7 +36,7 @@ class Progress:
 
     def __init__(
         self,
-        log: logging.Logger,
+        log: Log,
         what: str,
         *,
         rows: int | None = None,
