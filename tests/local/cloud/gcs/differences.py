@@ -243,8 +243,8 @@ _START = f"""\
 
 Each entry can be sent upstream as it is: the fewest requests that show it, the answer, and Cloud Storage's. What the
 front of the embedded cloud does about it is in [local-cloud.md](local-cloud.md#gcs-limits). The differences of
-bqemulator are the cases of [the corpus](../tests/local/cloud/bigquery/corpus/README.md), each with its query, and the
-replaced parts in [patches](../local/cloud/bigquery/patches/__init__.py), each with its reason.
+bqemulator, each with its query, are in [upstream.md](../tests/local/cloud/bigquery/corpus/upstream.md) beside the
+corpus, and the replaced parts in [patches](../local/cloud/bigquery/patches/__init__.py), each with its reason.
 
 ## fake-gcs-server {VERSION}
 
