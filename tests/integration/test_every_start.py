@@ -283,16 +283,19 @@ def test_a_cleared_partition_key_leaves_the_same_content(
     assert _contents(stack) == by_hand
 
 
-def test_a_cleared_key_of_a_run_without_force_is_skipped_as_any_other_start(
-    api: AirflowApi, stack_cli: AirflowCli, scheduled: Scheduled, by_clock: dict[str, Content]
+def test_a_cleared_run_loads_its_unchanged_month_again(
+    stack: AirflowSettings, api: AirflowApi, stack_cli: AirflowCli, scheduled: Scheduled, by_clock: dict[str, Content]
 ) -> None:
     dag_id, month = "yellow_web_to_gcs", scheduled.month
     seen = warehouse_runs(api, {"yellow": month})
+    before = _contents_of(stack, "yellow", month)
 
     stack_cli.must("dags", "clear", dag_id, "--partition-key", month, "--yes")
 
-    assert "is unchanged" in reason_of_skipping(api, dag_id, scheduled.runs[dag_id])
+    assert end(api, dag_id, scheduled.runs[dag_id]) == "success"
+    assert_loaded(api, dag_id, scheduled.runs[dag_id])
     await_warehouse(api, {"yellow": month}, seen)
+    assert _contents_of(stack, "yellow", month) == before
 
 
 def test_a_month_that_is_not_published_in_time_is_skipped_with_its_reason(

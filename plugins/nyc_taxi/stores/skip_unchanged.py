@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     """Skip the rest of the run if the store already has the month, made from the input that the run would load.
 
-    Reads only. A rerun asks the stores again.
+    Reads only. A retry asks the stores again. A task that somebody clears skips nothing: who clears the run of a month
+    wants it loaded again.
 
     Args:
         store: name of the store that the run loads (templated).
@@ -75,7 +76,8 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         self.force = force
 
     def execute(self, context: Context) -> None:
-        reason = self._unchanged(published_file(self.dataset, self.month))
+        file = published_file(self.dataset, self.month)
+        reason = self._unchanged(file, force=self.force == "True" or self._was_cleared(context))
         if self.unchanged_task_id is None:
             if reason:
                 skip(context["ti"], reason)
@@ -87,10 +89,18 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         else:
             self.do_branch(context, sorted(self.downstream_task_ids - {self.unchanged_task_id}))
 
-    def _unchanged(self, file: PublishedFile) -> str | None:
+    def _was_cleared(self, context: Context) -> bool:
+        """Return whether this try is one that somebody asked for; Airflow allows a cleared task all its retries anew."""
+        ti = context["ti"]
+        if ti.max_tries <= self.retries:
+            return False
+        self.log.info("The task was cleared, so the month is loaded again, unchanged or not")
+        return True
+
+    def _unchanged(self, file: PublishedFile, *, force: bool) -> str | None:
         """Return why the month does not have to be loaded; None if it does."""
         made_from = connect(self.loaded_from).get(file).revision if self.loaded_from else self.made_from
-        if not made_from or self.force == "True":
+        if not made_from or force:
             return None
         store = connect(self.store)
         stored = store.find(file)

@@ -42,8 +42,9 @@ class _TaskInstance(dict[str, Any]):
 
     map_index = -1
 
-    def __init__(self, task: SkipUnchangedOperator) -> None:
+    def __init__(self, task: SkipUnchangedOperator, max_tries: int) -> None:
         self.task = task
+        self.max_tries = max_tries
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         self[key] = value
@@ -54,18 +55,22 @@ def _stored(made_from: str = "", revision: str = "") -> dict[str, StoredMonth]:
 
 
 def _run(
-    target: dict[str, StoredMonth], source: dict[str, StoredMonth] | None = None, **differences: Any
+    target: dict[str, StoredMonth],
+    source: dict[str, StoredMonth] | None = None,
+    *,
+    max_tries: int = 3,
+    **differences: Any,
 ) -> dict[str, Any]:
-    """Execute the task with three downstream tasks, and return the XComs that it pushed."""
+    """Execute the task, which has three retries, with three downstream tasks; return the XComs that it pushed."""
     _Target.kept, _Source.kept = target, source or {}
     given = {"dataset": "green", "month": "2021-01", "made_from": MADE_FROM, "force": "False", "store": "target"}
     with DAG(dag_id="x", schedule=None):
-        task = SkipUnchangedOperator(task_id="skip_unchanged", **{**given, **differences})
+        task = SkipUnchangedOperator(task_id="skip_unchanged", retries=3, **{**given, **differences})
         others = [
             SkipUnchangedOperator(task_id=name, store="target", made_from="") for name in ("load", "create", "announce")
         ]
         task >> others
-    pushed = _TaskInstance(task)
+    pushed = _TaskInstance(task, max_tries)
     task.execute({"ti": pushed})  # type: ignore[typeddict-item]
     return pushed
 
@@ -95,6 +100,14 @@ def test_an_unchanged_month_is_skipped_and_the_reason_says_what_it_was_made_from
 )
 def test_a_month_that_differs_is_loaded(target: dict[str, StoredMonth], differences: dict[str, Any]) -> None:
     assert _run(target, **differences) == {}
+
+
+@pytest.mark.parametrize("try_number", [1, 2, 4])
+def test_a_task_that_was_cleared_loads_the_month_again(try_number: int) -> None:
+    # Airflow's rule: a task that is cleared after its n-th try may have n more than its retries.
+    assert _run(_stored(MADE_FROM), max_tries=try_number + 3) == {}
+    with pytest.raises(DownstreamTasksSkipped):
+        _run(_stored(MADE_FROM), max_tries=try_number + 3, unchanged_task_id="announce")
 
 
 def test_an_unchanged_month_runs_its_own_branch_alone() -> None:
