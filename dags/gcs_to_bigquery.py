@@ -1,11 +1,10 @@
-"""Load one month of trips from the lake into one BigQuery partition, or the taxi zones into one table.
+"""Load one month of trips (zones: the taxi zones) from the lake into one BigQuery partition (zones: a table).
 
 - **Owner** data-platform
-- **Schedule** once for each month announced in the asset `lake_<dataset>`; for the zones, after each update of
-  `lake_zones`
+- **Schedule** once for each month announced in the asset `lake_<dataset>` (zones: after each update of it)
 - **Input** the month's Parquet object in the lake
-- **Output** the month's partition of `trips.<dataset>`, asset `warehouse_<dataset>`; for trips also the external table
-  `trips.<dataset>_external` over all of the dataset's objects in the lake
+- **Output** the month's partition of `trips.<dataset>`, asset `warehouse_<dataset>`; also the external table
+  `trips.<dataset>_external` over all of the dataset's objects in the lake (zones: the table, and no external table)
 - **When it is skipped** `skip_unchanged` skips the load if the partition was loaded from the same generation of the
   object that the lake has now. `announce_unchanged` then runs instead and announces the month, so that
   `trips_yearly_rollup` counts it even if the run that published it could not say so. `publish` is skipped if another
@@ -15,8 +14,8 @@
   warehouse keeps the previous rows until then. If a check failed, its log has a table of all results; compare the
   lake's object with the source. If the lake lacks the month (`MissingMonthError`), there are no retries: run
   `<dataset>_web_to_gcs` for that month.
-- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The
-  partition is replaced whole.
+- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The partition is
+  replaced whole.
 """
 
 from __future__ import annotations
@@ -30,6 +29,8 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, dag_args, each_dataset
+from nyc_taxi.dag_parts.docs import dag_doc
+from nyc_taxi.dag_parts.links import BigQueryTableLink, LakeObjectLink, link_tasks
 from nyc_taxi.dag_parts.notifications import notify_warning
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import on_update
@@ -48,14 +49,15 @@ from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 for dag_id, dataset in each_dataset("gcs_to_bigquery"):
     with DAG(
         dag_id=dag_id,
+        dag_display_name=f"2 {dag_id}",
         description=f"{dataset.title}: from the lake to BigQuery",
-        doc_md=__doc__,
+        doc_md=dag_doc(__doc__, dataset, dag_id),
         schedule=on_update(dataset, store_asset(LakeStore, dataset)),
         is_paused_upon_creation=False,
         params=load_params(dataset),
         tags=["nyc-taxi", "warehouse", dataset.name],
         **dag_args(dataset),
-    ):
+    ) as dag:
         skip_unchanged = SkipUnchangedOperator(
             task_id="skip_unchanged",
             store=BigQueryStore.name,
@@ -157,3 +159,6 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             )
 
             create_table >> create_external_table
+
+        links = {"load_staging": LakeObjectLink(), "publish": BigQueryTableLink()}
+        link_tasks(dag, month=isinstance(dataset, TripDataset), **links)

@@ -21,6 +21,8 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates_year, yearly_rollup_asset
 from nyc_taxi.dag_parts.defaults import yearly_dag_args
+from nyc_taxi.dag_parts.docs import dag_doc
+from nyc_taxi.dag_parts.links import BigQueryTableLink, link_tasks
 from nyc_taxi.dag_parts.params import year_params
 from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.datasets import TRIP_DATASETS
@@ -30,14 +32,15 @@ from nyc_taxi.stores.bigquery.store import BigQueryStore
 
 with DAG(
     dag_id="trips_yearly_rollup",
+    dag_display_name="4 trips_yearly_rollup",
     description="All trips: a year's trips per dataset, month and zone",
-    doc_md=__doc__,
+    doc_md=dag_doc(__doc__),
     schedule=on_update_of_a_month(*(store_asset(BigQueryStore, dataset) for dataset in TRIP_DATASETS)),
     is_paused_upon_creation=False,
     params=year_params(),
     tags=["nyc-taxi", "warehouse", "rollup"],
     **yearly_dag_args(),
-):
+) as dag:
     create_table = BigQueryInsertJobOperator(
         task_id="create_table",
         configuration={"query": {"query": "bigquery/create/rollup.sql", "useLegacySql": False}},
@@ -72,3 +75,5 @@ with DAG(
 
     # First, because most months complete no year: those runs end here and create nothing.
     check_months >> create_table >> publish
+
+    link_tasks(dag, month=False, publish=BigQueryTableLink())

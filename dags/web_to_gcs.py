@@ -1,11 +1,11 @@
-"""Load one month of trips, or the taxi zones, from the web into the lake as one Parquet object in GCS.
+"""Load one month of trips (zones: the taxi zones) from the web into the lake as one Parquet object in GCS.
 
 - **Owner** data-platform
 - **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
-  that takes too long. Load past months by backfill.
+  that takes too long. Unpausing starts nothing before the first of the next month. Load past months by backfill.
 - **Input** the month's file at the connection `taxi_source`
-- **Output** `gs://<lake_bucket>/<dataset>/year=YYYY/month=MM/<dataset>_tripdata_YYYY-MM.parquet`, for the zones
-  `gs://<lake_bucket>/zones/taxi_zone_lookup.parquet`; asset `lake_<dataset>`
+- **Output** in the bucket of the variable `lake_bucket`, the object `<dataset>_tripdata_YYYY-MM.parquet` in the folder
+  `<dataset>/year=YYYY/month=MM` (zones: `zones/taxi_zone_lookup.parquet`); asset `lake_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the load if the object was made from the same version of the source's
   file by the same contract. `announce_unchanged` then runs instead and announces the month, so that
   `<dataset>_gcs_to_bigquery` starts and loads the month if the warehouse lacks it. `local_to_gcs` is skipped if another
@@ -13,8 +13,8 @@
 - **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
   file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
   requests. The lake keeps the previous object.
-- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The object
-  is replaced whole.
+- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The object is replaced
+  whole.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
+from nyc_taxi.dag_parts.docs import dag_doc
+from nyc_taxi.dag_parts.links import LakeObjectLink, link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.lake.upload import UploadOperator
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
@@ -37,13 +40,14 @@ UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
 for dag_id, dataset in each_dataset("web_to_gcs"):
     with DAG(
         dag_id=dag_id,
+        dag_display_name=f"1 {dag_id}",
         description=f"{dataset.title}: from the web to the lake",
-        doc_md=__doc__,
+        doc_md=dag_doc(__doc__, dataset, dag_id),
         schedule=monthly(dataset),
         params=load_params(dataset),
         tags=["nyc-taxi", "lake", dataset.name],
         **source_dag_args(dataset),
-    ):
+    ) as dag:
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
             task_id="skip_unchanged",
@@ -69,3 +73,5 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
 
         wait >> skip_unchanged >> announce_unchanged
         skip_unchanged >> download >> to_parquet >> local_to_gcs >> remove_files
+
+        link_tasks(dag, month=isinstance(dataset, TripDataset), local_to_gcs=LakeObjectLink())

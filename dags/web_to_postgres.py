@@ -1,11 +1,11 @@
-"""Load one month of trips from the web into one partition of a Postgres table, or the taxi zones into one table.
+"""Load one month of trips (zones: the taxi zones) from the web into one partition of a Postgres table (zones: a table).
 
 - **Owner** data-platform
 - **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
-  that takes too long. Load past months by backfill.
+  that takes too long. Unpausing starts nothing before the first of the next month. Load past months by backfill.
 - **Input** the month's file at the connection `taxi_source`
-- **Output** the month's partition of `<dataset>_trips`, or the table `taxi_zones`, in the database of the connection
-  `ny_taxi`; asset `postgres_<dataset>`
+- **Output** in the database of the connection `ny_taxi`, the month's partition of `<dataset>_trips`
+  (zones: the table `taxi_zones`); asset `postgres_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the run if the partition was made from the same version of the source's
   file by the same contract. `publish` is skipped if another run has meanwhile published a newer download.
   `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
@@ -13,8 +13,8 @@
   file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
   requests. Only `publish` changes the partition, in one transaction, so the table keeps the previous rows until then.
   `LockedError` names the session that holds a lock on the table.
-- **Rerun** clear the run, or start one with the same `month`; set `force` to load a month that is unchanged. The
-  partition is replaced whole.
+- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The partition is
+  replaced whole.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, each_dataset, source_dag_args
+from nyc_taxi.dag_parts.docs import dag_doc
+from nyc_taxi.dag_parts.links import link_tasks
 from nyc_taxi.dag_parts.notifications import notify_warning
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.checks import Level
+from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
 from nyc_taxi.stores.postgres.checks import postgres_checks
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
@@ -39,13 +42,14 @@ from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 for dag_id, dataset in each_dataset("web_to_postgres"):
     with DAG(
         dag_id=dag_id,
+        dag_display_name=f"3 {dag_id}",
         description=f"{dataset.title}: from the web to Postgres",
-        doc_md=__doc__,
+        doc_md=dag_doc(__doc__, dataset, dag_id),
         schedule=monthly(dataset),
         params=load_params(dataset),
         tags=["nyc-taxi", "postgres", dataset.name],
         **source_dag_args(dataset),
-    ):
+    ) as dag:
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
             task_id="skip_unchanged", store=PostgresStore.name, made_from="{{ source_provenance() }}"
@@ -100,3 +104,5 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
         download >> to_parquet
         [to_parquet, create_table] >> load_staging >> [*checks, remove_files]
         checks >> publish >> drop_staging
+
+        link_tasks(dag, month=isinstance(dataset, TripDataset))

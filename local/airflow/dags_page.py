@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import sys
@@ -22,7 +24,8 @@ HEAD = """\
 # The DAGs
 
 This page is generated from the DAGs by `make docs`; a test fails if it is out of date. Each DAG's own page in the UI
-has the same text. How to rerun, backfill and diagnose a failure is also in [operations.md](operations.md).
+has the same text, with the names of its dataset. How to rerun, backfill and diagnose a failure is also in
+[operations.md](operations.md).
 """
 # Macros that read the connection taxi_source; see nyc_taxi.dag_parts.macros.
 SOURCE_MACROS = ("layout()", "last_month()", "source_path()", "source_provenance()", "publication_wait()")
@@ -57,8 +60,8 @@ def _file(dag: DAG) -> str:
 
 
 def _section(file: str, dags: list[DAG]) -> str:
-    """The section on the DAGs of one file; the file's docstring is also their page in the UI."""
-    doc = (dags[0].doc_md or "").strip()
+    """The section on the DAGs of one file; each DAG's page in the UI is the file's docstring with its own names."""
+    doc = inspect.cleandoc(ast.get_docstring(ast.parse(Path(dags[0].fileloc).read_text())) or "")
     return "\n".join([f"## dags/{file}\n", doc, "", *_table(dags), "", *_tasks(dags), "", *_params(dags)])
 
 

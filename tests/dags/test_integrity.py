@@ -102,6 +102,12 @@ def test_a_task_process_parses_the_same_dag_alone(bag, dag_id: str, monkeypatch:
     assert DagSerialization.to_dict(own.dags[dag_id]) == DagSerialization.to_dict(whole)
 
 
+def test_names_sort_in_the_order_of_the_flow(bag) -> None:
+    steps = [*FLOWS, "yearly_rollup"]
+    for dag in bag.dags.values():
+        assert dag.dag_display_name == f"{steps.index(_names(dag.dag_id)[1]) + 1} {dag.dag_id}"
+
+
 # Common arguments
 
 
@@ -117,6 +123,7 @@ def test_only_known_tags_are_used(dag: DAG) -> None:
 
 def test_the_page_in_the_ui_has_its_parts(dag: DAG) -> None:
     assert re.findall(r"^- \*\*(.+?)\*\* \S", dag.doc_md or "", re.MULTILINE) == [
+        "Months",
         "Owner",
         "Schedule",
         "Input",
@@ -125,6 +132,7 @@ def test_the_page_in_the_ui_has_its_parts(dag: DAG) -> None:
         "When it fails",
         "Rerun",
     ]
+    assert ("<dataset>" in (dag.doc_md or "")) is (dag.dag_id == ROLLUP)  # which has all of them
     assert dag.description
     title = "All trips" if dag.dag_id == ROLLUP else DATASETS[_names(dag.dag_id)[0]].title
     assert dag.description.startswith(f"{title}: ")
@@ -296,6 +304,23 @@ def _check_key(param: Param, right: str, wrong: Iterable[object]) -> None:
     for value in wrong:
         with pytest.raises(ParamValidationError):
             param.resolve(value)
+
+
+# Links
+
+LINKS = {
+    "local_to_gcs": ["Object in Cloud Storage"],
+    "load_staging": ["Object in Cloud Storage"],
+    "publish": ["Table in BigQuery"],
+}
+
+
+def test_no_task_has_a_link_of_googles_operators(dag: DAG) -> None:
+    dataset, flow = _names(dag.dag_id)
+    month = ["Month in every store"] if dataset not in ("zones", "trips") else []
+    own = {} if flow == "web_to_postgres" else LINKS
+    for task in DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks:
+        assert sorted(task.extra_links) == sorted([*month, *own.get(task.task_id, [])]), task.task_id
 
 
 # Tasks

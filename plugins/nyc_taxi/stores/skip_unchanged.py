@@ -90,9 +90,9 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
             self.do_branch(context, sorted(self.downstream_task_ids - {self.unchanged_task_id}))
 
     def _was_cleared(self, context: Context) -> bool:
-        """Return whether this try is one that somebody asked for; Airflow allows a cleared task all its retries anew."""
-        ti = context["ti"]
-        if ti.max_tries <= self.retries:
+        """Return whether somebody cleared the task."""
+        # Airflow gives a task that is cleared all its retries anew, in addition to the tries that it has had.
+        if context["ti"].max_tries <= self.retries:
             return False
         self.log.info("The task was cleared, so the month is loaded again, unchanged or not")
         return True

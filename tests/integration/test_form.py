@@ -1,0 +1,78 @@
+"""The form that starts a run in Airflow's UI, used in Chromium as a person would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from local.airflow.api import AirflowApi
+from local.airflow.environment import AirflowSettings
+from tests.browser import chromium
+from tests.integration.support import end
+
+pytestmark = pytest.mark.full
+
+DAG_ID = "green_web_to_postgres"
+MONTH = "2020-06"
+SECONDS = 120.0
+"""How long the UI may take on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = chromium()
+    expect.set_options(timeout=SECONDS * 1000)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-proxy-server"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
+    """Airflow's UI after a login."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=stack.url)
+    context.set_default_timeout(SECONDS * 1000)
+    opened = context.new_page()
+    opened.goto("/")
+    opened.fill("input[name=username]", "admin")
+    opened.fill("input[name=password]", stack.password())
+    opened.click("button[type=submit]")
+    opened.wait_for_url(lambda url: "login" not in url)
+    yield opened
+    context.close()
+
+
+def test_the_form_takes_one_right_month_and_the_run_is_found_by_it(page: Page, api: AirflowApi) -> None:
+    before = {run["dag_run_id"] for run in api.runs(DAG_ID)}
+    page.goto(f"/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    expect(form.get_by_text("The month to load, for example 2021-01.")).to_be_visible()
+    start = form.get_by_role("button", name="Trigger", exact=True)
+
+    start.click()
+    expect(form.get_by_text("Which month? Fill in Month, for example 2021-01.")).to_be_visible()
+    for wrong, words in (
+        ("2020-13", "'2020-13' is not a month; write YYYY-MM, for example 2021-01"),
+        ("2013-12", "Green taxi trips: there is no 2013-12. The first published month is 2014-01."),
+    ):
+        form.locator("#element_month").fill(wrong)
+        start.click()
+        expect(form.get_by_text(words)).to_be_visible()
+    # The form has unpaused the DAG, and that has started nothing either.
+    assert {run["dag_run_id"] for run in api.runs(DAG_ID)} == before
+
+    form.locator("#element_month").fill(MONTH)
+    start.click()
+    expect(form).to_be_hidden()
+    [run_id] = {run["dag_run_id"] for run in api.runs(DAG_ID)} - before
+    assert run_id.startswith(f"manual__{MONTH}__")
+    assert end(api, DAG_ID, run_id) == "success"
+
+    page.goto(f"/dags/{DAG_ID}/runs?partition_key_pattern={MONTH}")
+    expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
+    page.goto(f"/dags/{DAG_ID}/runs?run_id_pattern={MONTH}")
+    expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
