@@ -92,7 +92,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     def _was_cleared(self, context: Context) -> bool:
         """Return whether somebody cleared the task."""
         # Airflow gives a task that is cleared all its retries anew, in addition to the tries that it has had.
-        if context["ti"].max_tries <= self.retries:
+        if context["ti"].max_tries <= (self.retries or 0):
             return False
         self.log.info("The task was cleared, so the month is loaded again, unchanged or not")
         return True
