@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.local.cloud.bigquery.corpus.case_file import (
     known_wrong,
 )
 from tests.local.cloud.bigquery.corpus.page import PAGE, page
-from tests.local.cloud.bigquery.corpus.running import WRONG, Judge, Outcome
+from tests.local.cloud.bigquery.corpus.running import REFUSED, RIGHT, WRONG, Judge, Outcome
 
 CASES = cases()
 KNOWN_WRONG = known_wrong()
@@ -30,9 +31,9 @@ Asked = Callable[[list[Case]], dict[str, Outcome]]
 def asked(server: Server, request: pytest.FixtureRequest) -> Asked:
     """A function that asks cases, each once; those of all selected tests are asked before the first of them."""
     calls = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
-    selected = [call.params["case"] for call in calls if isinstance(call.params.get("case"), Case)]
+    selected = {call.params["case"].id for call in calls if isinstance(call.params.get("case"), Case)}
     judge = Judge(server)
-    outcomes = judge.judge_all(selected)
+    outcomes = judge.judge_all(case for case in CASES if case.id in selected)
 
     def once(wanted: list[Case]) -> dict[str, Outcome]:
         outcomes.update(judge.judge_all(case for case in wanted if case.id not in outcomes))
@@ -48,6 +49,35 @@ def test_case_is_right_or_refused(asked: Asked, case: Case) -> None:
         assert outcome.verdict == WRONG, f"no longer wrong: remove {case.id} from known_wrong.txt"
     else:
         assert outcome.verdict != WRONG, f"{outcome.reason}\nBigQuery's answer: {case.source}"
+
+
+def _case(**answer: Any) -> Case:
+    columns = {"n": "INT64", "s": "STRING"} if "rows" in answer else None
+    return Case(id="test/runner", source="", **{"query": "SELECT 1 AS n, 'a' AS s", "columns": columns, **answer})
+
+
+VERDICTS = [
+    (_case(rows=[[1, "a"]]), RIGHT),
+    (_case(rows=[[2, "a"]]), WRONG),
+    (_case(rows=[[1, "a"], [1, "a"]]), WRONG),
+    (_case(columns={"n": "FLOAT64", "s": "STRING"}, rows=[[1, "a"]]), WRONG),
+    (_case(columns={"s": "STRING", "n": "INT64"}, rows=[[1, "a"]]), WRONG),
+    (_case(error="."), WRONG),
+    (_case(query="SELECT * FROM {dataset}.nothing", rows=[]), WRONG),
+    (_case(query="SELECT * FROM {dataset}.nothing", error="Not found: Table"), RIGHT),
+    (_case(query="SELECT * FROM {dataset}.nothing", error="Not found: Dataset"), WRONG),
+    (_case(query="SELECT {n} AS n", values={"n": 1}, columns={"n": "INT64"}, rows=[[1]]), RIGHT),
+    (_case(query="CREATE TABLE t AS SELECT 1 AS n", then="SELECT n FROM t", columns={"n": "INT64"}, rows=[[2]]), WRONG),
+    (_case(query="INSERT INTO t (n) VALUES (1)", setup=["CREATE TABLE t (n INT64)"], affected=2), WRONG),
+    (_case(options={"useLegacySql": True}, rows=[[1, "a"]]), REFUSED),
+    (_case(options={"useLegacySql": True}, error="."), REFUSED),
+    (_case(bytes=1), WRONG),
+]
+
+
+@pytest.mark.parametrize(("case", "verdict"), VERDICTS)
+def test_runner_tells_right_refused_and_wrong(server: Server, case: Case, verdict: str) -> None:
+    assert Judge(server).judge(case).verdict == verdict
 
 
 def test_known_wrong_answers_are_cases() -> None:

@@ -38,8 +38,8 @@ _Loader.add_implicit_resolver(
     list("-+.0123456789"),
 )
 
-LITERALS = "literals"
-"""The way of asking in which values stand in the query."""
+COLUMNS = "columns"
+"""The way of asking in which values are columns of a table."""
 COMPUTED = "computed: "
 """Starts the source of a case whose answer a function of ``taxi.py`` computes, which it names."""
 
@@ -108,7 +108,7 @@ class Case:
         for name, value in self.values.items():
             literals = literals.replace(f"{{{name}}}", str(value))
             columns = columns.replace(f"{{{name}}}", name)
-        return {LITERALS: literals, "columns": f"{columns}\nFROM {self._given}"}
+        return {"literals": literals, COLUMNS: f"{columns}\nFROM {self._given}"}
 
     @property
     def create_given(self) -> str:
@@ -139,4 +139,6 @@ def _read(path: Path) -> Case:
     case = Case(id=name, **given)
     if not {"rows", "error", "bytes", "affected"} & set(given) and not case.computed:
         raise ValueError(f"{name}: says no answer: neither rows, error, bytes nor affected")
+    if case.rows is not None and case.columns is None:
+        raise ValueError(f"{name}: has rows without columns")
     return case

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.conftest import Server
 from tests.local.cloud.bigquery.corpus import answers
-from tests.local.cloud.bigquery.corpus.case_file import LITERALS, Case
+from tests.local.cloud.bigquery.corpus.case_file import COLUMNS, Case
 from tests.local.cloud.bigquery.corpus.taxi import compute
 from tests.local.cloud.bigquery.corpus.taxi_data import DATASET as TAXI_DATASET
 from tests.local.cloud.bigquery.corpus.taxi_data import LAKE, Taxi, load_taxi
@@ -91,14 +91,14 @@ class Judge:
 
     def _session(self, case: Case, way: str) -> _Session:
         """Return a session with the case's tables; cases that only read share those of the same set-up."""
-        if way == LITERALS and not case.needs_dataset:
+        if way != COLUMNS and not case.needs_dataset:
             return _Session(self._client, None)
         if not case.only_reads:
             return self._prepared(case.setup)
         with self._lock:
             session = self._sessions.get(tuple(case.setup)) or self._prepared(case.setup)
             self._sessions[tuple(case.setup)] = session
-            if case.values is not None:
+            if way == COLUMNS:
                 session.run_once(case.create_given)
         return session
 
