@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,38 +16,28 @@ from tests.local.cloud.bigquery.corpus.case_file import (
     REFERENCE,
     Case,
     cases,
-    known_wrong,
 )
 from tests.local.cloud.bigquery.corpus.page import PAGE, page
-from tests.local.cloud.bigquery.corpus.running import REFUSED, RIGHT, WRONG, Judge, Outcome
+from tests.local.cloud.bigquery.corpus.running import Judge, Outcome
+from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG, listed, unknown
 
 CASES = cases()
-KNOWN_WRONG = known_wrong()
-Asked = Callable[[list[Case]], dict[str, Outcome]]
+LISTED = listed(CASES)
+_ADVICE = "If the verdict is better than the listed one, run make docs."
 
 
 @pytest.fixture(scope="module")
-def asked(server: Server, request: pytest.FixtureRequest) -> Asked:
-    """A function that asks cases, each once; those of all selected tests are asked before the first of them."""
+def outcomes(server: Server, request: pytest.FixtureRequest) -> dict[str, Outcome]:
+    """Ask the cases of all selected tests, some at the same time, and return the outcomes by id."""
     calls = [item.callspec for item in request.session.items if hasattr(item, "callspec")]
     selected = {call.params["case"].id for call in calls if isinstance(call.params.get("case"), Case)}
-    judge = Judge(server)
-    outcomes = judge.judge_all(case for case in CASES if case.id in selected)
-
-    def once(wanted: list[Case]) -> dict[str, Outcome]:
-        outcomes.update(judge.judge_all(case for case in wanted if case.id not in outcomes))
-        return outcomes
-
-    return once
+    return Judge(server).judge_all(case for case in CASES if case.id in selected)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
-def test_case_is_right_or_refused(asked: Asked, case: Case) -> None:
-    outcome = asked([case])[case.id]
-    if case.id in KNOWN_WRONG:
-        assert outcome.verdict == WRONG, f"no longer wrong: remove {case.id} from known_wrong.txt"
-    else:
-        assert outcome.verdict != WRONG, f"{outcome.reason}\nBigQuery's answer: {case.source}"
+def test_case_is_right_or_refused(outcomes: dict[str, Outcome], case: Case) -> None:
+    outcome = outcomes[case.id]
+    assert outcome.verdict == LISTED[case.id], f"{outcome.reason}\nBigQuery's answer: {case.source}\n{_ADVICE}"
 
 
 def _case(**answer: Any) -> Case:
@@ -80,14 +69,13 @@ def test_runner_tells_right_refused_and_wrong(server: Server, case: Case, verdic
     assert Judge(server).judge(case).verdict == verdict
 
 
-def test_known_wrong_answers_are_cases() -> None:
-    assert set() == KNOWN_WRONG - {case.id for case in CASES}
+def test_listed_verdicts_are_of_cases() -> None:
+    assert unknown(CASES) == set()
 
 
-def test_page_states_the_outcome(asked: Asked) -> None:
+def test_page_states_the_outcome() -> None:
     text = PAGE.read_text()
-    verdicts = {case: outcome.verdict for case, outcome in asked(CASES).items()}
-    assert page(text, verdicts) == text, "run make docs"
+    assert page(text, LISTED) == text, "run make docs"
 
 
 def test_answers_come_from_bigquery() -> None:

@@ -1,8 +1,8 @@
 """Runs the corpus and writes its outcome: ``python -m tests.local.cloud.bigquery.corpus``.
 
-It prints right, refused and wrong by area, and each case that is not right with the reason. It writes the section of
-``docs/local-cloud.md``, and removes from ``known_wrong.txt`` what is no longer wrong. With names, such as ``weeks`` or
-``weeks/date_trunc_week``, it runs those cases only and writes nothing.
+It prints right, refused and wrong by area, and each case that is not right with the reason. It brings ``refused.txt``
+up to date, removes from ``known_wrong.txt`` what is no longer wrong, and writes the section of ``docs/local-cloud.md``.
+With names, such as ``weeks`` or ``weeks/date_trunc_week``, it runs those cases only.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from local.cloud.settings import REPOSITORY
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from tests.local.cloud.bigquery.conftest import Server
-from tests.local.cloud.bigquery.corpus.case_file import KNOWN_WRONG, cases, known_wrong
+from tests.local.cloud.bigquery.corpus.case_file import cases
 from tests.local.cloud.bigquery.corpus.page import PAGE, page, table
-from tests.local.cloud.bigquery.corpus.running import RIGHT, WRONG, Judge, Outcome
+from tests.local.cloud.bigquery.corpus.running import Judge, Outcome
+from tests.local.cloud.bigquery.corpus.verdicts import RIGHT, listed, update
 
 
 def main(names: Sequence[str]) -> int:
@@ -33,10 +34,8 @@ def main(names: Sequence[str]) -> int:
         finally:
             server.stop()
     report(outcomes)
-    if not names:
-        PAGE.write_text(page(PAGE.read_text(), verdicts(outcomes)))
-        still_wrong = known_wrong() & {case for case, outcome in outcomes.items() if outcome.verdict == WRONG}
-        KNOWN_WRONG.write_text("".join(f"{case}\n" for case in sorted(still_wrong)))
+    update(verdicts(outcomes))
+    PAGE.write_text(page(PAGE.read_text(), listed(cases())))
     return 0
 
 

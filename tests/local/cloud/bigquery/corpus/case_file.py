@@ -18,9 +18,6 @@ REFERENCE = "https://github.com/google/googlesql/blob/master/googlesql/complianc
 RECORDING = "recorded: "
 """Starts the source of a case whose answer bqemulator's authors recorded from the real BigQuery."""
 
-KNOWN_WRONG = Path(__file__).parent / "known_wrong.txt"
-"""Lists the ids of cases that are answered wrongly until the emulator is mended; to be empty."""
-
 
 class _Loader(yaml.SafeLoader):
     """Reads dates and times as text, as a newcomer expects them, and ``1e3`` as a number."""
@@ -124,10 +121,6 @@ class Case:
 def cases() -> list[Case]:
     """Return all cases, by area and name."""
     return [_read(path) for path in sorted(CASES.glob("*/*.yaml"))]
-
-
-def known_wrong() -> set[str]:
-    return set(KNOWN_WRONG.read_text().split())
 
 
 def _read(path: Path) -> Case:

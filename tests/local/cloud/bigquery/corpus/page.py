@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.local.cloud.bigquery.corpus.running import REFUSED, RIGHT, WRONG
+from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG
 
 PAGE = Path(__file__).resolve().parents[5] / "docs/local-cloud.md"
 _SECTION = re.compile(r"(?s)(<!-- corpus -->\n).*?(<!-- end -->\n)")

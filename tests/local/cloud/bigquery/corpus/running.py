@@ -20,8 +20,8 @@ from tests.local.cloud.bigquery.corpus.case_file import COLUMNS, Case
 from tests.local.cloud.bigquery.corpus.taxi import compute
 from tests.local.cloud.bigquery.corpus.taxi_data import DATASET as TAXI_DATASET
 from tests.local.cloud.bigquery.corpus.taxi_data import LAKE, Taxi, load_taxi
+from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG
 
-RIGHT, REFUSED, WRONG = "right", "refused", "wrong"
 _LIMIT = "the embedded BigQuery does not"
 _BAD_REQUEST = 400
 _CODES = (_BAD_REQUEST, 404, 409)
