@@ -97,6 +97,8 @@ if not getattr(sys, "_nothing_goes_to_google", False):
     _guard_channels(grpc.aio)
     _serve_discovered()
 _without_proxies()
+# gcsfs, and with it ObjectStoragePath, would first ask for zonal buckets by gRPC, and wait a minute for an answer.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 google.cloud.bigquery.Client._ensure_bqstorage_client = lambda self, *args, **kwargs: None  # type: ignore[method-assign]
 
 _shared = runpy.run_path(str(_CONFIG))

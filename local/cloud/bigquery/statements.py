@@ -249,6 +249,8 @@ def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
     tree = parse(f"SELECT {sql}")
     if not isinstance(tree, exp.Select):
         return sql
+    if not tree.expressions:
+        raise invalid("the body of the function is empty; write an expression")
     known = [exp.alias_(exp.cast(exp.null(), syntax(kind)), name) for name, kind in arguments.items() if kind]
     if known:
         tree = tree.from_(exp.select(*known).subquery("arguments"))

@@ -152,6 +152,7 @@ def _run(cls: type[Any]) -> object:
 
 def _questions() -> dict[str, Callable[[], object]]:
     """Return what people ask hooks and clients, beside the operators."""
+    import gcsfs
     import google.auth
     import pandas_gbq
     import requests
@@ -173,6 +174,7 @@ def _questions() -> dict[str, Callable[[], object]]:
         "list_rows": lambda: client.list_rows(table).to_dataframe().values.tolist(),
         "to_arrow": lambda: client.query(sql).to_arrow().to_pylist(),
         "pandas_gbq": lambda: pandas_gbq.read_gbq(sql, project_id=GIVEN["project"]).values.tolist(),
+        "gcsfs": lambda: gcsfs.GCSFileSystem(token="anon").exists(f"{GIVEN['bucket']}/seed.json"),
         "wrong check": lambda: hook.get_first(f"SELECT a FROM {GIVEN['dataset']}.t WHERE a = 2"),
         "impersonation": lambda: [
             one.dataset_id for one in others.list_datasets() if one.dataset_id == GIVEN["dataset"]

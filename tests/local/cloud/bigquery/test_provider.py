@@ -47,6 +47,7 @@ SERVED = {
     "list_rows": "[[1, 'x', datetime.date(2021, 1, 8)]]",
     "to_arrow": "[{'a': 1, 'b': 'x'}]",
     "pandas_gbq": "[[1, 'x']]",
+    "gcsfs": "True",
     "wrong check": "None",
     "impersonation": "['provider']",  # anonymous credentials impersonate nobody
 }
