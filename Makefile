@@ -7,6 +7,8 @@ UV_VERSION := 0.13.9
 # bash, which would first run the file that BASH_ENV names.
 UV := $(if $(shell command -v uv 2>/dev/null),uv,.local/uv/bin/uv)
 OWN_UV := $(filter-out uv,$(UV))
+# On a terminal, uv shows how far it is; elsewhere nothing but errors. Asked before SHELL is bash, too.
+QUIET := $(shell [ -t 2 ] && [ "$${TERM:-dumb}" != dumb ] && [ -z "$${NO_COLOR:-}" ] || echo --quiet)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -52,22 +54,22 @@ install: .venv/.installed local/cloud/.venv/.installed ## Install what is missin
 
 .venv/.installed: pyproject.toml uv.lock | $(OWN_UV)
 	@echo "installing Airflow and the pipeline into .venv"
-	@$(UV) sync --quiet --locked --python "$(PYTHON)"
+	@$(UV) sync $(QUIET) --locked --python "$(PYTHON)"
 	@touch $@
 
 local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(OWN_UV)
 	@echo "installing the embedded cloud into local/cloud/.venv"
-	@$(UV) sync --quiet --locked --project local/cloud --python "$(PYTHON)"
+	@$(UV) sync $(QUIET) --locked --project local/cloud --python "$(PYTHON)"
 	@touch $@
 
 comparison/.venv/.installed: comparison/pyproject.toml comparison/uv.lock | $(OWN_UV)
 	@echo "installing Prefect, for comparison, into comparison/.venv"
-	@$(UV) sync --quiet --locked --project comparison --python "$(PYTHON)"
+	@$(UV) sync $(QUIET) --locked --project comparison --python "$(PYTHON)"
 	@touch $@
 
 examples/dbt/.venv/.installed: examples/dbt/pyproject.toml examples/dbt/uv.lock | $(OWN_UV)
 	@echo "installing dbt, for the example, into examples/dbt/.venv"
-	@$(UV) sync --quiet --locked --project examples/dbt --python "$(PYTHON)"
+	@$(UV) sync $(QUIET) --locked --project examples/dbt --python "$(PYTHON)"
 	@touch $@
 
 up: install ## Start the embedded cloud and Airflow, and keep them running

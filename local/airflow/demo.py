@@ -16,6 +16,7 @@ from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings, running_source
 from local.cloud.processes import ProcessError
 from local.cloud.settings import REPOSITORY
+from local.cloud.status_line import StatusLine, waiting_for
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores import STORES
 from nyc_taxi.stores.bigquery.store import BigQueryStore
@@ -152,8 +153,15 @@ class _Follower:
         self._troubles = troubles
         self._states: dict[str, str] = {}
         self._seen: set[tuple[str, str, int, str]] = set()
+        # The tasks that run, by DAG.
+        self._running: dict[str, list[str]] = {}
+        self._line = StatusLine()
 
     def follow(self) -> None:
+        with self._line:
+            self._follow()
+
+    def _follow(self) -> None:
         deadline = time.monotonic() + RUN_TIMEOUT
         while True:
             self._find_downstream()
@@ -161,6 +169,7 @@ class _Follower:
             self._states = states
             for dag_id in self._runs:
                 self._print_tasks(dag_id)
+            self._line.show(waiting_for(task for dag_id in self._runs for task in self._running[dag_id]))
             failed = [dag_id for dag_id, state in states.items() if state == "failed"]
             # Follow every run even if another failed; an unfinished run would keep its slot.
             if not any(map(self._is_coming, self._upstream)) and self._ENDED.issuperset(states.values()):
@@ -198,11 +207,13 @@ class _Follower:
 
     def _print_tasks(self, dag_id: str) -> None:
         tasks = self._api.tasks(dag_id, self._runs[dag_id])
+        self._running[dag_id] = [f"{dag_id}.{task['task_id']}" for task in tasks if task["state"] == "running"]
         for task in sorted(tasks, key=lambda task: task["end_date"] or ""):
             mark = (dag_id, task["task_id"], task["try_number"], task["state"] or "")
             if task["state"] not in ("success", "failed", "up_for_retry", "skipped") or mark in self._seen:
                 continue
             self._seen.add(mark)
+            self._line.show("")
             seconds = f"{task['duration']:6.1f} s" if task["duration"] is not None else ""
             print(f"  {dag_id + '.' + task['task_id']:<48} {task['state']:<12} {seconds}", flush=True)
             if task["state"] == "failed":

@@ -36,6 +36,7 @@ from local.cloud.processes import (
     stop,
 )
 from local.cloud.settings import REPOSITORY, private_folder
+from local.cloud.status_line import start_and_tell
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
@@ -71,7 +72,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
             migrate(settings)
             processes = _processes(settings, overrides or {})
             watching = watcher.process(settings.cloud.state_dir, env=_watcher_environment(settings, overrides or {}))
-            start([*processes, watching], run_dir=_run_dir(settings), on_ready=_print_started)
+            start_and_tell([*processes, watching], run_dir=_run_dir(settings), report=_print_started)
             _look_again(settings)
         except BaseException:
             if not was_up:

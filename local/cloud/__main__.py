@@ -12,8 +12,9 @@ import time
 from collections.abc import Collection, Sequence
 
 from local.cloud import gcs, postgres, shell, source
-from local.cloud.processes import Process, ProcessError, Started, answers, raise_on_signals, start, status, stop
+from local.cloud.processes import Process, ProcessError, Started, answers, raise_on_signals, status, stop
 from local.cloud.settings import REPOSITORY, Settings, private_folder
+from local.cloud.status_line import start_and_tell
 
 GROUP = "cloud"
 NAMES = ("gcs", "bigquery", "postgres", source.NAME)
@@ -51,7 +52,7 @@ def up(settings: Settings, *, names: Collection[str] = NAMES) -> None:
     if source.NAME not in {process.name for process in everything}:
         stop(run_dir=settings.run_dir, names=[source.NAME])
     wanted = [process for process in everything if process.name in names]
-    started = start(wanted, run_dir=settings.run_dir, on_ready=_print_started)
+    started = start_and_tell(wanted, run_dir=settings.run_dir, report=_print_started)
     if all(one.outcome == "running" for one in started):
         print("all components are already running")
     else:
