@@ -33,7 +33,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
     """Airflow's UI after a login."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=stack.url)
+    # High, so that the notices of refused requests, at the bottom, do not cover the form's button.
+    context = browser.new_context(viewport={"width": 1280, "height": 1600}, base_url=stack.url)
     context.set_default_timeout(SECONDS * 1000)
     opened = context.new_page()
     opened.goto("/")
@@ -74,5 +75,5 @@ def test_the_form_takes_one_right_month_and_the_run_is_found_by_it(page: Page, a
 
     page.goto(f"/dags/{DAG_ID}/runs?partition_key_pattern={MONTH}")
     expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
-    page.goto(f"/dags/{DAG_ID}/runs?run_id_pattern={MONTH}")
+    page.goto(f"/dags/{DAG_ID}/runs?run_id_pattern=manual__{MONTH}")
     expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
