@@ -15,9 +15,12 @@ from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
 from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
+from nyc_taxi.dag_parts.docs import dag_doc
+from nyc_taxi.dag_parts.links import link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 from nyc_taxi.stores.sqlite.parquet_to_sqlite import ParquetToSqliteOperator
 from nyc_taxi.stores.sqlite.store import SqliteStore
@@ -25,13 +28,14 @@ from nyc_taxi.stores.sqlite.store import SqliteStore
 for dag_id, dataset in each_dataset("web_to_sqlite"):
     with DAG(
         dag_id=dag_id,
+        dag_display_name=f"5 {dag_id}",
         description=f"{dataset.title}: from the web to SQLite",
-        doc_md=__doc__,
+        doc_md=dag_doc(__doc__, dataset, dag_id),
         schedule=monthly(dataset),
         params=load_params(dataset),
         tags=["nyc-taxi", "sqlite", dataset.name],
         **source_dag_args(dataset),
-    ):
+    ) as dag:
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
             task_id="skip_unchanged", store=SqliteStore.name, made_from="{{ source_provenance() }}"
@@ -47,3 +51,5 @@ for dag_id, dataset in each_dataset("web_to_sqlite"):
         )
         wait >> skip_unchanged >> download
         to_parquet >> publish >> remove_files
+
+        link_tasks(dag, month=isinstance(dataset, TripDataset))
