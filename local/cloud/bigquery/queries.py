@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from bqemulator.catalog.models import TableMeta
+from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, classify_statement_type, execute_query_job
 from bqemulator.scripting.ast import SqlStmt
 from bqemulator.scripting.parser import parse_script
@@ -16,6 +18,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery import ddl
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.literals import numbered_parameters, plain_literals
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
@@ -23,6 +26,7 @@ from local.cloud.bigquery.statements import (
     ANONYMOUS,
     MAX_VIEW_DEPTH,
     check_single_matches,
+    know_parameters,
     parse,
     parse_assert,
     prepare_query,
@@ -30,6 +34,7 @@ from local.cloud.bigquery.statements import (
     translate,
 )
 from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.translation.casts import check_type_names
 from local.cloud.bigquery.writes import Write, check_dispositions, write_table
 
 _OPTIONS = {
@@ -51,7 +56,8 @@ class Query:
     """The request of a query job.
 
     Attributes:
-        sql: BigQuery SQL, with names qualified by the default dataset.
+        sql: BigQuery SQL, with names qualified by the default dataset, and plain literals and parameters.
+        parameters: the query parameters by the names that ``sql`` has for them.
         statements: number of statements in the script.
     """
 
@@ -61,10 +67,7 @@ class Query:
     config: Mapping[str, Any]
     statements: int
     is_script: bool
-
-    @property
-    def parameters(self) -> list[dict[str, Any]] | None:
-        return self.config.get("queryParameters")
+    parameters: list[dict[str, Any]] | None = None
 
 
 def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
@@ -89,7 +92,8 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     if not sql.strip():
         raise invalid("Required parameter is missing: query")
     check_dispositions(config, write_default="WRITE_EMPTY")
-    statements = parse_script(sql).statements
+    sql = plain_literals(sql)
+    statements = _statements(sql)
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
     if is_script and config.get("queryParameters"):
         raise limit("bind query parameters in scripts; DECLARE the values")
@@ -100,13 +104,33 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         TableRef.from_rest(config["destinationTable"], project)
     elif config.get("timePartitioning") or config.get("clustering"):
         raise invalid("timePartitioning and clustering need a destinationTable")
+    parameters = None
     if not is_script:
+        sql, parameters = numbered_parameters(sql, config.get("queryParameters"))
+        tree = parse(sql)
+        if tree is not None:
+            check_type_names(tree)  # before names are qualified, which writes VARCHAR as STRING
         sql = apply_default_dataset(sql, config, request_project_id=project)
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
-        job_id=job_id, project=project, sql=sql, config=config, statements=len(statements), is_script=is_script
+        job_id=job_id,
+        project=project,
+        sql=sql,
+        config=config,
+        statements=len(statements),
+        is_script=is_script,
+        parameters=parameters,
     )
+
+
+def _statements(sql: str) -> Sequence[Any]:
+    try:
+        return parse_script(sql).statements
+    except DomainError as error:
+        if error.message.startswith("Syntax error"):
+            raise
+        raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error
 
 
 async def run_query(store: Store, query: Query) -> dict[str, Any]:
@@ -119,6 +143,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
         DomainError, duckdb.Error: the query or its destination is invalid. A single statement has changed nothing; a
             script has run up to the failing statement, as in BigQuery.
     """
+    know_parameters(query.parameters)
     _check_bytes_billed(store, query)
     if query.is_script:
         with store.engine.writing():
@@ -150,6 +175,7 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
     Raises:
         DomainError: the query is invalid, or is not a single SELECT.
     """
+    know_parameters(query.parameters)
     tree = parse(query.sql)
     if query.is_script or not isinstance(tree, exp.Query):
         raise limit("dry-run anything but a single SELECT")
@@ -211,6 +237,7 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
     meta = await execute_query_job(
         query.project, query.job_id, query.sql, query.parameters, store.context, caller=ANONYMOUS
     )
+    _check_arrays(query.job_id)
     statistics = dict(meta.statistics)
     if query.is_script:
         statistics["query"] = {**statistics["query"], "statementType": "SCRIPT"}
@@ -224,6 +251,28 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
     if destination and str(destination.get("tableId", "")).startswith("anon"):
         query.config.setdefault("destinationTable", destination)  # type: ignore[attr-defined]
     return statistics
+
+
+def _check_arrays(job_id: str) -> None:
+    """Refuse a result with a NULL in an array, which BigQuery has in queries only.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    table = JOB_RESULTS.get(job_id)
+    for name, column in zip(table.column_names, table.columns, strict=True) if table is not None else ():
+        if any(_has_null_element(chunk) for chunk in column.chunks):
+            JOB_RESULTS.pop(job_id, None)
+            raise invalid(f"Array cannot have a null element; error in writing field {name}")
+
+
+def _has_null_element(values: pa.Array) -> bool:
+    if pa.types.is_struct(values.type):
+        return any(_has_null_element(part) for part in values.flatten())
+    if not pa.types.is_list(values.type) and not pa.types.is_large_list(values.type):
+        return False
+    elements = values.flatten()
+    return bool(elements.null_count) or _has_null_element(elements)
 
 
 def _bytes_or_zero(store: Store, sql: str, project: str) -> int:

@@ -6,6 +6,7 @@ import functools
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,7 @@ _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 MAX_VIEW_DEPTH = 16
 _KEPT = 200
+_parameter_types: ContextVar[tuple[tuple[str, Type | None], ...]] = ContextVar("parameter_types", default=())
 _PLAIN_NAME = re.compile(r"\w+")
 # The one view that belongs to a project.
 _DATASETS = "INFORMATION_SCHEMA.SCHEMATA"
@@ -93,6 +95,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     """
     tree = _parse(sql)
     if tree is None:
+        _check_types(sql)
         return
     if not isinstance(tree, _STATEMENTS):
         words = " ".join(sql.split()[:2]).upper()
@@ -123,6 +126,19 @@ def check_statement(store: Store, sql: str, project: str) -> None:
         columns = _filter_columns(table)
         if columns and _reads(tree, node, target):
             check_partition_filter(node, ref, columns)
+
+
+def _check_types(sql: str) -> None:
+    """Report a type that does not exist as BigQuery does; bqemulator reports other syntax errors."""
+    try:
+        sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        if "Expected TYPE" in str(first.get("description")):
+            place = f"[{first.get('line')}:{first.get('col')}]"
+            raise invalid(f"Type not found: {first.get('highlight')} at {place}") from error
+    except sqlglot.errors.SqlglotError:
+        pass
 
 
 def _check_table_functions(tree: exp.Expression) -> None:
@@ -233,7 +249,20 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
     """
     check_statement(store, sql, project)
     tables = tuple((ref, _columns(store, ref)) for ref in _references(sql, project))
-    return _typed(sql, project, tables, ())
+    return _typed(sql, project, tables, _parameter_types.get())
+
+
+def know_parameters(parameters: Sequence[Mapping[str, Any]] | None) -> None:
+    """Set the types of the query parameters for the rest of this job."""
+    _parameter_types.set(
+        tuple((given["name"].lower(), _parameter_type(given.get("parameterType") or {})) for given in parameters or ())
+    )
+
+
+def _parameter_type(given: Mapping[str, Any]) -> Type | None:
+    if str(given.get("type")).upper() == "ARRAY":
+        return types.array(_parameter_type(given.get("arrayType") or {}))
+    return types.named(str(given.get("type", "")))
 
 
 def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+import sqlglot.errors
 from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs import error_mapper
 
@@ -21,11 +22,14 @@ _MARKED = re.compile(re.escape(ERROR_MARK) + r"(?P<message>.*?)\N{SECTION SIGN}"
 _OPERATORS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 _INT64 = re.compile(r"Overflow in (?P<operation>\w+) of INT64 \((?P<left>-?\d+) \S (?P<right>-?\d+)\)")
 _NUMERIC = re.compile(r"Overflow in (?P<operation>\w+) of DECIMAL")
+_UNKNOWN_NAME = re.compile(r'Referenced (?:column|table) "(?P<name>[^"]+)" not found')
+_UNKNOWN_FIELD = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(?P<name>[^"]+)"')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 
 
 def install() -> None:
     """Make bqemulator report errors of this package's macros, and overflows, in BigQuery's words."""
+    sqlglot.errors.ANSI_UNDERLINE = sqlglot.errors.ANSI_RESET = ""  # its messages are not for terminals
     error_mapper._DUCKDB_TRANSLATORS = (_translated, *error_mapper._DUCKDB_TRANSLATORS)
 
 
@@ -43,4 +47,8 @@ def bigquery_message(message: str) -> str | None:
         return f"int64 overflow: {overflow['left']} {operator} {overflow['right']}"
     if "Overflow in negation" in message or "Overflow on abs" in message or _SUM.search(message):
         return "int64 overflow"
+    if unknown := _UNKNOWN_NAME.search(message):
+        return f"Unrecognized name: {unknown['name']}"
+    if unknown := _UNKNOWN_FIELD.search(message):
+        return f"Name {unknown['name']} not found inside {unknown['table']}"
     return "numeric overflow" if _NUMERIC.search(message) else None

@@ -11,6 +11,7 @@ A rule for another function: a function in the module of its subject, with ``@ru
 the replacement, and whose docstring names its documented source. Its macros are declared beside it with ``macro``. The
 type of its result belongs in ``functions``.
 
+- ``assignments``: values for the columns of INSERT, UPDATE and MERGE
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
@@ -19,7 +20,7 @@ type of its result belongs in ``functions``.
 - ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation
 - ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING
-- ``safe``: the prefix SAFE.
+- ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
 """
 
 from __future__ import annotations
@@ -39,15 +40,17 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     numbers,
     ordering,
     rounding,
-    safe,
+    signatures,
     strings,
     time_conversions,
     time_texts,
     times,
 )
 from local.cloud.bigquery.translation.annotation import Tables, annotate
+from local.cloud.bigquery.translation.assignments import coerce_assignments
 from local.cloud.bigquery.translation.macros import create_macros
 from local.cloud.bigquery.translation.rules import apply_rules
+from local.cloud.bigquery.translation.safe import isolate_arguments
 from local.cloud.bigquery.translation.time_functions import create_functions
 from local.cloud.bigquery.translation.types import Type
 
@@ -70,4 +73,8 @@ def apply_types(
     Raises:
         ValidationError: BigQuery would refuse the statement for its types.
     """
-    return apply_rules(tree, annotate(tree, tables, parameters))
+    known = annotate(tree, tables, parameters)
+    coerced = coerce_assignments(tree, tables, known)
+    isolated = isolate_arguments(tree, known)
+    tree, changed = apply_rules(tree, known)
+    return tree, coerced or isolated or changed

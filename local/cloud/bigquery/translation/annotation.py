@@ -124,13 +124,16 @@ class Types:
         Literals give way to other expressions: FLOAT64 becomes NUMERIC, STRING becomes a date or time.
         """
         nodes = list(nodes)
-        fixed = [self.of(node) for node in nodes if not is_literal(node)]
-        literals = [self.of(node) for node in nodes if is_literal(node)]
+        fixed = [self.of(node) for node in nodes if not self._adapts(node)]
+        literals = [self.of(node) for node in nodes if self._adapts(node)]
         kind = types.supertype(fixed)
         if kind is None or kind == types.NULL:
             return types.supertype([*fixed, *literals])
         rest = [literal for literal in literals if not literal_fits(literal, kind)]
         return types.supertype([kind, *rest])
+
+    def _adapts(self, node: object) -> bool:
+        return is_literal(node) or (isinstance(node, exp.Parameter) and self.of(node) == types.STRING)
 
 
 def is_literal(node: object) -> bool:

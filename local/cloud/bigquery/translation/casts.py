@@ -8,12 +8,26 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, bound, call, cast, literal_number, numeric, rule, safely
+from local.cloud.bigquery.translation.rules import (
+    Context,
+    bound,
+    call,
+    cast,
+    literal_number,
+    numeric,
+    rule,
+    safely,
+    with_bound,
+)
 from local.cloud.bigquery.translation.types import Type
 
+_D = exp.DataType.Type
+_UNKNOWN_TYPES = {_D.VARCHAR, _D.CHAR, _D.NVARCHAR, _D.NCHAR, _D.FLOAT, _D.TIMESTAMPLTZ, _D.UUID, _D.UINT, _D.UBIGINT}
+_MOST_DIGITS = 38
+_DATES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP)
 # Types that each type can be cast to.
 _CASTS: dict[Type, set[Type]] = {
     types.INT64: {types.BOOL, *types.NUMBERS, types.STRING},
@@ -154,19 +168,37 @@ def as_string(node: exp.Expression, kind: Type | None) -> exp.Expression:
     return bound(name, node) if name else cast(node, types.STRING)
 
 
+@rule(exp.Parameter)
+def parameter(node: exp.Parameter, context: Context) -> exp.Expression | None:
+    """A query parameter has the type that the request gives it, also if its value is NULL.
+
+    Source: "Lexical structure", query parameters. DuckDB takes the type from the value.
+    """
+    kind = context.of(node)
+    if kind is None or kind.name == "ARRAY" or isinstance(node.parent, exp.Parameter):
+        return None
+    if kind == types.STRING:
+        return None
+    return cast(node, kind)
+
+
 @rule(exp.Cast, exp.TryCast)
 def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     """Cast as BigQuery does: refuse what it refuses, round halves away from zero, write numbers as it does.
 
     Source: "Conversion functions", CAST; the texts of errors: recorded answers.
     """
+    check_type_names(node)
     target = types.of_syntax(node.to)
+    if target is not None and target.name == "STRUCT":
+        return _cast_struct(node, target, context)
     if target is None or node.args.get("format") or target.name in ("ARRAY", "STRUCT"):
         return None
     source, safe = context.of(node.this), isinstance(node, exp.TryCast)
     if source in _CASTS and target not in _CASTS[source]:
         raise invalid(f"Invalid cast from {source} to {target}")
     if target == types.BIGNUMERIC:
+        _check_bignumeric(node.this)
         return None
     literal = literal_number(node.this)
     if target == types.NUMERIC and literal is not None and abs(float(literal)) < 1e29:
@@ -188,3 +220,61 @@ def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     if precision - scale > 29 or not 0 <= scale <= 9:
         raise invalid("In NUMERIC(P, S), S must be between 0 and 9, and P between max(S, 1) and S + 29")
     return bound("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
+
+
+def check_type_names(tree: exp.Expression) -> None:
+    """Refuse names of types that sqlglot knows and BigQuery does not.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    for kind in tree.find_all(exp.DataType):
+        if kind.this in _UNKNOWN_TYPES and kind.find_ancestor(exp.Cast):
+            raise invalid(f"Type not found: {kind.this.value}")
+
+
+def _check_bignumeric(value: exp.Expression) -> None:
+    text = literal_number(value) or (value.name if isinstance(value, exp.Literal) else "")
+    whole, _, decimals = text.strip().lstrip("+-").partition(".")
+    if len(whole.lstrip("0")) + len(decimals) > _MOST_DIGITS:
+        raise limit(f"keep more than {_MOST_DIGITS} digits of a BIGNUMERIC")
+
+
+def _cast_struct(node: exp.Cast, target: Type, context: Context) -> exp.Expression | None:
+    """Cast the fields of a STRUCT by their positions; DuckDB casts them by their names."""
+    source = context.of(node.this)
+    if source is None or source.name != "STRUCT":
+        return None
+    if len(source.fields) != len(target.fields):
+        raise invalid(f"Invalid cast from {source} to {target}")
+    if isinstance(node.this, exp.Struct):
+        values = [item.expression if isinstance(item, exp.PropertyEQ) else item for item in node.this.expressions]
+        return _cast_fields(node, target, values, context)
+    names = [name for name, _ in source.fields]
+    if names == [name for name, _ in target.fields]:
+        return None
+
+    def use(bound_names: list[exp.Expression]) -> exp.Expression:
+        value = bound_names[0]
+        values = [
+            context.typed(call("struct_extract", value.copy(), name or number + 1), kind)
+            for number, (name, kind) in enumerate(source.fields)
+        ]
+        is_null = exp.Is(this=value.copy(), expression=exp.null())
+        fields = _cast_fields(node, target, values, context)
+        return exp.Case(ifs=[exp.If(this=is_null, true=exp.null())], default=fields)
+
+    return with_bound([node.this], use)
+
+
+def _cast_fields(node: exp.Cast, target: Type, values: list[exp.Expression], context: Context) -> exp.Struct:
+    fields = []
+    for number, (value, (name, kind)) in enumerate(zip(values, target.fields, strict=True)):
+        member = node.to.expressions[number]
+        to = member.args["kind"] if isinstance(member, exp.ColumnDef) else member
+        field: exp.Expression = type(node)(this=value, to=to.copy())
+        if kind not in _DATES:
+            field = cast_rule(field, context) or field
+        label = exp.to_identifier(name or f"_field_{number + 1}")
+        fields.append(exp.PropertyEQ(this=label, expression=field))
+    return exp.Struct(expressions=fields)

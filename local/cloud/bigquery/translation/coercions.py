@@ -35,6 +35,12 @@ def literal_in_context(node: exp.Expression, context: Context) -> exp.Expression
     for operand in operands:
         if common in _FORMATS and context.of(operand) == types.STRING and is_literal(operand):
             _check_literal(operand, common)
+    strings = [part for part in operands if isinstance(part, exp.Parameter) and context.of(part) == types.STRING]
+    if common in _FORMATS and strings:
+        for operand in strings:
+            parent, key, index = operand.parent, operand.arg_key, operand.index
+            parent.set(key, context.as_type(operand, common), index)
+        return node
     if common != types.NUMERIC:
         return None
     literals = [operand for operand in operands if is_literal(operand) and context.of(operand) == types.FLOAT64]

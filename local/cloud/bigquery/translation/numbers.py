@@ -49,6 +49,7 @@ macro(
     """CASE WHEN b = 0 THEN bq_error('division by zero: MOD(' || bq_string(a) || ', ' || bq_string(b) || ')')
     ELSE a % b END""",
 )
+macro("bq_sign(x)", "CASE WHEN isnan(x) THEN x ELSE CAST(sign(x) AS DOUBLE) END")
 
 
 @rule(exp.Literal)
@@ -141,6 +142,8 @@ def sign(node: exp.Sign, context: Context) -> exp.Expression | None:
     Source: "Mathematical functions", SIGN.
     """
     kind = context.of(node)
+    if kind == types.FLOAT64:
+        return bound("bq_sign", node.this)
     return cast(call("sign", node.this), kind) if kind in types.NUMBERS else None
 
 

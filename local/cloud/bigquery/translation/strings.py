@@ -14,7 +14,11 @@ from local.cloud.bigquery.translation.casts import as_string
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.rules import Context, call, named, rule
 
-macro("bq_like(x, pattern)", r"x LIKE pattern ESCAPE '\'")
+macro(
+    "bq_like(x, pattern)",
+    r"""CASE WHEN (length(pattern) - length(rtrim(pattern, '\'))) % 2 = 1
+    THEN CAST(bq_error('LIKE pattern ends with a backslash') AS BOOLEAN) ELSE x LIKE pattern ESCAPE '\' END""",
+)
 
 
 @rule(exp.Like)
@@ -23,6 +27,8 @@ def like(node: exp.Like, context: Context) -> exp.Expression | None:
 
     Source: "Operators", LIKE. DuckDB's LIKE has no such character unless it is named.
     """
+    if isinstance(node.expression, exp.Any | exp.All):
+        return _quantified(node)
     kinds = [context.of(node.this), context.of(node.expression)]
     if any(kind not in (None, types.NULL, types.STRING, types.BYTES) for kind in kinds):
         raise invalid(f"No matching signature for operator LIKE for argument types: {named(kinds)}")
@@ -36,6 +42,18 @@ def like(node: exp.Like, context: Context) -> exp.Expression | None:
             raise invalid("LIKE pattern ends with a backslash")
     result: exp.Expression = call("bq_like", node.this, pattern)
     return exp.not_(result, copy=False) if node.args.get("negate") else result
+
+
+def _quantified(node: exp.Like) -> exp.Expression:
+    """Return LIKE ANY or LIKE ALL of a list of patterns as a chain of LIKE."""
+    patterns = node.expression.this
+    if not isinstance(patterns, exp.Tuple | exp.Paren):
+        raise limit("run LIKE ANY or LIKE ALL of anything but a list of patterns")
+    found = patterns.expressions if isinstance(patterns, exp.Tuple) else [patterns.this]
+    parts: list[exp.Expression] = [call("bq_like", node.this.copy(), pattern) for pattern in found]
+    if node.args.get("negate"):
+        parts = [exp.not_(part) for part in parts]
+    return exp.paren(exp.or_(*parts) if isinstance(node.expression, exp.Any) else exp.and_(*parts))
 
 
 @rule(exp.Concat, exp.DPipe)

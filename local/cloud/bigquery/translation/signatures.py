@@ -1,0 +1,102 @@
+"""The types of arguments that functions take: others are refused, where DuckDB would convert them.
+
+Source: "Function reference", the signature of each function
+(https://cloud.google.com/bigquery/docs/reference/standard-sql/functions-all); texts of errors: GoogleSQL's analyzer.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.annotation import is_literal
+from local.cloud.bigquery.translation.rules import Context, named, rule
+from local.cloud.bigquery.translation.types import Type
+
+_TEXT = (types.STRING, types.BYTES)
+_NUMBERS = types.NUMBERS
+_INTEGER = (types.INT64,)
+_BOOL = (types.BOOL,)
+_SUMMABLE = (*types.NUMBERS, types.INTERVAL)
+_TIMES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP, types.INTERVAL)
+
+# BigQuery's name of each function, and the types that each of its arguments may have.
+_SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]] = {
+    exp.Lower: ("LOWER", {"this": _TEXT}),
+    exp.Upper: ("UPPER", {"this": _TEXT}),
+    exp.Length: ("LENGTH", {"this": _TEXT}),
+    exp.ByteLength: ("BYTE_LENGTH", {"this": _TEXT}),
+    exp.Substring: ("SUBSTR", {"this": _TEXT, "start": _INTEGER, "length": _INTEGER}),
+    exp.Replace: ("REPLACE", {"this": _TEXT, "expression": _TEXT, "replacement": _TEXT}),
+    exp.Trim: ("TRIM", {"this": _TEXT, "expression": _TEXT}),
+    exp.StartsWith: ("STARTS_WITH", {"this": _TEXT, "expression": _TEXT}),
+    exp.EndsWith: ("ENDS_WITH", {"this": _TEXT, "expression": _TEXT}),
+    exp.StrPosition: ("STRPOS", {"this": _TEXT, "substr": _TEXT}),
+    exp.Left: ("LEFT", {"this": _TEXT, "expression": _INTEGER}),
+    exp.Right: ("RIGHT", {"this": _TEXT, "expression": _INTEGER}),
+    exp.Repeat: ("REPEAT", {"this": _TEXT, "times": _INTEGER}),
+    exp.Split: ("SPLIT", {"this": _TEXT, "expression": _TEXT}),
+    exp.Initcap: ("INITCAP", {"this": _TEXT}),
+    exp.RegexpLike: ("REGEXP_CONTAINS", {"this": _TEXT, "expression": _TEXT}),
+    exp.RegexpExtract: ("REGEXP_EXTRACT", {"this": _TEXT, "expression": _TEXT}),
+    exp.RegexpReplace: ("REGEXP_REPLACE", {"this": _TEXT, "expression": _TEXT, "replacement": _TEXT}),
+    exp.Abs: ("ABS", {"this": _NUMBERS}),
+    exp.Sign: ("SIGN", {"this": _NUMBERS}),
+    exp.Round: ("ROUND", {"this": _NUMBERS, "decimals": _INTEGER}),
+    exp.Trunc: ("TRUNC", {"this": _NUMBERS, "decimals": _INTEGER}),
+    exp.Ceil: ("CEIL", {"this": _NUMBERS}),
+    exp.Floor: ("FLOOR", {"this": _NUMBERS}),
+    exp.Sqrt: ("SQRT", {"this": _NUMBERS}),
+    exp.Exp: ("EXP", {"this": _NUMBERS}),
+    exp.Ln: ("LN", {"this": _NUMBERS}),
+    exp.Pow: ("POW", {"this": _NUMBERS, "expression": _NUMBERS}),
+    exp.Sum: ("SUM", {"this": _SUMMABLE}),
+    exp.Avg: ("AVG", {"this": _SUMMABLE}),
+    exp.Stddev: ("STDDEV", {"this": _NUMBERS}),
+    exp.Variance: ("VARIANCE", {"this": _NUMBERS}),
+    exp.CountIf: ("COUNTIF", {"this": _BOOL}),
+    exp.LogicalAnd: ("LOGICAL_AND", {"this": _BOOL}),
+    exp.LogicalOr: ("LOGICAL_OR", {"this": _BOOL}),
+    exp.GroupConcat: ("STRING_AGG", {"this": _TEXT}),
+}
+_OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+
+
+@rule(*_SIGNATURES)
+def arguments(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """Refuse arguments of types that the function does not take.
+
+    Source: "Function reference".
+    """
+    name, wanted = _SIGNATURES[type(node)]
+    given = [(context.of(node.args.get(part)), allowed) for part, allowed in wanted.items() if node.args.get(part)]
+    if any(kind not in (None, types.NULL, *allowed) for kind, allowed in given):
+        what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
+        raise invalid(f"No matching signature for {what} {name} for argument types: {named(kind for kind, _ in given)}")
+    return None
+
+
+@rule(*_OPERATORS)
+def operands(node: exp.Binary, context: Context) -> exp.Expression | None:
+    """Refuse operands that no arithmetic operator takes: strings, BOOL, two dates that are added.
+
+    Source: "Operators", arithmetic operators.
+    """
+    kinds = [context.of(node.this), context.of(node.expression)]
+    if context.of(node) is not None or None in kinds or types.NULL in kinds:
+        return None
+    if any(kind in _TIMES for kind in kinds) and any(map(is_literal, (node.this, node.expression))):
+        return None
+    raise invalid(f"No matching signature for operator {_OPERATORS[type(node)]} for argument types: {named(kinds)}")
+
+
+@rule(exp.Neg)
+def negated(node: exp.Neg, context: Context) -> exp.Expression | None:
+    """Refuse the negation of what is no number and no interval.
+
+    Source: "Operators", arithmetic operators.
+    """
+    if context.of(node.this) not in (None, types.NULL, *_SUMMABLE):
+        raise invalid(f"No matching signature for operator - for argument types: {context.of(node.this)}")
+    return None
