@@ -27,6 +27,8 @@ _BAD_REQUEST = 400
 _CODES = (_BAD_REQUEST, 404, 409)
 """HTTP codes of errors that are the query's: it is wrong, or what it names is missing or exists."""
 _THREADS = 4
+_MILLISECONDS = 200_000
+"""How long a request waits for the answer, rather than say that the job is not done."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ class _Session:
             raise Wrong(f"expected an error {pattern!r}, found {_rows(answer)}")
 
     def _send(self, query: str, options: Mapping[str, Any] | None, parameters: Any) -> dict[str, Any]:
-        body: dict[str, Any] = {"useLegacySql": False, "formatOptions": {"useInt64Timestamp": True}, **(options or {})}
+        wait = {"timeoutMs": _MILLISECONDS, "formatOptions": {"useInt64Timestamp": True}}
+        body: dict[str, Any] = {"useLegacySql": False, **wait, **(options or {})}
         body["query"] = query.replace("{dataset}", self._dataset or "")
         body["query"] = body["query"].replace("{taxi}", TAXI_DATASET).replace("{lake}", LAKE)
         if self._dataset and not _is_script(body["query"]):
