@@ -35,6 +35,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 
 - more than one project; legacy SQL; sessions; query parameters in scripts, or of type BYTES, JSON or STRUCT
 - partitioning by ingestion time or integer range; ``_PARTITIONTIME``, ``_FILE_NAME``; decorators such as ``$__NULL__``
+- CAST with FORMAT; in PARSE functions the format elements ``%G %g %V %U %W %u`` and ``%j`` beside a month; format
+  elements that are not documented; civil times outside of the years 1 to 9999 in a time zone
 - BIGNUMERIC; parameterized types; default values, constraints, collation, policy tags, encryption keys
 - external tables other than Parquet; nested and repeated Parquet columns; external tables through wildcard tables
 - load jobs of AVRO and ORC, bad records, encodings other than UTF-8, Hive partitioning in load jobs
