@@ -74,10 +74,10 @@ def _profile(file: PublishedFile, version: str) -> Profile:
     rows = store.profile(file)
     [total] = [row for row in rows if row["every_day"] and row["every_zone"]]
     nulls = Counter({column.name: total[f"nulls_{index}"] for index, column in enumerate(file.dataset.source_columns)})
-    zones = Counter({_zone(row["zone"], names): row["trips"] for row in rows if not row["every_zone"]})
+    zones = Counter({_zone(row["pickup_zone"], names): row["trips"] for row in rows if not row["every_zone"]})
     return Profile(
         trips=total["trips"],
-        days=dict(sorted((str(row["day"]), row["trips"]) for row in rows if not row["every_day"])),
+        days=dict(sorted((str(row["pickup_day"]), row["trips"]) for row in rows if not row["every_day"])),
         zones=dict(zones.most_common(BUSIEST)),
         refunds=total["refunds"],
         nulls={name: count for name, count in nulls.most_common() if count},

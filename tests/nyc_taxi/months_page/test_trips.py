@@ -34,9 +34,19 @@ class _Store:
     def profile(self, file: object) -> list[dict[str, Any]]:
         self.asked += 1
         nulls = {f"nulls_{index}": 5 * (name == "ehail_fee") for index, name in enumerate(COLUMNS)}
-        total = {"day": None, "zone": None, "every_day": 1, "every_zone": 1, "trips": 5, "refunds": 2, **nulls}
-        days = [{**total, "day": day, "every_day": 0, "trips": count} for day, count in DAYS.items()]
-        zones = [{**total, "zone": zone, "every_zone": 0, "trips": count} for zone, count in TRIPS_BY_ZONE.items()]
+        total = {
+            "pickup_day": None,
+            "pickup_zone": None,
+            "every_day": 1,
+            "every_zone": 1,
+            "trips": 5,
+            "refunds": 2,
+            **nulls,
+        }
+        days = [{**total, "pickup_day": day, "every_day": 0, "trips": count} for day, count in DAYS.items()]
+        zones = [
+            {**total, "pickup_zone": zone, "every_zone": 0, "trips": count} for zone, count in TRIPS_BY_ZONE.items()
+        ]
         return [total, *days, *zones]
 
     def first_rows(self, file: PublishedFile, rows: int) -> tuple[list[str], list[tuple[Any, ...]]]:

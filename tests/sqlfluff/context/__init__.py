@@ -22,6 +22,7 @@ __all__ = [
     "downloaded_at",
     "file",
     "has_generation",
+    "has_total",
     "loaded_object",
     "loaded_staging",
     "month",
@@ -37,6 +38,7 @@ __all__ = [
 # Statements of a store are for one month, or for all of a dataset.
 month = Month(2021, 1)
 has_generation = True
+has_total = True
 
 
 def file() -> PublishedFile:
