@@ -7,13 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import get_parsing_context
-from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
-from nyc_taxi.dag_parts.notifications import DEADLINE, end_log_with_cause, notify_failure, notify_missed_deadline
+from nyc_taxi.dag_parts.notifications import end_log_with_cause, notify_failure
 from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -126,13 +124,6 @@ def yearly_dag_args() -> dict[str, Any]:
 
 
 def source_dag_args(dataset: Dataset) -> dict[str, Any]:
-    """Return ``dag_args`` for a DAG that reads the source.
-
-    Its run timeout includes the wait for publication. Long before it, a scheduled run that waits or hangs is told of.
-    """
+    """Return ``dag_args`` for a DAG that reads the source: its run timeout includes the wait for publication."""
     args = dag_args(dataset)
-    # Not the logical date as the reference: runs with a partition key have none.
-    deadline = DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=DEADLINE, callback=AsyncCallback(notify_missed_deadline)
-    )
-    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"], "deadline": deadline}
+    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"]}

@@ -1,10 +1,9 @@
-"""Tells people of failed runs, missed deadlines and broken warning checks, over the channels that are connected."""
+"""Tells people of failed runs and broken warning checks, over the channels that are connected."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nyc_taxi.common.skip import SKIP_REASON
@@ -13,9 +12,6 @@ from nyc_taxi.dag_parts.channels import deliver
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-
-# After its start, a scheduled run has so long to end. The TLC is usually a few days late, and later than this is news.
-DEADLINE = timedelta(days=14)
 
 log = logging.getLogger(__name__)
 
@@ -54,25 +50,6 @@ def notify_warning(context: Context) -> None:
     deliver(printable(f"{context['dag'].dag_id} warns{_for(context)}: {reason}{_where(context)}"))
 
 
-async def notify_missed_deadline(context: dict[str, Any]) -> None:
-    """Tell of a scheduled run that has not ended within :data:`DEADLINE`; other runs have no deadline.
-
-    The triggerer runs it, because not every executor runs callbacks.
-
-    Args:
-        context: ``dag_run``, as the REST API shows it, and ``deadline``.
-
-    Raises:
-        NotificationError: as :func:`notify_failure`; the log is the triggerer's.
-    """
-    import asyncio
-
-    run = context["dag_run"]
-    if run["run_type"] == "scheduled":
-        # In a thread, because the channels block.
-        await asyncio.to_thread(deliver, deadline_text(context))
-
-
 def end_log_with_cause(context: Context) -> None:
     """Write why a task failed as the last line of its log; use it as ``on_failure_callback`` and ``on_retry_callback``.
 
@@ -97,14 +74,6 @@ def failure_text(context: Context) -> str:
     """
     reason = context.get("reason") or "task_failure"
     return printable(f"{context['dag'].dag_id} failed{_for(context)}: {reason}{_where(context)}")
-
-
-def deadline_text(context: dict[str, Any]) -> str:
-    """Return one line that says which run is late, for which month, and where it is."""
-    run = context["dag_run"]
-    month = f" for {run['partition_key']}" if run["partition_key"] else ""
-    late = f"{run['dag_id']} is late{month}: {run['state']} at its deadline {context['deadline']['deadline_time']}"
-    return printable(f"{late} in run {run['dag_run_id']}, {run_url(run['dag_id'], run['dag_run_id'])}")
 
 
 def run_url(dag_id: str, run_id: str) -> str:

@@ -175,7 +175,7 @@ def test_only_a_run_that_reads_the_source_has_the_time_to_wait_for_it() -> None:
     plain, waiting = dag_args(GREEN), source_dag_args(GREEN)
     assert plain["dagrun_timeout"] == timedelta(hours=2)
     assert waiting["dagrun_timeout"] == timedelta(hours=2) + PUBLICATION_WAIT
-    assert {**waiting, "dagrun_timeout": None} == {**plain, "dagrun_timeout": None, "deadline": waiting["deadline"]}
+    assert {**waiting, "dagrun_timeout": None} == {**plain, "dagrun_timeout": None}
 
 
 def test_a_run_is_started_by_hand_with_a_month_where_the_dataset_has_months() -> None:
@@ -197,11 +197,3 @@ def test_a_run_that_reads_the_source_can_be_forced() -> None:
     assert force.resolve(True) is True
     with pytest.raises(ParamValidationError):
         force.resolve("yes")
-
-
-@pytest.mark.parametrize("dataset", DATASETS.values(), ids=lambda dataset: dataset.name)
-def test_a_run_that_reads_the_source_has_a_deadline_before_its_timeout(dataset: Dataset) -> None:
-    args = source_dag_args(dataset)
-    assert args["deadline"].interval < args["dagrun_timeout"]
-    assert args["deadline"].callback.path == "nyc_taxi.dag_parts.notifications.notify_missed_deadline"
-    assert "deadline" not in dag_args(dataset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,6 @@ from nyc_taxi.dag_parts.notifications import (
     end_log_with_cause,
     failure_text,
     notify_failure,
-    notify_missed_deadline,
     notify_warning,
     run_url,
 )
@@ -54,17 +52,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return texts
 
 
-def _late(**run: Any) -> dict[str, Any]:
-    whole = {
-        "dag_id": "green_web_to_gcs",
-        "dag_run_id": RUN_ID,
-        "run_type": "scheduled",
-        "partition_key": "2021-01",
-        "state": "running",
-    }
-    return {"dag_run": {**whole, **run}, "deadline": {"id": "x", "deadline_time": "2021-03-15T00:00:00Z"}}
-
-
 def test_each_failure_sends_its_own_message(sent: list[str]) -> None:
     notify_failure(CONTEXT)
     notify_failure({**CONTEXT, "run_id": "other"})
@@ -95,33 +82,12 @@ def test_warning_checks_are_told_by_name_with_month_and_addresses(sent: list[str
     assert sent == [f"green_web_to_gcs warns for 2021-01: failed warning checks: one, two {WHERE}"]
 
 
-def test_a_scheduled_run_that_misses_its_deadline_is_told(sent: list[str]) -> None:
-    asyncio.run(notify_missed_deadline(_late()))
-
-    late = "green_web_to_gcs is late for 2021-01: running at its deadline 2021-03-15T00:00:00Z"
-    assert sent == [f"{late} in run {RUN_ID}, {RUN_URL}"]
-
-
-def test_a_late_run_without_months_names_none(sent: list[str]) -> None:
-    asyncio.run(notify_missed_deadline(_late(partition_key=None)))
-
-    assert sent[0].startswith("green_web_to_gcs is late: running at")
-
-
-@pytest.mark.parametrize("run_type", ["manual", "backfill", "asset_triggered"])
-def test_other_runs_have_no_deadline(sent: list[str], run_type: str) -> None:
-    asyncio.run(notify_missed_deadline(_late(run_type=run_type)))
-
-    assert sent == []
-
-
 def test_no_message_has_more_than_one_line(sent: list[str]) -> None:
     forged = "x\nforged"
-    asyncio.run(notify_missed_deadline(_late(dag_run_id=forged)))
     notify_failure({**CONTEXT, "run_id": forged})
     notify_warning({**CONTEXT, "run_id": forged})
 
-    assert [text.count("\n") for text in sent] == [0, 0, 0]
+    assert [text.count("\n") for text in sent] == [0, 0]
 
 
 def test_the_address_of_a_run_is_quoted() -> None:
