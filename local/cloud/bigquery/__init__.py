@@ -21,6 +21,8 @@ What the layer adds to bqemulator:
   take turns.
 - Load jobs bind Parquet columns by name, derive the schema from the file, check types, and change nothing on failure.
 - NUMERIC is DECIMAL(38, 9), and CAST rounds, fails and writes numbers as in BigQuery.
+- Functions and operators by the types of their arguments: integers of 64 bits, overflow and division by zero as errors,
+  NaN, elements of arrays, LIKE, TO_JSON_STRING. Types that BigQuery does not let meet are refused in its words.
 - Errors as in BigQuery: an object whose Hive partition value does not match its column's type, a MERGE or UPDATE that
   would change a row twice, UPDATE or DELETE without WHERE, a copy between tables with different columns.
 - Partitioning, clustering, descriptions, labels, expirations and REQUIRED declared in DDL are kept. Expirations, NOT
@@ -37,7 +39,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - partitioning by ingestion time or integer range; ``_PARTITIONTIME``, ``_FILE_NAME``; decorators such as ``$__NULL__``
 - CAST with FORMAT; in PARSE functions the format elements ``%G %g %V %U %W %u`` and ``%j`` beside a month; format
   elements that are not documented; civil times outside of the years 1 to 9999 in a time zone
-- BIGNUMERIC; parameterized types; default values, constraints, collation, policy tags, encryption keys
+- BIGNUMERIC in tables, and of more than 38 digits; parameterized types of columns; default values, constraints,
+  collation, policy tags, encryption keys
 - external tables other than Parquet; nested and repeated Parquet columns; external tables through wildcard tables
 - load jobs of AVRO and ORC, bad records, encodings other than UTF-8, Hive partitioning in load jobs
 - extract jobs, EXPORT DATA, LOAD DATA; streaming inserts; snapshots and clones, by DDL or copy job; FOR SYSTEM_TIME
@@ -48,6 +51,9 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - ``MERGE ... INSERT ROW``; UPDATE of a table whose project has dashes and no backticks (a syntax error)
 - Hive partition columns of types other than STRING, INTEGER, FLOAT, NUMERIC, BOOLEAN, DATE, DATETIME and TIMESTAMP; the
   partition value ``NULL``, which DuckDB reads as missing
+- products and quotients of NUMERIC from 10^20 on, as an overflow; functions such as SQRT of NUMERIC, if the result
+  needs more than 15 digits; ROUND of NUMERIC to a number of digits that is not a literal
+- TO_JSON_STRING of values of unknown type, and its indentation; LIKE of BYTES
 - table names that differ by case only
 
 Differences without an error:
@@ -55,6 +61,9 @@ Differences without an error:
 - There is no Storage API. For more than 10,000 rows, the Python client's ``to_arrow`` and ``to_dataframe`` need
   ``create_bqstorage_client=False``.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
+- The functions that only DuckDB has can be called. AVG of FLOAT64 beyond its range is infinite.
+- Where a type is not known (a pivot, a user's function), types that may not meet are not refused, and the product of
+  two NUMERIC has more than nine decimals.
 - The schema detected in CSV and JSON is DuckDB's.
 - A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice.
 - An object whose name starts with a dot and ends in digits is not read: it looks like an unfinished upload.

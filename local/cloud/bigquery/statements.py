@@ -303,7 +303,8 @@ def _typed(
     tree = parse(sql)
     if tree is None:
         return sql
-    named = _name_columns(tree)
+    real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
+    named = _name_columns(tree, real_names)
     refs = {id(node): ref for node, ref in referenced(tree, project)}
     columns = dict(tables)
     tree, typed = apply_types(
@@ -329,11 +330,19 @@ def _columns(store: Store, ref: TableRef) -> Columns | None:
     return Columns((*((field.name, types.of_schema_field(field)) for field in table.schema_.fields), *suffix))
 
 
-def _name_columns(tree: exp.Expression) -> bool:
-    """Name the unnamed columns of a query's result as BigQuery does: ``f0_``, ``f1_``, ...
+def _is_call(item: exp.Expression) -> bool:
+    return isinstance(item, exp.Dot) and isinstance(item.expression, exp.Func)
+
+
+def _name_columns(tree: exp.Expression, real_names: Mapping[str, str]) -> bool:
+    """Name the columns of a query's result as BigQuery does: as the query writes them, or ``f0_``, ``f1_``, ...
+
+    Args:
+        tree: a statement.
+        real_names: the names of the tables' columns by lower-case name, as DuckDB would give them.
 
     Returns:
-        Whether there were any.
+        Whether the tree has changed.
     """
     query: Any = tree
     while isinstance(query, exp.SetOperation | exp.Subquery):
@@ -341,10 +350,18 @@ def _name_columns(tree: exp.Expression) -> bool:
     if not isinstance(query, exp.Select):
         return False
     named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
-    unnamed = [item for item in query.expressions if not isinstance(item, named)]
+    unnamed = [item for item in query.expressions if not isinstance(item, named) or _is_call(item)]
     for number, item in enumerate(unnamed):
         item.replace(exp.alias_(item.copy(), f"f{number}_"))
-    return bool(unnamed)
+    columns = [item for item in query.expressions if isinstance(item, exp.Column | exp.Dot) and not item.is_star]
+    renamed = [
+        item
+        for item in columns
+        if isinstance(item, exp.Dot) or real_names.get(item.name.lower(), item.name) != item.name
+    ]
+    for item in renamed:
+        item.replace(exp.alias_(item.copy(), item.name, quoted=True))
+    return bool(unnamed or renamed)
 
 
 async def translate(store: Store, sql: str, project: str) -> str:

@@ -22,8 +22,37 @@ _MARKED = re.compile(re.escape(ERROR_MARK) + r"(?P<message>.*?)\N{SECTION SIGN}"
 _OPERATORS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 _INT64 = re.compile(r"Overflow in (?P<operation>\w+) of INT64 \((?P<left>-?\d+) \S (?P<right>-?\d+)\)")
 _NUMERIC = re.compile(r"Overflow in (?P<operation>\w+) of DECIMAL")
-_UNKNOWN_NAME = re.compile(r'Referenced (?:column|table) "(?P<name>[^"]+)" not found')
-_UNKNOWN_FIELD = re.compile(r'Table "(?P<table>[^"]+)" does not have a column named "(?P<name>[^"]+)"')
+# Patterns of DuckDB's messages, and BigQuery's words for them.
+_WORDS = (
+    (r'Referenced (?:column|table) "(?P<a>[^"]+)" not found', "Unrecognized name: {a}"),
+    (r'Table "(?P<b>[^"]+)" does not have a column named "(?P<a>[^"]+)"', "Name {a} not found inside {b}"),
+    (r'Table "(?P<b>[^"]+)" does not have a column with name "(?P<a>[^"]+)"', "Column {a} is not present in table {b}"),
+    (r'Column "(?P<a>[^"]+)" referenced that exists in the SELECT clause', "Unrecognized name: {a}"),
+    (r'Ambiguous reference to column name "(?P<a>[^"]+)"', "Column name {a} is ambiguous"),
+    (
+        r'column "(?P<a>[^"]+)" must appear in the GROUP BY clause',
+        "SELECT list expression references column {a} which is neither grouped nor aggregated",
+    ),
+    (r"aggregate function calls cannot be nested", "Aggregations of aggregations are not allowed"),
+    (r"WHERE clause cannot contain aggregates", "Aggregate function not allowed in WHERE clause"),
+    (r"WHERE clause cannot contain window functions", "Analytic function not allowed in WHERE clause"),
+    (
+        r"Subquery returns \d+ columns - expected 1",
+        "Scalar subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values",
+    ),
+    (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),
+    (r"NOT NULL constraint failed: \S+\.(?P<a>\w+)", "Required field {a} cannot be null"),
+    (
+        r"expected (?P<a>\d+) columns but (?P<b>\d+) values were supplied",
+        "Inserted row has wrong column count; Has {b}, expected {a}",
+    ),
+    (r'Column "(?P<a>[^"]+)" in EXCLUDE list not found', "Column {a} in SELECT * EXCEPT list does not exist"),
+    (
+        r"Argument for ntile must be greater than zero",
+        "The N value (number of buckets) for the NTILE function must be positive",
+    ),
+    (r'Could not find key "(?P<a>[^"]+)" in struct', "Field name {a} does not exist in STRUCT"),
+)
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 
 
@@ -47,8 +76,7 @@ def bigquery_message(message: str) -> str | None:
         return f"int64 overflow: {overflow['left']} {operator} {overflow['right']}"
     if "Overflow in negation" in message or "Overflow on abs" in message or _SUM.search(message):
         return "int64 overflow"
-    if unknown := _UNKNOWN_NAME.search(message):
-        return f"Unrecognized name: {unknown['name']}"
-    if unknown := _UNKNOWN_FIELD.search(message):
-        return f"Name {unknown['name']} not found inside {unknown['table']}"
+    for pattern, words in _WORDS:
+        if found := re.search(pattern, message):
+            return words.format(**found.groupdict())
     return "numeric overflow" if _NUMERIC.search(message) else None

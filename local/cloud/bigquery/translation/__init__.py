@@ -17,7 +17,7 @@ type of its result belongs in ``functions``.
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
 - ``merges``: MERGE whose rows never match
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
-- ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation
+- ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation; ``structs``: names of fields
 - ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
@@ -42,6 +42,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     rounding,
     signatures,
     strings,
+    structs,
     time_conversions,
     time_texts,
     times,

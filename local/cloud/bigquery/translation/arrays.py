@@ -38,6 +38,21 @@ macro(
 )
 
 
+macro(
+    "bq_range_bucket(point, bounds)",
+    "CASE WHEN point IS NOT NULL THEN len(list_filter(bounds, lambda bq_bound: bq_bound <= point)) END",
+)
+
+
+@rule(exp.RangeBucket)
+def range_bucket(node: exp.RangeBucket, context: Context) -> exp.Expression | None:
+    """RANGE_BUCKET gives the number of bounds that are not greater.
+
+    Source: "Mathematical functions", RANGE_BUCKET. bqemulator's own takes a column x for its bound.
+    """
+    return call("bq_range_bucket", node.this, node.expression)
+
+
 @rule(exp.Bracket)
 def element(node: exp.Bracket, context: Context) -> exp.Expression | None:
     """An element by OFFSET (from 0) or ORDINAL (from 1); outside of the array it is an error, or NULL with SAFE_.

@@ -7,6 +7,7 @@ point types: a comparison with NaN is false; the texts of errors: recorded answe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from sqlglot import exp
@@ -15,7 +16,7 @@ from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, literal_number, named, rule
+from local.cloud.bigquery.translation.rules import Context, call, is_simple, literal_number, named, rule, with_bound
 from local.cloud.bigquery.translation.types import Type
 
 _OPERATORS = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -286,6 +287,26 @@ def choice(node: exp.Expression, context: Context) -> exp.Expression | None:
     if isinstance(node, exp.Nullif) and _may_be_nan(node.this, context):
         return call("bq_nullif", node.this, node.expression)
     return None
+
+
+@rule(exp.Coalesce)
+def first_known(node: exp.Coalesce, context: Context) -> exp.Expression | None:
+    """COALESCE and IFNULL evaluate no argument after the one they choose, so that its error is none.
+
+    Source: "Conditional expressions", COALESCE: "The remaining expressions aren't evaluated".
+    """
+    arguments = [node.this, *node.expressions]
+    if all(map(is_simple, arguments[1:])):
+        return None
+    result = arguments[-1]
+    for argument in reversed(arguments[:-1]):
+        result = with_bound([argument], functools.partial(_unless_null, otherwise=result))
+    return result
+
+
+def _unless_null(names: list[exp.Expression], *, otherwise: exp.Expression) -> exp.Expression:
+    known = exp.not_(exp.Is(this=names[0].copy(), expression=exp.null()))
+    return exp.Case(ifs=[exp.If(this=known, true=names[0].copy())], default=otherwise)
 
 
 def _nested(kinds: Sequence[Type | None]) -> bool:

@@ -110,7 +110,7 @@ def arithmetic(node: exp.Binary, context: Context) -> exp.Expression | None:
 
 def _checked(node: exp.Binary, operation: exp.Expression, context: Context) -> exp.Expression:
     """Return the operation with a check of its result, at the top of a chain of operations."""
-    if not _is_top(node, context) or _cannot_overflow(node):
+    if not _is_top(node, context) or _cannot_overflow(node, context):
         return operation
     sides = [node.this, node.expression]
     operands = list(_operands(operation))
@@ -146,9 +146,11 @@ def _is_top(node: exp.Binary, context: Context) -> bool:
     return isinstance(parent, exp.Div) and child.arg_key == "expression"
 
 
-def _cannot_overflow(node: exp.Binary) -> bool:
+def _cannot_overflow(node: exp.Binary, context: Context) -> bool:
     """Return whether an operand is a literal such that the result is not larger than the other operand."""
     left, right = literal_number(node.this), literal_number(node.expression)
+    if isinstance(node, exp.Div) and context.of(node.this) == context.of(node.expression) == types.INT64:
+        return True
     if isinstance(node, exp.Div):
         return bool(right) and abs(float(right or 0)) >= 1
     literal = left or right

@@ -86,6 +86,8 @@ def operands(node: exp.Binary, context: Context) -> exp.Expression | None:
     kinds = [context.of(node.this), context.of(node.expression)]
     if context.of(node) is not None or None in kinds or types.NULL in kinds:
         return None
+    if isinstance(node, exp.Sub) and kinds[0] == kinds[1] == types.TIME:
+        return None
     if any(kind in _TIMES for kind in kinds) and any(map(is_literal, (node.this, node.expression))):
         return None
     raise invalid(f"No matching signature for operator {_OPERATORS[type(node)]} for argument types: {named(kinds)}")

@@ -12,13 +12,50 @@ from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.casts import as_string
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, named, rule
+from local.cloud.bigquery.translation.rules import Context, bound, call, named, rule
 
 macro(
     "bq_like(x, pattern)",
     r"""CASE WHEN (length(pattern) - length(rtrim(pattern, '\'))) % 2 = 1
     THEN CAST(bq_error('LIKE pattern ends with a backslash') AS BOOLEAN) ELSE x LIKE pattern ESCAPE '\' END""",
 )
+
+
+macro("bq_trim(x)", r"regexp_replace(regexp_replace(x, '^[\s\p{Z}]+', ''), '[\s\p{Z}]+$', '')")
+macro("bq_ltrim(x)", r"regexp_replace(x, '^[\s\p{Z}]+', '')")
+macro("bq_rtrim(x)", r"regexp_replace(x, '[\s\p{Z}]+$', '')")
+macro("bq_substr_from(x, start)", "CASE WHEN -start > length(x) OR start = 0 THEN x ELSE substr(x, start) END")
+macro(
+    "bq_substr(x, start, size)",
+    """CASE WHEN size < 0 THEN CAST(bq_error('Third argument in SUBSTR() cannot be negative') AS VARCHAR)
+    ELSE substr(bq_substr_from(x, start), 1, size) END""",
+)
+
+
+@rule(exp.Trim)
+def trim(node: exp.Trim, context: Context) -> exp.Expression | None:
+    """TRIM, LTRIM and RTRIM without characters remove all white space.
+
+    Source: "String functions", TRIM. DuckDB removes spaces.
+    """
+    if context.of(node.this) != types.STRING or node.args.get("expression") is not None:
+        return None
+    name = {"LEADING": "bq_ltrim", "TRAILING": "bq_rtrim"}.get(str(node.args.get("position") or "").upper(), "bq_trim")
+    return call(name, node.this)
+
+
+@rule(exp.Substring)
+def substring(node: exp.Substring, context: Context) -> exp.Expression | None:
+    """SUBSTR counts from 1; 0 is read as 1, and a start before the string as its start.
+
+    Source: "String functions", SUBSTR.
+    """
+    start, size = node.args.get("start"), node.args.get("length")
+    if context.of(node.this) != types.STRING or start is None:
+        return None
+    if size is None:
+        return bound("bq_substr_from", node.this, start)
+    return bound("bq_substr", node.this, start, size)
 
 
 @rule(exp.Like)
