@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from airflow.plugins_manager import AirflowPlugin
 
 PREFIX = "/months"
+# Relative to the UI, which may have a prefix of its own.
+HREF = "months/"
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -22,11 +24,11 @@ class MonthsPlugin(AirflowPlugin):
     name = "months"
     fastapi_apps: ClassVar[list[Any]] = [{"app": application, "url_prefix": PREFIX, "name": "Months"}]
     external_views: ClassVar[list[Any]] = [
-        {"name": "Months", "href": f"{PREFIX}/", "destination": "nav", "url_route": "months"},
-        {"name": "Months", "href": f"{PREFIX}/?dag_id={{DAG_ID}}", "destination": "dag", "url_route": "dag_months"},
+        {"name": "Months", "href": HREF, "destination": "nav", "url_route": "months"},
+        {"name": "Months", "href": f"{HREF}?dag_id={{DAG_ID}}", "destination": "dag", "url_route": "dag_months"},
         {
             "name": "Month",
-            "href": f"{PREFIX}/?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+            "href": f"{HREF}?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
             "destination": "dag_run",
             "url_route": "run_month",
         },

@@ -104,7 +104,7 @@ def test_a_month_loaded_from_the_page_is_found_by_its_month(page: Page, api: Air
     before = {run["dag_run_id"] for run in api.runs("green_web_to_postgres")}
     frame = _open(page)
     frame.locator('[data-key="green/2020-06/postgres"]').click()
-    frame.get_by_role("dialog").get_by_role("row", name="postgres").get_by_role("button", name="Load").click()
+    frame.get_by_role("dialog").get_by_role("row", name="postgres").get_by_role("button", name="Load again").click()
     expect(frame.locator("#month")).to_be_hidden()
 
     def new_run() -> str | None:
@@ -139,7 +139,7 @@ def test_a_backfill_of_three_months_is_followed(page: Page, api: AirflowApi, sou
     form.locator("input[name=from]").fill("2020-07")
     form.locator("input[name=to]").fill("2020-05")
     form.get_by_role("button", name="Backfill").click()
-    expect(frame.locator("#notice")).to_have_text("2020-05 is before 2020-07: exchange the two")
+    expect(frame.locator("header .told")).to_have_text("2020-05 is before 2020-07: exchange the two")
     form.locator("input[name=from]").fill("2020-05")
     form.locator("input[name=to]").fill("2020-07")
     expect(form.get_by_role("status")).to_have_text("3 months, 2020-05 to 2020-07, both included")
@@ -174,12 +174,21 @@ def test_the_cells_are_reached_by_keyboard(page: Page, june: Month) -> None:
     expect(frame.get_by_role("dialog").get_by_role("heading", name="Green taxi trips 2020-06")).to_be_visible()
     page.keyboard.press("Escape")
     expect(frame.locator("#month")).to_be_hidden()
+    expect(frame.locator('[data-key="green/2020-06/bigquery"]')).to_be_focused()
+
+
+def test_what_is_typed_stays_while_the_page_looks_again(page: Page, june: Month) -> None:
+    frame = _open(page)
+    field = frame.get_by_role("form", name="Backfill yellow", exact=True).locator("input[name=from]")
+    field.fill("2020-05")
+    _look_again(frame)
+    expect(field).to_have_value("2020-05")
 
 
 def test_a_dag_has_its_dataset_as_a_tab_and_a_run_its_month(page: Page, api: AirflowApi, june: Month) -> None:
     page.goto("/dags/green_web_to_postgres/plugin/dag_months")
     frame = page.frame_locator("iframe")
-    expect(frame.locator("section")).to_have_count(1)
+    expect(frame.locator("section:visible")).to_have_count(1)
     expect(frame.locator('[data-dataset="green"]')).to_be_visible()
     frame.locator('[data-key="green/2020-06/postgres"]').click()
     frame.get_by_role("dialog").get_by_role("link", name="green_web_to_postgres").click()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,12 +22,12 @@ from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month, MonthError
 from nyc_taxi.stores import STORES, connect
-from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.store import MissingMonthError
 
 Answer = TypeVar("Answer")
 
 STATIC = Path(__file__).with_name("static")
+MOST_QUESTIONS = 8
 _FILES = {"months.js": "text/javascript", "months.css": "text/css"}
 # A page of this origin may load nothing from elsewhere, and only this origin may show it in a frame.
 _HEADERS = {
@@ -37,6 +39,7 @@ _HEADERS = {
 # FastAPI's own pages (/docs, /openapi.json) would answer without a login.
 app = FastAPI(title="Months", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
 _looks = Looks(connect)
+_asking = threading.BoundedSemaphore(MOST_QUESTIONS)
 
 
 @app.get("/")
@@ -58,7 +61,7 @@ def overview(user: GetUserDep, session: SessionDep, response: Response, again: b
     """All months of all datasets in all stores; with ``again``, every store is looked at anew."""
     response.headers.update(_HEADERS)
     datasets = _readable(user)
-    found = runs.runs_of(session, [dag_id for dataset in datasets for dag_id in runs.dag_ids(dataset).values()])
+    found = runs.runs_of(session, {id_: dataset for dataset in datasets for id_ in runs.dag_ids(dataset).values()})
     return {
         "stores": [store.name for store in STORES],
         "datasets": [_overview_of(dataset, user, found, again=again) for dataset in datasets],
@@ -70,13 +73,25 @@ def month_in_stores(dataset: str, month: str, user: GetUserDep, session: Session
     """One month in each store: what it has, and the newest run that loaded it."""
     file = _file(dataset, month, user)
     ids = runs.dag_ids(file.dataset)
-    found = runs.runs_of(session, ids.values())
+    found = runs.runs_of(session, dict.fromkeys(ids.values(), file.dataset))
     stored = {name: _looks.read(name, file.dataset).months.get(file.month) for name in ids}
     return {
         "stores": {
             name: {"run": found[dag_id].newest.get(file.month), "stored": stored[name]} for name, dag_id in ids.items()
         }
     }
+
+
+@app.get("/api/runs/{dag_id}/{run_id:path}")
+def month_of_run(dag_id: str, run_id: str, user: GetUserDep, session: SessionDep) -> dict[str, str | None]:
+    """The dataset and the month of a run; the month is empty for a dataset without months, null if none can be told."""
+    for dataset in _readable(user):
+        if dag_id in runs.dag_ids(dataset).values():
+            if not isinstance(dataset, TripDataset):
+                return {"dataset": dataset.name, "month": ""}
+            month = runs.month_of(session, dag_id, run_id)
+            return {"dataset": dataset.name, "month": None if month is None else str(month)}
+    raise HTTPException(404, f"{dag_id!r} is no DAG of a dataset that you may read")
 
 
 @app.get("/api/months/{dataset}/{month}/trips")
@@ -94,11 +109,8 @@ def first_rows(dataset: str, month: str, user: GetUserDep) -> trips.Rows:
 def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *, again: bool) -> dict[str, Any]:
     ids = runs.dag_ids(dataset)
     of_store = {name: found[dag_id] for name, dag_id in ids.items()}
-    looks = {
-        name: _looks.read(name, dataset, changed_at=float("inf") if again else of_store[name].changed_at)
-        for name in ids
-    }
-    months = months_of({name: look.months for name, look in looks.items()}, dataset, of_store.values())
+    looks = {name: _looks.read(name, dataset, changed_at=one.changed_at, again=again) for name, one in of_store.items()}
+    months = months_of(dataset, looks.values(), of_store.values(), today=datetime.now(UTC).date())
     return {
         "name": dataset.name,
         "title": dataset.title,
@@ -106,23 +118,24 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
         "dag_ids": ids,
         "loads": {store.name: store.loaded_from for store in STORES},
         "may_run": {name: _may_run(dag_id, user) for name, dag_id in ids.items()},
-        "looks": {name: {"at": look.at, "error": look.error, "running": look.running} for name, look in looks.items()},
+        "looks": {
+            name: {"at": look.at, "answered": look.answered, "error": look.error, "running": look.running}
+            for name, look in looks.items()
+        },
         "months": {str(month or ""): _cells(month, looks, of_store) for month in months},
     }
 
 
 def _cells(month: Month | None, looks: Mapping[str, Look], of_store: Mapping[str, runs.Runs]) -> dict[str, Any]:
-    """What each store has of a month, and the state of its newest run; without stores that have neither."""
+    """What each store has of a month, and the state of its newest run."""
     cells = {}
-    lake = looks[LakeStore.name].months.get(month)
     for store in STORES:
         here, run = looks[store.name].months.get(month), of_store[store.name].newest.get(month)
-        if here is not None or run is not None:
-            cells[store.name] = {
-                "rows": here.rows if here else None,
-                "state": compare(store, here, lake) if here else "missing",
-                "run": {"run_id": run.run_id, "state": run.state} if run else None,
-            }
+        cells[store.name] = {
+            "rows": here.rows if here else None,
+            "state": compare(store, month, looks),
+            "run": {"run_id": run.run_id, "state": run.state} if run else None,
+        }
     return cells
 
 
@@ -156,9 +169,14 @@ def _file(name: str, month: str, user: Any) -> PublishedFile:
 
 def _from_warehouse(ask: Callable[[PublishedFile], Answer], file: PublishedFile) -> Answer:
     """Ask BigQuery, and turn what goes wrong there into an answer with the reason."""
+    # Threads that wait for BigQuery are Airflow's own, of which there are some forty.
+    if not _asking.acquire(blocking=False):
+        raise HTTPException(503, "BigQuery is still busy with earlier questions; try again")
     try:
         return ask(file)
     except MissingMonthError as error:
         raise HTTPException(404, str(error)) from error
     except Exception as error:  # any failure of the client: the page stays usable without BigQuery
         raise HTTPException(503, first_line(error)) from error
+    finally:
+        _asking.release()

@@ -14,6 +14,10 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Store, StoredMonth
 
 MAX_AGE_SECONDS = 15 * 60.0
+ERROR_AGE_SECONDS = 30.0
+# A look may take at most this share of a store's time, so that a page that stays open does not keep a store busy.
+MOST_OF_THE_TIME = 0.1
+SILENT_SECONDS = 20.0
 ERROR_CHARACTERS = 500
 
 
@@ -23,22 +27,41 @@ class Look:
 
     Attributes:
         months: the months that it has, as :meth:`Store.months` returns them; those of before if ``error`` is set.
-        at: when the look began, in seconds since the epoch; 0 before the first one.
+        answered: whether the store has ever answered; else ``months`` says nothing.
+        at: when the last look that has ended began, in seconds since the epoch; 0 before the first one.
+        seconds: how long that look took.
         error: why the store did not answer; empty if it did.
-        running: whether a newer look is under way.
+        began: when a newer look began that is under way; 0 if there is none.
     """
 
     months: Mapping[Month | None, StoredMonth] = field(default_factory=dict)
+    answered: bool = False
     at: float = 0.0
+    seconds: float = 0.0
     error: str = ""
-    running: bool = False
+    began: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether a newer look is under way."""
+        return self.began > 0
+
+    def is_too_old(self, now: float, changed_at: float, *, again: bool) -> bool:
+        """Whether the store should be looked at anew."""
+        if self.running:
+            return False
+        if again:
+            return now - self.at > 2 * self.seconds
+        if self.at <= changed_at:
+            return now - self.at > self.seconds / MOST_OF_THE_TIME
+        return now - self.at > (ERROR_AGE_SECONDS if self.error else MAX_AGE_SECONDS)
 
 
 class Looks:
     """The last look at each dataset in each store. Threads may share it.
 
-    A look that is older than the newest change, or than :data:`MAX_AGE_SECONDS`, is renewed in the background. Looking
-    costs: BigQuery reads two columns, and Postgres counts the rows.
+    A look is renewed in the background if it is older than the newest change or than :data:`MAX_AGE_SECONDS`, if it
+    failed, or when asked. Looking costs: BigQuery reads two columns, and Postgres counts the rows.
 
     Args:
         connect: returns the store called so.
@@ -50,32 +73,36 @@ class Looks:
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
-    def read(self, store: str, dataset: Dataset, *, changed_at: float = 0.0) -> Look:
+    def read(self, store: str, dataset: Dataset, *, changed_at: float = 0.0, again: bool = False) -> Look:
         """Return the last look at a dataset in a store, and begin a new one if it is too old.
 
         Args:
             store: the store's name.
             dataset: the dataset.
             changed_at: when the store's content may have changed last, in seconds since the epoch.
+            again: whether the store is to be looked at although nothing has changed.
         """
         key, now = (store, dataset.name), time.time()
         with self._lock:
             look = self._found.get(key, Look())
-            if not look.running and (look.at <= changed_at or look.at < now - MAX_AGE_SECONDS):
-                look = self._found[key] = replace(look, running=True)
+            if look.is_too_old(now, changed_at, again=again):
+                look = self._found[key] = replace(look, began=now)
                 # One thread for each store: a store that hangs holds up no other, and is asked one question at a time.
                 pool = self._pools.setdefault(store, ThreadPoolExecutor(1, f"months-{store}"))
                 pool.submit(self._look, key, dataset)
-            return look
+        if look.running and now - look.began > SILENT_SECONDS:
+            return replace(look, error=f"no answer for {now - look.began:.0f} seconds")
+        return look
 
     def _look(self, key: tuple[str, str], dataset: Dataset) -> None:
         at = time.time()
         try:
-            look = Look(months=dict(self._connect(key[0]).months(dataset)), at=at)
+            look = Look(months=dict(self._connect(key[0]).months(dataset)), answered=True, at=at)
         except Exception as error:  # any store, any client: the page shows what is wrong
-            look = Look(months=self._found[key].months, at=at, error=first_line(error))
+            before = self._found[key]
+            look = Look(months=before.months, answered=before.answered, at=at, error=first_line(error))
         with self._lock:
-            self._found[key] = look
+            self._found[key] = replace(look, seconds=time.time() - at)
 
 
 def first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from nyc_taxi.registry.checks import LAST_ZONE
 from nyc_taxi.registry.datasets import ZONES
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.bigquery.store import BigQueryStore
-from nyc_taxi.stores.store import MissingMonthError
+from nyc_taxi.stores.store import MissingMonthError, StoredMonth
 
 BUSIEST = 10
 FIRST_ROWS = 20
@@ -37,6 +37,17 @@ class Profile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Counted:
+    """As :class:`Profile`, with all zones by their number."""
+
+    trips: int
+    days: dict[str, int]
+    zones: dict[int | None, int]
+    refunds: int
+    nulls: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rows:
     """Some rows: the columns' names, and each row's values as text; None for null."""
 
@@ -45,13 +56,24 @@ class Rows:
 
 
 def profile(file: PublishedFile) -> Profile:
-    """Return the profile of a month in BigQuery; asked once for each version of the month.
+    """Return the profile of a month in BigQuery; its trips are counted once for each version of the month.
 
     Raises:
         MissingMonthError: BigQuery does not have the month.
     """
     store = BigQueryStore.connect()
-    return _profile(file, store.get(file).made_from)
+    counted = _count(file, store.get(file))
+    names = _zone_names(store)
+    zones: Counter[str] = Counter()
+    for zone, count in counted.zones.items():
+        zones[_zone(zone, names)] += count  # some zones share a name
+    return Profile(
+        trips=counted.trips,
+        days=counted.days,
+        zones=dict(zones.most_common(BUSIEST)),
+        refunds=counted.refunds,
+        nulls=counted.nulls,
+    )
 
 
 def first_rows(file: PublishedFile) -> Rows:
@@ -67,18 +89,15 @@ def first_rows(file: PublishedFile) -> Rows:
 
 
 @lru_cache(maxsize=256)
-def _profile(file: PublishedFile, version: str) -> Profile:
-    """Sort the rows of ``profile.sql``; ``version`` only makes a new version a new entry of the cache."""
-    store = BigQueryStore.connect()
-    names = _zone_names(store)
-    rows = store.profile(file)
+def _count(file: PublishedFile, stored: StoredMonth) -> _Counted:
+    """Sort the rows of ``profile.sql``. What is stored now is an argument so that a change of it is a new entry."""
+    rows = BigQueryStore.connect().profile(file)
     [total] = [row for row in rows if row["every_day"] and row["every_zone"]]
     nulls = Counter({column.name: total[f"nulls_{index}"] for index, column in enumerate(file.dataset.source_columns)})
-    zones = Counter({_zone(row["pickup_zone"], names): row["trips"] for row in rows if not row["every_zone"]})
-    return Profile(
+    return _Counted(
         trips=total["trips"],
         days=dict(sorted((str(row["pickup_day"]), row["trips"]) for row in rows if not row["every_day"])),
-        zones=dict(zones.most_common(BUSIEST)),
+        zones={row["pickup_zone"]: row["trips"] for row in rows if not row["every_zone"]},
         refunds=total["refunds"],
         nulls={name: count for name, count in nulls.most_common() if count},
     )
@@ -91,4 +110,4 @@ def _zone_names(store: BigQueryStore) -> dict[int, str]:
 
 
 def _zone(number: Any, names: dict[int, str]) -> str:
-    return "unknown" if number is None else names.get(number, f"zone {number}")
+    return "unknown" if number is None else names.get(number) or f"zone {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from nyc_taxi.months_page import app as module
-from nyc_taxi.months_page import trips
+from nyc_taxi.months_page import runs, trips
 from nyc_taxi.months_page.looks import Looks
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import Dataset
@@ -26,7 +27,7 @@ from tests.nyc_taxi.stores.fakes import FakeStore
 
 JANUARY = Month(2021, 1)
 ALL_DAGS = {f"{name}_{store.step}" for name in DATASETS for store in STORES}
-PATHS = {"name": "months.js", "dataset": "green", "month": "2021-01"}
+PATHS = {"name": "months.js", "dag_id": "green_web_to_gcs", "run_id": "x", "dataset": "green", "month": "2021-01"}
 
 
 class _Manager:
@@ -85,7 +86,7 @@ def _overview(client: TestClient) -> dict[str, dict[str, Any]]:
 @attack("pages-ask-for-a-login")
 @pytest.mark.parametrize("route", [route for route in module.app.routes if isinstance(route, APIRoute)], ids=str)
 def test_no_route_answers_without_a_login(route: APIRoute) -> None:
-    assert TestClient(module.app).get(route.path.format(**PATHS)).status_code == 401
+    assert TestClient(module.app).get(route.path.replace(":path", "").format(**PATHS)).status_code == 401
 
 
 @attack("pages-ask-for-a-login")
@@ -110,6 +111,7 @@ def test_the_overview_compares_the_stores(client: TestClient) -> None:
         "2021-01": {
             "lake": {"rows": 3, "state": "same", "run": None},
             "bigquery": {"rows": 3, "state": "behind", "run": None},
+            "postgres": {"rows": None, "state": "unknown", "run": None},
         }
     }
     assert green["looks"]["postgres"]["error"] == "ConnectionError: Postgres is down"
@@ -139,6 +141,24 @@ def test_a_month_in_each_store(client: TestClient) -> None:
         "bigquery": 3,
         "postgres": None,
     }
+
+
+def test_a_run_leads_to_its_month(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "month_of", lambda session, dag_id, run_id: JANUARY if run_id == "a/b" else None)
+    asked = {
+        path: client.get(f"/api/runs/{path}") for path in ("green_web_to_gcs/a/b", "green_web_to_gcs/x", "no_dag/x")
+    }
+    assert [answer.status_code for answer in asked.values()] == [200, 200, 404]
+    assert asked["green_web_to_gcs/a/b"].json() == {"dataset": "green", "month": "2021-01"}
+    assert asked["green_web_to_gcs/x"].json() == {"dataset": "green", "month": None}
+    assert client.get("/api/runs/zones_web_to_gcs/x").json() == {"dataset": "zones", "month": ""}
+
+
+def test_only_some_questions_wait_for_the_warehouse(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_asking", threading.BoundedSemaphore(1))
+    module._asking.acquire()
+    assert client.get("/api/months/green/2021-01/rows").status_code == 503
+    module._asking.release()
 
 
 @pytest.mark.parametrize("path", ["green/2021-13", "green/..%2f..", "red/2021-01", "green/-", "' OR 1=1/2021-01"])

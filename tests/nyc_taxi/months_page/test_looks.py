@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from nyc_taxi.months_page.looks import ERROR_CHARACTERS, MAX_AGE_SECONDS, Look, Looks
+from nyc_taxi.months_page.looks import (
+    ERROR_AGE_SECONDS,
+    ERROR_CHARACTERS,
+    MAX_AGE_SECONDS,
+    SILENT_SECONDS,
+    Look,
+    Looks,
+)
 from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.model import Dataset
 from nyc_taxi.registry.months import Month
@@ -17,6 +24,7 @@ from nyc_taxi.stores.store import StoredMonth
 from tests.nyc_taxi.stores.fakes import FakeStore
 
 JANUARY = Month(2021, 1)
+NOW = 1_800_000_000.0
 
 
 class _Store(FakeStore):
@@ -48,7 +56,7 @@ def _fail(error: Exception) -> Callable[[], Any]:
 def _settled(looks: Looks, store: str = "lake", *, changed_at: float = 0.0) -> Look:
     """Read until no look is under way; the first reading may begin one."""
     look = looks.read(store, GREEN, changed_at=changed_at)
-    for _ in range(1000):
+    for _ in range(2000):
         if not look.running:
             return look
         time.sleep(0.005)
@@ -76,6 +84,35 @@ def test_a_look_is_kept_until_something_has_changed() -> None:
     store.answer = lambda: _rows(8)
     assert _settled(looks, changed_at=time.time()).months == _rows(8)
     assert store.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("look", "changed_at", "again", "renewed"),
+    [
+        (Look(), 0.0, False, True),
+        (Look(at=NOW - 10, began=NOW - 1), NOW, True, False),  # one is under way
+        (Look(at=NOW - 10, seconds=0.5), NOW - 9, False, True),
+        (Look(at=NOW - 10, seconds=0.5), NOW - 11, False, False),
+        (Look(at=NOW - 10, seconds=5.0), NOW - 9, False, False),  # it would keep the store busy
+        (Look(at=NOW - 51, seconds=5.0), NOW - 50, False, True),
+        (Look(at=NOW - 10, seconds=4.0), 0.0, True, True),
+        (Look(at=NOW - 10, seconds=6.0), 0.0, True, False),
+        (Look(at=NOW - ERROR_AGE_SECONDS - 1, error="x"), 0.0, False, True),
+        (Look(at=NOW - ERROR_AGE_SECONDS + 1, error="x"), 0.0, False, False),
+    ],
+)
+def test_when_a_look_is_renewed(look: Look, changed_at: float, again: bool, renewed: bool) -> None:
+    assert look.is_too_old(NOW, changed_at, again=again) is renewed
+
+
+def test_a_store_that_does_not_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _Store()
+    store.go_on.clear()
+    looks = Looks(lambda name: store)
+    began = looks.read("lake", GREEN).began
+    monkeypatch.setattr(time, "time", lambda: began + SILENT_SECONDS + 10)
+    assert looks.read("lake", GREEN).error == "no answer for 30 seconds"
+    store.go_on.set()
 
 
 def test_an_old_look_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from airflow.models.dagrun import DagRun
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
 from nyc_taxi.months_page import runs
-from nyc_taxi.registry.datasets import GREEN
+from nyc_taxi.registry.datasets import GREEN, ZONES
+from nyc_taxi.registry.model import Dataset
 from nyc_taxi.registry.months import Month
 
 DAG = "green_web_to_gcs"
@@ -23,9 +28,9 @@ def _row(run_id: str, **fields: Any) -> SimpleNamespace:
     return SimpleNamespace(**{**empty, "dag_id": DAG, "run_id": run_id, "state": "success", **fields})
 
 
-def _runs_of(*rows: SimpleNamespace) -> runs.Runs:
+def _runs_of(*rows: SimpleNamespace, dataset: Dataset = GREEN) -> runs.Runs:
     session: Any = SimpleNamespace(execute=lambda statement: rows)
-    return runs.runs_of(session, [DAG])[DAG]
+    return runs.runs_of(session, {DAG: dataset})[DAG]
 
 
 def test_a_run_has_its_month_however_it_was_started() -> None:
@@ -44,6 +49,39 @@ def test_a_run_has_its_month_however_it_was_started() -> None:
 def test_a_run_whose_month_cannot_be_told_is_under_none() -> None:
     found = _runs_of(_row("empty"), _row("wrong", conf={"month": "2021-13"}), _row("key", partition_key="../x"))
     assert list(found.newest) == [None]
+
+
+def test_a_run_of_a_dataset_without_months_has_none() -> None:
+    found = _runs_of(_row("scheduled", logical_date=datetime(2026, 11, 1, tzinfo=UTC)), dataset=ZONES)
+    assert list(found.newest) == [None]
+
+
+def test_runs_come_in_the_order_in_which_they_were_made() -> None:
+    """On a real database: a backfill's run has the first day of its month as run_after."""
+    engine = create_engine("sqlite://")
+    DagRun.__table__.create(engine)
+    old, new, cleared = (
+        dict(
+            dag_id=DAG,
+            run_id=run_id,
+            run_type="manual",
+            partition_key="2021-01",
+            log_template_id=1,
+            run_after=_moment(9),
+            **dates,
+        )
+        for run_id, dates in (
+            ("old", {"queued_at": _moment(1), "run_after": _moment(9)}),
+            ("new", {"queued_at": _moment(2), "run_after": datetime(2021, 1, 1, tzinfo=UTC)}),
+            ("cleared", {"queued_at": _moment(3), "run_after": _moment(8)}),
+        )
+    )
+    with Session(engine) as session:
+        for values in (cleared, old, new):
+            session.execute(DagRun.__table__.insert().values(**values))
+        assert [row.run_id for row in runs._rows(session, [DAG])] == ["old", "new", "cleared"]
+        assert runs.month_of(session, DAG, "new") == JANUARY
+        assert runs.month_of(session, DAG, "other") is None
 
 
 def test_the_newest_run_of_a_month_counts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -27,9 +27,11 @@ class _Store:
 
     asked = 0
     made_from = "17"
+    rows = 5
+    zones: ClassVar[list[tuple[Any, ...]]] = [(7, "Queens", "Astoria")]
 
     def get(self, file: object) -> StoredMonth:
-        return StoredMonth(rows=5, made_from=self.made_from, published_at=None)
+        return StoredMonth(rows=self.rows, made_from=self.made_from, published_at=None)
 
     def profile(self, file: object) -> list[dict[str, Any]]:
         self.asked += 1
@@ -51,7 +53,7 @@ class _Store:
 
     def first_rows(self, file: PublishedFile, rows: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         if file == ZONES_FILE:
-            return ["LocationID", "Borough", "Zone"], [(7, "Queens", "Astoria")]
+            return ["LocationID", "Borough", "Zone"], self.zones
         return (["a", "b"], [(1, None), (datetime.date(2021, 1, 1), "x")]) if self.made_from else ([], [])
 
 
@@ -59,9 +61,9 @@ class _Store:
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Store]:
     made = _Store()
     monkeypatch.setattr(BigQueryStore, "connect", lambda: made)
-    trips._profile.cache_clear()
+    trips._count.cache_clear()
     yield made
-    trips._profile.cache_clear()
+    trips._count.cache_clear()
 
 
 def test_a_profile_sorts_days_and_puts_the_busiest_zone_first(store: _Store) -> None:
@@ -81,6 +83,19 @@ def test_the_warehouse_is_asked_once_for_each_version(store: _Store) -> None:
     store.made_from = "18"
     trips.profile(FILE)
     assert store.asked == 2
+    store.rows = 4  # somebody has changed the rows
+    trips.profile(FILE)
+    assert store.asked == 3
+
+
+def test_zones_are_named_as_soon_as_they_are_loaded_and_may_share_a_name(store: _Store) -> None:
+    store.zones = []
+    assert trips.profile(FILE).zones == {"zone 7": 3, "zone 99": 1, "unknown": 1}
+    store.zones = [(7, "Queens", "Corona"), (99, "Queens", "Corona")]
+    assert trips.profile(FILE).zones == {"Corona": 4, "unknown": 1}
+    store.zones = [(7, "Queens", None)]
+    assert trips.profile(FILE).zones == {"zone 7": 3, "zone 99": 1, "unknown": 1}
+    assert store.asked == 1
 
 
 def test_rows_are_text_and_null_stays_null(store: _Store) -> None:

@@ -4,7 +4,7 @@ const API = new URL("../api/v2/", document.baseURI);
 const POLL_MS = { busy: 2000, idle: 30000 };
 const HEATS = 4;
 const number = new Intl.NumberFormat("en-US");
-const state = { overview: null, timer: 0 };
+const state = { overview: null, timer: 0, opening: 0, opened: "", focus: {} };
 
 /** Make an element: el("td", {class: "x", onclick: f}, child, "text"). Text is never read as HTML. */
 function el(tag, attributes = {}, ...children) {
@@ -33,10 +33,30 @@ const send = (method, path, body) => ask(new URL(path, API), {
   method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
 });
 
+/** Say what somebody's own click has led to; it stays until the next click. */
+function tell(text, isError = false) {
+  for (const place of document.querySelectorAll(".told")) {
+    place.textContent = text;
+    place.classList.toggle("error", isError);
+  }
+}
+
 function notify(text, isError = false) {
   const notice = document.getElementById("notice");
   notice.textContent = text;
   notice.classList.toggle("error", isError);
+}
+
+/** Run something that a button starts; the button is off meanwhile, so that a second click starts nothing. */
+async function once(button, action) {
+  button.disabled = true;
+  try {
+    await action();
+  } catch (error) {
+    tell(error.message, true);
+  } finally {
+    button.disabled = false;
+  }
 }
 
 // --- The overview -------------------------------------------------------------------------------------------------
@@ -63,22 +83,32 @@ function draw() {
   const { datasets, stores } = state.overview;
   const filters = new FormData(document.getElementById("filters"));
   fillFilters(datasets);
-  const focused = document.activeElement?.dataset?.key;
-  const shown = datasets.filter((dataset) => !filters.get("dataset") || dataset.name === filters.get("dataset"));
-  document.getElementById("datasets").replaceChildren(...shown.map((dataset) => section(dataset, stores, filters)));
-  if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  for (const dataset of datasets) {
+    const place = document.querySelector(`[data-dataset="${dataset.name}"]`) ?? addSection(dataset);
+    place.hidden = Boolean(filters.get("dataset")) && dataset.name !== filters.get("dataset");
+    drawSection(place, dataset, stores, filters);
+  }
   if (!datasets.length) notify("There is no dataset whose DAGs you may read.");
   else notify(summary(datasets));
 }
 
+const OFF = ["behind", "different", "alone"];
+/** Whether a month is not the same in all stores; what is unknown is not known to differ. */
+const differs = (stores) => Object.values(stores).some((cell) => OFF.includes(cell.state))
+  || new Set(Object.values(stores).map((cell) => cell.state === "missing")).size > 1;
+
 function summary(datasets) {
   const looks = datasets.flatMap((dataset) => Object.values(dataset.looks));
-  if (looks.some((look) => look.running)) return "Looking at the stores …";
-  const cells = datasets.flatMap(cellsOf);
-  const off = cells.filter((cell) => ["behind", "different", "alone"].includes(cell.state)).length;
-  const open = cells.filter((cell) => isOpen(cell.run)).length;
+  const silent = new Set(datasets.flatMap((dataset) => Object.entries(dataset.looks)
+    .filter(([, look]) => look.error).map(([store]) => store)));
+  if (looks.some((look) => look.running) && !silent.size) return "Looking at the stores …";
+  const months = datasets.flatMap((dataset) => Object.values(dataset.months));
+  const off = months.filter(differs).length;
+  const open = datasets.flatMap(cellsOf).filter((cell) => isOpen(cell.run)).length;
   const oldest = new Date(Math.min(...looks.map((look) => look.at)) * 1000).toLocaleTimeString();
-  const parts = [off ? `${off} ${off === 1 ? "cell differs" : "cells differ"} from the lake` : "all stores agree with the lake"];
+  const parts = silent.size ? [`no answer from ${[...silent].join(", ")}`] : [];
+  if (off) parts.push(`${off} ${off === 1 ? "month differs" : "months differ"} between stores`);
+  else if (!silent.size) parts.push("all stores have the same");
   if (open) parts.push(`${open} ${open === 1 ? "run is" : "runs are"} on the way`);
   return `${parts.join("; ")}; seen at ${oldest}`;
 }
@@ -94,28 +124,42 @@ function fillFilters(datasets) {
   fill("year", years.sort().map((year) => [year, year]));
 }
 
-function section(dataset, stores, filters) {
+/** The parts of a section that stay, whatever is drawn anew: what somebody types into its form must not vanish. */
+function addSection(dataset) {
+  const made = el("section", { "aria-labelledby": `title-${dataset.name}`, "data-dataset": dataset.name },
+    el("h3", { id: `title-${dataset.name}` }, dataset.title),
+    el("div", { class: "errors", role: "status" }),
+    el("div", { class: "scroll" }),
+    dataset.monthly ? backfillForm(dataset) : null);
+  document.getElementById("datasets").append(made);
+  return made;
+}
+
+function drawSection(place, dataset, stores, filters) {
   const months = Object.keys(dataset.months).filter((month) => keeps(filters, month, dataset.months[month]));
-  const errors = stores.filter((store) => dataset.looks[store].error)
-    .map((store) => el("p", { class: "error" }, `${store}: ${dataset.looks[store].error}`));
-  const looked = stores.every((store) => dataset.looks[store].at > 0);
+  place.querySelector(".errors").replaceChildren(...stores.filter((store) => dataset.looks[store].error)
+    .map((store) => el("p", { class: "error" }, `${store}: ${dataset.looks[store].error}`)));
+  const looked = stores.every((store) => dataset.looks[store].answered);
   const empty = Object.keys(dataset.months).length
     ? "No month matches the filters." : looked ? "No month yet." : "Looking at the stores …";
-  return el("section", { "aria-labelledby": `title-${dataset.name}`, "data-dataset": dataset.name },
-    el("h3", { id: `title-${dataset.name}` }, dataset.title),
-    errors,
-    months.length ? el("div", { class: "scroll" }, grid(dataset, stores, months)) : el("p", {}, empty),
-    dataset.monthly ? backfillForm(dataset) : null);
+  const scroll = place.querySelector(".scroll");
+  const [left, focused] = [scroll.scrollLeft, scroll.contains(document.activeElement)];
+  scroll.replaceChildren(months.length ? grid(dataset, stores, months) : el("p", {}, empty));
+  scroll.scrollLeft = left;
+  if (focused) scroll.querySelector('[tabindex="0"]')?.focus();
 }
 
 function keeps(filters, month, cells) {
   if (filters.get("year") && month.slice(0, 4) !== filters.get("year")) return false;
-  return !filters.get("differ") || Object.values(cells).some((cell) => cell.state !== "same");
+  return !filters.get("differ") || differs(cells);
 }
 
 function grid(dataset, stores, months) {
   const most = Math.max(1, ...cellsOf(dataset).map((cell) => cell.rows || 0));
-  const heads = months.map((month) => el("th", { class: "month", scope: "col" }, headOf(month, months)));
+  // One cell of each table is reached by Tab, the others from there by the arrow keys.
+  const keys = stores.flatMap((store) => months.map((month) => `${dataset.name}/${month}/${store}`));
+  if (!keys.includes(state.focus[dataset.name])) state.focus[dataset.name] = keys[0];
+  const heads = months.map((month, index) => el("th", { class: "month", scope: "col" }, headOf(month, months[index - 1])));
   const rows = stores.map((store) => el("tr", {},
     el("th", { class: "store", scope: "row" }, store),
     months.map((month) => el("td", {}, cellButton(dataset, store, month, most)))));
@@ -124,10 +168,8 @@ function grid(dataset, stores, months) {
 }
 
 /** The year above its first month that is shown; above the others, the number of the month. */
-function headOf(month, months) {
-  const index = months.indexOf(month);
-  const starts = index === 0 || months[index - 1].slice(0, 4) !== month.slice(0, 4);
-  return starts ? month.slice(0, 4) : month.slice(5);
+function headOf(month, before) {
+  return before?.slice(0, 4) === month.slice(0, 4) ? month.slice(5) : month.slice(0, 4);
 }
 
 function cellButton(dataset, store, month, most) {
@@ -138,7 +180,8 @@ function cellButton(dataset, store, month, most) {
   const words = [`${dataset.name} ${month}`.trim(), `${store}: ${wordsOf(cell)}`].join(", ");
   return el("button", {
     type: "button", class: `cell ${cell?.state ?? "missing"} ${run}`, "data-heat": heat, "data-key": key,
-    "aria-label": words, title: words, tabindex: "0", onclick: () => openMonth(dataset, month),
+    "aria-label": words, title: words, tabindex: state.focus[dataset.name] === key ? "0" : "-1",
+    onclick: () => { remember(dataset.name, key); openMonth(dataset, month); },
   });
 }
 
@@ -149,7 +192,6 @@ const WORDS = {
 };
 
 function wordsOf(cell) {
-  if (!cell) return "not there";
   const rows = cell.rows === null ? "" : `${number.format(cell.rows)} rows, `;
   const run = cell.run && cell.run.state !== "success" ? `, last run ${cell.run.state}` : "";
   return `${rows}${WORDS[cell.state]}${run}`;
@@ -163,8 +205,20 @@ function moveFocus(event) {
   if (!step || !cell) return;
   const row = cell.parentElement;
   const next = row.parentElement.rows[row.sectionRowIndex + step[0]]?.cells[cell.cellIndex + step[1]];
-  next?.querySelector("button")?.focus();
+  const button = next?.querySelector("button");
+  if (button) {
+    remember(button.dataset.key.split("/")[0], button.dataset.key);
+    button.focus();
+  }
   event.preventDefault();
+}
+
+/** Make a cell the one that Tab reaches in its table. */
+function remember(name, key) {
+  const table = document.querySelector(`[data-dataset="${name}"]`);
+  table.querySelector('.cell[tabindex="0"]')?.setAttribute("tabindex", "-1");
+  table.querySelector(`[data-key="${CSS.escape(key)}"]`)?.setAttribute("tabindex", "0");
+  state.focus[name] = key;
 }
 
 // --- Loading ------------------------------------------------------------------------------------------------------
@@ -176,7 +230,7 @@ function backfillForm(dataset) {
   if (!choices.length) return null;
   const form = el("form", { class: "backfill", "aria-label": `Backfill ${dataset.name}`, onsubmit: (event) => {
     event.preventDefault();
-    backfill(dataset, new FormData(form));
+    once(form.querySelector("button"), () => backfill(dataset, new FormData(form)));
   }, oninput: () => { count.textContent = countOf(new FormData(form)); } },
   el("label", {}, "From ", el("input", { name: "from", placeholder: "2021-01", pattern: "[0-9]{4}-(0[1-9]|1[0-2])", size: 7, required: true })),
   el("label", {}, "to ", el("input", { name: "to", placeholder: "2021-03", pattern: "[0-9]{4}-(0[1-9]|1[0-2])", size: 7, required: true })),
@@ -201,29 +255,23 @@ function countOf(given) {
 
 async function backfill(dataset, given) {
   const [dag, from, to] = [given.get("dag"), given.get("from"), given.get("to")];
-  if (monthsBetween(from, to) < 1) return notify(`${to} is before ${from}: exchange the two`, true);
-  try {
-    if (!(await unpaused(dataset, dag))) return;
-    await send("POST", "backfills", { dag_id: dag, from_date: `${from}-01T00:00:00Z`, to_date: `${to}-01T00:00:00Z`,
-      reprocess_behavior: "failed" });
-    notify(`Started: ${countOf(given)}, with ${dag}`);
-    await refresh();
-  } catch (error) {
-    notify(`${dag}: ${error.message}`, true);
-  }
+  if (monthsBetween(from, to) < 1) throw new Error(`${to} is before ${from}: exchange the two`);
+  if (!(await unpaused(dataset, dag))) return;
+  await send("POST", "backfills", { dag_id: dag, from_date: `${from}-01T00:00:00Z`, to_date: `${to}-01T00:00:00Z`,
+    reprocess_behavior: "failed" });
+  tell(`Started ${dag}: ${countOf(given)}. Months whose last run has succeeded get no new one.`);
+  await refresh();
 }
 
-async function load(dataset, store, month) {
+async function load(dataset, store, month, again) {
   const dag = dataset.dag_ids[store];
-  try {
-    if (!(await unpaused(dataset, dag))) return;
-    const run = await send("POST", `dags/${dag}/dagRuns`, { logical_date: null, ...(month ? { partition_key: month } : {}) });
-    notify(`Started ${dag} ${month}: ${run.dag_run_id}`);
-    document.getElementById("month").close();
-    await refresh();
-  } catch (error) {
-    notify(`${dag}: ${error.message}`, true);
-  }
+  if (!(await unpaused(dataset, dag))) return;
+  const run = await send("POST", `dags/${dag}/dagRuns`, {
+    logical_date: null, ...(month ? { partition_key: month } : {}), conf: again ? { force: true } : {},
+  });
+  document.getElementById("month").close();
+  tell(`Started ${dag} ${month}: ${run.dag_run_id}`);
+  await refresh();
 }
 
 /** A paused DAG starts nothing. Ask once, and unpause it with the DAGs that load on from it. */
@@ -253,22 +301,23 @@ function confirmed(question) {
 // --- One month ----------------------------------------------------------------------------------------------------
 
 async function openMonth(dataset, month) {
+  const opening = ++state.opening;
+  state.opened = dataset.name;
   const dialog = document.getElementById("month");
   document.getElementById("month-title").textContent = `${dataset.title} ${month}`;
   const content = document.getElementById("month-content");
   content.replaceChildren(el("p", {}, "Looking …"));
+  tell("");
   if (!dialog.open) dialog.showModal();
   const path = `api/months/${dataset.name}/${month || "-"}`;
   try {
     const found = await ask(path);
+    if (opening !== state.opening) return; // another month has been opened meanwhile
     const [plots, rows] = [el("div", { class: "plots" }), el("div", {})];
     content.replaceChildren(facts(dataset, month, found), plots, rows);
-    await Promise.all([
-      month ? fill(plots, `${path}/trips`, drawProfile) : null,
-      fill(rows, `${path}/rows`, drawRows),
-    ]);
+    await Promise.all([month ? fill(plots, `${path}/trips`, drawProfile) : null, fill(rows, `${path}/rows`, drawRows)]);
   } catch (error) {
-    content.replaceChildren(el("p", { class: "error" }, error.message));
+    if (opening === state.opening) content.replaceChildren(el("p", { class: "error" }, error.message));
   }
 }
 
@@ -288,13 +337,19 @@ function facts(dataset, month, found) {
     el("td", {}, WORDS[stateOf(dataset, store, month)], el("div", { class: "made-from" }, one.stored?.made_from ?? "")),
     el("td", {}, one.stored?.published_at ? new Date(one.stored.published_at).toLocaleString() : ""),
     el("td", {}, one.run ? runLink(one.run) : ""),
-    el("td", {}, dataset.may_run[store] ? el("button", { type: "button", onclick: () => load(dataset, store, month) }, "Load") : "")));
+    el("td", {}, dataset.may_run[store] ? loadButton(dataset, store, month) : "")));
   const heads = ["Store", "Rows", "Made from", "Published", "Last run", ""];
   return el("table", { class: "facts" }, el("thead", {}, el("tr", {}, heads.map((head) => el("th", {}, head)))), el("tbody", {}, rows));
 }
 
-const stateOf = (dataset, store, month) =>
-  dataset.looks[store].at ? dataset.months[month]?.[store]?.state ?? "missing" : "unknown";
+/** Load what the store lacks; what it has is loaded again, although the source has not changed. */
+function loadButton(dataset, store, month) {
+  const again = ["same", "different"].includes(stateOf(dataset, store, month));
+  return el("button", { type: "button", onclick: (event) =>
+    once(event.target, () => load(dataset, store, month, again)) }, again ? "Load again" : "Load");
+}
+
+const stateOf = (dataset, store, month) => dataset.months[month]?.[store]?.state ?? "unknown";
 
 function runLink(run) {
   const path = `dags/${run.dag_id}/runs/${encodeURIComponent(run.run_id)}`;
@@ -377,18 +432,29 @@ function followTheme() {
 /** As a tab of a DAG the page shows its dataset; as a tab of a run it opens the run's month. */
 async function openWhatTheAddressNames() {
   const given = new URLSearchParams(window.location.search);
-  const dag = given.get("dag_id");
+  const [dag, run] = [given.get("dag_id"), given.get("run_id")];
   const dataset = state.overview?.datasets.find((one) => Object.values(one.dag_ids).includes(dag));
   if (!dataset) return;
   document.querySelector("select[name=dataset]").value = dataset.name;
   draw();
-  const run = given.get("run_id");
-  const month = run && Object.keys(dataset.months).find((one) => Object.values(dataset.months[one]).some((cell) => cell.run?.run_id === run));
-  if (month) await openMonth(dataset, month);
+  if (!run) return;
+  const { month } = await ask(`api/runs/${dag}/${encodeURIComponent(run)}`);
+  if (month === null) tell(`The run ${run} has no month.`, true);
+  else await openMonth(dataset, month);
 }
 
 document.getElementById("filters").addEventListener("change", draw);
 document.getElementById("again").addEventListener("click", () => refresh({ again: true }));
+// What had the focus before a month was opened may have been drawn anew meanwhile.
+document.getElementById("month").addEventListener("close", () => {
+  state.opening += 1;
+  const key = Object.values(state.focus).find((one) => one.startsWith(`${state.opened}/`));
+  if (key) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus();
+});
 followTheme();
 await refresh();
-await openWhatTheAddressNames();
+try {
+  await openWhatTheAddressNames();
+} catch (error) {
+  tell(error.message, true);
+}
