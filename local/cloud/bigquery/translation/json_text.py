@@ -87,8 +87,10 @@ def _text(node: exp.Expression, kind: Type | None, names: itertools.count[int]) 
         parts: list[exp.Expression] = [exp.Literal.string("{")]
         for number, (name, member) in enumerate(kind.fields):
             value = call("struct_extract", node.copy(), name or number + 1)
-            parts.append(call("concat", f'{"," if number else ""}"{name}":', _text(value, member, names)))
-        return call("bq_json_object", is_null, call("concat", *parts, "}"))
+            parts += [exp.Literal.string(f'{"," if number else ""}"{name}":'), _text(value, member, names)]
+        # Not concat, which is translated to one operator for each part: a row of a wide table would nest too deeply.
+        whole = exp.Array(expressions=[*parts, exp.Literal.string("}")])
+        return call("bq_json_object", is_null, call("array_to_string", whole, ""))
     if kind.name == "ARRAY":
         name = f"item{next(names)}"
         item = exp.column(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -127,6 +128,15 @@ def test_a_table_that_is_missing_is_named_even_if_its_rows_are_written_as_json(
 ) -> None:
     with pytest.raises(NotFound, match="Not found: Table"):
         query(client, f"SELECT TO_JSON_STRING(row) FROM (SELECT a, b FROM {dataset}.missing) AS row")
+
+
+def test_a_row_of_a_wide_table_is_written_as_json(client: bigquery.Client, dataset: str) -> None:
+    names = [f"column_{number}" for number in range(100)]
+    columns = ", ".join(f"{name} FLOAT64" for name in names)
+    query(client, f"CREATE TABLE {dataset}.wide ({columns})")
+    query(client, f"INSERT INTO {dataset}.wide VALUES ({', '.join(['1.5'] * len(names))})")
+    [(text,)] = query(client, f"SELECT TO_JSON_STRING(row) FROM {dataset}.wide AS row")
+    assert json.loads(text) == dict.fromkeys(names, 1.5)
 
 
 def test_table_names_are_case_sensitive(client: bigquery.Client, dataset: str) -> None:
