@@ -451,6 +451,7 @@ MADE_INTO_SQL = {"checks", "column_mapping"}
 # These run in tasks, in the triggerer or in the API server, never when a DAG file is parsed, so they may read the clock
 # in these ways.
 RUN_LATER = {
+    "app.py": {"now"},
     "channels.py": {"now"},
     "download.py": {"now"},
     "middleware.py": {"now"},
@@ -458,6 +459,11 @@ RUN_LATER = {
     "publication_trigger.py": {"now"},
     "retry_after.py": {"now"},
 }
+
+
+def test_no_task_takes_an_earlier_runs_job_for_its_own(dag: DAG) -> None:
+    """Airflow keeps the job id of a durable task when its run is cleared."""
+    assert {task.task_id for task in dag.tasks if getattr(task, "durable", False)} == set()
 
 
 def test_every_argument_with_a_template_is_a_template_field(dag: DAG) -> None:

@@ -73,6 +73,9 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(minutes=30),
     "on_failure_callback": end_log_with_cause,
     "on_retry_callback": end_log_with_cause,
+    # Google's operators would otherwise remember the job of each task, also when the run is cleared, and take its old
+    # success for that of the new run.
+    "durable": False,
 }
 
 # Trigger rule of the publish tasks: a warning check that ends as skipped must not block them, but in a run that is

@@ -67,7 +67,6 @@ def test_runs_come_in_the_order_in_which_they_were_made() -> None:
             run_type="manual",
             partition_key="2021-01",
             log_template_id=1,
-            run_after=_moment(9),
             **dates,
         )
         for run_id, dates in (

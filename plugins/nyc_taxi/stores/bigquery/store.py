@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from nyc_taxi.common.sql import render_sql
 from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
@@ -14,6 +15,9 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
+
+Answer = TypeVar("Answer")
+_log = logging.getLogger(__name__)
 
 
 class BigQueryStore(Store):
@@ -86,13 +90,13 @@ class BigQueryStore(Store):
 
     def first_rows(self, file: PublishedFile, rows: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the names of the columns and some rows of the file's partition, without a query."""
-        from google.cloud.exceptions import NotFound
 
-        try:
+        def ask() -> tuple[list[str], list[tuple[Any, ...]]]:
             found = self._client.list_rows(f"trips.{file.bigquery_table}", max_results=rows)
             return [field.name for field in found.schema], [row.values() for row in found]
-        except NotFound:
-            return [], []
+
+        nothing: tuple[list[str], list[tuple[Any, ...]]] = ([], [])
+        return self._unless_missing(ask, file.dataset, nothing)
 
     def location(self, file: PublishedFile) -> str:
         """Return the table with its partition decorator."""
@@ -123,10 +127,30 @@ class BigQueryStore(Store):
 
     def _rows(self, statement: str, dataset: Dataset, month: Month | None = None, **values: Any) -> list[Any]:
         """Return the result of a statement in ``include/sql/bigquery/store``; no rows if the table does not exist."""
+        query = render_sql(f"bigquery/store/{statement}.sql", dataset=dataset, month=month, **values)
+        return self._unless_missing(lambda: list(self._client.query(query).result()), dataset, [])
+
+    def _unless_missing(self, ask: Callable[[], Answer], dataset: Dataset, nothing: Answer) -> Answer:
+        """Return what ``ask`` returns, or ``nothing`` if the dataset has no table.
+
+        BigQuery answers 404 for more than a missing table, for example for a job whose results it no longer has. A
+        table that is there must not look as if it were empty.
+        """
         from google.cloud.exceptions import NotFound
 
-        query = render_sql(f"bigquery/store/{statement}.sql", dataset=dataset, month=month, **values)
         try:
-            return list(self._client.query(query).result())
+            return ask()
+        except NotFound as error:
+            if self._has_table(dataset):
+                raise
+            _log.info("%s has no table yet: %s", dataset.name, error)
+            return nothing
+
+    def _has_table(self, dataset: Dataset) -> bool:
+        from google.cloud.exceptions import NotFound
+
+        try:
+            self._client.get_table(f"trips.{dataset.name}")
         except NotFound:
-            return []
+            return False
+        return True
