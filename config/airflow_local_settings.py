@@ -30,6 +30,9 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import airflow.sdk.definitions.decorators
     import airflow.sdk.definitions.retry_policy
     import airflow.sdk.lineage
+    import airflow.sdk.types
+    import airflow.timetables.base
+    import airflow.timetables.trigger
     import google.cloud.storage
     import google_crc32c
     import jinja2.ext

@@ -100,10 +100,10 @@ def _schedule(dag: DAG) -> str:
     """When the DAG runs, in words."""
     timetable: Any = dag.timetable
     kind = type(timetable).__name__
-    if kind == "CronPartitionTimetable":
-        when = f", {-timetable.run_offset} runs earlier" if timetable.run_offset else ""
-        key = f"the partition key is its date as `{timetable.key_format}`{when}"
-        return f"`{timetable.expression}` {timetable.timezone}; {key}"
+    if kind == "MonthlyTimetable":
+        fields = timetable.serialize()
+        key = f"the partition key is its date as `{fields['key_format']}`, {-fields['run_offset']} runs earlier"
+        return f"`{fields['expression']}` {fields['timezone']}; {key}"
     if kind == "CronTriggerTimetable":
         return f"`{timetable.expression}` {timetable.timezone}"
     if kind == "PartitionedAssetTimetable":

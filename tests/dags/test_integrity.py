@@ -23,7 +23,6 @@ from airflow.sdk import (
     Asset,
     AssetAll,
     AssetAny,
-    CronPartitionTimetable,
     CronTriggerTimetable,
     MinimumCount,
     Param,
@@ -35,9 +34,11 @@ from airflow.sdk import (
 from airflow.sdk.definitions.timetables.assets import AssetTriggeredTimetable
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
-from airflow.timetables.base import TimeRestriction
+from airflow.timetables.base import DagRunInfo, TimeRestriction
 
 from nyc_taxi.dag_parts.defaults import RETRY_POLICY
+from nyc_taxi.dag_parts.schedules import LATE
+from nyc_taxi.dag_parts.timetables import MonthlyTimetable
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.stores import STORES
@@ -192,10 +193,14 @@ def test_schedules(flow_dag: DAG) -> None:
         assert type(timetable) is CronTriggerTimetable
         assert (timetable.expression, str(timetable.timezone)) == ("0 0 1 * *", "UTC")
     else:
-        assert type(timetable) is CronPartitionTimetable
-        assert (timetable.expression, str(timetable.timezone)) == ("0 0 1 * *", "UTC")
-        assert timetable.run_offset == -2
-        assert timetable.key_format == "%Y-%m"
+        assert type(timetable) is MonthlyTimetable
+        assert timetable.serialize() == {
+            "expression": "0 0 1 * *",
+            "timezone": "UTC",
+            "run_offset": -2,
+            "run_immediately": LATE.total_seconds(),
+            "key_format": "%Y-%m",
+        }
 
 
 def test_the_rollup_runs_for_the_year_of_each_month_of_any_dataset(rollup: DAG) -> None:
@@ -278,6 +283,67 @@ def test_unpausing_a_dag_starts_nothing_until_the_next_month_begins(
     info = serialized.next_dagrun_info(last_automated_run_info=None)
     assert info is not None
     assert (info.run_after, info.partition_key) == (pendulum.parse(first), None if dataset == "zones" else month)
+
+
+@pytest.mark.parametrize("dataset", [dataset.name for dataset in TRIP_DATASETS])
+@pytest.mark.parametrize(
+    ("now", "backfilled", "next_run", "month"),
+    [
+        # The months between a backfill and now are not missing: nobody asked for them.
+        ("2026-11-27T02:14:39", ("2021-01", "2021-03"), "2026-12-01", "2026-10"),
+        ("2026-11-27T02:14:39", ("2021-01", "2026-07"), "2026-12-01", "2026-10"),
+        ("2026-12-01T00:59:59", ("2021-01", "2021-03"), "2026-12-01", "2026-10"),
+        ("2026-12-01T01:00:01", ("2021-01", "2021-03"), "2027-01-01", "2026-11"),
+        # A month that is backfilled before its run is due is not loaded twice.
+        ("2026-11-27T02:14:39", ("2026-08", "2026-09"), "2026-12-01", "2026-10"),
+        # Every month is loaded, and the scheduler is down when the next one is due.
+        ("2026-12-02T12:00:00", ("2021-01", "2026-09"), "2026-12-01", "2026-10"),
+    ],
+)
+def test_a_backfill_starts_no_other_run(
+    bag,
+    dataset: str,
+    now: str,
+    backfilled: tuple[str, str],
+    next_run: str,
+    month: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags[f"{dataset}_web_to_gcs"]))
+    monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: pendulum.parse(now))
+    earliest, latest = (pendulum.parse(f"{month}-01") for month in backfilled)
+    runs = list(serialized.timetable.iter_partition_dagrun_infos(earliest=earliest, latest=latest))
+    assert (runs[0].partition_key, runs[-1].partition_key) == backfilled
+    info = serialized.next_dagrun_info(last_automated_run_info=runs[-1])
+    assert info is not None
+    assert (info.run_after, info.partition_key) == (pendulum.parse(next_run), month)
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "next_run", "month"),
+    [
+        ("2026-11-27T02:14:39", "2026-11-01", "2026-12-01", "2026-10"),
+        ("2026-12-02T12:00:00", "2026-11-01", "2026-12-01", "2026-10"),
+        # After a long pause, only the newest of the missed runs.
+        ("2026-11-27T02:14:39", "2026-03-01", "2026-11-01", "2026-09"),
+    ],
+)
+def test_a_scheduler_that_was_down_loses_no_month(
+    bag, now: str, last: str, next_run: str, month: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serialized = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["green_web_to_gcs"]))
+    monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda: pendulum.parse(now))
+    ran = pendulum.parse(last)
+    info = serialized.next_dagrun_info(
+        last_automated_run_info=DagRunInfo(
+            run_after=ran,
+            data_interval=None,
+            partition_date=ran.subtract(months=2),
+            partition_key=f"{ran.subtract(months=2):%Y-%m}",
+        )
+    )
+    assert info is not None
+    assert (info.run_after, info.partition_key) == (pendulum.parse(next_run), month)
 
 
 # Parameters

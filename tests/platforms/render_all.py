@@ -1,7 +1,8 @@
 """Parses and renders all DAGs of the Airflow that the environment describes: ``python render_all.py rendering.py``.
 
 The tests run it in a process of its own, because Airflow reads ``AIRFLOW_HOME`` when it is imported. It prints JSON:
-the import errors by file, where the package ``nyc_taxi`` was found, and by DAG the text of its golden file.
+the import errors by file, where the package ``nyc_taxi`` was found, and by DAG the text of its golden file and the
+timetable that the scheduler reads from Airflow's database.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import runpy
 import sys
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.serialization.serialized_objects import DagSerialization
 
 
 def main() -> None:
@@ -23,12 +25,14 @@ def main() -> None:
     rendered = {
         dag_id: golden_text(render(dag, **run_kinds(dag)["partition_key"])) for dag_id, dag in sorted(bag.dags.items())
     }
+    restored = {dag_id: DagSerialization.from_dict(DagSerialization.to_dict(dag)) for dag_id, dag in bag.dags.items()}
     print(
         json.dumps(
             {
                 "errors": bag.import_errors,
                 "package": package.origin if package else None,
                 "rendered": rendered,
+                "timetables": {dag_id: type(dag.timetable).__name__ for dag_id, dag in restored.items()},
             }
         )
     )

@@ -120,6 +120,8 @@ def test_all_dags_import_and_render_as_in_this_repository(name: str, tmp_path: P
     assert sorted(seen["rendered"]) == DAG_IDS
     for dag_id, text in seen["rendered"].items():
         assert text == (GOLDEN / f"{dag_id}.json").read_text(), dag_id
+    # The scheduler finds the timetable of our own.
+    assert seen["timetables"]["green_web_to_gcs"] == "MonthlyTimetable"
 
 
 def test_without_the_sql_files_every_dag_file_names_the_places_and_what_to_copy(tmp_path: Path) -> None:

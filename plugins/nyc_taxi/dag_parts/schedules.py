@@ -7,7 +7,6 @@ from datetime import timedelta
 from airflow.sdk import (
     Asset,
     AssetAny,
-    CronPartitionTimetable,
     CronTriggerTimetable,
     MinimumCount,
     PartitionedAssetTimetable,
@@ -16,7 +15,9 @@ from airflow.sdk import (
     YearWindow,
 )
 from airflow.sdk.bases.timetable import BaseTimetable
+from airflow.timetables.base import Timetable
 
+from nyc_taxi.dag_parts.timetables import MonthlyTimetable
 from nyc_taxi.registry.model import Dataset, TripDataset
 
 # Unpausing a DAG must not start a run that nobody asked for, so its first run lies in the future. For this long after
@@ -25,16 +26,14 @@ from nyc_taxi.registry.model import Dataset, TripDataset
 LATE = timedelta(hours=1)
 
 
-def monthly(dataset: Dataset) -> BaseTimetable:
+def monthly(dataset: Dataset) -> BaseTimetable | Timetable:
     """Run on the first day of each month, for a trip dataset with the month two months earlier as partition key.
 
     The TLC publishes about two months late, so the run of 1 November is for September. A DAG that is unpaused for the
     first time starts nothing; its first run is that of the next first day of a month.
     """
     if isinstance(dataset, TripDataset):
-        return CronPartitionTimetable(
-            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m"
-        )
+        return MonthlyTimetable("0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m")
     return CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=LATE)
 
 

@@ -9,7 +9,7 @@ from typing import cast
 import psycopg
 import pytest
 from airflow.models.taskinstance import TaskInstance
-from airflow.sdk import Asset, CronPartitionTimetable, CronTriggerTimetable, PartitionedAssetTimetable
+from airflow.sdk import Asset, CronTriggerTimetable, PartitionedAssetTimetable
 from airflow.sdk.definitions.retry_policy import RetryAction
 from airflow.sdk.exceptions import ParamValidationError
 
@@ -19,6 +19,7 @@ from nyc_taxi.dag_parts.defaults import DEFAULT_ARGS, RETRY_POLICY, dag_args, so
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.params import load_params, run_params
 from nyc_taxi.dag_parts.schedules import LATE, monthly, on_update
+from nyc_taxi.dag_parts.timetables import MonthlyTimetable
 from nyc_taxi.registry.datasets import DATASETS, GREEN, TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import MonthError
@@ -154,8 +155,13 @@ def test_a_dataset_without_months_announces_no_partition() -> None:
 
 def test_a_month_is_run_for_two_months_after_it_began() -> None:
     for dataset in TRIP_DATASETS:
-        assert monthly(dataset) == CronPartitionTimetable(
-            "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m"
+        timetable = monthly(dataset)
+        assert isinstance(timetable, MonthlyTimetable)
+        assert (
+            timetable.serialize()
+            == MonthlyTimetable(
+                "0 0 1 * *", timezone="UTC", run_offset=-2, run_immediately=LATE, key_format="%Y-%m"
+            ).serialize()
         )
     assert monthly(ZONES) == CronTriggerTimetable("0 0 1 * *", timezone="UTC", run_immediately=LATE)
 
