@@ -60,7 +60,7 @@ def _check_of(scope: MutableMapping[str, Any]) -> Callable[[dict[str, Any]], dic
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     if _BACKFILL.search(scope["path"]):
-        return check_backfill
+        return lambda body: check_backfill(body, datetime.datetime.now(datetime.UTC))
     if run := _RUN.search(scope["path"]):
         return lambda body: check_run(run[1], body, datetime.datetime.now(datetime.UTC))
     return None

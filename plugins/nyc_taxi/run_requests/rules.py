@@ -12,7 +12,7 @@ from typing import Any
 from nyc_taxi.dag_parts.params import check_keys, load_params, year_params
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
 from nyc_taxi.registry.model import Dataset, TripDataset
-from nyc_taxi.registry.months import MonthError, resolve_month, resolve_year
+from nyc_taxi.registry.months import Month, MonthError, resolve_month, resolve_year
 from nyc_taxi.stores import STORES
 
 ROLLUP = "trips_yearly_rollup"
@@ -41,8 +41,8 @@ class Form:
 class _Named:
     """The part of a run that its month depends on, as ``resolve_month`` reads it."""
 
-    partition_key: Any
-    logical_date: None = None
+    partition_key: Any = None
+    logical_date: datetime.datetime | None = None
 
 
 @cache
@@ -81,9 +81,9 @@ def check_run(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict
     if form.key is None:
         return body
     key, named = body.get("partition_key"), conf.get(form.key)
+    if key is None and named is None and (date := _date(body.get("logical_date"))):
+        key = str(form.resolve({"dag_run": _Named(logical_date=date), "params": {}}))
     if key is None and named is None:
-        if body.get("logical_date"):
-            return body
         raise MonthError(f"Which {form.key}? Fill in {form.key.capitalize()}, for example {_example(form)}.")
     # An empty text counts as a wrong month, not as none.
     for given in (key, named):
@@ -94,27 +94,57 @@ def check_run(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict
     return {**body, "partition_key": chosen, "dag_run_id": body.get("dag_run_id") or run_id}
 
 
-def check_backfill(body: dict[str, Any]) -> dict[str, Any]:
+def check_backfill(body: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
     """Return a request for a backfill, unchanged.
 
     Args:
         body: the request, as ``POST /backfills`` takes it.
+        now: the time, in UTC.
 
     Raises:
         ParameterError: its conf has a key that is no parameter of the DAG.
-        MonthError: it names a month beside its dates.
+        MonthError: it names a month beside its dates, or its dates name one that no source can have.
     """
     dag_id, conf = body.get("dag_id"), body.get("dag_run_conf")
     form = forms().get(dag_id) if isinstance(dag_id, str) else None
-    if form is None or not isinstance(conf, dict):
+    if form is None or not isinstance(conf, dict | None):
         return body
+    conf = conf or {}
     check_keys(str(dag_id), form.params, conf)
     if form.key and conf.get(form.key) is not None:
         raise MonthError(
             f"Leave {form.key.capitalize()} empty: the dates of a backfill name its months. It loads every month whose "
             "first day lies between them, both included."
         )
+    if form.key == "month":
+        for month in _backfilled(body):
+            _check(form, str(month), now)
     return body
+
+
+def _backfilled(body: dict[str, Any]) -> list[Month]:
+    """Return the first and the last month of a backfill: those whose first days lie between its dates."""
+    since, until = _date(body.get("from_date")), _date(body.get("to_date"))
+    if since is None or until is None:
+        return []
+    first, last = Month(since.year, since.month), Month(until.year, until.month)
+    first = first if since <= datetime.datetime.combine(first.first_day, datetime.time(), datetime.UTC) else first.next
+    return [first, last] if first <= last else []
+
+
+def _date(given: Any) -> datetime.datetime | None:
+    """Return a date of a request in UTC; None if there is none.
+
+    Raises:
+        MonthError: it is not written as a date; Airflow itself would also take a number of seconds.
+    """
+    if not given:
+        return None
+    try:
+        date = datetime.datetime.fromisoformat(given)
+        return date.replace(tzinfo=date.tzinfo or datetime.UTC).astimezone(datetime.UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise MonthError(f"{given!r:.80} is not a date; write for example 2021-01-01T00:00:00Z") from None
 
 
 def _check(form: Form, given: Any, now: datetime.datetime) -> None:

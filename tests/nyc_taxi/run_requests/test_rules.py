@@ -43,6 +43,8 @@ def test_every_dag_has_its_form() -> None:
         {"conf": {"month": None, "force": False}, "partition_key": "2021-01"},
         {"partition_key": "2021-01", "dag_run_id": None},
         {"conf": {"month": "2021-01"}, "logical_date": "2020-05-01T00:00:00Z"},
+        {"conf": {"month": None}, "logical_date": "2021-01-15T00:00:00Z"},
+        {"logical_date": "2020-12-31T23:00:00-02:00"},
     ],
 )
 def test_a_month_becomes_the_partition_key_and_part_of_the_run_id(dag_id: str, body: dict[str, Any]) -> None:
@@ -67,7 +69,6 @@ def test_a_run_id_of_the_callers_own_stays() -> None:
 @pytest.mark.parametrize(
     ("dag_id", "body"),
     [
-        (GREEN, {"logical_date": "2021-01-15T00:00:00Z", "conf": {"month": None}}),
         ("zones_web_to_gcs", {"conf": {"force": True}}),
         ("zones_web_to_gcs", {}),
         ("somebody_elses", {"conf": {"anything": 1}}),
@@ -129,6 +130,51 @@ def test_the_first_and_the_last_possible_month_are_accepted(conf: dict[str, Any]
     assert _run(ROLLUP, conf={"year": "2026"})["partition_key"] == "2026"
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("2013-12-31T23:59:59Z", "Green taxi trips: there is no 2013-12."),
+        ("2026-11-01T00:00:00Z", "Green taxi trips: 2026-11 cannot be published yet."),
+        ("2014-01-01T00:30:00+01:00", "Green taxi trips: there is no 2013-12."),
+        (1609459200, "1609459200 is not a date; write for example 2021-01-01T00:00:00Z"),
+        ("1609459200", "'1609459200' is not a date; write for example 2021-01-01T00:00:00Z"),
+    ],
+)
+def test_the_month_of_a_date_is_checked_as_any_other(given: Any, message: str) -> None:
+    with pytest.raises(MonthError) as error:
+        _run(logical_date=given)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "message"),
+    [
+        ("2013-12-01", "2014-03-01", "Green taxi trips: there is no 2013-12."),
+        ("2021-01-01", "2026-11-01", "Green taxi trips: 2026-11 cannot be published yet."),
+        ("2021-01-01", "2031-05-01", "Green taxi trips: 2031-05 cannot be published yet."),
+        ("2021-01-01", "soon", "'soon' is not a date"),
+    ],
+)
+def test_a_backfill_of_an_impossible_month_is_refused(since: str, until: str, message: str) -> None:
+    for conf in ({}, {"dag_run_conf": None}, {"dag_run_conf": {"force": True}}):
+        with pytest.raises(MonthError) as error:
+            check_backfill({"dag_id": GREEN, "from_date": since, "to_date": until, **conf}, NOW)
+        assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        ("2014-01-01", "2026-10-31T23:59:59Z"),
+        ("2013-12-02", "2014-01-01"),
+        ("2021-01-01T00:00:00Z", "2021-03-01T00:00:00Z"),
+    ],
+)
+def test_a_backfill_of_possible_months_passes(since: str, until: str) -> None:
+    body = {"dag_id": GREEN, "from_date": since, "to_date": until}
+    assert check_backfill(body, NOW) is body
+
+
 def test_two_months_are_refused() -> None:
     with pytest.raises(MonthError, match="partition key is '2021-01', but its parameter month is '2021-02'"):
         _run(partition_key="2021-01", conf={"month": "2021-02"})
@@ -139,12 +185,12 @@ def test_an_unknown_key_is_refused(dag_id: str) -> None:
     with pytest.raises(ParameterError, match=f"^'forse' is no parameter of {dag_id}"):
         _run(dag_id, partition_key="2021-01", conf={"forse": True})
     with pytest.raises(ParameterError, match=f"^'forse' is no parameter of {dag_id}"):
-        check_backfill({"dag_id": dag_id, "dag_run_conf": {"forse": True}})
+        check_backfill({"dag_id": dag_id, "dag_run_conf": {"forse": True}}, NOW)
 
 
 def test_a_backfill_takes_its_months_from_its_dates() -> None:
     with pytest.raises(MonthError, match=r"^Leave Month empty: the dates of a backfill name its months"):
-        check_backfill({"dag_id": GREEN, "dag_run_conf": {"month": "2021-01"}})
+        check_backfill({"dag_id": GREEN, "dag_run_conf": {"month": "2021-01"}}, NOW)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +205,4 @@ def test_a_backfill_takes_its_months_from_its_dates() -> None:
     ],
 )
 def test_any_other_backfill_stays_as_it_is(body: dict[str, Any]) -> None:
-    assert check_backfill(body) is body
+    assert check_backfill(body, NOW) is body
