@@ -128,7 +128,8 @@ def _backfilled(body: dict[str, Any]) -> list[Month]:
     if since is None or until is None:
         return []
     first, last = Month(since.year, since.month), Month(until.year, until.month)
-    first = first if since <= datetime.datetime.combine(first.first_day, datetime.time(), datetime.UTC) else first.next
+    begins = datetime.datetime(since.year, since.month, 1, tzinfo=datetime.UTC)
+    first = first if since == begins else first.next
     return [first, last] if first <= last else []
 
 
