@@ -69,7 +69,7 @@ def test_folder_that_is_open_is_closed_by_the_next_start(tmp_path: Path, open_um
 def test_cloud_creates_its_folders_for_its_user_alone(
     tmp_path: Path, open_umask: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cloud, "start", lambda *_, **__: [])
+    monkeypatch.setattr(cloud, "start_and_tell", lambda *_, **__: [])
     settings = Settings(state_dir=tmp_path / "state")
     cloud.up(settings, names=[])
     for folder in (settings.gcs_root, settings.bigquery_dir, settings.source_cache, settings.log_dir, settings.run_dir):

@@ -186,7 +186,8 @@ def test_the_task_is_skipped_with_a_reason_when_none_is_complete(monkeypatch: py
 
 
 def _render(template: str, **differences: Any) -> str:
-    context = {"dag_run": SimpleNamespace(partition_key="2021", logical_date=None), "params": {}}
+    run = SimpleNamespace(partition_key="2021", logical_date=None)
+    context = {"dag_run": run, "dag": SimpleNamespace(dag_id="trips_yearly_rollup", params={}), "params": {}}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     environment.globals.update(MACROS)
     return environment.from_string(template).render(**{**context, **differences})
