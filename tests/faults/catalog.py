@@ -26,6 +26,7 @@ from tests.faults.cases import (
     at,
     status,
 )
+from tests.faults.killers import COMPONENTS, SUPERVISOR, TASK, WATCHER
 from tests.faults.proxy import Fault, Kind
 from tests.faults.worker import BEFORE
 
@@ -698,34 +699,22 @@ OVERLAPS: tuple[Promise, ...] = (
 )
 
 _STACK = "The whole stack"
-_BY_ITSELF = "The run goes on by itself and succeeds."
-_RESTARTED = "The component is restarted, by itself or by `make up`. The months under way succeed."
+_RESTARTED = "The watcher restarts the component within seconds. All runs under way succeed."
+_RECOVERY = {
+    TASK: "The supervisor reports it at once. The task is retried, and the run succeeds.",
+    SUPERVISOR: "After the heartbeat time-out of one minute the scheduler retries the task. The run succeeds.",
+    WATCHER: "`make status` and `bin/airflow` say so until `make up` starts it again. All runs under way succeed.",
+}
 STACK: tuple[Promise, ...] = (
-    _promise(
-        _STACK,
-        "stack-kill-task",
-        "SIGKILL of a task's process",
-        "a worker of the scheduler",
-        "The supervisor reports it at once. The task is retried, and the run succeeds.",
-    ),
-    _promise(
-        _STACK,
-        "stack-kill-supervisor",
-        "SIGKILL of a task's supervisor",
-        "a worker of the scheduler",
-        "After the heartbeat time-out of one minute the scheduler retries the task. The run succeeds.",
-    ),
     *(
-        _promise(_STACK, f"stack-kill-{name}", f"SIGKILL of {the}", "while months are under way", _RESTARTED)
-        for name, the in (
-            ("scheduler", "the scheduler"),
-            ("api-server", "the API server"),
-            ("triggerer", "the triggerer"),
-            ("dag-processor", "the DAG processor"),
-            ("postgres", "Postgres, which also has Airflow's metadata"),
-            ("gcs", "Cloud Storage"),
-            ("bigquery", "BigQuery"),
+        _promise(
+            _STACK,
+            f"stack-kill-{name}",
+            f"SIGKILL of {the}",
+            "at the steps marked below",
+            _RECOVERY.get(name, _RESTARTED),
         )
+        for name, the in COMPONENTS.items()
     ),
     _promise(
         _STACK,

@@ -28,7 +28,8 @@ is one atomic statement. What to do when a run fails is in [operations.md](opera
 
 How it is tested: a task's real code runs in a process of its own, by Airflow's own task runner, against the
 [embedded cloud](local-cloud.md). A proxy between the task and one server delays, cuts, refuses or changes what passes.
-Full disks are small ones, which the tests mount. The cases of the whole stack run under the real scheduler.
+Full disks are small ones, which the tests mount. The cases of the whole stack run under the real scheduler: tasks are
+held at every step of every DAG while components are killed in turn, and the local stack's watcher restarts what died.
 `make soak` makes 200 runs of all datasets with random faults, some of them at the same time for the same month. After
 each run it compares every month in every store with what it may have.
 
@@ -70,12 +71,29 @@ def page() -> str:
             if promise.group == group
         ]
         sections.append(f"## {group}\n\n{_table(rows)}\n")
+    sections.append(_matrix())
     return "\n".join(sections)
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:
     head = ["| fault | where | what is promised, and how it recovers | case |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _matrix() -> str:
+    """Return the table of what is killed while each task of the whole stack is under way."""
+    from tests.faults.killers import COMPONENTS, matrix
+
+    lines = [
+        "What is killed (x) while each task is held at its start. Components of one line are killed together.\n",
+        f"| step | {' | '.join(COMPONENTS)} |",
+        f"| --- |{' --- |' * len(COMPONENTS)}",
+        *(
+            f"| `{step}` | {' | '.join('x' if name in names else '' for name in COMPONENTS)} |"
+            for step, names in matrix().items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

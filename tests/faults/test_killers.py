@@ -11,6 +11,7 @@ from nyc_taxi.registry.datasets import DATASETS
 from tests.conftest import REPOSITORY
 from tests.faults.cases import STEP_OF, Act
 from tests.faults.catalog import CASES
+from tests.faults.killers import COMPONENTS, LEVELS, matrix
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +30,18 @@ def levels() -> dict[str, dict[str, int]]:
 def test_every_task_is_killed(levels: dict[str, dict[str, int]]) -> None:
     killed = {(STEP_OF[case.store], case.task) for case in CASES if case.act is Act.KILL}
     assert killed == {(pipeline, task_id) for pipeline, tasks in levels.items() for task_id in tasks}
+
+
+def test_components_are_killed_at_every_task(levels: dict[str, dict[str, int]]) -> None:
+    planned = {
+        pipeline: {task_id: number for number, tasks in enumerate(of_pipeline) for task_id in tasks}
+        for pipeline, of_pipeline in LEVELS.items()
+    }
+    assert planned == levels
+
+
+def test_every_task_sees_several_deaths_and_every_component_dies_at_several_tasks() -> None:
+    by_step = matrix()
+    assert {step: names for step, names in by_step.items() if len(names) < 2} == {}
+    steps = {name: [step for step, names in by_step.items() if name in names] for name in COMPONENTS}
+    assert {name: where for name, where in steps.items() if len(where) < 3} == {}

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud import bigquery
 
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
+from nyc_taxi.parquet.schema import arrow_schema
+from nyc_taxi.registry.datasets import FHV
+from nyc_taxi.registry.months import Month
 
 T = TypeVar("T")
 
@@ -129,6 +136,36 @@ def leftovers(settings: AirflowSettings) -> dict[str, Any]:
         "postgres": query_postgres(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"),
         "bigquery": [table.table_id for table in staging],
     }
+
+
+def put_into_lake(settings: AirflowSettings, month: Month, zones: Sequence[int | None]) -> str:
+    """Put a month of fhv into the lake without any DAG, one trip from each of the zones; returns its address."""
+    pickup = datetime(month.year, month.month, 1, 12)
+    rows = [
+        {
+            "dispatching_base_num": "B00001",
+            "pickup_datetime": pickup,
+            "dropOff_datetime": pickup + timedelta(minutes=10),
+            "PUlocationID": zone,
+            "DOlocationID": 1,
+            "SR_Flag": None,
+            "Affiliated_base_number": "B00001",
+            "source_month": month.first_day,
+            "source_file": "a.csv.gz",
+        }
+        for zone in zones
+    ]
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(FHV)), content)
+    blob = reconcile.storage_client(settings).bucket(settings.cloud.lake_bucket).blob(FHV.file(month).lake_object)
+    blob.upload_from_string(content.getvalue())
+    return f"gs://{blob.bucket.name}/{blob.name}"
+
+
+def put_into_warehouse(settings: AirflowSettings, uris: Sequence[str]) -> None:
+    """Load months of fhv from the lake into the warehouse without any DAG."""
+    config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
+    reconcile.bigquery_client(settings).load_table_from_uri(uris, "trips.fhv", job_config=config).result()
 
 
 def line(dataset: str, month: str, rows: int) -> str:

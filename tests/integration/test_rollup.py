@@ -6,22 +6,16 @@ The test writes the months' Parquet into the lake directly; other tests cover th
 from __future__ import annotations
 
 import datetime
-import io
 from collections import Counter
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from google.cloud import bigquery
 
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from nyc_taxi.parquet.schema import arrow_schema
-from nyc_taxi.registry.datasets import FHV
 from nyc_taxi.registry.months import Month
-from tests.integration.support import await_, end, task_states
+from tests.integration.support import await_, end, put_into_lake, put_into_warehouse, task_states
 
 pytestmark = pytest.mark.full
 
@@ -36,33 +30,9 @@ def _zones(month: Month, *, seed: int = 0) -> list[int | None]:
     return [None if row % 7 == 0 else 1 + (row * row + seed) % 5 for row in range(20 * month.month + seed)]
 
 
-def _put_into_lake(settings: AirflowSettings, month: Month, zones: list[int | None]) -> str:
-    """Returns the object's address."""
-    pickup = datetime.datetime(month.year, month.month, 1, 12)
-    rows = [
-        {
-            "dispatching_base_num": "B00001",
-            "pickup_datetime": pickup,
-            "dropOff_datetime": pickup + datetime.timedelta(minutes=10),
-            "PUlocationID": zone,
-            "DOlocationID": 1,
-            "SR_Flag": None,
-            "Affiliated_base_number": "B00001",
-            "source_month": month.first_day,
-            "source_file": "a.csv.gz",
-        }
-        for zone in zones
-    ]
-    content = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema(FHV)), content)
-    blob = reconcile.storage_client(settings).bucket(settings.cloud.lake_bucket).blob(FHV.file(month).lake_object)
-    blob.upload_from_string(content.getvalue())
-    return f"gs://{blob.bucket.name}/{blob.name}"
-
-
 def _load(settings: AirflowSettings, api: AirflowApi, month: Month, zones: list[int | None]) -> str:
     """Take a month from the lake to the warehouse by its DAG; returns the run of the rollup that this starts."""
-    _put_into_lake(settings, month, zones)
+    put_into_lake(settings, month, zones)
     run_id = api.trigger("fhv_gcs_to_bigquery", {"month": str(month)})
     assert end(api, "fhv_gcs_to_bigquery", run_id) == "success"
 
@@ -73,12 +43,6 @@ def _load(settings: AirflowSettings, api: AirflowApi, month: Month, zones: list[
     rollup = await_(started, f"{month} in the warehouse starts {ROLLUP}")
     assert end(api, ROLLUP, rollup) == "success"
     return rollup
-
-
-def _append(settings: AirflowSettings, uris: list[str]) -> None:
-    """Load into the warehouse without any DAG."""
-    config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
-    reconcile.bigquery_client(settings).load_table_from_uri(uris, "trips.fhv", job_config=config).result()
 
 
 def _rollup(settings: AirflowSettings) -> list[tuple[Any, ...]]:
@@ -115,7 +79,7 @@ def test_a_year_that_is_not_whole_is_skipped_with_its_reason(
 def test_the_last_month_of_a_year_builds_it(
     stack: AirflowSettings, api: AirflowApi, zones: dict[Month, list[int | None]]
 ) -> None:
-    _append(stack, [_put_into_lake(stack, month, zones[month]) for month in MONTHS[1:-1]])
+    put_into_warehouse(stack, [put_into_lake(stack, month, zones[month]) for month in MONTHS[1:-1]])
 
     run = _load(stack, api, MONTHS[-1], zones[MONTHS[-1]])
 
