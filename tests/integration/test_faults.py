@@ -205,9 +205,7 @@ class Killer:
 
     def _await_restarts(self, before: dict[str, int], names: list[str]) -> None:
         for name in names:
-            await_(
-                lambda one=name: self._restarts().get(one, 0) > before.get(one, 0), f"the watcher restarts {name}", 60
-            )
+            await_(lambda one=name: self._restarts().get(one, 0) > before.get(one, 0), f"the watcher restarts {name}")
         with locked(self._settings.home):  # the watcher holds it until all that it restarts is healthy
             pass
 
