@@ -163,6 +163,7 @@ class Soak:
             run = self._scene.run(file, STEPS[store])
             runs.append(run)
             run.go(until=pick.choice(self._task_ids(run)))
+            self._stores.check(place, may_have={self._stores.versions[place], size})
         pick.shuffle(runs)
         print(f"overlap with {sizes}: ", end="", flush=True)
         with self._trouble(runs[0]) as hooks:
