@@ -1,9 +1,16 @@
-{#- Waits for locks, in a PL/pgSQL block that declares `awaited text` and `awaited_mode text`. A session that waits for
+{#- Waits for locks, in a PL/pgSQL block that declares the variables of `lock_variables`. A session that waits for
     a strong lock makes all later readers of the table wait behind it. So each wait is short, and the error of one that
     was in vain says who holds the lock. A block locks all its tables before it changes anything. #}
+{%- macro lock_variables() %}
+    awaited text;
+    awaited_mode text;
+    awaited_since timestamptz;
+{%- endmacro %}
+
 {%- macro lock_table(table, mode) %}
     awaited := '{{ table }}';
     awaited_mode := '{{ mode }}';
+    awaited_since := clock_timestamp();
     SET LOCAL lock_timeout = '2s';
     LOCK TABLE ONLY {{ table }} IN {{ mode }} MODE;
 {%- endmacro %}
@@ -12,6 +19,7 @@
 {%- macro take_turn(name) %}
     awaited := '{{ name }}';
     awaited_mode := 'ADVISORY';
+    awaited_since := clock_timestamp();
     SET LOCAL lock_timeout = '10s';
     PERFORM pg_advisory_xact_lock(hashtext(awaited));
 {%- endmacro %}
@@ -62,8 +70,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
                         END
                 ) AS held
                 LEFT JOIN pg_stat_activity AS session ON held.pid = session.pid
-                -- Younger ones are readers that had to wait for this block.
-                WHERE session.xact_start IS NULL OR session.xact_start < clock_timestamp() - interval '2s'
+                -- Younger ones had to wait for this block.
+                WHERE session.xact_start IS NULL OR session.xact_start <= awaited_since
             ),
             'a session that has ended meanwhile'
         );

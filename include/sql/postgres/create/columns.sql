@@ -1,12 +1,12 @@
 -- Adds the columns that a table created by an earlier version of the registry lacks; they come last, and partitions
 -- inherit them. The lookup comes first because ALTER TABLE locks out readers even if the column already exists.
-{%- from "postgres/locks.sql" import name_holders %}
+{%- from "postgres/locks.sql" import lock_variables, name_holders %}
 DO $add_columns$
 DECLARE
     lacking record;
-    awaited text;
-    awaited_mode text := 'ACCESS EXCLUSIVE';
+    {{- lock_variables() }}
 BEGIN
+    awaited_mode := 'ACCESS EXCLUSIVE';
     FOR lacking IN
         SELECT name, type
         FROM (VALUES
@@ -26,6 +26,7 @@ BEGIN
             SELECT inhrelid::regclass FROM pg_inherits
             WHERE inhparent = 'public.{{ dataset.table }}'::regclass
         LOOP
+            awaited_since := clock_timestamp();
             EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', awaited);
         END LOOP;
         EXECUTE format(

@@ -1,9 +1,8 @@
 -- Serializes concurrent runs: with IF NOT EXISTS alone, two sessions that create the same name at once can still fail.
-{%- from "postgres/locks.sql" import name_holders, take_turn %}
+{%- from "postgres/locks.sql" import lock_variables, name_holders, take_turn %}
 DO $turn$
 DECLARE
-    awaited text;
-    awaited_mode text;
+    {{- lock_variables() }}
 BEGIN
     {{- take_turn("create.ny_taxi") }}
 {{- name_holders() }}

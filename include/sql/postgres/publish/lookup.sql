@@ -1,13 +1,12 @@
 -- Replaces all rows in one transaction, which keeps views and grants on the table, and its readers reading. SELECT * is
 -- safe: the staging table was created with the same columns in the same order.
-{%- from "postgres/locks.sql" import lock_table, name_holders, take_turn %}
+{%- from "postgres/locks.sql" import lock_table, lock_variables, name_holders, take_turn %}
 {%- from "postgres/marks.sql" import mark, refuse_older %}
 {%- set staging = loaded_staging() %}
 {%- set target = dataset.table %}
 DO $publish$
 DECLARE
-    awaited text;
-    awaited_mode text;
+    {{- lock_variables() }}
 BEGIN
     {{- take_turn("publish." ~ target) }}
     {{- refuse_older(target, downloaded_at()) }}

@@ -1,6 +1,6 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
 -- A retry after a try that was killed after its commit recognizes the partition by its comment and does nothing.
-{%- from "postgres/locks.sql" import lock_table, name_holders, take_turn %}
+{%- from "postgres/locks.sql" import lock_table, lock_variables, name_holders, take_turn %}
 {%- from "postgres/marks.sql" import mark, refuse_older %}
 {%- set table = "public." ~ dataset.table %}
 {%- set staging = loaded_staging() %}
@@ -8,8 +8,7 @@
 {%- set partition = "public." ~ target %}
 DO $publish$
 DECLARE
-    awaited text;
-    awaited_mode text;
+    {{- lock_variables() }}
 BEGIN
     {{- take_turn("publish." ~ dataset.table) }}
     {{- refuse_older(target, downloaded_at()) }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -253,28 +254,32 @@ def test_a_new_month_does_not_wait_for_readers_of_the_others(database: Database)
     assert database.days() == [(1, 3)]
 
 
+def test_who_had_to_wait_for_a_publish_is_not_to_blame(database: Database) -> None:
+    """Such readers get their lock as soon as the wait is given up, maybe long before the server looks for holders."""
+    database.rows("CREATE SCHEMA own; CREATE TABLE own.t ()")
+    holder = _idle_reader(database, "own.t")
+    slow = WAIT.replace("THEN\n    RAISE", "THEN\n    PERFORM pg_sleep(0.5);\n    RAISE")
+    assert slow != WAIT
+    with ThreadPoolExecutor() as pool:
+        publish = pool.submit(database.connect().execute, slow.encode())
+        _await(lambda: _waiting(database) == ["relation"])
+        behind = pool.submit(_idle_reader, database, "own.t")
+        error = publish.exception()
+    assert isinstance(error, psycopg.errors.LockNotAvailable)
+    behind.result().rollback()
+    holder.rollback()
+    assert re.findall(r"\bpid (\d+)", str(error)) == [str(holder.info.backend_pid)]
+
+
 def test_the_state_of_other_users_sessions_is_said_to_be_invisible(database: Database) -> None:
     """pg_stat_activity hides it from roles without pg_read_all_stats, but for the user and the application."""
     role = f"loader_{database.url[-8:]}"
     database.rows(f"CREATE ROLE {role}; CREATE SCHEMA own AUTHORIZATION {role}")
     database.rows(f"SET ROLE {role}; CREATE TABLE own.t ()")
     holder = _idle_reader(database, "own.t")
-    wait = Load(file=FILE, run="x").render_text(
-        """
-        {%- from "postgres/locks.sql" import lock_table, name_holders %}
-        DO $x$
-        DECLARE
-            awaited text;
-            awaited_mode text;
-        BEGIN
-            {{- lock_table("own.t", "ACCESS EXCLUSIVE") }}
-        {{- name_holders() }}
-        END $x$
-        """
-    )
     try:
         with pytest.raises(psycopg.errors.LockNotAvailable) as error:
-            database.connect().execute(f"SET ROLE {role}; {wait}".encode())
+            database.connect().execute(f"SET ROLE {role}; {WAIT}".encode())
     finally:
         holder.rollback()
         database.rows(f"DROP OWNED BY {role}; DROP ROLE {role}")
@@ -330,6 +335,20 @@ def test_no_statement_waits_for_a_strong_lock_without_a_limit(path: Any) -> None
     ]
     limits = [word for word in ("lock_table(", "take_turn(", "lock_timeout") if word in text]
     assert bool(strong) <= bool(limits), strong
+
+
+WAIT = Load(file=FILE, run="x").render_text(
+    """
+    {%- from "postgres/locks.sql" import lock_table, lock_variables, name_holders %}
+    DO $x$
+    DECLARE
+        {{- lock_variables() }}
+    BEGIN
+        {{- lock_table("own.t", "ACCESS EXCLUSIVE") }}
+    {{- name_holders() }}
+    END $x$
+    """
+)
 
 
 def _idle_reader(database: Database, table: str) -> psycopg.Connection:
