@@ -37,7 +37,7 @@ AIRFLOW_SETTINGS = {
             {"name": "benchmarks", "classpath": _BUNDLE, "kwargs": {"path": str(DAGS)}},
         ]
     ),
-    # Unpausing a DAG would start a scheduled run of the newest month, which would disturb the measurement.
+    # On the first of a month, a scheduled run would disturb the measurement.
     "AIRFLOW__SCHEDULER__MAX_DAGRUNS_TO_CREATE_PER_LOOP": "0",
 }
 

@@ -83,7 +83,7 @@ def _running(settings: AirflowSettings) -> Iterator[bool]:
 
 
 def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: bool) -> None:
-    dag_ids = {store.name: f"{file.dataset.name}_{store.step}" for store in STORES}
+    dag_ids = {store.name: store.dag_id(file.dataset) for store in STORES}
     upstream = {dag_ids[store.name]: dag_ids[store.loaded_from] for store in STORES if store.loaded_from}
     _check_source(settings, file)
     with AirflowApi(settings) as api:

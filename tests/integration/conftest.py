@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from comparison.receiver import receiver
 from local.airflow.api import AirflowApi
@@ -23,12 +24,15 @@ from local.cloud.source.layouts import MIRROR
 from local.cloud.source.layouts import Layout as SourceLayout
 from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
+from tests.browser import chromium
 from tests.integration.support import AirflowCli
 from tests.leftovers import processes_with
 from tests.ports import PORTS, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SYNTHETIC_ROWS = 20_000
+# How long a page may take on a busy machine.
+BROWSER_SECONDS = 120.0
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -173,6 +177,36 @@ def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
     """The Airflow CLI on the stack."""
     with AirflowCli(stack) as cli:
         yield cli
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    program = chromium()
+    expect.set_options(timeout=BROWSER_SECONDS * 1000)
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-proxy-server"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
+    """Airflow's UI after a login; at the end, no script of a page may have failed."""
+    # High, so that the notices of refused requests, at the bottom, do not cover a form's button.
+    context = browser.new_context(viewport={"width": 1280, "height": 1600}, base_url=stack.url)
+    context.set_default_timeout(BROWSER_SECONDS * 1000)
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("pageerror", lambda error: problems.append(str(error)))
+    opened.goto("/")
+    opened.fill("input[name=username]", "admin")
+    opened.fill("input[name=password]", stack.password())
+    opened.click("button[type=submit]")
+    opened.wait_for_url(lambda url: "login" not in url)
+    yield opened
+    context.close()
+    assert problems == []
 
 
 def processes_of(environment: dict[str, str]) -> list[str]:

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from local.airflow.api import AirflowApi
-from local.airflow.environment import AirflowSettings
-from tests.browser import chromium
 from tests.integration.support import end
 
 pytestmark = pytest.mark.full
 
 DAG_ID = "green_web_to_postgres"
 MONTH = "2020-06"
-SECONDS = 120.0
-"""How long the UI may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = chromium()
-    expect.set_options(timeout=SECONDS * 1000)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-proxy-server"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
-    """Airflow's UI after a login."""
-    # High, so that the notices of refused requests, at the bottom, do not cover the form's button.
-    context = browser.new_context(viewport={"width": 1280, "height": 1600}, base_url=stack.url)
-    context.set_default_timeout(SECONDS * 1000)
-    opened = context.new_page()
-    opened.goto("/")
-    opened.fill("input[name=username]", "admin")
-    opened.fill("input[name=password]", stack.password())
-    opened.click("button[type=submit]")
-    opened.wait_for_url(lambda url: "login" not in url)
-    yield opened
-    context.close()
 
 
 def test_the_form_takes_one_right_month_and_the_run_is_found_by_it(page: Page, api: AirflowApi) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import FrameLocator, Page, expect
 
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
@@ -15,42 +14,10 @@ from local.airflow.environment import AirflowSettings
 from nyc_taxi.registry.datasets import GREEN
 from nyc_taxi.registry.months import Month
 from tests.attacks.promises import attack
-from tests.browser import chromium
 from tests.integration.conftest import publish
 from tests.integration.support import await_, end, query_postgres, run_months, trigger
 
 pytestmark = pytest.mark.full
-
-SECONDS = 120.0
-"""How long the page may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    program = chromium()
-    expect.set_options(timeout=SECONDS * 1000)
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-proxy-server"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
-    """Airflow's UI after a login."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=stack.url)
-    context.set_default_timeout(SECONDS * 1000)
-    opened = context.new_page()
-    problems: list[str] = []
-    opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.goto("/")
-    opened.fill("input[name=username]", "admin")
-    opened.fill("input[name=password]", stack.password())
-    opened.click("button[type=submit]")
-    opened.wait_for_url(lambda url: "login" not in url)
-    yield opened
-    context.close()
-    assert problems == []
 
 
 @pytest.fixture(scope="module")

@@ -68,14 +68,12 @@ def deliver(text: str) -> None:
     Raises:
         NotificationError: at least one channel failed for good; all others have the message.
     """
-    failed = []
-    found = 0
+    sent, failed = [], []
     for channel in CHANNELS:
-        found += 1
         try:
             _send_repeatedly(channel, BaseHook.get_connection(channel.connection_id), text)
         except AirflowNotFoundException:
-            found -= 1
+            continue
         except Exception as error:  # whatever it is, the other channels still get the message
             log.error(
                 "Notification not sent: connection %s failed for good: %s. Check the connection. The message was: %s",
@@ -87,11 +85,12 @@ def deliver(text: str) -> None:
             failed.append(channel.connection_id)
         else:
             log.info("Notification sent to connection %s: %s", channel.connection_id, text)
-    if not found:
+            sent.append(channel.connection_id)
+    if not sent and not failed:
         names = ", ".join(channel.connection_id for channel in CHANNELS)
         log.info("No notification sent, because none of the connections %s is defined: %s", names, text)
     if failed:
-        who = "Nobody was notified" if len(failed) == found else "Not everybody was notified"
+        who = "Not everybody was notified" if sent else "Nobody was notified"
         raise NotificationError(f"{who}: {', '.join(failed)} failed; see the errors above", transient=False)
 
 

@@ -47,7 +47,7 @@ class Runs:
 
 def dag_ids(dataset: Dataset) -> dict[str, str]:
     """Return the id of the DAG that loads the dataset into each store, by the store's name."""
-    return {store.name: f"{dataset.name}_{store.step}" for store in STORES}
+    return {store.name: store.dag_id(dataset) for store in STORES}
 
 
 def runs_of(session: Session, datasets: Mapping[str, Dataset]) -> dict[str, Runs]:

@@ -48,7 +48,7 @@ class _Named:
 @cache
 def forms() -> dict[str, Form]:
     """Return the form of each DAG, by its id."""
-    found = {f"{dataset.name}_{store.step}": _form(dataset) for dataset in DATASETS.values() for store in STORES}
+    found = {store.dag_id(dataset): _form(dataset) for dataset in DATASETS.values() for store in STORES}
     first = min(str(month.year) for dataset in TRIP_DATASETS for month in dataset.first_month.values())
     years = Form(params=list(year_params()), key="year", resolve=resolve_year, first=first, title="All trips")
     return {**found, ROLLUP: years}

@@ -67,6 +67,11 @@ class Store(ABC):
     macros: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 
     @classmethod
+    def dag_id(cls, dataset: Dataset) -> str:
+        """Return the id of the DAG that loads the dataset into this store: ``green_web_to_gcs``."""
+        return f"{dataset.name}_{cls.step}"
+
+    @classmethod
     @abstractmethod
     def connect(cls) -> Self:
         """Return the store that Airflow's connections and variables describe.
