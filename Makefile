@@ -92,7 +92,7 @@ dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt e
 
 # Units in parallel; integration tests after them, one at a time: they share one running stack.
 PYTEST := .venv/bin/python -m pytest
-UNITS := -n 2 --dist loadscope --ignore=tests/integration
+UNITS := -n 2 --dist loadfile --ignore=tests/integration
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
 	@$(PYTEST) -m "not full" $(UNITS)

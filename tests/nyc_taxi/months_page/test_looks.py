@@ -42,6 +42,20 @@ class _Store(FakeStore):
         return self.answer()
 
 
+class _Clock:
+    """A clock that stands still until a test sets it."""
+
+    now = NOW
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    """What the code under test takes for the time."""
+    clock = _Clock()
+    monkeypatch.setattr(time, "time", lambda: clock.now)
+    return clock
+
+
 def _rows(rows: int) -> dict[Month | None, StoredMonth]:
     return {JANUARY: StoredMonth(rows=rows, made_from="x", published_at=None)}
 
@@ -75,14 +89,15 @@ def test_the_first_reading_answers_at_once_and_looks_in_the_background() -> None
     assert _settled(looks).months == _rows(7)
 
 
-def test_a_look_is_kept_until_something_has_changed() -> None:
+def test_a_look_is_kept_until_something_has_changed(clock: _Clock) -> None:
     store = _Store()
     looks = Looks(lambda name: store)
-    at = _settled(looks).at
-    assert _settled(looks, changed_at=at - 1).at == at
+    _settled(looks)
+    clock.now += 10
+    assert _settled(looks, changed_at=NOW - 1).at == NOW
     assert store.asked == 1
     store.answer = lambda: _rows(8)
-    assert _settled(looks, changed_at=time.time()).months == _rows(8)
+    assert _settled(looks, changed_at=NOW + 5).months == _rows(8)
     assert store.asked == 2
 
 
@@ -105,36 +120,38 @@ def test_when_a_look_is_renewed(look: Look, changed_at: float, again: bool, rene
     assert look.is_too_old(NOW, changed_at, again=again) is renewed
 
 
-def test_a_store_that_does_not_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_says_so(clock: _Clock) -> None:
     store = _Store()
     store.go_on.clear()
     looks = Looks(lambda name: store)
-    began = looks.read("lake", GREEN).began
-    monkeypatch.setattr(time, "time", lambda: began + SILENT_SECONDS + 10)
+    looks.read("lake", GREEN)
+    clock.now += SILENT_SECONDS + 10
     assert looks.read("lake", GREEN).error == "no answer for 30 seconds"
     store.go_on.set()
 
 
-def test_an_old_look_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_look_is_renewed(clock: _Clock) -> None:
     store = _Store()
     looks = Looks(lambda name: store)
-    at = _settled(looks).at
-    monkeypatch.setattr(time, "time", lambda: at + MAX_AGE_SECONDS + 1)
-    assert _settled(looks).at > at
+    _settled(looks)
+    clock.now += MAX_AGE_SECONDS + 1
+    assert _settled(looks).at == clock.now
     assert store.asked == 2
 
 
-def test_a_store_that_fails_keeps_what_it_answered_before_and_says_why() -> None:
+def test_a_store_that_fails_keeps_what_it_answered_before_and_says_why(clock: _Clock) -> None:
     store = _Store()
     store.answer = lambda: _rows(7)
     looks = Looks(lambda name: store)
     _settled(looks)
     store.answer = _fail(ConnectionError("refused\x1b[2J by\nthe server"))
-    look = _settled(looks, changed_at=time.time())
+    clock.now += 1
+    look = _settled(looks, changed_at=clock.now)
     assert look.months == _rows(7)
     assert look.error == r"ConnectionError: refused\x1b[2J by"
     store.answer = lambda: _rows(8)
-    look = _settled(looks, changed_at=time.time())
+    clock.now += 1
+    look = _settled(looks, changed_at=clock.now)
     assert (look.error, look.months) == ("", _rows(8))
 
 

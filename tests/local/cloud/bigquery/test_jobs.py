@@ -309,7 +309,8 @@ def test_long_job_does_not_block_others_and_can_be_cancelled(
         for path in ("/healthz", f"/bigquery/v2/projects/{PROJECT}/datasets"):
             urllib.request.urlopen(server.url + path, timeout=60).close()
         assert query(client, f"SELECT COUNT(*) FROM {dataset}.t") == [(0,)]
-        assert client.get_job(f"long_{dataset}").state == "RUNNING"
+        long = client.get_job(f"long_{dataset}")
+        assert (long.state, long.error_result) == ("RUNNING", None)
         client.cancel_job(f"long_{dataset}")
     job = client.get_job(f"long_{dataset}")
     assert (job.state, job.error_result["reason"]) == ("DONE", "stopped")
