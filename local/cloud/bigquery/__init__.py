@@ -22,7 +22,7 @@ What the layer adds to bqemulator:
 - Load jobs bind Parquet columns by name, derive the schema from the file, check types, and change nothing on failure.
 - NUMERIC is DECIMAL(38, 9), and CAST rounds, fails and writes numbers as in BigQuery.
 - Functions and operators by the types of their arguments: integers of 64 bits, overflow and division by zero as errors,
-  NaN, elements of arrays, LIKE, TO_JSON_STRING. Types that BigQuery does not let meet are refused in its words.
+  NaN, elements of arrays, LIKE, FORMAT, regular expressions, JSON. Types that BigQuery does not let meet are refused in its words.
 - Errors as in BigQuery: an object whose Hive partition value does not match its column's type, a MERGE or UPDATE that
   would change a row twice, UPDATE or DELETE without WHERE, a copy between tables with different columns.
 - Partitioning, clustering, descriptions, labels, expirations and REQUIRED declared in DDL are kept. Expirations, NOT
@@ -53,7 +53,9 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
   partition value ``NULL``, which DuckDB reads as missing
 - products and quotients of NUMERIC from 10^20 on, as an overflow; functions such as SQRT of NUMERIC, if the result
   needs more than 15 digits; ROUND of NUMERIC to a number of digits that is not a literal
-- TO_JSON_STRING of values of unknown type, and its indentation; LIKE of BYTES
+- JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
+  CONTAINS_SUBSTR of arrays, structs and JSON
+- collations other than the binary one
 - table names that differ by case only
 
 Differences without an error:

@@ -19,6 +19,8 @@ must be in place before the catalog reads its first table:
 11. ``views``: the queries of views are typed too
 12. ``routines``: the bodies of functions are typed too
 13. ``intervals``: intervals in answers
+14. ``json_paths``: sqlglot keeps JSONPaths as they are written
+15. ``nested_json``: the type JSON in arrays and structs of answers
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -48,6 +50,8 @@ def install(store: Store, jobs: Jobs) -> None:
         format_strings,
         information_schema,
         intervals,
+        json_paths,
+        nested_json,
         number_format,
         parse_cache,
         routines,
@@ -71,3 +75,5 @@ def install(store: Store, jobs: Jobs) -> None:
     views.install(store)
     routines.install(store)
     intervals.install()
+    json_paths.install()
+    nested_json.install()

@@ -52,6 +52,10 @@ _WORDS = (
         "The N value (number of buckets) for the NTILE function must be positive",
     ),
     (r'Could not find key "(?P<a>[^"]+)" in struct', "Field name {a} does not exist in STRUCT"),
+    (
+        r"Invalid Input Error: (?P<a>(missing [)\]]|unexpected \)|trailing \\|invalid|bad repetition|no argument).*)",
+        "Cannot parse regular expression: {a}",
+    ),
 )
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 

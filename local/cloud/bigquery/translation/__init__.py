@@ -17,9 +17,11 @@ type of its result belongs in ``functions``.
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
 - ``merges``: MERGE whose rows never match
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
-- ``arrays``: elements, ARRAY_AGG; ``strings``: LIKE, concatenation; ``structs``: names of fields
+- ``arrays``: elements, ARRAY_AGG; ``structs``: names of fields
+- ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT
 - ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
-- ``json_text``: TO_JSON_STRING
+- ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
+  ``json_paths`` implement; ``format_function``: FORMAT
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
 """
 
@@ -35,24 +37,30 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     coercions,
     comparisons,
     floats,
+    format_function,
+    json_functions,
     json_text,
     merges,
     numbers,
     ordering,
+    regexps,
     rounding,
     signatures,
     strings,
     structs,
     time_conversions,
+    time_functions,
     time_texts,
     times,
 )
 from local.cloud.bigquery.translation.annotation import Tables, annotate
 from local.cloud.bigquery.translation.assignments import coerce_assignments
+from local.cloud.bigquery.translation.json_functions import mend_json_literals
 from local.cloud.bigquery.translation.macros import create_macros
+from local.cloud.bigquery.translation.python_functions import create_functions
 from local.cloud.bigquery.translation.rules import apply_rules
 from local.cloud.bigquery.translation.safe import isolate_arguments
-from local.cloud.bigquery.translation.time_functions import create_functions
+from local.cloud.bigquery.translation.strings import mend_searches
 from local.cloud.bigquery.translation.types import Type
 
 __all__ = ["apply_types", "create_functions", "create_macros"]
@@ -74,6 +82,8 @@ def apply_types(
     Raises:
         ValidationError: BigQuery would refuse the statement for its types.
     """
+    mend_json_literals(tree)
+    mend_searches(tree)
     known = annotate(tree, tables, parameters)
     coerced = coerce_assignments(tree, tables, known)
     isolated = isolate_arguments(tree, known)

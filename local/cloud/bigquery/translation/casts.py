@@ -195,7 +195,7 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     if target is None or node.args.get("format") or target.name in ("ARRAY", "STRUCT"):
         return None
     source, safe = context.of(node.this), isinstance(node, exp.TryCast)
-    if source in _CASTS and target not in _CASTS[source]:
+    if (source in _CASTS and target not in _CASTS[source]) or (source, target) == (types.STRING, types.JSON):
         raise invalid(f"Invalid cast from {source} to {target}")
     if target == types.BIGNUMERIC:
         _check_bignumeric(node.this)

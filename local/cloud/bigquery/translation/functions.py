@@ -186,6 +186,7 @@ _INFERENCES: dict[type[exp.Expression], _Inference] = {
     **_kinds(_division, "Div SafeDivide Pow Log"),
     **_kinds(_float_unless_decimal, "Round Trunc Ceil Floor Sqrt Exp Ln Avg PercentileCont"),
     **_kinds(_date_like, "DateAdd DateSub DateTrunc DatetimeAdd DatetimeSub DatetimeTrunc"),
+    **_kinds(_array_of_argument, "ArrayAgg JSONExtractArray"),
     **_kinds(_date_like, "TimestampAdd TimestampSub TimestampTrunc"),
     **_kinds(_cast, "Cast TryCast"),
     **_kinds(_element, "Bracket ArrayFirst ArrayLast"),
@@ -193,7 +194,6 @@ _INFERENCES: dict[type[exp.Expression], _Inference] = {
     exp.If: _common_of("true", "false"),
     exp.Case: _case,
     exp.Array: _array,
-    exp.ArrayAgg: _array_of_argument,
     exp.Struct: _struct,
     exp.Dot: _dot,
     exp.Extract: _extract,
@@ -206,32 +206,35 @@ _INFERENCES: dict[type[exp.Expression], _Inference] = {
 
 _CONSTANT: dict[type[exp.Expression], Type] = {
     **_kinds(types.NULL, "Null"),
-    **_kinds(types.BOOL, "Boolean Not Exists LogicalAnd LogicalOr StartsWith EndsWith IsNan IsInf RegexpLike JSONBool"),
+    **_kinds(types.BOOL, "Boolean Not Exists LogicalAnd LogicalOr StartsWith EndsWith IsNan IsInf RegexpLike"),
+    **_kinds(types.BOOL, "JSONBool LaxBool"),
     **_kinds(types.INT64, "HexString Count CountIf ApproxDistinct RowNumber Rank DenseRank Ntile ArraySize Length"),
     **_kinds(types.INT64, "ByteLength StrPosition Ascii Unicode RangeBucket FarmFingerprint RegexpInstr BitwiseCount"),
     **_kinds(types.INT64, "DateDiff DatetimeDiff TimestampDiff TimeDiff UnixSeconds UnixMillis UnixMicros UnixDate"),
-    **_kinds(types.INT64, "Int64 BitwiseAndAgg BitwiseOrAgg BitwiseXorAgg"),
+    **_kinds(types.INT64, "Int64 LaxInt64 BitwiseAndAgg BitwiseOrAgg BitwiseXorAgg"),
     **_kinds(
         types.FLOAT64, "Rand CumeDist PercentRank Float64 Corr CovarPop CovarSamp Cbrt Sin Cos Tan Asin Acos Atan"
     ),
-    **_kinds(types.FLOAT64, "Stddev StddevSamp StddevPop Variance VariancePop"),
+    **_kinds(types.FLOAT64, "Stddev StddevSamp StddevPop Variance VariancePop LaxFloat64"),
     **_kinds(
         types.STRING, "RawString Format Initcap LowerHex ToBase64 TimeToStr String ArrayToString Uuid Chr Soundex"
     ),
     **_kinds(types.STRING, "JSONExtractScalar Translate GroupConcat Normalize SessionUser JSONType CodePointsToString"),
+    **_kinds(types.STRING, "LaxString"),
     **_kinds(types.BYTES, "ByteString MD5Digest SHA2Digest SHA1Digest Unhex FromBase64"),
     **_kinds(types.DATE, "Date CurrentDate DateFromParts StrToDate LastDay DateFromUnixDate TsOrDsToDate"),
     **_kinds(types.DATETIME, "TsOrDsToDatetime Datetime CurrentDatetime ParseDatetime"),
     **_kinds(types.TIMESTAMP, "Timestamp CurrentTimestamp StrToTime UnixToTime TsOrDsToTimestamp"),
     **_kinds(types.TIME, "TsOrDsToTime CurrentTime TimeFromParts ParseTime TimeAdd TimeSub TimeTrunc"),
     **_kinds(types.INTERVAL, "Interval MakeInterval JustifyDays JustifyHours JustifyInterval"),
-    **_kinds(types.JSON, "ParseJSON"),
+    **_kinds(types.JSON, "ParseJSON JSONArray JSONObject JSONSet JSONRemove JSONStripNulls JSONArrayAppend"),
+    **_kinds(types.JSON, "JSONArrayInsert"),
     **_kinds(types.NUMERIC, "ParseNumeric"),
     **_kinds(types.BIGNUMERIC, "ParseBignumeric"),
-    **_kinds(types.array(types.STRING), "Split RegexpExtractAll JSONValueArray"),
+    **_kinds(types.array(types.STRING), "Split RegexpExtractAll JSONValueArray JSONKeysAtDepth"),
     **_kinds(types.array(types.DATE), "GenerateDateArray"),
     **_kinds(types.array(types.TIMESTAMP), "GenerateTimestampArray"),
     **_kinds(types.array(types.INT64), "ToCodePoints"),
 }
 
-_BY_NAME: dict[str, Type] = {"IEEE_DIVIDE": types.FLOAT64}
+_BY_NAME: dict[str, Type] = {"IEEE_DIVIDE": types.FLOAT64, "CONTAINS_SUBSTR": types.BOOL}

@@ -7,18 +7,13 @@ when the query runs ends in ``_any``. Results out of BigQuery's range, the years
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import Any
 
 from local.cloud.bigquery.translation import time_formats
-from local.cloud.bigquery.translation.macros import ERROR_MARK, macro
-
-if TYPE_CHECKING:
-    import duckdb
+from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.python_functions import python_function
 
 _DUCKDB_TYPES = {"date": "DATE", "datetime": "TIMESTAMP", "timestamp": "TIMESTAMPTZ", "time": "TIME"}
 
@@ -362,24 +357,6 @@ macro(
 # --- Python functions -------------------------------------------------------------------------------------------------
 
 
-def _over_columns(function: Callable[..., Any], result: str) -> Callable[..., pa.Array]:
-    """Return a function of Arrow columns: DuckDB calls it once for 2,048 rows, which takes a hundredth of the time.
-
-    The messages of ValueErrors are marked, so that they reach the user as they are. NULL in any argument gives NULL.
-    """
-
-    @functools.wraps(function)  # DuckDB reads the number of parameters from it
-    def call(*columns: pa.ChunkedArray) -> pa.Array:
-        rows = zip(*(column.to_pylist() for column in columns), strict=True)
-        try:
-            values = [None if None in row else function(*row) for row in rows]
-        except ValueError as error:
-            raise ValueError(f"{ERROR_MARK}{error}\N{SECTION SIGN}") from None
-        return pa.array(values, _ARROW_TYPES[result])
-
-    return call
-
-
 def _parse_date(pattern: str, text: str) -> date:
     return time_formats.parse_time(pattern, "DATE", text).date()
 
@@ -409,7 +386,6 @@ def _format(pattern: str, kind: str, moment: datetime, offset: int) -> str:
 
 
 _TEXT, _CIVIL = "VARCHAR", "TIMESTAMP"
-_ARROW_TYPES = {_TEXT: pa.string(), _CIVIL: pa.timestamp("us"), "DATE": pa.date32(), "TIME": pa.time64("us")}
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str], str]] = {
     "bq_python_date": (time_formats.date_of, [_TEXT], "DATE"),
     "bq_python_datetime": (time_formats.datetime_of, [_TEXT], _CIVIL),
@@ -425,6 +401,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str], str]] = {
     "bq_parse_time": (_parse_time, [_TEXT, _TEXT], "TIME"),
     "bq_python_parse_timestamp": (_parse_timestamp, [_TEXT, _TEXT, _TEXT], _CIVIL),
 }
+for _name, _function in _FUNCTIONS.items():
+    python_function(_name, *_function)
 # Texts of a regular form go to DuckDB, the others to Python.
 macro("bq_parse_timestamp(pattern, x, zone)", "bq_of_utc(bq_python_parse_timestamp(pattern, x, zone))")
 macro(
@@ -438,16 +416,3 @@ _macros(
     timestamp="""bq_of_utc(
         coalesce(bq_regular(x, expression, duckdb), bq_python_parse_timestamp(pattern, x, 'UTC')))""",
 )
-
-
-def create_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the Python functions in a database, before the macros that call them."""
-    for name, (function, parameters, result) in _FUNCTIONS.items():
-        connection.create_function(
-            name,
-            _over_columns(function, result),
-            parameters,  # type: ignore[arg-type]
-            result,  # type: ignore[arg-type]
-            type="arrow",  # type: ignore[arg-type]
-            null_handling="special",  # type: ignore[arg-type]
-        )

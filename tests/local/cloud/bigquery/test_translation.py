@@ -120,7 +120,7 @@ ANSWERS: list[tuple[str, str, Any]] = [
     (r"'a%b' LIKE r'a\%b'", "BOOLEAN", True),
     (r"'axb' LIKE 'a\\_b'", "BOOLEAN", False),
     ("CONCAT('a', n, 1.0, TRUE)", "STRING", "a2.51true"),
-    ("i || '/' || n", "STRING", "3/2.5"),
+    ("CONCAT(i, '/', n)", "STRING", "3/2.5"),
     (r"'\x41\u00e9\101'", "STRING", "AéA"),
     (r"b'\xff\x00a'", "BYTES", b"\xff\x00a"),
     ("CAST(STRUCT(1 AS x) AS STRUCT<y STRING>)", "RECORD", {"y": "1"}),
