@@ -22,13 +22,14 @@ What the layer adds to bqemulator:
 - Load jobs bind Parquet columns by name, derive the schema from the file, check types, and change nothing on failure.
 - NUMERIC is DECIMAL(38, 9), and CAST rounds, fails and writes numbers as in BigQuery.
 - Functions and operators by the types of their arguments: integers of 64 bits, overflow and division by zero as errors,
-  NaN, elements of arrays, LIKE, FORMAT, regular expressions, JSON. Types that BigQuery does not let meet are refused in its words.
+  NaN, elements of arrays, LIKE, FORMAT, regular expressions, JSON. Types that BigQuery does not let meet are refused
+  in its words.
 - Errors as in BigQuery: an object whose Hive partition value does not match its column's type, a MERGE or UPDATE that
   would change a row twice, UPDATE or DELETE without WHERE, a copy between tables with different columns.
 - Partitioning, clustering, descriptions, labels, expirations and REQUIRED declared in DDL are kept. Expirations, NOT
   NULL and ``require_partition_filter`` are enforced.
-- Scripts: CREATE SCHEMA and CREATE TABLE with options, ASSERT, and real transactions: atomic, also for readers. A
-  script that ends inside a transaction is rolled back.
+- Scripts: CREATE SCHEMA and CREATE TABLE with options, ASSERT, CASE and REPEAT, variables of the declared types, system
+  variables, and real transactions: atomic, also for readers. A script that ends inside a transaction is rolled back.
 - A job id can be used once. Jobs run concurrently and can be cancelled; reads never wait for writes.
 - Row counts, logical sizes and INFORMATION_SCHEMA.PARTITIONS come from the data; dry runs return an upper bound of
   bytes. ``__TABLES__`` and INFORMATION_SCHEMA.COLUMN_FIELD_PATHS are there too.
@@ -45,6 +46,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - load jobs of AVRO and ORC, bad records, encodings other than UTF-8, Hive partitioning in load jobs
 - extract jobs, EXPORT DATA, LOAD DATA; streaming inserts; snapshots and clones, by DDL or copy job; FOR SYSTEM_TIME
 - INFORMATION_SCHEMA of a region, JOBS and others of its views; views over INFORMATION_SCHEMA
+- labels, and CONTINUE in REPEAT; a default dataset in scripts; the other system variables
 - CREATE TABLE in EXECUTE IMMEDIATE and procedures; dry runs of anything but one SELECT
 - a required partition filter outside of the SELECT that names the table (BigQuery also looks further out), or one that
   compares with a column outside of a subquery

@@ -128,7 +128,7 @@ def _statements(sql: str) -> Sequence[Any]:
     try:
         return parse_script(sql).statements
     except DomainError as error:
-        if error.message.startswith("Syntax error"):
+        if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):
             raise
         raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error
 

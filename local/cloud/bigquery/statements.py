@@ -28,8 +28,9 @@ from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
-from local.cloud.bigquery.translation.annotation import Columns
+from local.cloud.bigquery.translation.annotation import Columns, Types, annotate
 from local.cloud.bigquery.translation.rules import syntax
+from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
@@ -252,6 +253,12 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
     return _typed(sql, project, tables, _parameter_types.get())
 
 
+def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
+    """Return the types of a statement's expressions."""
+    refs = {id(node): ref for node, ref in referenced(tree, project)}
+    return annotate(tree, lambda node: _columns(store, refs[id(node)]) if id(node) in refs else None, {})
+
+
 def know_parameters(parameters: Sequence[Mapping[str, Any]] | None) -> None:
     """Set the types of the query parameters for the rest of this job."""
     _parameter_types.set(
@@ -303,6 +310,7 @@ def _typed(
     tree = parse(sql)
     if tree is None:
         return sql
+    replaced = replace_system_variables(tree, project)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)
     refs = {id(node): ref for node, ref in referenced(tree, project)}
@@ -310,7 +318,7 @@ def _typed(
     tree, typed = apply_types(
         tree, lambda node: columns[refs[id(node)]] if id(node) in refs else None, dict(parameters)
     )
-    return tree.sql(dialect="bigquery") if named or typed else sql
+    return tree.sql(dialect="bigquery") if replaced or named or typed else sql
 
 
 def _columns(store: Store, ref: TableRef) -> Columns | None:

@@ -21,6 +21,7 @@ must be in place before the catalog reads its first table:
 13. ``intervals``: intervals in answers
 14. ``json_paths``: sqlglot keeps JSONPaths as they are written
 15. ``nested_json``: the type JSON in arrays and structs of answers
+16. ``script_parser``: CASE and REPEAT in scripts
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -56,6 +57,7 @@ def install(store: Store, jobs: Jobs) -> None:
         parse_cache,
         routines,
         script_interpreter,
+        script_parser,
         statement_checks,
         table_metadata,
         uploads,
@@ -77,3 +79,4 @@ def install(store: Store, jobs: Jobs) -> None:
     intervals.install()
     json_paths.install()
     nested_json.install()
+    script_parser.install()

@@ -12,7 +12,6 @@ from bqemulator.api.routes.tables import _field_to_rest as field_to_rest
 from bqemulator.api.routes.tables import _parse_schema_fields as parse_schema_fields
 from bqemulator.api.routes.tables import _table_to_rest as table_to_rest
 from bqemulator.jobs.executor import _capture_dml_snapshots as capture_dml_snapshots
-from bqemulator.scripting.interpreter import _rewrite_vars_to_params as rewrite_vars_to_params
 
 __all__ = [
     "apply_default_dataset",
@@ -20,6 +19,5 @@ __all__ = [
     "dataset_to_rest",
     "field_to_rest",
     "parse_schema_fields",
-    "rewrite_vars_to_params",
     "table_to_rest",
 ]

@@ -1,34 +1,45 @@
-"""Patch of bqemulator 1.4.0: scripts with the DDL of this package, ASSERT, and DuckDB's own transactions.
+"""Patch of bqemulator 1.4.0: scripts with the DDL of this package, ASSERT, typed variables and DuckDB's transactions.
 
 Replaces ``bqemulator.scripting.interpreter.ScriptInterpreter``, also where ``bqemulator.jobs.executor`` imports it, by
-a subclass that overrides its private methods ``_exec_sql``, ``_exec_set`` and ``_handle_txn_statement``.
+a subclass that overrides its private methods ``_exec_sql``, ``_exec_declare``, ``_exec_set``, ``_exec_for``,
+``_exec_raise``, ``_exec_execute_immediate``, ``_run_query`` and ``_handle_txn_statement``, and its ``_frames``.
+Replaces ``_rewrite_vars_to_params`` and ``_is_truthy`` of the same module.
 
 Why: bqemulator emulates a transaction with copies of the tables. Other readers see it half done, and a crash leaves it
 half done. Here BEGIN TRANSACTION is DuckDB's. A script that ends inside a transaction is rolled back, as in BigQuery.
-bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`). It assigns the struct
-of ``SET (x) = (SELECT AS STRUCT ...)`` instead of the struct's fields.
+bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`). Its variables have
+the types of their values, hide columns of their names, and are told apart by case; it does not know system variables,
+``USING value AS name`` and tuples in SET.
 
-Can be removed when bqemulator runs script transactions in DuckDB transactions, knows ASSERT, and has a hook for DDL.
+Can be removed when bqemulator runs script transactions in DuckDB transactions, knows ASSERT, has a hook for DDL, and
+types its variables.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
 from bqemulator.scripting import interpreter
-from bqemulator.scripting.ast import SetStmt
+from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, RaiseStmt, SetStmt
+from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ScriptRaise
+from bqemulator.scripting.frames import FrameStack
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
+from bqemulator.storage.type_map import duckdb_to_bq
+from sqlglot import exp
 
 from local.cloud.bigquery.ddl import Statement, run_ddl
 from local.cloud.bigquery.limits import invalid
-from local.cloud.bigquery.patches.internals import capture_dml_snapshots, rewrite_vars_to_params
-from local.cloud.bigquery.statements import check_single_matches, parse_assert
+from local.cloud.bigquery.literals import numbered_parameters, plain_literals
+from local.cloud.bigquery.patches.internals import capture_dml_snapshots
+from local.cloud.bigquery.script_variables import ERROR_MESSAGE, ROW_COUNT, assigned, bind_variables, type_of_value
+from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert
 from local.cloud.bigquery.store import Store
 
-_STRUCT = re.compile(r"\s*\(\s*SELECT\s+AS\s+STRUCT\b", re.IGNORECASE)
 _DDL = re.compile(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", re.IGNORECASE)
 
 
@@ -38,13 +49,84 @@ def install(store: Store) -> None:
     class Interpreter(_Interpreter):
         _store = store
 
+    def bound(sql: str, frames: FrameStack) -> tuple[str, list[Any]]:
+        return bind_variables(store, sql, frames.all_visible())
+
     executor.ScriptInterpreter = Interpreter  # type: ignore[misc]
     interpreter.ScriptInterpreter = Interpreter  # type: ignore[misc]
+    interpreter._rewrite_vars_to_params = bound
+    interpreter._is_truthy = _is_true
+
+
+def _expressions(text: str) -> list[exp.Expression]:
+    """Return the expressions of a list.
+
+    Raises:
+        ValidationError: it cannot be parsed.
+    """
+    tree = parse(f"SELECT {text}")
+    if not isinstance(tree, exp.Select):
+        raise invalid(f"Syntax error: Unexpected expression {text}")
+    return tree.expressions
+
+
+def _type_of(column: pa.Field) -> str:
+    """Return the BigQuery type of a column of an answer, which bqemulator has marked with its DuckDB type."""
+    return duckdb_to_bq((column.metadata or {}).get(b"bqemu.duckdb_type", b"VARCHAR").decode())
+
+
+def _is_true(value: Any) -> bool:
+    """Return whether a condition holds."""
+    if value is not None and not isinstance(value, bool):
+        raise invalid(f"Condition should return type BOOL, but returns {type_of_value(value) or 'another type'}")
+    return value is True
+
+
+class _Frames(FrameStack):
+    """Variables whose names ignore case."""
+
+    def declare(self, name: str, type_name: str, value: Any = None) -> None:
+        super().declare(name.lower(), type_name, value)
+
+    def snapshot_current(self) -> dict[str, Any]:
+        return _Results(super().snapshot_current())
+
+    def set(self, name: str, value: Any) -> None:
+        if not self.has(name.lower()):
+            raise invalid(f"Undeclared variable: {name}")
+        super().set(name.lower(), value)
+
+    def type_of(self, name: str) -> str:
+        """Return the type that a variable is declared with.
+
+        Raises:
+            ValidationError: it is not declared; in BigQuery's words.
+        """
+        variable = self.all_visible().get(name.lower())
+        if variable is None:
+            raise invalid(f"Undeclared variable: {name}")
+        return variable.type_name
+
+
+class _Results(dict[str, Any]):
+    """The variables of a procedure at its end, by names that ignore case."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def __getitem__(self, name: str) -> Any:
+        return super().__getitem__(name.lower())
 
 
 class _Interpreter(ScriptInterpreter):
     _store: Store
     _mark: dict[str, dict[Any, Any]] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._frames: _Frames = _Frames()
+        self._frames.push(kind="root")
+        self._frames.declare(ROW_COUNT, "INT64")
 
     async def run(self, source: str) -> ScriptResult:
         try:
@@ -61,7 +143,7 @@ class _Interpreter(ScriptInterpreter):
                 raise InvalidQueryError(message)
             self._final_table = None
             return
-        rewritten, values = rewrite_vars_to_params(self._rewrite_temp_calls(sql), self._frames)
+        rewritten, values = bind_variables(self._store, self._rewrite_temp_calls(sql), self._frames.all_visible())
         statement = Statement(store=self._store, sql=rewritten, project=self._project_id, script_values=values)
         if self._mark is not None and _DDL.match(sql):
             raise invalid("Only DML and DDL on temporary tables are supported inside a transaction")
@@ -72,17 +154,85 @@ class _Interpreter(ScriptInterpreter):
         await super()._exec_sql(sql)
         await capture_dml_snapshots(self._project_id, sql, self._ctx)
 
+    async def _run_query(self, bq_sql: str) -> pa.Table:
+        table = await super()._run_query(bq_sql)
+        if not bq_sql.startswith("SELECT"):
+            changed = isinstance(parse(bq_sql), exp.Insert | exp.Update | exp.Delete | exp.Merge)
+            self._frames.set(ROW_COUNT, table.column(0)[0].as_py() if changed and table.num_rows else None)
+        return table
+
+    async def _exec_declare(self, stmt: DeclareStmt) -> None:
+        value = None
+        if stmt.default_expr is not None:
+            value = await self._assigned_value(stmt.default_expr, stmt.type_name)
+        for name in stmt.names:
+            self._frames.declare(name, stmt.type_name or type_of_value(value), value)
+
+    async def _assigned_value(self, expression: str, type_name: str) -> Any:
+        typed = assigned(self._store, expression, type_name, self._frames.all_visible())
+        return await self._eval_expr_scalar(typed)
+
     async def _exec_set(self, stmt: SetStmt) -> None:
-        declared = self._frames.all_visible().get(stmt.targets[0])
-        is_struct = len(stmt.targets) == 1 and declared is not None and declared.type_name.upper().startswith("STRUCT")
-        if is_struct or not _STRUCT.match(stmt.source_expr):
-            await super()._exec_set(stmt)
-            return
-        values = list((await self._eval_expr_scalar(stmt.source_expr) or {}).values())
+        kinds = [self._frames.type_of(name) for name in stmt.targets]
+        parts = _expressions(stmt.source_expr)
+        if len(parts) == 1 and isinstance(parts[0], exp.Tuple) and not kinds[0].upper().startswith("STRUCT"):
+            expressions = [part.sql(dialect="bigquery") for part in parts[0].expressions]
+            values = [await self._assigned_value(*pair) for pair in zip(expressions, kinds, strict=False)]
+            values += [None] * (len(expressions) - len(values))
+        elif len(kinds) > 1:
+            row = await self._eval_expr_row(stmt.source_expr)
+            values = list(row[0].values()) if len(row) == 1 and isinstance(row[0], Mapping) else row
+        else:
+            value = await self._assigned_value(stmt.source_expr, kinds[0])
+            is_struct = isinstance(value, Mapping) and not kinds[0].upper().startswith("STRUCT")
+            values = list(value.values()) if is_struct else [value]
         if len(values) != len(stmt.targets):
             raise invalid(f"SET assigns {len(values)} values to {len(stmt.targets)} variables")
         for name, value in zip(stmt.targets, values, strict=True):
             self._frames.set(name, value)
+
+    async def _exec_execute_immediate(self, stmt: ExecuteImmediateStmt) -> None:
+        sql = await self._eval_expr_scalar(stmt.sql_expr)
+        if not isinstance(sql, str):
+            raise invalid("EXECUTE IMMEDIATE needs a STRING that is not NULL")
+        given = []
+        for expression in _expressions(", ".join(stmt.using_exprs)) if stmt.using_exprs else ():
+            value = await self._eval_expr_scalar(expression.unalias().sql(dialect="bigquery"))
+            given.append({"name": expression.alias, "value": value})
+        sql, parameters = numbered_parameters(plain_literals(sql), given)
+        self._frames.push(kind="block")
+        try:
+            for parameter in parameters or ():
+                value = parameter["value"]
+                self._frames.declare(f"@{parameter['name']}", type_of_value(value), value)
+            text = exp.Literal.string(sql).sql(dialect="bigquery")
+            await super()._exec_execute_immediate(ExecuteImmediateStmt(sql_expr=text, into_names=stmt.into_names))
+        finally:
+            self._frames.pop()
+
+    async def _exec_raise(self, stmt: RaiseStmt) -> None:
+        if stmt.message_expr is None:
+            handled = self._frames.all_visible().get(ERROR_MESSAGE)
+            if handled is None:
+                raise invalid("Cannot re-raise an exception outside of an exception handler")
+            raise ScriptRaise(InvalidQueryError(handled.value))
+        await super()._exec_raise(stmt)
+
+    async def _exec_for(self, stmt: ForStmt) -> None:
+        rows = await self._run_query(stmt.source_sql.strip().removeprefix("(").removesuffix(")"))
+        kind = f"STRUCT<{', '.join(f'`{field.name}` {_type_of(field)}' for field in rows.schema)}>"
+        for row in rows.to_pylist():
+            self._frames.push(kind="loop")
+            self._frames.declare(stmt.loop_var, kind, row)
+            try:
+                for inner in stmt.body:
+                    await self._exec_statement(inner)
+            except BreakSignal:
+                return
+            except ContinueSignal:
+                continue
+            finally:
+                self._frames.pop()
 
     async def _handle_txn_statement(self, op: str) -> None:
         if op == "BEGIN":

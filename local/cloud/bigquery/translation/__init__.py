@@ -22,6 +22,7 @@ type of its result belongs in ``functions``.
 - ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
   ``json_paths`` implement; ``format_function``: FORMAT
+- ``system_variables``: ``@@project_id`` and the like
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
 """
 

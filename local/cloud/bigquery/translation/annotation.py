@@ -101,6 +101,7 @@ class Types:
         assignments: ids of the ``column = value`` nodes of UPDATE, which are no comparisons.
         results: the columns of each SELECT and set operation, by the id of its node.
         joined: the types of the columns in USING of each join, left and right, by the id of its node.
+        unresolved: columns that no source is known to have: of tables without a known schema, variables, or mistakes.
     """
 
     def __init__(self) -> None:
@@ -108,6 +109,7 @@ class Types:
         self.assignments: set[int] = set()
         self.results: dict[int, Columns | None] = {}
         self.joined: dict[int, list[tuple[str, Type | None, Type | None]]] = {}
+        self.unresolved: list[exp.Column] = []
 
     def of(self, node: object) -> Type | None:
         """Return the type of a node; None if it is not known."""
@@ -356,6 +358,8 @@ class _Annotator:
         first, *rest = [part.name for part in node.parts]
         known, kind = scope.column(first.lower())
         source = scope.source(first.lower())
+        if source is None and not known:
+            self.types.unresolved.append(node)
         if source is not None and (rest or not known):
             value = source.value
             if rest and (source.columns is not None and rest[0].lower() in source.columns.by_name):

@@ -47,7 +47,7 @@ def coerce_assignments(tree: exp.Expression, tables: Tables, known: Types) -> bo
     context, changed = Context(known), False
     for given in _assignments(tree, tables, known):
         literal = given.value is not None and is_literal(given.value)
-        if given.kind is None or _coerces(given.kind, given.target, literal=literal):
+        if given.kind is None or coerces(given.kind, given.target, literal=literal):
             if literal and given.kind == types.FLOAT64 and given.target == types.NUMERIC and given.value is not None:
                 parent, key, index = given.value.parent, given.value.arg_key, given.value.index
                 parent.set(key, context.as_type(given.value, types.NUMERIC), index)
@@ -64,7 +64,8 @@ def coerce_assignments(tree: exp.Expression, tables: Tables, known: Types) -> bo
     return changed
 
 
-def _coerces(kind: Type, target: Type, *, literal: bool) -> bool:
+def coerces(kind: Type, target: Type, *, literal: bool) -> bool:
+    """Return whether a value of a type, or a literal of it, is taken where another type is declared."""
     if kind in (target, types.NULL) or "STRUCT" in (kind.name, target.name) or kind.name == target.name == "ARRAY":
         return True
     if literal and literal_fits(kind, target):

@@ -161,7 +161,8 @@ def formatted(pattern: str, shapes: str, values: str) -> str | None:
         if part.kind in ("", "%"):
             result.append(part.text or part.kind)
             continue
-        width, precision = (next(rest)[1] if size == "*" else size for size in (part.width, part.precision))
+        width = next(rest)[1] if part.width == "*" else part.width
+        precision = next(rest)[1] if part.precision == "*" else part.precision
         shape, text = next(rest)
         if "null" in (width, precision) or (text == "null" and part.kind not in "tTpP"):
             return None
