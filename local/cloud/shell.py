@@ -4,8 +4,9 @@ A shell can hold settings of other systems: another Airflow, another Postgres, a
 reach the processes of the local stack. So each command first replaces its own environment by :func:`adopt`:
 
 - From the shell come the variables that describe this machine and its user (``PATH``, ``HOME``, proxies, certificates),
-  and those of the local stack itself, which ``.env.example`` lists. Nothing else.
+  and those of the local stack itself, which ``.env.example`` lists. Nothing else, and no connection.
 - From the project's own ``.env`` comes everything but what would lead elsewhere: to another database, server or code.
+- Only ``.env`` leads to Google Cloud: with its connection, project, bucket and location come from that file, too.
 - Requests to this machine never go through a proxy.
 
 Both environments import this module, so it uses only the standard library.
@@ -19,10 +20,10 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from local.cloud.settings import HOST, env_file, load_env_file
+from local.cloud.settings import HOST, env_file, load_env_file, read_env_file
 
 GOOGLE_CONNECTION = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
-"""The user's own connection to Google Cloud, which replaces the emulators."""
+"""The user's own connection to Google Cloud, which replaces the emulators; only ``.env`` may set it."""
 
 OWN = frozenset(
     {
@@ -30,10 +31,12 @@ OWN = frozenset(
         *("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT", "PREFECT_PORT"),
         *("GCP_PROJECT", "BIGQUERY_LOCATION", "LAKE_BUCKET"),
         *("SOURCE", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH", "SYNTHETIC_ROWS"),
-        *(GOOGLE_CONNECTION, "AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"),
     }
 )
 """The variables of the local stack that the shell may set."""
+
+_PLACES = ("GCP_PROJECT", "BIGQUERY_LOCATION", "LAKE_BUCKET")
+"""Names within the emulators; on Google Cloud, a name of another system would be a real project or bucket."""
 
 _MACHINE = re.compile(
     r"HOME|USER|LOGNAME|SHELL|PATH|PWD|TERM|COLORTERM|COLUMNS|LINES|NO_COLOR|TZ|TMPDIR|LANG|LANGUAGE|LC_\w+"
@@ -59,10 +62,11 @@ def adopt() -> str:
     """
     shell = dict(os.environ)
     taken = from_shell(shell)
-    left_out = load_env_file(env=taken)
-    if taken.get(GOOGLE_CONNECTION):
+    if read_env_file(env_file(taken)).get(GOOGLE_CONNECTION):
         # Application-default credentials: the connection need not hold a key.
         taken |= {name: value for name, value in shell.items() if _GOOGLE.fullmatch(name)}
+        taken = {name: value for name, value in taken.items() if name not in _PLACES}
+    left_out = load_env_file(env=taken)
     taken |= _without_proxy_for_this_machine(taken)
     # Text files are UTF-8, whatever the locale says.
     taken["PYTHONUTF8"] = "1"
@@ -71,7 +75,8 @@ def adopt() -> str:
     tempfile.tempdir = None
     # Nobody else may write what the stack runs: its settings, its scripts.
     os.umask(os.umask(0o022) | 0o022)
-    unused = [name for name in shell if name not in taken and shell[name] and _OF_OTHER_SYSTEMS.fullmatch(name)]
+    unused = [name for name in shell if shell[name] and not taken.get(name) and _OF_OTHER_SYSTEMS.fullmatch(name)]
+    unused += [name for name in _PLACES if shell.get(name) and taken.get(name) != shell[name]]
     notes = [
         _note(unused, "this shell; what it should use belongs in .env"),
         # PYTHON*: an editor reads it from the same file.

@@ -34,6 +34,7 @@ FOREIGN = {
     "ALL_PROXY": "http://127.0.0.1:9",
     "AIRFLOW_HOME": "/other",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://192.0.2.1/other",
+    "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://?project=other",
     "AIRFLOW_CONN_NY_TAXI": "postgresql://192.0.2.1/other",
     "AIRFLOW_VAR_LAKE_BUCKET": "other",
     "GOOGLE_APPLICATION_CREDENTIALS": "/other.json",
@@ -217,7 +218,7 @@ def test_a_shell_and_an_env_file_full_of_other_systems_change_nothing(
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == stack.cloud.lake_bucket
-    assert "note: the local stack does not use AIRFLOW_CONN_NY_TAXI, AIRFLOW_HOME, " in done.stderr
+    assert "note: the local stack does not use AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT, AIRFLOW_CONN_NY_TAXI, " in done.stderr
     assert f"STORAGE_EMULATOR_HOST of {polluted_env_file}, because it has its own" in done.stderr
     for words in (["status"], ["up"]):
         again = [REPOSITORY / ".venv" / "bin" / "python", "-m", "local.airflow", *words]

@@ -51,7 +51,13 @@ FOREIGN = {
     "AIRFLOW_CONN_NY_TAXI": "postgresql://db.example.com/ny_taxi",
     "AIRFLOW_CONN_TAXI_SOURCE": "http://example.com",
     "AIRFLOW_CONN_OTHER": "http://example.com",
+    "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://?project=other",
+    "AIRFLOW_CONN_FAILURE_WEBHOOK": "http://hooks.example.com",
+    "AIRFLOW_CONN_FAILURE_EMAIL": "smtp://mail.example.com",
+    "AIRFLOW_CONN_FAILURE_FOLDER": "fs://?path=/other",
     "AIRFLOW_VAR_LAKE_BUCKET": "other",
+    "AIRFLOW_VAR_WORK_DIR": "/other",
+    "AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS": "1",
     "_AIRFLOW__AS_LIBRARY": "1",
     "GOOGLE_APPLICATION_CREDENTIALS": "/other/key.json",
     "GOOGLE_CLOUD_PROJECT": "other",
@@ -91,9 +97,12 @@ KEPT = {
     "AIRFLOW_PORT": "8081",
     "SOURCE": "dtc",
     "START_TIMEOUT": "600",
-    "AIRFLOW_CONN_FAILURE_WEBHOOK": "http://hooks.example.com",
-    "AIRFLOW_CONN_FAILURE_EMAIL": "smtp://mail.example.com",
+    "GCP_PROJECT": "other",
+    "LAKE_BUCKET": "other",
+    "BIGQUERY_LOCATION": "EU",
 }
+PLACES = {"GCP_PROJECT", "LAKE_BUCKET", "BIGQUERY_LOCATION"}
+CONNECTION = f"{shell.GOOGLE_CONNECTION}='google-cloud-platform://?project=mine'\n"
 
 
 @pytest.fixture
@@ -164,9 +173,9 @@ def test_the_note_names_what_would_lead_the_stack_elsewhere_and_its_file(adopted
 
 
 # What may stand in .env is a rule of its own: see test_settings.py.
-ALSO_IN_ENV_FILE = {"AIRFLOW_CONN_NY_TAXI", "AIRFLOW_CONN_TAXI_SOURCE", "AIRFLOW_CONN_OTHER", "AIRFLOW_VAR_LAKE_BUCKET"}
-ALSO_IN_ENV_FILE |= {
+ALSO_IN_ENV_FILE = {
     "AIRFLOW__CORE__FERNET_KEY",
+    *(name for name in FOREIGN if re.match("AIRFLOW_(CONN|VAR)_", name)),
     *(name for name in FOREIGN if not re.match("AIRFLOW|PG|PYTHON", name)),
 }
 
@@ -200,15 +209,30 @@ def test_proxies_of_the_env_file_do_not_apply_to_this_machine(adopted, name: str
     assert after["no_proxy"] == after["NO_PROXY"]
 
 
-@pytest.mark.parametrize("in_file", [True, False])
-def test_an_own_connection_takes_the_shells_credentials_with_it(adopted, in_file: bool) -> None:
-    connection = '{"conn_type": "google_cloud_platform"}'
-    shell_variables = dict(FOREIGN) if in_file else {**FOREIGN, shell.GOOGLE_CONNECTION: connection}
-    after, note = adopted(shell_variables, f"{shell.GOOGLE_CONNECTION}='{connection}'\n" if in_file else "")
+def test_an_own_connection_takes_the_shells_credentials_with_it(adopted) -> None:
+    after, note = adopted(FOREIGN, CONNECTION)
+    assert after[shell.GOOGLE_CONNECTION] == "google-cloud-platform://?project=mine"
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CONFIG"):
         assert after[name] == FOREIGN[name]
         assert name not in words(note)
     assert not {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"} & set(after)
+
+
+@pytest.mark.parametrize("in_file", ["", f"{shell.GOOGLE_CONNECTION}=\n"])
+def test_the_shell_cannot_lead_to_google_cloud(adopted, in_file: str) -> None:
+    """Neither does its connection, nor do its credentials: the emulators stay, and a note names the variable."""
+    after, note = adopted(FOREIGN, in_file)
+    assert not after.get(shell.GOOGLE_CONNECTION)
+    assert "GOOGLE_APPLICATION_CREDENTIALS" not in after
+    assert {shell.GOOGLE_CONNECTION, "GOOGLE_APPLICATION_CREDENTIALS"} <= words(note)
+
+
+@pytest.mark.parametrize("in_file", ["", "GCP_PROJECT=mine\nLAKE_BUCKET=my-lake\nBIGQUERY_LOCATION=EU\n"])
+def test_on_google_cloud_the_env_file_alone_names_the_places(adopted, in_file: str) -> None:
+    after, note = adopted(KEPT, CONNECTION + in_file)
+    named = {"GCP_PROJECT": "mine", "LAKE_BUCKET": "my-lake", "BIGQUERY_LOCATION": "EU"} if in_file else {}
+    assert {name: after[name] for name in PLACES & set(after)} == named
+    assert PLACES & words(note) == ({"GCP_PROJECT", "LAKE_BUCKET"} if in_file else PLACES)  # EU is of both
 
 
 @pytest.mark.parametrize(
