@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 # Seconds that a thread or process may take to end on a busy machine; costs nothing where nothing is left.
-PATIENCE = 20.0
+PATIENCE = 60.0
 # Python starts it with the first use of multiprocessing, and ends it with the interpreter.
 _OF_PYTHON = "multiprocessing.resource_tracker"
 

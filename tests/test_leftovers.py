@@ -25,11 +25,13 @@ from tests import leftovers
 leftovers.PATIENCE = 0.0
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 STARTED = []
+GO_ON = threading.Event()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def stopped():
     yield
+    GO_ON.set()
     for process in STARTED:
         process.kill()
         process.communicate()
@@ -47,9 +49,7 @@ def test_leaves_a_process():
 
 
 def test_leaves_a_thread():
-    thread = threading.Timer(3, lambda: None)
-    thread.daemon = False
-    thread.start()
+    threading.Thread(target=GO_ON.wait, name="left").start()
 
 
 def test_leaves_an_error():
@@ -59,7 +59,10 @@ def test_leaves_an_error():
 
 
 def test_leaves_what_is_shared_and_what_waits(server):
-    ThreadPoolExecutor().submit(int).result()
+    pool = ThreadPoolExecutor()
+    pool.submit(int).result()
+    while not all(map(leftovers._waits_for_work, pool._threads)):
+        pass
 """
 
 

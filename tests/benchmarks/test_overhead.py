@@ -31,7 +31,7 @@ def test_children_count_whether_they_have_ended_or_not(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"ready\n"
         (tmp_path / "component.json").write_text(json.dumps({"pid": process.pid}))
         seconds = cpu_seconds([tmp_path])
-    assert 0.45 <= seconds < 1.5  # the system counts each one's in ticks
+    assert 0.45 <= seconds < 10  # the system counts each one's in ticks; starting Python takes time, too
     assert process.returncode == 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from local.airflow.stack import CLOUD_PYTHON, COMPONENTS
 from local.cloud.settings import REPOSITORY, Settings
 from tests.deployment.compose_file import EMULATORS
 from tests.deployment.dockerfile import Dockerfile
+from tests.ports import free_port
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def test_health_check_reports_the_status(compose: dict[str, Any], components: li
 
 
 def test_health_check_fails_without_an_answer(compose: dict[str, Any]) -> None:
-    assert not is_healthy(compose, f"http://127.0.0.1:{_free_port()}/")
+    assert not is_healthy(compose, f"http://127.0.0.1:{free_port()}/")
 
 
 def test_health_checks_ask_for_their_own_component(services: dict[str, Any], compose: dict[str, Any]) -> None:
@@ -90,7 +90,7 @@ def test_emulator_starts_by_its_command_and_answers_the_network(
 ) -> None:
     """Runs the service's own command and health check, with another port and other folders."""
     service = compose["services"][name]
-    inside, outside = service["ports"][0].split(":")[-1], str(_free_port())
+    inside, outside = service["ports"][0].split(":")[-1], str(free_port())
     (tmp_path / "gcs").mkdir()
 
     def moved(words: list[str]) -> list[str]:
@@ -114,13 +114,13 @@ def test_emulator_starts_by_its_command_and_answers_the_network(
         assert [_status_for(int(outside), host) for host in hosts] == [unserved, unserved, 403]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
     if name == "gcs":
         assert (tmp_path / "gcs" / Settings.lake_bucket).is_dir()
 
 
 def _await_healthy(process: subprocess.Popen[bytes], check: list[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while subprocess.run(check, capture_output=True, check=False).returncode != 0:
         assert process.poll() is None, "it has ended"
         assert time.monotonic() < deadline, "it does not become healthy"
@@ -134,14 +134,9 @@ def _listening(pid: int) -> list[tuple[str, int]]:
 
 def _status_for(port: int, host: str) -> int:
     """The status of the answer to a GET of a path that does not exist, under that host name."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/absent", headers={"Host": host})
         return connection.getresponse().status
     finally:
         connection.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

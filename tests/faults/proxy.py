@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from tests.ports import free_port
+
 HOST = "127.0.0.1"
 CHUNK_BYTES = 1 << 16
 # Seconds between two looks at whether a stalled connection may go on.
@@ -107,8 +109,8 @@ class Proxy:
         self.upstream = upstream
         self.due: Due | None = None
         self._links: tuple[bytes, bytes] | None = None
-        self._listener = _listen(0)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port()  # nobody else takes it while connections are refused
+        self._listener = _listen(self.port)
         if rewrite:
             self._links = (f"{HOST}:{upstream}".encode(), f"{HOST}:{self.port}".encode())
             assert len(self._links[0]) == len(self._links[1])
@@ -169,7 +171,7 @@ class Proxy:
             self.lift()
 
     def _call(self, coroutine: object) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)  # type: ignore[arg-type]
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)  # type: ignore[arg-type]
 
     async def _open(self) -> None:
         if self._listener.fileno() < 0:
@@ -407,12 +409,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 def _listen(port: int) -> socket.socket:
-    """Listen on a port of five digits; 0 selects a free one."""
-    while True:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        if listener.getsockname()[1] >= 10_000:
-            listener.listen(128)
-            return listener
-        listener.close()
+    """Listen on a port, although connections of an earlier listener may not be quite over."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    listener.listen(128)
+    return listener

@@ -218,7 +218,7 @@ def _wait(
 
 
 async def _first(trigger: PublicationTrigger) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         async for event in trigger.run():
             return event.payload
     raise AssertionError("the trigger ended without an event")

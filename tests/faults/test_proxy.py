@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.faults.proxy import HOST, Fault, Kind, Proxy
+from tests.faults.proxy import HOST, Due, Fault, Kind, Proxy
 
 BODY = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(320))
 
@@ -67,7 +67,7 @@ def proxy(server: _Server) -> Iterator[Proxy]:
 
 
 def _post(proxy: Proxy, body: bytes) -> bytes:
-    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=5)
+    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=60)
     try:
         connection.request("POST", "/upload", body=body)
         return connection.getresponse().read()
@@ -75,10 +75,14 @@ def _post(proxy: Proxy, body: bytes) -> bytes:
         connection.close()
 
 
-def _get(proxy: Proxy, *, timeout: float = 5.0) -> bytes:
-    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=timeout)
+def _get(proxy: Proxy, *, stalled: Due | None = None) -> bytes:
+    """Request the month; once the connection is stalled, wait no longer."""
+    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=60)
     try:
         connection.request("GET", "/month")
+        if stalled is not None:
+            assert stalled.reached.wait(60)
+            connection.sock.settimeout(0.3)
         answer = connection.getresponse()
         assert answer.status == 200
         return answer.read()
@@ -108,7 +112,7 @@ def test_a_cut_connection_fails_and_the_next_one_is_whole(proxy: Proxy, name: st
     fault, error = CUT[name]
     with proxy.fault(fault) as due:
         with pytest.raises(error):
-            _get(proxy, timeout=0.3 if fault.kind is Kind.STALL else 5.0)
+            _get(proxy, stalled=due if fault.kind is Kind.STALL else None)
         assert due.hits == 1
         assert due.reached.is_set()
         if fault.times == 1:
@@ -119,7 +123,7 @@ def test_a_cut_connection_fails_and_the_next_one_is_whole(proxy: Proxy, name: st
 def test_an_answer_of_its_own_does_not_reach_the_server(server: _Server, proxy: Proxy) -> None:
     fault = Fault(kind=Kind.STATUS, status="429 Too Many Requests", headers=(("Retry-After", "7"),), match=b"POST /up")
     before = list(server.received)
-    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=5)
+    connection = http.client.HTTPConnection(HOST, proxy.port, timeout=60)
     with proxy.fault(fault):
         connection.request("GET", "/month")
         assert connection.getresponse().read() == BODY
@@ -173,7 +177,7 @@ def test_a_stalled_connection_goes_on_when_the_fault_is_lifted(proxy: Proxy) -> 
     with proxy.fault(Fault(kind=Kind.STALL, after=2000)) as due:
         reader = threading.Thread(target=lambda: bodies.append(_get(proxy)))
         reader.start()
-        assert due.reached.wait(5)
+        assert due.reached.wait(60)
         assert bodies == []
         proxy.lift()
         reader.join()

@@ -40,7 +40,7 @@ OPEN = {"/api/v2/monitor/health", "/api/v2/version"}
 def claims(stack: AirflowSettings) -> dict[str, Any]:
     """The claims of a genuine token of the user admin."""
     login = {"username": "admin", "password": stack.password()}
-    token = httpx.post(f"{stack.url}/auth/token", json=login, trust_env=False).json()["access_token"]
+    token = httpx.post(f"{stack.url}/auth/token", json=login, trust_env=False, timeout=60).json()["access_token"]
     return jwt.decode(token, options={"verify_signature": False})
 
 
@@ -52,7 +52,7 @@ def key(stack: AirflowSettings) -> str:
 @pytest.fixture(scope="module")
 def client(stack: AirflowSettings) -> Iterator[httpx.Client]:
     """A client that has not logged in."""
-    with httpx.Client(base_url=stack.url, trust_env=False, timeout=30) as made:
+    with httpx.Client(base_url=stack.url, trust_env=False, timeout=60) as made:
         yield made
 
 

@@ -114,7 +114,7 @@ def test_each_failed_run_is_told_once_on_each_channel_with_its_task_and_the_addr
     ]
 
     def told() -> list[list[str]] | None:
-        posted = [post["text"] for post in httpx.get(webhook, trust_env=False).json()]
+        posted = [post["text"] for post in httpx.get(webhook, trust_env=False, timeout=60).json()]
         written = [path.read_text() for path in stack.messages_dir.glob("*.txt")]
         found = [
             [text for text in texts if text.startswith(start)] for texts in (posted, written) for start in expected
@@ -152,7 +152,7 @@ def test_a_load_into_postgres_hinders_no_other_month(stack: AirflowSettings, jun
         loading.execute(load.render("postgres/load/trip_staging.sql"))  # type: ignore[arg-type]
         staging = loading.execute(columns, [load.postgres_staging_table]).fetchall()
         with psycopg.connect(stack.cloud.postgres_url("ny_taxi")) as other:
-            other.execute("SET lock_timeout = '5s'")
+            other.execute("SET lock_timeout = '60s'")
             other.execute("DROP TABLE green_trips_2020_06")  # the first step of replacing it
             published = other.execute(columns, ["green_trips"]).fetchall()
             other.rollback()

@@ -22,9 +22,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from benchmarks.stock import StockAirflow
-from benchmarks.system import free_ports
 from local.airflow.api import AirflowApi
 from local.cloud.settings import REPOSITORY, Settings
+from tests.ports import free_port
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 DOC = (REPOSITORY / "docs" / "deploy.md").read_text()
@@ -48,7 +48,7 @@ def documented_commands() -> list[str]:
 def emulators(folder: Path) -> Iterator[Settings]:
     """The embedded cloud's GCS, BigQuery and source, in a folder and on ports of their own."""
     names = ["gcs_port", "bigquery_port", "postgres_port", "source_port"]
-    settings = Settings(state_dir=folder, **dict(zip(names, free_ports(4), strict=True)))
+    settings = Settings(state_dir=folder, **{name: free_port() for name in names})
     env = {**os.environ, "LOCAL_DIR": str(folder), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
     env |= {name.upper(): str(getattr(settings, name)) for name in names}
     env |= {"GCP_PROJECT": settings.project, "LAKE_BUCKET": settings.lake_bucket}
@@ -125,13 +125,13 @@ def succeeded(api: AirflowApi, dag_id: str, *, timeout: float = 400.0) -> bool:
 
 def count_source(settings: Settings) -> int:
     url = f"{settings.source_url}/trip-data/green_tripdata_{MONTH}.parquet"
-    return pq.read_metadata(io.BytesIO(httpx.get(url).raise_for_status().content)).num_rows
+    return pq.read_metadata(io.BytesIO(httpx.get(url, timeout=60).raise_for_status().content)).num_rows
 
 
 def count_lake(settings: Settings) -> int:
     name = f"green%2Fyear=2021%2Fmonth=01%2Fgreen_tripdata_{MONTH}.parquet"
     url = f"{settings.gcs_url}/storage/v1/b/{settings.lake_bucket}/o/{name}?alt=media"
-    return pq.read_metadata(io.BytesIO(httpx.get(url).raise_for_status().content)).num_rows
+    return pq.read_metadata(io.BytesIO(httpx.get(url, timeout=60).raise_for_status().content)).num_rows
 
 
 def count_bigquery(settings: Settings) -> int:

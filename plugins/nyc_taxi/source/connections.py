@@ -20,6 +20,9 @@ from urllib3.poolmanager import ProxyManager
 from nyc_taxi.source.addresses import AddressGuard
 from nyc_taxi.source.errors import SlowSourceError
 
+_ABORT_SECONDS = 0.5
+"""Seconds between two cuts of a connection that was too slow."""
+
 
 class SourceAdapter(HTTPAdapter):
     """The transport of a session to one source.
@@ -161,6 +164,9 @@ class Pace:
         while not self._done.wait(self._seconds):
             if self._bytes - before < self._minimum:
                 self._too_slow = True
-                self._adapter.abort()
-                return
+                break
             before = self._bytes
+        # More than once, because the connection may still be about to be opened.
+        while not self._done.is_set():
+            self._adapter.abort()
+            self._done.wait(_ABORT_SECONDS)

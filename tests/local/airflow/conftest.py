@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from local.airflow import environment, stack, watcher
 from local.airflow.environment import AirflowSettings
 from local.cloud.processes import Process, lost, start, stop
+from tests.waiting import wait_until
 
 NAMES = ("GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT", "GCP_PROJECT", "LAKE_BUCKET", "SYNTHETIC_ROWS")
 MORE = ("START_TIMEOUT", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH")
@@ -62,8 +62,5 @@ def sleeper(settings: AirflowSettings) -> Callable[[str], int]:
 def kill(settings: AirflowSettings, name: str, pid: int) -> None:
     """Kill a component, and wait until it counts as dead."""
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 20
     folders = watcher.run_dirs(settings.cloud.state_dir)
-    while name not in [one for folder in folders if folder.is_dir() for one in lost(folder)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: any(name in lost(folder) for folder in folders if folder.is_dir()), f"{name} counts as dead")

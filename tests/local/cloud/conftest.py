@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -17,11 +16,12 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from local.cloud.settings import REPOSITORY, Settings
+from tests.ports import free_port
 
 CLOUD_PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
 COMMAND_TIMEOUT = 250
 """Seconds that a command may take; below pytest's own limit, so that its output is shown."""
-GRACE_SECONDS = 30
+GRACE_SECONDS = 60
 """Seconds that threads and child processes of a test may take to end after it."""
 
 
@@ -88,15 +88,7 @@ def _is_running(process: psutil.Process) -> bool:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Return distinct ports on which nothing listens; all are held until the last is found."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    return [free_port() for _ in range(count)]
 
 
 def cloud_in(state_dir: Path, **more_env: str) -> Cloud:
@@ -160,7 +152,7 @@ def own_cloud(tmp_path: Path, make_cloud: Callable[..., Cloud]) -> Cloud:
 
 @pytest.fixture
 def port() -> int:
-    return _free_ports(1)[0]
+    return free_port()
 
 
 @pytest.fixture(scope="session")

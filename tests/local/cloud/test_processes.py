@@ -430,7 +430,14 @@ def test_lock_says_who_holds_it(run_dir: Path) -> None:
     with locked(run_dir), pytest.raises(LockedError, match=held), locked(run_dir, timeout=0, on_wait=told.append):
         pass
     assert told == [], "it does not wait"
-    with locked(run_dir), pytest.raises(LockedError), locked(run_dir, timeout=0.1, on_wait=told.append):
+    with locked(run_dir), pytest.raises(LockedError), locked(run_dir, timeout=0.1):
+        pass
+
+    def tell(holder: str) -> None:
+        told.append(holder)
+        raise InterruptedError
+
+    with locked(run_dir), pytest.raises(InterruptedError), locked(run_dir, timeout=60, on_wait=tell):
         pass
     assert told == [str(os.getpid())]
     with locked(run_dir, timeout=0):

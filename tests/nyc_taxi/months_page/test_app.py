@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +23,7 @@ from nyc_taxi.stores import STORES
 from nyc_taxi.stores.store import MissingMonthError, StoredMonth
 from tests.attacks.promises import attack
 from tests.nyc_taxi.stores.fakes import FakeStore
+from tests.waiting import wait_until
 
 JANUARY = Month(2021, 1)
 ALL_DAGS = {f"{name}_{store.step}" for name in DATASETS for store in STORES}
@@ -75,12 +75,13 @@ def client(manager: _Manager, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestC
 
 def _overview(client: TestClient) -> dict[str, dict[str, Any]]:
     """The overview, once no look is under way; by dataset."""
-    for _ in range(1000):
+
+    def ended() -> list[dict[str, Any]] | None:
         datasets = client.get("/api/overview").json()["datasets"]
-        if not any(look["running"] for dataset in datasets for look in dataset["looks"].values()):
-            return {dataset["name"]: dataset for dataset in datasets}
-        time.sleep(0.005)
-    raise AssertionError("the looks do not end")
+        running = any(look["running"] for dataset in datasets for look in dataset["looks"].values())
+        return None if running else datasets
+
+    return {dataset["name"]: dataset for dataset in wait_until(ended, "the looks end")}
 
 
 @attack("pages-ask-for-a-login")

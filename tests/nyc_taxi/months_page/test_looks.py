@@ -22,6 +22,7 @@ from nyc_taxi.registry.model import Dataset
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import StoredMonth
 from tests.nyc_taxi.stores.fakes import FakeStore
+from tests.waiting import wait_until
 
 JANUARY = Month(2021, 1)
 NOW = 1_800_000_000.0
@@ -38,7 +39,7 @@ class _Store(FakeStore):
 
     def months(self, dataset: Dataset) -> Mapping[Month | None, StoredMonth]:
         self.asked += 1
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(120)
         return self.answer()
 
 
@@ -68,14 +69,13 @@ def _fail(error: Exception) -> Callable[[], Any]:
 
 
 def _settled(looks: Looks, store: str = "lake", *, changed_at: float = 0.0) -> Look:
-    """Read until no look is under way; the first reading may begin one."""
-    look = looks.read(store, GREEN, changed_at=changed_at)
-    for _ in range(2000):
-        if not look.running:
-            return look
-        time.sleep(0.005)
-        look = looks.read(store, GREEN)
-    raise AssertionError("the look does not end")
+    """Read until no look is under way, and the last one began after the change: it may not follow at once."""
+
+    def settled() -> Look | None:
+        look = looks.read(store, GREEN, changed_at=changed_at)
+        return None if look.running or look.at < changed_at else look
+
+    return wait_until(settled, "the look ends")
 
 
 def test_the_first_reading_answers_at_once_and_looks_in_the_background() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from nyc_taxi.source.download import _Transfer
 from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, SourceError
 from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
 
@@ -57,22 +59,31 @@ def test_the_downloaded_version_is_pushed_as_xcom(
     assert ti.pushed["version"] == version
 
 
-def test_the_download_is_as_old_as_the_beginning_of_the_answer(taxi_source, tmp_path: Path) -> None:
+def test_the_download_is_as_old_as_the_beginning_of_the_answer(
+    taxi_source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The source decides then which version it sends; a slow download is no newer than a fast one that began later."""
     sent: list[datetime] = []
+    answered, write_body = threading.Event(), _Transfer._write_body
+
+    def write(transfer: _Transfer, response: requests.Response) -> None:
+        answered.set()
+        write_body(transfer, response)
+
+    monkeypatch.setattr(_Transfer, "_write_body", write)
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(200)
         request.send_header("Content-Length", "8")
         request.end_headers()
-        time.sleep(0.3)
+        assert answered.wait(60)
         sent.append(datetime.now(UTC))
         request.wfile.write(b"the file")
 
     taxi_source.script(f"/releases/download{PATH}", answer)
     began, ti = datetime.now(UTC), _Task()
     _download(tmp_path / "file", ti=ti)
-    assert began < datetime.fromisoformat(ti.pushed["downloaded_at"]) < sent[0]
+    assert began <= datetime.fromisoformat(ti.pushed["downloaded_at"]) <= sent[0]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", ti.pushed["downloaded_at"])
 
 

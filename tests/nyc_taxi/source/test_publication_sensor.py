@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
+from nyc_taxi.source import publication_trigger
 from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, RefusedError, SourceError
 from nyc_taxi.source.publication_sensor import PublicationSensor
 from nyc_taxi.source.publication_trigger import PublicationTrigger
@@ -122,12 +123,40 @@ def test_too_late_is_skipped_with_the_reason() -> None:
 # The trigger
 
 
-def _first_event(*, deadline: datetime, poll_seconds: float = 0.02) -> Any:
+class _Clock:
+    """In place of the trigger's clock: it goes on only by the trigger's own pauses.
+
+    Attributes:
+        now: what it shows.
+        pauses: the pauses in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.now = START
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    made = _Clock()
+    shown = SimpleNamespace(now=lambda zone: made.now, fromisoformat=datetime.fromisoformat)
+    monkeypatch.setattr(publication_trigger, "datetime", shown)
+    pausing = SimpleNamespace(to_thread=asyncio.to_thread, sleep=made.sleep)
+    monkeypatch.setattr(publication_trigger, "asyncio", pausing)
+    return made
+
+
+def _first_event(*, wait: float) -> Any:
+    """The payload of the trigger's event; its deadline is ``wait`` seconds after its start, and it polls every 40."""
     path, arguments = PublicationTrigger(
         endpoint=PATH.removeprefix("/"),
         http_conn_id="taxi_source",
-        deadline=deadline.isoformat(),
-        poll_seconds=poll_seconds,
+        deadline=(START + timedelta(seconds=wait)).isoformat(),
+        poll_seconds=40.0,
     ).serialize()
     assert path == "nyc_taxi.source.publication_trigger.PublicationTrigger"
 
@@ -136,14 +165,10 @@ def _first_event(*, deadline: datetime, poll_seconds: float = 0.02) -> Any:
             return event.payload
         return None
 
-    return asyncio.run(asyncio.wait_for(run(), timeout=20))
+    return asyncio.run(run())
 
 
-def _soon(seconds: float) -> datetime:
-    return datetime.now(UTC) + timedelta(seconds=seconds)
-
-
-def test_the_trigger_fires_when_the_file_appears(taxi_source) -> None:
+def test_the_trigger_fires_when_the_file_appears(taxi_source, clock: _Clock) -> None:
     statuses = iter([404, 403, 500, 200])
 
     def answer(request: Any) -> None:
@@ -152,39 +177,51 @@ def test_the_trigger_fires_when_the_file_appears(taxi_source) -> None:
         request.end_headers()
 
     taxi_source.script(PATH, answer)
-    assert _first_event(deadline=_soon(60)) == {"published": True}
+    assert _first_event(wait=3600) == {"published": True}
+    assert clock.pauses == [40, 40, 40]
     assert len(taxi_source.requests) == 4
     assert {headers["Range"] for _, headers in taxi_source.requests} == {"bytes=0-0"}
 
 
-def test_the_trigger_gives_up_at_its_deadline_with_the_last_answer(taxi_source) -> None:
+def test_the_trigger_gives_up_at_its_deadline_with_the_last_answer(taxi_source, clock: _Clock) -> None:
     taxi_source.serve(PATH, b"", status=404)
     reason = f"the source has no {taxi_source.url}{PATH} (HTTP 404): not published, or misspelt"
-    assert _first_event(deadline=_soon(0.1)) == {"published": False, "reason": reason}
-    assert len(taxi_source.requests) > 1
+    assert _first_event(wait=100) == {"published": False, "reason": reason}
+    assert clock.pauses == [40, 40, 20], "the last request is at the deadline"
+    assert len(taxi_source.requests) == 4
 
 
-def test_a_deadline_that_has_passed_still_allows_one_request(taxi_source) -> None:
+def test_a_deadline_that_has_passed_still_allows_one_request(taxi_source, clock: _Clock) -> None:
     taxi_source.serve(PATH, b"the file")
-    assert _first_event(deadline=_soon(-60)) == {"published": True}
+    assert _first_event(wait=-60) == {"published": True}
+    taxi_source.serve(PATH, b"", status=404)
+    assert _first_event(wait=-60)["published"] is False
+    assert (len(taxi_source.requests), clock.pauses) == (2, [])
 
 
-def test_the_trigger_waits_for_a_source_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_trigger_waits_for_a_source_that_is_down(monkeypatch: pytest.MonkeyPatch, clock: _Clock) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({"conn_type": "http", "host": "http://127.0.0.1:9"}))
-    event = _first_event(deadline=_soon(0.1))
+    event = _first_event(wait=60)
     assert event["published"] is False
     assert "127.0.0.1:9" in event["reason"]
+    assert clock.pauses == [40, 20]
 
 
-def test_the_trigger_ends_at_once_if_the_source_refuses_for_good(taxi_source) -> None:
+def test_the_trigger_ends_at_once_if_the_source_refuses_for_good(taxi_source, clock: _Clock) -> None:
     taxi_source.serve(PATH, b"", status=302, Location="file:///etc/passwd")
-    event = _first_event(deadline=_soon(60))
+    event = _first_event(wait=60)
     assert event["published"] is False
     assert "which is no address of the web" in event["refused"]
-    assert len(taxi_source.requests) == 1
+    assert (len(taxi_source.requests), clock.pauses) == (1, [])
 
 
-def test_the_trigger_waits_for_as_long_as_the_source_asks(taxi_source) -> None:
-    taxi_source.serve(PATH, b"", status=429, **{"Retry-After": "3600"})
-    assert "HTTP 429" in _first_event(deadline=_soon(0.2))["reason"]
-    assert len(taxi_source.requests) == 2  # the first, and the last at the deadline
+@pytest.mark.parametrize(
+    ("asked", "pauses"), [("10", [40, 40, 20]), ("60", [60, 40]), ("3600", [100])], ids=["less", "more", "too much"]
+)
+def test_the_trigger_waits_for_as_long_as_the_source_asks(
+    taxi_source, clock: _Clock, asked: str, pauses: list[float]
+) -> None:
+    taxi_source.serve(PATH, b"", status=429, **{"Retry-After": asked})
+    assert "HTTP 429" in _first_event(wait=100)["reason"]
+    assert clock.pauses == pauses
+    assert len(taxi_source.requests) == len(pauses) + 1

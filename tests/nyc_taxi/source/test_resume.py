@@ -24,7 +24,7 @@ PATH = "/green/green_tripdata_2021-01.csv.gz"
 BODY = bytes(range(256)) * 40
 TAG = '"5f2a"'
 MODIFIED = {"Last-Modified": "Mon, 01 Mar 2021 00:00:01 GMT"}
-LIMITS = Limits(connect_seconds=2.0, silence_seconds=5.0, pause_seconds=0.001, longest_pause=0.5)
+LIMITS = Limits(pause_seconds=0.001, longest_pause=0.5)
 # The number of bytes after which an answer breaks off; None: it does not.
 Cuts = Sequence[int | None]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.support import BUCKET, PROJECT
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
@@ -48,9 +48,7 @@ class Server:
     def start(self) -> None:
         """Start it without a HOME, and wait until it answers."""
         self.gcs_root.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         arguments = [
             "--port",
             str(self.port),
@@ -75,7 +73,7 @@ class Server:
             if self.process.poll() is not None:
                 break
             try:
-                urllib.request.urlopen(f"{self.url}/healthz", timeout=1).close()
+                urllib.request.urlopen(f"{self.url}/healthz", timeout=20).close()
                 return
             except OSError:
                 time.sleep(0.05)

@@ -394,9 +394,9 @@ def test_client_that_stalls_in_an_upload_keeps_nobody_waiting(url: str, front: F
         stalled.sendall(f"{method} {target} HTTP/1.1\r\n{host}{headers}\r\n".encode() + start_of_body + b"x" * 500_000)
         for name in ("stalled", "unrelated"):
             query = {"uploadType": "media", "name": name}
-            answer = requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", b"quick", params=query, timeout=20)
+            answer = requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", b"quick", params=query, timeout=60)
             assert answer.status_code == 200
-            assert requests.get(f"{url}/storage/v1/b/{BUCKET}/o/{name}?alt=media", timeout=20).content == b"quick"
+            assert requests.get(f"{url}/storage/v1/b/{BUCKET}/o/{name}?alt=media", timeout=60).content == b"quick"
 
 
 def test_name_that_cannot_be_a_file_is_refused(bucket: storage.Bucket) -> None:

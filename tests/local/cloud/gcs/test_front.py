@@ -7,17 +7,18 @@ import os
 import signal
 import socket
 import ssl
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import pytest
 
 from tests.attacks.promises import attack
 from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
 from tests.local.forgeries import exchange, status
+from tests.waiting import wait_until
 
 SECRET = b"canary: not to be read"
 
@@ -236,11 +237,21 @@ def test_upload_that_is_cut_leaves_no_object(front: Front) -> None:
         b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     ):
         with socket.create_connection(("127.0.0.1", front.port), timeout=60) as connection:
+            own_port = connection.getsockname()[1]
             head = f"POST /upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=cut HTTP/1.1"
             connection.sendall(f"{head}\r\nHost: 127.0.0.1:{front.port}\r\n".encode() + framing)
-        time.sleep(0.3)
+        _wait_for_close(front, own_port)
         assert status(front.send("GET", f"/storage/v1/b/{BUCKET}/o/cut")) == 404
-    assert list((front.root / BUCKET).glob(".cut*")) == []
+    wait_until(lambda: list((front.root / BUCKET).glob(".cut*")) == [], "the temporary files are removed")
+
+
+def _wait_for_close(front: Front, client_port: int) -> None:
+    """Wait until the server has closed a connection that its client has closed."""
+    server = psutil.Process(front.process.pid)
+    wait_until(
+        lambda: client_port not in {one.raddr.port for one in server.net_connections("tcp") if one.raddr},
+        "the server closes the connection",
+    )
 
 
 def test_upload_of_unknown_length_is_whole(front: Front) -> None:

@@ -66,23 +66,31 @@ def test_a_job_that_was_never_submitted_does_not_hide_why_the_task_ends(monkeypa
 
 
 class _Job:
-    """A job that compares with the partition as it was when the job began, and replaces it later."""
+    """A job that compares with the partition as it was when the job began, and replaces it later.
 
-    def __init__(self, warehouse: _Warehouse, generation: int, seconds: float, labels: dict[str, str]) -> None:
+    Later is when it may end; without such an event, after a pause in which other jobs can begin.
+    """
+
+    def __init__(
+        self, warehouse: _Warehouse, generation: int, may_end: threading.Event | None, labels: dict[str, str]
+    ) -> None:
         self.done = threading.Event()
         self.labels = labels
-        self._warehouse, self._generation, self._seconds = warehouse, generation, seconds
+        self._warehouse, self._generation, self._may_end = warehouse, generation, may_end
         self._passes = warehouse.generation <= generation
         threading.Thread(target=self._run).start()
 
     def _run(self) -> None:
-        time.sleep(self._seconds)
+        if self._may_end is None:
+            time.sleep(0.05)
+        else:
+            assert self._may_end.wait(120)
         if self._passes:
             self._warehouse.generation = self._generation
         self.done.set()
 
     def exception(self) -> None:
-        assert self.done.wait(10)
+        assert self.done.wait(120)
 
 
 class _Warehouse:
@@ -93,11 +101,17 @@ class _Warehouse:
         self.jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
 
-    def insert(self, job_id: str, generation: int, seconds: float = 0.05, labels: dict[str, str] | None = None) -> _Job:
+    def insert(
+        self,
+        job_id: str,
+        generation: int,
+        may_end: threading.Event | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> _Job:
         with self._lock:
             if job_id in self.jobs:
                 raise Conflict(f"Already Exists: Job {job_id}")
-            self.jobs[job_id] = _Job(self, generation, seconds, labels or {})
+            self.jobs[job_id] = _Job(self, generation, may_end, labels or {})
             return self.jobs[job_id]
 
     def get_job(self, *, job_id: str, **_: object) -> _Job:
@@ -133,9 +147,11 @@ def test_jobs_for_one_partition_that_are_submitted_at_once_run_one_after_another
 
 def test_without_turns_the_older_of_two_jobs_can_win(warehouse: _Warehouse) -> None:
     """The test above can fail: the fake has the hole that the turns close."""
-    older, newer = warehouse.insert("one", 2, seconds=0.1), warehouse.insert("two", 3, seconds=0)
-    for job in (newer, older):
-        job.exception()
+    may_end = threading.Event()
+    older, newer = warehouse.insert("one", 2, may_end), warehouse.insert("two", 3)
+    newer.exception()
+    may_end.set()
+    older.exception()
     assert warehouse.generation == 2
 
 

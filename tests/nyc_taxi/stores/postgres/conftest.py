@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,10 +21,11 @@ from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import GREEN
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.postgres import statement
+from tests.ports import free_port
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 FILE = GREEN.file(Month(2021, 1))
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 class Database:
@@ -77,8 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("postgres")
     password_file = folder / "password"
     password_file.write_text(secrets.token_hex(8))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["--data-dir", folder / "data", "--port", str(port), "--password-file", password_file]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -90,14 +89,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         process.send_signal(signal.SIGINT)  # ends sessions that a failed test has left open
-        process.wait(30)
+        process.wait(120)
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            psycopg.connect(url, connect_timeout=2).close()
+            psycopg.connect(url, connect_timeout=20).close()
             return
         except psycopg.OperationalError:
             assert process.poll() is None, log.read_text()
