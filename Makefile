@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs format lock
+.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs site format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,11 @@ examples/dbt/.venv/.installed: examples/dbt/pyproject.toml examples/dbt/uv.lock 
 	@$(UV) sync $(QUIET) --locked --project examples/dbt --python "$(PYTHON)"
 	@touch $@
 
+docs/site/.venv/.installed: docs/site/pyproject.toml docs/site/uv.lock | $(OWN_UV)
+	@echo "installing Sphinx, for the documentation site, into docs/site/.venv"
+	@$(UV) sync $(QUIET) --locked --project docs/site --python "$(PYTHON)"
+	@touch $@
+
 up: install ## Start the embedded cloud and Airflow, and keep them running
 	@$(RUN) up
 
@@ -98,7 +103,7 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 	@$(PYTEST) -m "not full" $(UNITS)
 	@$(PYTEST) -m "not full" tests/integration
 
-test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt
+test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
 	@$(PYTEST) -m full $(UNITS)
 	@$(PYTEST) -m full tests/integration
 
@@ -123,18 +128,27 @@ lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, 
 	$(UV) lock --check --project local/cloud --python "$(PYTHON)"
 	$(UV) lock --check --project comparison --python "$(PYTHON)"
 	$(UV) lock --check --project examples/dbt --python "$(PYTHON)"
+	$(UV) lock --check --project docs/site --python "$(PYTHON)"
 	@$(UV) export --quiet --frozen --no-dev --no-hashes --no-header | diff -u requirements.txt - \
 		|| { echo "error: requirements.txt is stale; run make lock" >&2; exit 1; }
 	.venv/bin/hadolint Dockerfile
 	.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
-docs: install ## Write what is generated in docs/ anew: DAGS.md, reliability.md, the tables of security.md and local-cloud.md, comparison.md
+docs: install ## Write what is generated in docs/ anew, such as DAGS.md and the tables of security.md, and build the site
 	@.venv/bin/python -m local.airflow.dags_page
 	@.venv/bin/python -m tests.faults.page
 	@.venv/bin/python -m tests.attacks.page
 	@.venv/bin/python -m tests.local.cloud.bigquery.corpus
 	@.venv/bin/python -m comparison report
+	@$(MAKE) site
+
+# A warning, such as a link that leads nowhere, is an error.
+SPHINX := docs/site/.venv/bin/sphinx-build --fail-on-warning --keep-going --quiet --fresh-env
+
+site: docs/site/.venv/.installed ## Build the documentation as a web site into build/site
+	@$(SPHINX) --conf-dir docs/site --doctree-dir build/doctrees . build/site
+	@echo "build/site/index.html"
 
 format: install ## Format the code
 	.venv/bin/ruff check --fix .
@@ -145,4 +159,5 @@ lock: | $(OWN_UV) ## Lock the dependencies again, and export requirements.txt
 	$(UV) lock --project local/cloud --python "$(PYTHON)"
 	$(UV) lock --project comparison --python "$(PYTHON)"
 	$(UV) lock --project examples/dbt --python "$(PYTHON)"
+	$(UV) lock --project docs/site --python "$(PYTHON)"
 	$(UV) export --quiet --frozen --no-dev --no-hashes --no-header > requirements.txt

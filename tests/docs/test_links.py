@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / ".github").glob("*.md")])
 # State, environments and caches: not of the repository, though they lie in it.
-GENERATED = {".git", ".local", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+GENERATED = {".git", ".local", ".venv", "build", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 # Where Cloud Composer and MWAA have the statements: they sync only dags/ and plugins/.
 DEPLOYED = ("plugins/include/",)

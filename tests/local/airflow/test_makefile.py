@@ -51,7 +51,7 @@ KEPT = {"UV_DEFAULT_INDEX": "https://mirror.example.com/simple", "UV_CACHE_DIR":
 
 
 # Each has an environment of its own.
-PROJECTS = (".", "local/cloud", "comparison", "examples/dbt")
+PROJECTS = (".", "local/cloud", "comparison", "examples/dbt", "docs/site")
 
 
 class Clone:
@@ -104,7 +104,7 @@ def test_install_works_in_a_folder_of_any_name(tmp_path: Path, programs: Path, n
     clone = Clone(tmp_path / name, programs)
     if not own_uv:
         clone.add("uv")
-    done = clone.run("make", "install", "comparison/.venv/.installed", "examples/dbt/.venv/.installed")
+    done = clone.run("make", "install", *(f"{project}/.venv/.installed" for project in PROJECTS[2:]))
     assert done.returncode == 0, done.stdout + done.stderr
     assert [call["cwd"] for call in clone.calls()] == [str(clone.folder)] * len(clone.calls())
     synced = [call["words"] for call in clone.calls() if call["name"] == "uv"]
@@ -114,6 +114,7 @@ def test_install_works_in_a_folder_of_any_name(tmp_path: Path, programs: Path, n
         [*common, "--project", "local/cloud", "--python", "python3"],
         [*common, "--project", "comparison", "--python", "python3"],
         [*common, "--project", "examples/dbt", "--python", "python3"],
+        [*common, "--project", "docs/site", "--python", "python3"],
     ]
     for project in PROJECTS:
         assert (clone.folder / project / ".venv" / ".installed").exists()
