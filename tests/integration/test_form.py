@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -45,3 +46,20 @@ def test_the_form_takes_one_right_month_and_the_run_is_found_by_it(page: Page, a
     expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
     page.goto(f"/dags/{DAG_ID}/runs?run_id_pattern=manual__{MONTH}")
     expect(page.get_by_role("link").filter(has_text=MONTH).first).to_be_visible()
+
+
+def test_an_asset_is_materialized_for_the_month_that_was_named(api: AirflowApi) -> None:
+    [asset_id] = api.assets_starting("green_gcs_to_bigquery")
+    before = {run["dag_run_id"] for run in api.runs("green_web_to_gcs")}
+    for wrong, words in (({}, "Which month"), ({"partition_key": "2013-12"}, "there is no 2013-12")):
+        with pytest.raises(httpx.HTTPStatusError, match=words):
+            api.call("POST", f"/assets/{asset_id}/materialize", **wrong)
+    assert {run["dag_run_id"] for run in api.runs("green_web_to_gcs")} == before
+    api.set_paused("green_web_to_gcs", False)
+    run = api.call("POST", f"/assets/{asset_id}/materialize", partition_key=MONTH)
+    assert (run["dag_id"], run["partition_key"], run["run_type"]) == (
+        "green_web_to_gcs",
+        MONTH,
+        "asset_materialization",
+    )
+    assert end(api, "green_web_to_gcs", run["dag_run_id"]) == "success"

@@ -8,16 +8,24 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from nyc_taxi.run_requests.rules import check_backfill, check_run
+from starlette.concurrency import run_in_threadpool
+
+from nyc_taxi.run_requests.assets import producer
+from nyc_taxi.run_requests.rules import check_backfill, check_event, check_run
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Check = Callable[[dict[str, Any], datetime.datetime], dict[str, Any]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 _RUN = re.compile(r"/api/v2/dags/([^/]+)/dagRuns/?$")
 _BACKFILL = re.compile(r"/api/v2/backfills(?:/dry_run)?/?$")
+_MATERIALIZATION = re.compile(r"/api/v2/assets/(\d+)/materialize/?$")
+_EVENT = re.compile(r"/api/v2/assets/events/?$")
 UNPROCESSABLE = 422
+# No request of Airflow's API has this key, and none may have a key that it does not know.
+_REFUSED = b'{"refused": true}'
 
 
 class RunRequestMiddleware:
@@ -25,8 +33,8 @@ class RunRequestMiddleware:
 
     A run that is started by a parameter alone shows its month nowhere, so the month becomes its partition key too.
 
-    Airflow itself decides first who may start runs. A request that is refused is passed on with an empty JSON object,
-    which Airflow refuses after it has checked the login and the permission; only that answer is replaced.
+    Airflow itself decides first who may start runs. A request that is refused is passed on as one that Airflow refuses
+    after it has checked the login and the permission; only that answer is replaced.
     """
 
     def __init__(self, app: Application) -> None:
@@ -40,14 +48,14 @@ class RunRequestMiddleware:
             return
         body, refused = await _body(receive), ""
         try:
-            given = json.loads(body)
+            given = json.loads(body or b"{}")
         except (ValueError, RecursionError):
             given = None  # Airflow says what is wrong with it
         if isinstance(given, dict):
             try:
-                checked = check(given)
+                checked = await run_in_threadpool(check, given, datetime.datetime.now(datetime.UTC))
             except ValueError as error:
-                refused, body = str(error), b"{}"
+                refused, body = str(error), _REFUSED
             else:
                 body = body if checked is given else json.dumps(checked).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
@@ -55,14 +63,18 @@ class RunRequestMiddleware:
         await self._app(scope, _receiving(body, receive), _refusing(refused, send) if refused else send)
 
 
-def _check_of(scope: MutableMapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-    """Return what checks a request; None if it starts no run."""
+def _check_of(scope: MutableMapping[str, Any]) -> Check | None:
+    """Return what checks a request at a time; None if it starts no run."""
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
     if _BACKFILL.search(scope["path"]):
-        return lambda body: check_backfill(body, datetime.datetime.now(datetime.UTC))
+        return check_backfill
+    if _EVENT.search(scope["path"]):
+        return lambda body, now: check_event(producer(body.get("asset_id")), body, now)
+    if asset := _MATERIALIZATION.search(scope["path"]):
+        return lambda body, now: check_run(producer(int(asset[1])), body, now)
     if run := _RUN.search(scope["path"]):
-        return lambda body: check_run(run[1], body, datetime.datetime.now(datetime.UTC))
+        return lambda body, now: check_run(run[1], body, now)
     return None
 
 
@@ -87,7 +99,7 @@ def _receiving(body: bytes, receive: Receive) -> Receive:
 
 
 def _refusing(reason: str, send: Send) -> Send:
-    """Return what sends a refusal with ``reason`` in place of Airflow's answer to an empty request."""
+    """Return what sends a refusal with ``reason`` in place of Airflow's own."""
     answer = json.dumps({"detail": reason}).encode()
     length = (b"content-length", str(len(answer)).encode())
     replacing = False

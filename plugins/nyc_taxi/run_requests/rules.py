@@ -57,7 +57,7 @@ def forms() -> dict[str, Form]:
 def _form(dataset: Dataset) -> Form:
     params = list(load_params(dataset))
     if not isinstance(dataset, TripDataset):
-        return Form(params=params)
+        return Form(params=params, title=dataset.title)
     return Form(params=params, key="month", first=str(min(dataset.first_month.values())), title=dataset.title)
 
 
@@ -84,7 +84,7 @@ def check_run(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict
     if key is None and named is None and (date := _date(body.get("logical_date"))):
         key = str(form.resolve({"dag_run": _Named(logical_date=date), "params": {}}))
     if key is None and named is None:
-        raise MonthError(f"Which {form.key}? Fill in {form.key.capitalize()}, for example {_example(form)}.")
+        raise _missing(form, form.key.capitalize())
     # An empty text counts as a wrong month, not as none.
     for given in (key, named):
         if given is not None:
@@ -92,6 +92,26 @@ def check_run(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict
     chosen = str(form.resolve({"dag_run": _Named(partition_key=key), "params": {form.key: named}}))
     run_id = f"manual__{chosen}__{now.isoformat(timespec='seconds')}_{secrets.token_hex(4)}"
     return {**body, "partition_key": chosen, "dag_run_id": body.get("dag_run_id") or run_id}
+
+
+def check_event(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
+    """Return an event that tells of an asset by hand, unchanged; it starts the DAGs that are scheduled on the asset.
+
+    Args:
+        dag_id: the DAG that updates the asset; events of assets that are not ours stay as they are.
+        body: the request, as ``POST /assets/events`` takes it.
+        now: the time, in UTC.
+
+    Raises:
+        MonthError: its partition key is no month that a source can have, or it has none.
+    """
+    form = forms().get(dag_id)
+    if form is None or form.key is None:
+        return body
+    if (key := body.get("partition_key")) is None:
+        raise _missing(form, "Partition Key")
+    _check(form, key, now)
+    return body
 
 
 def check_backfill(body: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
@@ -103,7 +123,8 @@ def check_backfill(body: dict[str, Any], now: datetime.datetime) -> dict[str, An
 
     Raises:
         ParameterError: its conf has a key that is no parameter of the DAG.
-        MonthError: it names a month beside its dates, or its dates name one that no source can have.
+        MonthError: it names a month beside its dates, its dates name one that no source can have, or the dataset has no
+            months.
     """
     dag_id, conf = body.get("dag_id"), body.get("dag_run_conf")
     form = forms().get(dag_id) if isinstance(dag_id, str) else None
@@ -111,7 +132,9 @@ def check_backfill(body: dict[str, Any], now: datetime.datetime) -> dict[str, An
         return body
     conf = conf or {}
     check_keys(str(dag_id), form.params, conf)
-    if form.key and conf.get(form.key) is not None:
+    if form.key is None:
+        raise MonthError(f"{form.title} has no months to backfill; trigger {dag_id} once.")
+    if conf.get(form.key) is not None:
         raise MonthError(
             f"Leave {form.key.capitalize()} empty: the dates of a backfill name its months. It loads every month whose "
             "first day lies between them, both included."
@@ -158,6 +181,10 @@ def _check(form: Form, given: Any, now: datetime.datetime) -> None:
         raise MonthError(
             f"{form.title}: {parsed} cannot be published yet. A month is published about two months after its end."
         )
+
+
+def _missing(form: Form, field: str) -> MonthError:
+    return MonthError(f"Which {form.key}? Fill in {field}, for example {_example(form)}.")
 
 
 def _example(form: Form) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from airflow.api_fastapi.core_api.datamodels.assets import CreateAssetEventsBody, MaterializeAssetBody
 from airflow.api_fastapi.core_api.datamodels.backfills import BackfillPostBody
 from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 
 import run_requests
+from nyc_taxi.run_requests import middleware
 from nyc_taxi.run_requests.middleware import RunRequestMiddleware
 
 RUNS = "/api/v2/dags/green_web_to_gcs/dagRuns"
 BACKFILLS = "/api/v2/backfills"
+MATERIALIZE = "/api/v2/assets/7/materialize"
+EVENTS = "/api/v2/assets/events"
 LOGGED_IN = {"authorization": "me"}
 
 
@@ -30,8 +34,9 @@ def made() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def client(made: list[dict[str, Any]]) -> TestClient:
-    """A server with Airflow's own model of the request, and a login."""
+def client(made: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """A server with Airflow's own model of the request, and a login; asset 7 is that of green's lake."""
+    monkeypatch.setattr(middleware, "producer", lambda asset_id: "green_web_to_gcs" if asset_id == 7 else "")
     app = FastAPI()
 
     @app.post("/prefix/api/v2/dags/{dag_id}/dagRuns", dependencies=[Depends(_log_in)])
@@ -43,6 +48,16 @@ def client(made: list[dict[str, Any]]) -> TestClient:
     @app.post("/api/v2/backfills/dry_run", dependencies=[Depends(_log_in)])
     @app.post("/api/v2/backfills", dependencies=[Depends(_log_in)])
     def backfill(body: BackfillPostBody) -> dict[str, Any]:
+        made.append(body.model_dump())
+        return {}
+
+    @app.post("/api/v2/assets/{asset_id}/materialize", dependencies=[Depends(_log_in)])
+    def materialize(asset_id: int, body: MaterializeAssetBody | None = None) -> dict[str, Any]:
+        made.append(body.model_dump() if body else {})
+        return {}
+
+    @app.post("/api/v2/assets/events", dependencies=[Depends(_log_in)])
+    def event(body: CreateAssetEventsBody) -> dict[str, Any]:
         made.append(body.model_dump())
         return {}
 
@@ -71,6 +86,11 @@ def test_a_run_gets_its_month_as_partition_key(client: TestClient, made: list[di
         (RUNS + "/", {"logical_date": None, "conf": {"month": "2021-13"}}, "'2021-13' is not a month"),
         (RUNS, {"logical_date": None, "conf": {"mouth": "2021-01"}}, "did you mean 'month'?"),
         (BACKFILLS, {"dag_id": "green_web_to_gcs", "dag_run_conf": {"month": "2021-01"}}, "Leave Month empty"),
+        (MATERIALIZE, {}, "Which month?"),
+        (MATERIALIZE, {"conf": {"month": "2021-13"}}, "'2021-13' is not a month"),
+        (MATERIALIZE, {"partition_key": "2013-12"}, "The first published month is 2014-01"),
+        (EVENTS, {"asset_id": 7}, "Which month? Fill in Partition Key"),
+        (EVENTS, {"asset_id": 7, "partition_key": "2021-13"}, "'2021-13' is not a month"),
         (BACKFILLS + "/dry_run", {"dag_id": "green_web_to_gcs", "dag_run_conf": {"x": 1}}, "'x' is no parameter"),
     ],
 )
@@ -84,10 +104,28 @@ def test_a_refusal_is_a_sentence_and_no_run_is_made(
     assert made == []
 
 
+def test_an_asset_is_materialized_for_a_month(client: TestClient, made: list[dict[str, Any]]) -> None:
+    for body in ({"conf": {"month": "2021-01"}}, {"partition_key": "2021-01"}):
+        assert client.post(MATERIALIZE, json=body, headers=LOGGED_IN).status_code == 200
+    assert [run["partition_key"] for run in made] == ["2021-01", "2021-01"]
+    assert client.post(MATERIALIZE, headers=LOGGED_IN).json() == {
+        "detail": "Which month? Fill in Month, for example 2021-01."
+    }
+
+
+def test_assets_of_others_stay_as_they_are(client: TestClient, made: list[dict[str, Any]]) -> None:
+    assert client.post(MATERIALIZE.replace("7", "8"), headers=LOGGED_IN).status_code == 200
+    assert client.post(EVENTS, json={"asset_id": 8}, headers=LOGGED_IN).status_code == 200
+    assert made[1]["partition_key"] is None
+
+
 def test_who_is_not_logged_in_learns_nothing(client: TestClient, made: list[dict[str, Any]]) -> None:
     for conf in ({"month": "2021-13"}, {"forse": 1}, {"month": "2021-01"}):
-        answer = client.post(RUNS, json={"logical_date": None, "conf": conf})
-        assert (answer.status_code, answer.json()) == (401, {"detail": "log in"})
+        for path in (RUNS, MATERIALIZE):
+            answer = client.post(path, json={"logical_date": None, "conf": conf})
+            assert (answer.status_code, answer.json()) == (401, {"detail": "log in"})
+    answer = client.post(EVENTS, json={"asset_id": 7})
+    assert (answer.status_code, answer.json()) == (401, {"detail": "log in"})
     assert made == []
 
 

@@ -12,7 +12,7 @@ import pytest
 from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.months import MonthError
-from nyc_taxi.run_requests.rules import check_backfill, check_run, forms
+from nyc_taxi.run_requests.rules import check_backfill, check_event, check_run, forms
 from nyc_taxi.stores import STORES
 
 NOW = datetime.datetime(2026, 11, 27, 2, 14, 39, 123456, tzinfo=datetime.UTC)
@@ -193,12 +193,34 @@ def test_a_backfill_takes_its_months_from_its_dates() -> None:
         check_backfill({"dag_id": GREEN, "dag_run_conf": {"month": "2021-01"}}, NOW)
 
 
+def test_a_dataset_without_months_has_no_backfill() -> None:
+    body = {"dag_id": "zones_web_to_gcs", "from_date": "2021-01-01", "to_date": "2021-03-01"}
+    with pytest.raises(MonthError, match=r"^Taxi zones has no months to backfill; trigger zones_web_to_gcs once\.$"):
+        check_backfill(body, NOW)
+
+
+def test_an_event_by_hand_names_a_month_that_can_be() -> None:
+    for key in ("2021-13", "2026-11", " ", "2013-12"):
+        with pytest.raises(MonthError, match=r"2021-13|2026-11|month|2013-12"):
+            check_event(GREEN, {"asset_id": 1, "partition_key": key}, NOW)
+    for body in ({"asset_id": 1}, {"asset_id": 1, "partition_key": None}):
+        with pytest.raises(MonthError, match=r"^Which month\? Fill in Partition Key, for example 2021-01\.$"):
+            check_event(GREEN, body, NOW)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "body"),
+    [(GREEN, {"partition_key": "2021-01"}), ("zones_web_to_gcs", {}), ("somebody_elses", {"partition_key": "x"})],
+)
+def test_any_other_event_stays_as_it_is(dag_id: str, body: dict[str, Any]) -> None:
+    assert check_event(dag_id, body, NOW) is body
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"dag_id": GREEN, "dag_run_conf": {"month": None, "force": True}},
         {"dag_id": GREEN, "dag_run_conf": None},
-        {"dag_id": "zones_web_to_gcs", "dag_run_conf": {"force": True}},
         {"dag_id": "somebody_elses", "dag_run_conf": {"month": "2021-01"}},
         {"dag_id": ["no", "text"]},
         {},
