@@ -50,7 +50,8 @@ PROMISES: dict[str, dict[str, str]] = {
         "files-are-data": "Column names, values and file names of a source become neither SQL, nor templates, nor "
         "paths, nor control characters in a message.",
         "a-source-leads-nowhere-else": "A public source leads to no private address, by a redirect, by its DNS or when "
-        "a download is resumed; and no redirect leaves https or takes the login along.",
+        "a download is resumed, whatever its name has led to before; and no redirect leaves https or takes the login "
+        "along.",
         "transfers-are-bounded": "A source that drips, stalls or cuts a body is given up, and half a file is not "
         "taken for a whole one.",
         "headers-are-data": "Header values of a source become neither SQL nor templates nor control characters.",

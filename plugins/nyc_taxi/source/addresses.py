@@ -9,29 +9,46 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 # the older forms (RFC 4291, RFC 7915).
 _TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
 _LOCALLY_TRANSLATED = IPv6Network("64:ff9b:1::/48")
+# Domains that no public DNS serves: RFC 6761, 6762 (appendix G), 8375; "internal" is reserved by ICANN, "svc" is
+# Kubernetes'.
+_PRIVATE_DOMAINS = (
+    *("localhost", "local", "internal", "home.arpa", "intranet", "private", "corp", "home", "lan", "svc"),
+)
 
 
 class PrivateAddressError(Exception):
-    """A source with a public address leads to a host whose address is not public."""
+    """A source leads to a host whose address is not public, although it must be.
+
+    Attributes:
+        host: the host.
+    """
+
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(f"{host} has the address {address}, which is not public")
+        self.host = host
 
 
 class AddressGuard:
     """Decides to which addresses the requests to one source may connect.
 
-    The first host is the one that the operator configured, so it may be anywhere. As soon as a request has reached a
-    public address, its redirects must stay on public addresses. If the first host itself is public, so must all later
-    requests, also if its name suddenly resolves to another address (DNS rebinding). A source in a private network may
-    redirect within it, and out of it.
+    The first host is the one that the operator configured. It is public, unless it is an address, has a name that only
+    a private network can have, or the operator says so. What it resolves to does not decide: whoever has its DNS could
+    change that from one task to the next (DNS rebinding). A public source must stay on public addresses. A source in a
+    private network may redirect within it, and out of it, but not back.
+
+    Args:
+        private: whether the operator says that the source is in a private network, whatever its name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, private: bool = False) -> None:
+        self._private = private
         self._public_source = False
         self._public_only = False
         self._first = True
 
-    def begin(self) -> None:
-        """Begin a request to the source; the hosts that follow are those of its redirects."""
-        self._public_only = self._public_source
+    def begin(self, host: str) -> None:
+        """Begin a request to the source's host; the hosts that follow are those of its redirects."""
+        self._public_only = self._public_source or not (self._private or may_be_private(host))
         self._first = True
 
     def check_name(self, host: str, port: int) -> None:
@@ -72,7 +89,17 @@ class AddressGuard:
 
     def _check(self, host: str, address: str) -> None:
         if self._public_only and not is_public(address):
-            raise PrivateAddressError(f"{host} has the address {address}, which is not public")
+            raise PrivateAddressError(host, address)
+
+
+def may_be_private(host: str) -> bool:
+    """Return whether a host may be in a private network: it is an address, or no name of the public DNS."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return "." not in name or name.endswith(tuple(f".{domain}" for domain in _PRIVATE_DOMAINS))
+    return True
 
 
 def is_public(address: str) -> bool:

@@ -84,9 +84,11 @@ def answer(
             _check_status(response, url, accepted)
             yield response
     except PrivateAddressError as error:
+        own = error.host == urlsplit(url).hostname
+        setting = "private in the connection's extra to true" if own else "the connection's host to that address"
         raise PermanentSourceError(
             f"the source leads from {printable(url)} into a private network: {printable(error)}. If that is meant, set "
-            "the connection's host to the address in the private network"
+            f"{setting}"
         ) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # Without the original error, whose text may carry escape sequences and signed addresses to the log.
@@ -101,7 +103,7 @@ def _follow(session: requests.Session, url: str, headers: dict[str, str], limits
     requests would follow them, too. But it reads the body of each redirect, however long, and does not limit where a
     redirect leads.
     """
-    SourceAdapter.of(session).guard.begin()
+    SourceAdapter.of(session).guard.begin(urlsplit(url).hostname or "")
     here, trusted = url, True
     for _ in range(limits.redirects + 1):
         response = _send(session, here, headers, limits, trusted=trusted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -127,6 +128,30 @@ def test_another_connection_can_be_named(source, tmp_path: Path, monkeypatch: py
     source.serve(PATH, b"the other file")
     _download(tmp_path / "file", http_conn_id="other")
     assert (tmp_path / "file").read_bytes() == b"the other file"
+
+
+@pytest.mark.parametrize("private", [True, "true", "True"])
+def test_the_connection_can_say_that_the_source_is_in_a_private_network(
+    source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, private: object
+) -> None:
+    """None of the pipeline's own settings in its extra is sent; others are headers, as in every HTTP connection."""
+    extra = {"private": private, "layout": "tlc", "last_month": "2021-07", "X-Token": "t"}
+    connection = {"conn_type": "http", "host": source.url.replace("127.0.0.1", "mirror.example"), "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps(connection))
+    monkeypatch.setenv("NO_PROXY", "mirror.example")
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more, **options: real("127.0.0.1", *more, **options))
+    source.serve(PATH, b"the file")
+    _download(tmp_path / "file")
+    [(_, headers)] = source.requests
+    assert headers["X-Token"] == "t"
+    assert not {"private", "layout", "last_month"} & set(map(str.lower, headers))
+
+    for public in (False, "false", None):
+        monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps({**connection, "extra": {"private": public}}))
+        with pytest.raises(PermanentSourceError, match="set private in the connection's extra to true"):
+            _download(tmp_path / "file")
+    assert len(source.requests) == 1
 
 
 def test_a_missing_connection_is_an_error(tmp_path: Path) -> None:

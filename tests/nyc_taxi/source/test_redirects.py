@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from nyc_taxi.source import addresses
-from nyc_taxi.source.addresses import AddressGuard, PrivateAddressError, is_public
+from nyc_taxi.source.addresses import AddressGuard, PrivateAddressError, is_public, may_be_private
 from nyc_taxi.source.connections import SourceAdapter
 from nyc_taxi.source.download import announcement, download
 from nyc_taxi.source.errors import PermanentSourceError
@@ -176,16 +177,67 @@ def test_a_private_source_redirects_within_its_network(source, session, target: 
 def test_a_public_source_does_not_lead_into_a_private_network(
     source, session, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = source.serve(PATH, b"", status=302, Location=f"{source.url}/inside")
-    source.serve("/inside", b"the file")
+    url = source.serve(PATH, b"", status=302, Location="http://127.0.0.2/inside")
     _public(monkeypatch, True, False)  # the source; what the redirect's host resolves to
     with pytest.raises(PermanentSourceError) as caught:
         download(session, url, target, limits=LIMITS)
     assert str(caught.value) == (
-        f"the source leads from {url} into a private network: 127.0.0.1 has the address 127.0.0.1, which is not "
-        "public. If that is meant, set the connection's host to the address in the private network"
+        f"the source leads from {url} into a private network: 127.0.0.2 has the address 127.0.0.2, which is not "
+        "public. If that is meant, set the connection's host to that address"
     )
     assert [path for path, _ in source.requests] == [PATH]
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        *((name, False) for name in ("github.com", "mirror.example", "a.b.org.", "local.com", "127.1", "xn--p1ai.rf")),
+        *((name, True) for name in ("127.0.0.1", "8.8.8.8", "::1", "fe80::1%eth0", "source", "localhost", "")),
+        *((name, True) for name in ("gcs.local", "x.SVC", "a.ns.svc.cluster.local", "db.internal.", "nas.home.arpa")),
+    ],
+)
+def test_the_name_says_whether_a_source_may_be_in_a_private_network(host: str, private: bool) -> None:
+    assert may_be_private(host) is private
+
+
+@pytest.fixture
+def rebound(source, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """A function that serves a path under a public name; the name leads to this machine."""
+    real = socket.getaddrinfo
+
+    def resolve(host: str, *arguments: Any, **options: Any) -> Any:
+        return real("127.0.0.1" if host == "mirror.example" else host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return lambda: source.serve(PATH, b"the file").replace("127.0.0.1", "mirror.example")
+
+
+def test_a_public_name_leads_to_no_private_address_whatever_it_has_led_to_before(
+    source, target: Path, rebound: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each task has a session of its own, and none knows what another has seen."""
+    url = rebound()
+    for public in (True, False):
+        with requests.Session() as session, monkeypatch.context() as patch:
+            session.trust_env = False
+            if public:
+                patch.setattr(addresses, "is_public", lambda _: True)
+                assert download(session, url, target, limits=LIMITS).size == 8
+                continue
+            with pytest.raises(PermanentSourceError) as caught:
+                download(session, url, target, limits=LIMITS)
+    assert str(caught.value) == (
+        f"the source leads from {url} into a private network: mirror.example has the address 127.0.0.1, which is not "
+        "public. If that is meant, set private in the connection's extra to true"
+    )
+    assert len(source.requests) == 1
+
+
+def test_the_operator_can_say_that_a_source_is_in_a_private_network(
+    session, target: Path, rebound: Callable[..., str]
+) -> None:
+    SourceAdapter.of(session).guard = AddressGuard(private=True)
+    assert download(session, rebound(), target, limits=LIMITS).size == 8
 
 
 def test_a_name_that_resolves_to_another_address_when_it_is_connected_to_gets_no_request(
@@ -243,7 +295,7 @@ def test_a_private_source_may_lead_to_a_public_host_and_be_asked_again(
 
 def test_a_request_that_has_reached_a_public_address_does_not_go_back() -> None:
     guard = AddressGuard()
-    guard.begin()
+    guard.begin("local")
     guard.check_connected("local", "10.0.0.1")
     guard.check_connected("mirror", "8.8.8.8")
     with pytest.raises(PrivateAddressError):
