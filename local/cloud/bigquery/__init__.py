@@ -10,6 +10,7 @@ Modules:
 - ``queries``, ``loads``, ``copies``: the job types; ``writes``: atomic writes of a table or partition, for all of them
 - ``statements``: checks of every SQL statement; ``ddl``: statements whose result bqemulator cannot keep
 - ``translation``: what functions and operators mean for the types of their arguments
+- ``estimates``: bytes that a query reads; ``table_ddl``: the DDL of a table
 - ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``: as their names say
 - ``patches``: all that replaces parts of bqemulator and sqlglot, with the reasons
 
@@ -31,8 +32,11 @@ What the layer adds to bqemulator:
 - Scripts: CREATE SCHEMA and CREATE TABLE with options, ASSERT, CASE and REPEAT, variables of the declared types, system
   variables, and real transactions: atomic, also for readers. A script that ends inside a transaction is rolled back.
 - A job id can be used once. Jobs run concurrently and can be cancelled; reads never wait for writes.
-- Row counts, logical sizes and INFORMATION_SCHEMA.PARTITIONS come from the data; dry runs return an upper bound of
-  bytes. ``__TABLES__`` and INFORMATION_SCHEMA.COLUMN_FIELD_PATHS are there too.
+- Row counts, logical sizes and INFORMATION_SCHEMA.PARTITIONS come from the data. Dry runs return the bytes of the
+  columns that a query names, in the partitions that its filters leave. ``__TABLES__``,
+  INFORMATION_SCHEMA.COLUMN_FIELD_PATHS and the column ``ddl`` of TABLES are there too.
+- What only DuckDB has is refused: its functions, ILIKE, TRY_CAST, FILTER, DISTINCT ON. So are two columns of one name
+  in a result, an alias of the SELECT list within it, and arrays with NULL in a result or a table.
 
 Known limits. Each is answered with HTTP 400, or a failed job of reason ``invalid``, that names it:
 
@@ -58,6 +62,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
 - collations other than the binary one
+- APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not known
 - table names that differ by case only
 
 Differences without an error:
@@ -65,9 +70,10 @@ Differences without an error:
 - There is no Storage API. For more than 10,000 rows, the Python client's ``to_arrow`` and ``to_dataframe`` need
   ``create_bqstorage_client=False``.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
-- The functions that only DuckDB has can be called. AVG of FLOAT64 beyond its range is infinite.
-- Where a type is not known (a pivot, a user's function), types that may not meet are not refused, and the product of
-  two NUMERIC has more than nine decimals.
+- AVG of FLOAT64 beyond its range is infinite. ``'it''s'``, two literals without a space between them, is one string.
+- A NULL array in a stored struct stays NULL, and NULL elements in such an array are kept.
+- Where a type is not known (the result of a user's function), types that may not meet are not refused, and the
+  product of two NUMERIC has more than nine decimals.
 - The schema detected in CSV and JSON is DuckDB's.
 - A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice.
 - An object whose name starts with a dot and ends in digits is not read: it looks like an unfinished upload.

@@ -23,12 +23,13 @@ from local.cloud.bigquery.schemas import (
     field_of_duckdb,
     normalized,
     quoted,
+    stored_values,
     table_fields,
     table_schema,
 )
 from local.cloud.bigquery.statements import Rows, parse, prepare_query, translate
 from local.cloud.bigquery.store import Store, touched
-from local.cloud.bigquery.writes import create_table, new_table, require_dataset, require_table
+from local.cloud.bigquery.writes import create_table, new_table, require_dataset
 
 CREATE_TABLE_AS_SELECT = "CREATE_TABLE_AS_SELECT"
 """Statement type of a job; its configuration reports the table that it has made as its destination."""
@@ -49,6 +50,11 @@ _EXTERNAL_OPTIONS = {
     *("description", "labels", "friendly_name", "expiration_timestamp"),
 }
 _SCHEMA_OPTIONS = {"description", "labels", "friendly_name", "location", "default_table_expiration_days"}
+_PARTITION_TYPES = ("DATE", "DATETIME", "TIMESTAMP")
+_PARTITION_EXPRESSIONS = (
+    "PARTITION BY expression must be DATE(<timestamp_column>), DATE(<datetime_column>), a DATE column, or "
+    "DATE_TRUNC, DATETIME_TRUNC or TIMESTAMP_TRUNC of a column"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +181,8 @@ async def _create_table(statement: Statement, tree: exp.Create) -> Outcome:
         create_table(store, table)
         if rows:
             columns = ", ".join(quoted(f["name"]) for f in fields)
-            store.execute(f"INSERT INTO {ref.sql} ({columns}) {rows.select}", list(rows.values) or None)
+            select = f"SELECT {stored_values(fields)} FROM ({rows.select})"
+            store.execute(f"INSERT INTO {ref.sql} ({columns}) {select}", list(rows.values) or None)
     return Outcome(statement_type=kind, operation="REPLACE" if existing else "CREATE", target=ref)
 
 
@@ -207,6 +214,9 @@ def _partitioning(
         if required or days:
             raise invalid(f"require_partition_filter and partition_expiration_days need a partitioned table: {ref}")
         return None
+    column = by_name(fields).get(str(partition_by["field"]).lower())
+    if column is not None and column["type"] not in _PARTITION_TYPES:
+        raise invalid(_PARTITION_EXPRESSIONS)
     raw = {**partition_by, "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None}
     return parse_time_partitioning(raw, fields, require_filter=required)
 
@@ -229,6 +239,8 @@ def drop_table(store: Store, ref: TableRef) -> None:
 
 async def _selected_rows(statement: Statement, query: exp.Expression, ref: TableRef, declared: Sequence[Field]) -> Rows:
     """Prepare the query of CREATE TABLE ... AS SELECT, its columns named and typed as declared."""
+    if not declared:
+        _check_named(query)
     given = await prepare_query(
         statement.store,
         query.sql(dialect="bigquery"),
@@ -239,6 +251,14 @@ async def _selected_rows(statement: Statement, query: exp.Expression, ref: Table
     )
     fields = list(declared) or given.fields
     return Rows(select=_renamed(given.select, given.fields, fields), values=given.values, fields=fields)
+
+
+def _check_named(query: exp.Expression) -> None:
+    """Refuse a query with a column that has no name."""
+    named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
+    for number, item in enumerate(query.selects if isinstance(query, exp.Query) else (), 1):
+        if not isinstance(item, named) or (isinstance(item, exp.Dot) and isinstance(item.expression, exp.Func)):
+            raise invalid(f"CREATE TABLE columns must be named, but column {number} has no name")
 
 
 def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> str:
@@ -337,6 +357,34 @@ def _partition_by(expression: exp.Expression) -> dict[str, Any]:
     if unit is None or column.name.upper() in ("_PARTITIONDATE", "_PARTITIONTIME"):
         raise limit(f"support PARTITION BY {text}")
     return {"type": unit.name.upper(), "field": column.name}
+
+
+# --- Views -----------------------------------------------------------------------------------------------------------
+
+
+def with_view_columns(sql: str) -> str:
+    """Return a CREATE VIEW with the names of its column list on the columns of its query; other statements as they are.
+
+    Raises:
+        ValidationError: the list does not fit the query, or has more than names.
+    """
+    tree = parse(sql)
+    if not isinstance(tree, exp.Create) or tree.kind != "VIEW" or not isinstance(tree.this, exp.Schema):
+        return sql
+    names = tree.this.expressions
+    query: Any = tree.expression
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if any(name.args.get("constraints") for name in names):
+        raise limit("keep descriptions of a view's columns; leave out their OPTIONS")
+    items = query.expressions
+    if any(item.is_star for item in items):
+        raise limit("name the columns of a view whose query selects *")
+    if len(items) != len(names):
+        raise invalid(f"Column list has {len(names)} columns, but the view's query has {len(items)}")
+    query.set("expressions", [exp.alias_(item.unalias(), name.name) for item, name in zip(items, names, strict=True)])
+    tree.set("this", tree.this.this)
+    return tree.sql(dialect="bigquery")
 
 
 # --- External tables -------------------------------------------------------------------------------------------------
@@ -459,7 +507,9 @@ async def _alter_table(statement: Statement, tree: exp.Alter) -> Outcome:
     store, ref = statement.store, _table_ref(statement, tree.this)
     if tree.args.get("exists") and store.catalog.get_table(*ref.key) is None:
         return Outcome(statement_type="ALTER_TABLE", operation="SKIP", target=ref)
-    table = require_table(store, ref)
+    table = store.catalog.get_table(*ref.key)
+    if table is None:
+        raise not_found("Table", f"{ref} was not found in location {_location(store, ref)}")
     actions = tree.args["actions"]
     if all(isinstance(action, exp.AlterSet) for action in actions):
         await _set_options(statement, table, actions)
@@ -475,6 +525,11 @@ async def _alter_table(statement: Statement, tree: exp.Alter) -> Outcome:
         store.execute(sql)
         _read_schema_back(store, ref, table)
     return Outcome(statement_type="ALTER_TABLE", operation="ALTER", target=ref)
+
+
+def _location(store: Store, ref: TableRef) -> str:
+    dataset = store.catalog.get_dataset(ref.project, ref.dataset)
+    return dataset.location if dataset else "US"
 
 
 def _check_actions(table: TableMeta, actions: Sequence[exp.Expression]) -> None:
@@ -507,6 +562,9 @@ def _add_columns(store: Store, ref: TableRef, table: TableMeta, actions: Sequenc
     with store.transaction():
         for column in missing:
             store.execute(f"ALTER TABLE {ref.sql} ADD COLUMN {quoted(column['name'])} {duckdb_type(column)}")
+            if column["mode"] == "REPEATED":
+                store.execute(f"UPDATE {ref.sql} SET {quoted(column['name'])} = []")
+                store.execute(f"ALTER TABLE {ref.sql} ALTER COLUMN {quoted(column['name'])} SET DEFAULT []")
         schema = table_schema([*fields, *missing])
         store.catalog.update_table(touched(table, store.context.clock.now(), schema_=schema))
 

@@ -26,6 +26,9 @@ _ESCAPE = re.compile(
     re.DOTALL,
 )
 _PLAIN = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_QUOTED_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+[rRbB]{0,2}['\"]", re.IGNORECASE)
+_BEFORE_TABLE = re.compile(r"\b(?:FROM|JOIN)\s+\Z", re.IGNORECASE)
+_EXTRACT = re.compile(r"\bEXTRACT\s*\(\s*\w+(?:\s*\(\s*\w+\s*\))?\s+FROM\s+\Z", re.IGNORECASE)
 _PARAMETER = "bq_parameter_"
 
 
@@ -38,6 +41,33 @@ def plain_literals(sql: str) -> str:
         ValidationError: a literal has an escape sequence that BigQuery does not know.
     """
     return _TOKEN.sub(_plain_literal, sql) if "\\" in sql or re.search(r"[bB]['\"]", sql) else sql
+
+
+def check_tables(sql: str) -> None:
+    """Refuse a string in the place of a table, which the parser reads as the table's name.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    if not _QUOTED_TABLE.search(sql):
+        return
+    for token in _TOKEN.finditer(sql):
+        before = sql[: token.start()]
+        if token["quote"] and _BEFORE_TABLE.search(before) and not _EXTRACT.search(before):
+            raise invalid(f"Syntax error: Unexpected string literal {token[0]} at {position_of(sql, token.start())}")
+
+
+def unclosed_literal(sql: str) -> str:
+    """Return the place, as ``[line:column]``, of the string literal that does not end."""
+    rest = _TOKEN.sub(lambda token: " " * len(token[0]), sql)
+    found = re.search(r"[rRbB]{0,2}['\"]", rest)
+    return position_of(sql, found.start() if found else 0)
+
+
+def position_of(sql: str, offset: int) -> str:
+    """Return the place of a character as BigQuery writes it: ``[line:column]``, both from 1."""
+    before = sql[:offset]
+    return f"[{before.count(chr(10)) + 1}:{offset - before.rfind(chr(10))}]"
 
 
 def _plain_literal(token: re.Match[str]) -> str:

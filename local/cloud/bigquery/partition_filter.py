@@ -29,7 +29,7 @@ def check_partition_filter(node: exp.Table, ref: TableRef, columns: Collection[s
     """
     wanted = {column.lower() for column in columns}
     alias = (node.alias or node.name).lower()
-    if not any(_filters(condition, wanted, alias) for condition in _conditions(node)):
+    if not any(_filters(condition, wanted, alias) for condition in conditions_on(node)):
         names = ", ".join(f"'{column}'" for column in columns)
         raise invalid(
             f"Cannot query over table '{ref.project}.{ref.dataset}.{ref.table}' without a filter over column(s) "
@@ -38,7 +38,8 @@ def check_partition_filter(node: exp.Table, ref: TableRef, columns: Collection[s
         )
 
 
-def _conditions(node: exp.Table) -> Iterator[exp.Expression]:
+def conditions_on(node: exp.Table) -> Iterator[exp.Expression]:
+    """Yield the conditions that the rows of a table must meet: WHERE and ON of the statement that names it."""
     statement = node.find_ancestor(exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)
     if statement is None:
         return

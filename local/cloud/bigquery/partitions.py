@@ -13,7 +13,7 @@ from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.schemas import Field, by_name, quoted
 
 # Granularity to the format of its partition ids.
-_FORMATS = {"YEAR": "%Y", "MONTH": "%Y%m", "DAY": "%Y%m%d", "HOUR": "%Y%m%d%H"}
+ID_FORMATS = {"YEAR": "%Y", "MONTH": "%Y%m", "DAY": "%Y%m%d", "HOUR": "%Y%m%d%H"}
 _ID_LENGTHS = {"YEAR": 4, "MONTH": 6, "DAY": 8, "HOUR": 10}
 # Type of the partitioning column to the format of a boundary as a DuckDB literal.
 _LITERALS = {"DATE": "DATE '{:%Y-%m-%d}'", "DATETIME": "TIMESTAMP '{:%Y-%m-%d %H:%M:%S}'"}
@@ -104,7 +104,7 @@ def _parse_id(ref: TableRef, granularity: str) -> datetime:
     text = ref.partition or ""
     if len(text) == _ID_LENGTHS[granularity] and text.isascii() and text.isdecimal():
         try:
-            start = datetime.strptime(text, _FORMATS[granularity])
+            start = datetime.strptime(text, ID_FORMATS[granularity])
         except ValueError:
             pass
         else:
@@ -139,8 +139,8 @@ def parse_time_partitioning(
     """
     refuse_other_options("timePartitioning", raw, {"type", "field", "expirationMs", "requirePartitionFilter"})
     granularity = str(raw.get("type") or "DAY").upper()
-    if granularity not in _FORMATS:
-        raise invalid(f"Invalid time partitioning type {granularity!r}; one of {', '.join(_FORMATS)}")
+    if granularity not in ID_FORMATS:
+        raise invalid(f"Invalid time partitioning type {granularity!r}; one of {', '.join(ID_FORMATS)}")
     if not raw.get("field"):
         raise limit("support ingestion-time partitioning (_PARTITIONTIME); name the column in timePartitioning.field")
     column = by_name(fields).get(str(raw["field"]).lower())

@@ -8,7 +8,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from bqemulator.catalog.models import TableMeta
 from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, classify_statement_type, execute_query_job
 from bqemulator.scripting.ast import SqlStmt
@@ -17,14 +16,14 @@ from bqemulator.sql.parameters import bind_parameters
 from sqlglot import exp
 
 from local.cloud.bigquery import ddl
+from local.cloud.bigquery.estimates import bytes_read
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
-from local.cloud.bigquery.literals import numbered_parameters, plain_literals
+from local.cloud.bigquery.literals import check_tables, numbered_parameters, plain_literals, unclosed_literal
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset
-from local.cloud.bigquery.schemas import Field, field_of_duckdb, quoted, table_fields
+from local.cloud.bigquery.schemas import Field, field_of_duckdb
 from local.cloud.bigquery.statements import (
     ANONYMOUS,
-    MAX_VIEW_DEPTH,
     check_single_matches,
     know_parameters,
     parse,
@@ -35,6 +34,7 @@ from local.cloud.bigquery.statements import (
 )
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation.casts import check_type_names
+from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
 from local.cloud.bigquery.writes import Write, check_dispositions, write_table
 
 _OPTIONS = {
@@ -48,7 +48,6 @@ _PARAMETER_TYPES = {
 }
 _KEPT_RESULTS = 200
 _KEPT_RESULT_BYTES = 512 * 1024 * 1024
-_WORD_SIZES = {"BOOLEAN": 1, "NUMERIC": 16, "INTERVAL": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +91,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     if not sql.strip():
         raise invalid("Required parameter is missing: query")
     check_dispositions(config, write_default="WRITE_EMPTY")
+    check_tables(sql)
     sql = plain_literals(sql)
     statements = _statements(sql)
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
@@ -107,10 +107,13 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     parameters = None
     if not is_script:
         sql, parameters = numbered_parameters(sql, config.get("queryParameters"))
+        check_parses(sql)
         tree = parse(sql)
-        if tree is not None:
-            check_type_names(tree)  # before names are qualified, which writes VARCHAR as STRING
-        sql = apply_default_dataset(sql, config, request_project_id=project)
+        if tree is not None and not parse_assert(sql):
+            # Before names are qualified, which writes VARCHAR as STRING, and TRY_CAST as SAFE_CAST.
+            check_type_names(tree, sql)
+            check_syntax(tree, sql)
+        sql = ddl.with_view_columns(apply_default_dataset(sql, config, request_project_id=project))
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
@@ -128,6 +131,9 @@ def _statements(sql: str) -> Sequence[Any]:
     try:
         return parse_script(sql).statements
     except DomainError as error:
+        if "Unterminated string literal" in error.message:
+            place = unclosed_literal(sql)
+            raise InvalidQueryError(f"Syntax error: Unclosed string literal at {place}", location="query") from error
         if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):
             raise
         raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error
@@ -144,7 +150,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
             script has run up to the failing statement, as in BigQuery.
     """
     know_parameters(query.parameters)
-    _check_bytes_billed(store, query)
+    await _check_bytes_billed(store, query)
     if query.is_script:
         with store.engine.writing():
             return await _execute(store, query)
@@ -157,7 +163,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
         return await _execute(store, query)
     with store.transaction():
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
-        read = _bytes_of_creation(store, query)  # before the table may be replaced that the statement reads
+        read = await _bytes_of_creation(store, query)  # before the table may be replaced that the statement reads
         outcome = await ddl.run_ddl(statement)
         await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
         if outcome and outcome.target and outcome.statement_type == ddl.CREATE_TABLE_AS_SELECT:
@@ -170,7 +176,8 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
     """Check a query without running it.
 
     Returns:
-        Statistics with the schema and an upper bound of the bytes it would read.
+        Statistics with the schema and an upper bound of the bytes it would read. As in BigQuery, those of external
+        tables count when the query runs.
 
     Raises:
         DomainError: the query is invalid, or is not a single SELECT.
@@ -181,55 +188,17 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
         raise limit("dry-run anything but a single SELECT")
     duckdb_sql, values = bind_parameters(await translate(store, query.sql, query.project), query.parameters)
     rows = store.execute(f"DESCRIBE {duckdb_sql}", values or None).fetchall()
-    estimate = str(bytes_read(store, query.sql, query.project))
+    estimate = str(await bytes_read(store, query.sql, query.project, query.parameters, external=False))
     return {
         "totalBytesProcessed": estimate,
         "query": {
             "totalBytesProcessed": estimate,
-            "totalBytesProcessedAccuracy": "UPPER_BOUND",
+            "totalBytesProcessedAccuracy": "LOWER_BOUND" if _reads_external(store, query) else "UPPER_BOUND",
             "statementType": "SELECT",
             "cacheHit": False,
             "schema": {"fields": [field_of_duckdb(row[0], row[1]) for row in rows]},
         },
     }
-
-
-def bytes_read(store: Store, sql: str, project: str, *, depth: int = 0) -> int:
-    """Return an upper bound of the bytes read: all rows of every column that the query names, in BigQuery's sizes.
-
-    Columns that a view names are read whatever the query takes from it.
-    """
-    tree = parse(sql)
-    if tree is None:
-        return 0
-    wanted = None if tree.find(exp.Star) else {column.name.lower() for column in tree.find_all(exp.Column)}
-    total = 0
-    for ref in {ref for _, ref in referenced(tree, project)}:
-        table = store.catalog.get_table(*ref.key)
-        if table is not None and table.table_type in ("TABLE", "EXTERNAL"):
-            total += table_bytes(store, table, wanted)
-        elif table is not None and table.view_query and depth < MAX_VIEW_DEPTH:
-            total += bytes_read(store, table.view_query, project, depth=depth + 1)
-    return total
-
-
-def table_bytes(store: Store, table: TableMeta, wanted: set[str] | None = None) -> int:
-    """Return the logical size of a table, or of its columns ``wanted`` (lower case), by BigQuery's rules."""
-    ref = TableRef(table.project_id, table.dataset_id, table.table_id)
-    sizes = [_size_sql(f) for f in table_fields(table) if wanted is None or f["name"].lower() in wanted]
-    if not sizes:
-        return 0
-    row = store.execute(f"SELECT coalesce({' + '.join(sizes)}, 0)::BIGINT FROM {ref.sql}").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _size_sql(column: Field) -> str:
-    name = quoted(column["name"])
-    if column["mode"] == "REPEATED" or column["type"] in ("RECORD", "JSON", "GEOGRAPHY", "STRING"):
-        return f"coalesce(sum(strlen({name}::VARCHAR) + 2), 0)"
-    if column["type"] == "BYTES":
-        return f"coalesce(sum(octet_length({name}) + 2), 0)"
-    return f"count({name}) * {_WORD_SIZES.get(column['type'], 8)}"
 
 
 async def _execute(store: Store, query: Query) -> dict[str, Any]:
@@ -244,7 +213,7 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
         statistics["numChildJobs"] = "0"
         return statistics
     if statistics["query"].get("statementType") == "SELECT":
-        estimate = str(_bytes_or_zero(store, query.sql, query.project))
+        estimate = str(await _bytes_or_zero(store, query, query.sql))
         statistics["totalBytesProcessed"] = estimate
         statistics["query"] = {**statistics["query"], "totalBytesProcessed": estimate, "totalBytesBilled": estimate}
     destination = meta.configuration.get("query", {}).get("destinationTable")
@@ -275,18 +244,18 @@ def _has_null_element(values: pa.Array) -> bool:
     return bool(elements.null_count) or _has_null_element(elements)
 
 
-def _bytes_or_zero(store: Store, sql: str, project: str) -> int:
+async def _bytes_or_zero(store: Store, query: Query, sql: str) -> int:
     try:
-        return bytes_read(store, sql, project)
+        return await bytes_read(store, sql, query.project, query.parameters)
     except duckdb.Error:
         return 0  # the query has succeeded, but the table has changed since
 
 
-def _check_bytes_billed(store: Store, query: Query) -> None:
+async def _check_bytes_billed(store: Store, query: Query) -> None:
     most = query.config.get("maximumBytesBilled")
     if not most:
         return
-    estimate = bytes_read(store, query.sql, query.project)
+    estimate = await bytes_read(store, query.sql, query.project, query.parameters)
     if estimate > int(most):
         raise invalid(f"Query exceeded limit for bytes billed: {most}. {estimate} or higher required.")
 
@@ -314,7 +283,7 @@ async def _run_into_destination(store: Store, query: Query) -> dict[str, Any]:
                 update_options=config.get("schemaUpdateOptions") or (),
             ),
         )
-    estimate = str(_bytes_or_zero(store, query.sql, query.project))
+    estimate = str(await _bytes_or_zero(store, query, query.sql))
     return {
         "totalBytesProcessed": estimate,
         "query": {
@@ -336,12 +305,18 @@ async def _run_assert(store: Store, query: Query, asserted: tuple[str, str]) -> 
     return {"query": {"statementType": "ASSERT", "totalBytesProcessed": "0", "cacheHit": False}}
 
 
-def _bytes_of_creation(store: Store, query: Query) -> int:
+async def _bytes_of_creation(store: Store, query: Query) -> int:
     """Return the bytes read by the query of a CREATE TABLE ... AS SELECT; 0 for other statements."""
     tree = parse(query.sql)
     if not isinstance(tree, exp.Create) or tree.kind != "TABLE" or not isinstance(tree.expression, exp.Query):
         return 0
-    return _bytes_or_zero(store, tree.expression.sql(dialect="bigquery"), query.project)
+    return await _bytes_or_zero(store, query, tree.expression.sql(dialect="bigquery"))
+
+
+def _reads_external(store: Store, query: Query) -> bool:
+    tree = parse(query.sql)
+    tables = [store.catalog.get_table(*ref.key) for _, ref in referenced(tree, query.project)] if tree else []
+    return any(table is not None and table.table_type == "EXTERNAL" for table in tables)
 
 
 def _ddl_statistics(outcome: ddl.Outcome, read: int) -> dict[str, Any]:

@@ -98,13 +98,27 @@ def table_schema(fields: Sequence[Field]) -> TableSchema:
 
 def duckdb_type(field: Field) -> str:
     """Return the DuckDB type of a column."""
-    return bq_schema_to_duckdb_columns([field])[0][1]
+    kind = bq_schema_to_duckdb_columns([{**field, "mode": "NULLABLE"}])[0][1]
+    if field["type"] == "RECORD":  # bqemulator does not quote the names of fields
+        parts = ", ".join(f"{quoted(part['name'])} {duckdb_type(part)}" for part in field["fields"])
+        kind = f"STRUCT({parts})"
+    return f"{kind}[]" if field["mode"] == "REPEATED" else kind
 
 
 def column_definitions(fields: Sequence[Field]) -> str:
     """Return the column list of a DuckDB ``CREATE TABLE``."""
-    required = {"REQUIRED": " NOT NULL"}
+    required = {"REQUIRED": " NOT NULL", "REPEATED": " DEFAULT []"}
     return ", ".join(f"{quoted(f['name'])} {duckdb_type(f)}{required.get(f['mode'], '')}" for f in fields)
+
+
+def stored_values(fields: Sequence[Field]) -> str:
+    """Return a SELECT list of columns as BigQuery stores them: no array is NULL, or has a NULL in it."""
+    return ", ".join(
+        f"bq_stored({quoted(f['name'])}, {literal(f['name'])}) AS {quoted(f['name'])}"
+        if f["mode"] == "REPEATED"
+        else quoted(f["name"])
+        for f in fields
+    )
 
 
 def field_of_duckdb(name: str, kind: str) -> Field:
@@ -121,7 +135,15 @@ def field_of_duckdb(name: str, kind: str) -> Field:
     kind = {"TIMESTAMP_S": "TIMESTAMP", "TIMESTAMP_MS": "TIMESTAMP", "TIMESTAMP_NS": "TIMESTAMP"}.get(kind, kind)
     if kind == '"NULL"':
         kind = "BIGINT"
-    return _normalized_field(duckdb_type_to_bq_field(name, kind))
+    return _normalized_field(_unquoted(duckdb_type_to_bq_field(name, kind)))
+
+
+def _unquoted(field: Field) -> Field:
+    """Return a column whose fields have plain names: in the name of a type, DuckDB quotes those that are keywords."""
+    if "fields" not in field:
+        return field
+    fields = [{**_unquoted(part), "name": part["name"].strip('"').replace('""', '"')} for part in field["fields"]]
+    return {**field, "fields": fields}
 
 
 def by_name(fields: Iterable[Field]) -> dict[str, Field]:

@@ -30,6 +30,7 @@ from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
 from local.cloud.bigquery.translation.annotation import Columns, Types, annotate
 from local.cloud.bigquery.translation.rules import syntax
+from local.cloud.bigquery.translation.syntax import check_syntax
 from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
 
@@ -290,6 +291,7 @@ def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
     known = [exp.alias_(exp.cast(exp.null(), syntax(kind)), name) for name, kind in arguments.items() if kind]
     if known:
         tree = tree.from_(exp.select(*known).subquery("arguments"))
+    check_syntax(tree, sql)
     typed, _ = apply_types(tree, lambda _: None, {})
     return typed.expressions[0].sql(dialect="bigquery")
 
@@ -311,6 +313,7 @@ def _typed(
     if tree is None:
         return sql
     replaced = replace_system_variables(tree, project)
+    check_syntax(tree, sql)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)
     refs = {id(node): ref for node, ref in referenced(tree, project)}
@@ -474,7 +477,6 @@ async def prepare_query(
         DomainError: the query is invalid, or its result cannot be a table.
     """
     tree = parse(sql)
-    _check_unique_columns(tree)
     select, bound = bind_parameters(await translate(store, sql, project), query_parameters)
     values: Sequence[Any] = [*script_values, *(bound or ())]
     try:
@@ -486,15 +488,6 @@ async def prepare_query(
     except duckdb.Error as error:
         raise translate_runtime_error(error, duckdb_sql=select) from error
     return Rows(select=select, values=values, fields=normalized(field_of_duckdb(row[0], row[1]) for row in rows))
-
-
-def _check_unique_columns(tree: exp.Expression | None) -> None:
-    if not isinstance(tree, exp.Query):
-        return
-    names = [name.lower() for name in tree.named_selects if name and name != "*"]
-    for name in names:
-        if names.count(name) > 1:
-            raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {name}")
 
 
 def _may_read(store: Store, tree: exp.Expression, project: str, destination: TableRef) -> bool:

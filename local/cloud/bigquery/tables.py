@@ -11,11 +11,11 @@ from bqemulator.domain.errors import AlreadyExistsError, ResourceInUseError, Val
 from bqemulator.jobs.executor import execute_query_job
 
 from local.cloud.bigquery import ddl, external_tables
+from local.cloud.bigquery.estimates import table_bytes
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning, partition_of
 from local.cloud.bigquery.patches.internals import table_to_rest
 from local.cloud.bigquery.patches.table_metadata import StoredTable
-from local.cloud.bigquery.queries import table_bytes
 from local.cloud.bigquery.schemas import Field, duckdb_type, normalized, quoted, table_fields, table_schema
 from local.cloud.bigquery.statements import ANONYMOUS
 from local.cloud.bigquery.store import Store, touched

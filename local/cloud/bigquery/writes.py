@@ -29,6 +29,7 @@ from local.cloud.bigquery.schemas import (
     duckdb_type,
     normalized,
     quoted,
+    stored_values,
     table_fields,
     table_schema,
 )
@@ -342,7 +343,8 @@ def _clear(store: Store, write: Write, partition: Partition | None) -> None:
 def _insert(store: Store, write: Write, table: TableMeta) -> int:
     columns = ", ".join(quoted(f["name"]) for f in write.fields)
     try:
-        sql = f"INSERT INTO {write.destination.sql} ({columns}) SELECT {columns} FROM ({write.select})"
+        select = f"SELECT {stored_values(write.fields)} FROM ({write.select})"
+        sql = f"INSERT INTO {write.destination.sql} ({columns}) {select}"
         row = store.execute(sql, list(write.values) or None).fetchone()
     except duckdb.ConstraintException as error:
         if "NOT NULL" in str(error):

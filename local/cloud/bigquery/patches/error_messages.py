@@ -57,6 +57,7 @@ _WORDS = (
         "Cannot parse regular expression: {a}",
     ),
 )
+_MISSING = re.compile(r'Table with name "?(?P<name>[^"\s.]+)"? does not exist!')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 
 
@@ -66,9 +67,17 @@ def install() -> None:
     error_mapper._DUCKDB_TRANSLATORS = (_translated, *error_mapper._DUCKDB_TRANSLATORS)
 
 
-def _translated(message: str, _: str | None) -> DomainError | None:
-    text = bigquery_message(message)
+def _translated(message: str, sql: str | None) -> DomainError | None:
+    text = _of_unqualified_table(message, sql or "") or bigquery_message(message)
     return InvalidQueryError(text, location="query") if text else None
+
+
+def _of_unqualified_table(message: str, sql: str) -> str | None:
+    """Return BigQuery's message for a table that is missing, and that the statement names without a dataset."""
+    missing = _MISSING.search(message)
+    if missing is None or not sql or re.search(rf"\.\s*\"?{re.escape(missing['name'])}\b", sql):
+        return None
+    return f'Table "{missing["name"]}" must be qualified with a dataset (e.g. dataset.table)'
 
 
 def bigquery_message(message: str) -> str | None:

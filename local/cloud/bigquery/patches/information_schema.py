@@ -4,7 +4,8 @@ Replaces ``expand_information_schema`` in ``bqemulator.sql.inner_query``, and ca
 
 Why: the original replaces names in the text, also in string literals, by a list of values, which takes seconds to
 translate for a dataset with ten tables. It answers a view of a region, of a dataset that does not exist, or of no
-dataset with no rows. It knows neither ``COLUMN_FIELD_PATHS`` nor ``__TABLES__``, which dbt reads for its catalog.
+dataset with no rows. It knows neither ``COLUMN_FIELD_PATHS`` nor ``__TABLES__``, which dbt reads for its catalog, nor
+the column ``ddl`` of TABLES, and counts no bytes of rows from INSERT.
 
 Can be removed when bqemulator finds the views in the tree and serves these two.
 """
@@ -20,12 +21,13 @@ from bqemulator.sql import inner_query
 from bqemulator.sql.rewriter import information_schema
 from sqlglot import exp
 
+from local.cloud.bigquery.estimates import size_sql, table_bytes
 from local.cloud.bigquery.limits import invalid, limit
-from local.cloud.bigquery.partitions import TableRef
-from local.cloud.bigquery.queries import table_bytes
-from local.cloud.bigquery.schemas import duckdb_type, literal, normalized, quoted
+from local.cloud.bigquery.partitions import ID_FORMATS, TableRef
+from local.cloud.bigquery.schemas import duckdb_type, literal, normalized, quoted, table_fields
 from local.cloud.bigquery.statements import parse
 from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.table_ddl import table_ddl
 from local.cloud.bigquery.writes import count_rows, require_dataset
 
 _SCHEMA = "INFORMATION_SCHEMA"
@@ -60,7 +62,7 @@ _VIEWS: dict[str, dict[str, str]] = {
     "COLUMNS": dict(information_schema._COLUMNS_COLUMN_TYPES),
     "PARTITIONS": dict(information_schema._PARTITIONS_COLUMN_TYPES),
     "SCHEMATA": dict(information_schema._SCHEMATA_COLUMN_TYPES),
-    "TABLES": dict(information_schema._TABLES_COLUMN_TYPES),
+    "TABLES": {**dict(information_schema._TABLES_COLUMN_TYPES), "ddl": _STRINGS},
     "TABLE_OPTIONS": dict(information_schema._TABLE_OPTIONS_COLUMN_TYPES),
     "VIEWS": dict(information_schema._VIEWS_COLUMN_TYPES),
 }
@@ -118,8 +120,19 @@ def _rows(store: Store, node: exp.Table, project: str) -> exp.Select:
         return _materialized(store, view, _values(view, _table_rows(store, dataset)))
     if view == "COLUMN_FIELD_PATHS":
         return _materialized(store, view, _values(view, _field_path_rows(store, dataset)))
+    if view == "PARTITIONS":
+        return _materialized(store, view, _values(view, _partition_rows(store, dataset)))
     name = f"`{dataset.project}`.`{dataset.dataset}`.{_SCHEMA}.{view}"
-    return _materialized(store, view, _of_bqemulator(store, project, name))
+    rows = _of_bqemulator(store, project, name)
+    if view == "TABLES":
+        statements = ", ".join(
+            f"({literal(table.table_id)}, {literal(table_ddl(table))})" for table in _tables(store, dataset)
+        )
+        ddl = f"(VALUES (NULL, NULL){', ' if statements else ''}{statements}) AS d(id, ddl)"
+        rows = f"(SELECT v.*, d.ddl FROM {rows} AS v LEFT JOIN {ddl} ON d.id = v.table_name)"
+    elif view == "ROUTINES":  # a kind of function is BigQuery's in the API only
+        rows = f"(SELECT * REPLACE (replace(routine_type, 'SCALAR_', '') AS routine_type) FROM {rows} AS v)"
+    return _materialized(store, view, rows)
 
 
 def _materialized(store: Store, view: str, duckdb_sql: str) -> exp.Select:
@@ -158,6 +171,26 @@ def _table_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:
         times = (int(time.timestamp() * 1000) for time in (table.creation_time, table.last_modified_time))
         sizes = (count_rows(store, ref), table_bytes(store, table)) if table.table_type == "TABLE" else (0, 0)
         yield *ref.key, *times, *sizes, _TABLE_TYPES[table.table_type]
+
+
+def _partition_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:
+    for table in _tables(store, dataset):
+        if table.table_type != "TABLE":
+            continue
+        ref = TableRef(dataset.project, dataset.dataset, table.table_id)
+        modified = table.last_modified_time.strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        for partition, rows, size in _partitions(store, table, ref):
+            yield *ref.key, partition, rows, size, modified, "ACTIVE"
+
+
+def _partitions(store: Store, table: TableMeta, ref: TableRef) -> list[tuple[str | None, int, int]]:
+    """Return the id, the number of rows and the logical size of each partition; of a plain table one without an id."""
+    size, partitioning = size_sql(table_fields(table)), table.time_partitioning
+    if partitioning is None or not partitioning.field:
+        return store.execute(f"SELECT NULL, count(*), {size} FROM {ref.sql}").fetchall()
+    column = quoted(partitioning.field)
+    name = f"coalesce(strftime({column}, '{ID_FORMATS[partitioning.type]}'), '__NULL__')"
+    return store.execute(f"SELECT {name} AS id, count(*), {size} FROM {ref.sql} GROUP BY id ORDER BY id").fetchall()
 
 
 def _field_path_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:

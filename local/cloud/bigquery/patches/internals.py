@@ -12,6 +12,7 @@ from bqemulator.api.routes.tables import _field_to_rest as field_to_rest
 from bqemulator.api.routes.tables import _parse_schema_fields as parse_schema_fields
 from bqemulator.api.routes.tables import _table_to_rest as table_to_rest
 from bqemulator.jobs.executor import _capture_dml_snapshots as capture_dml_snapshots
+from bqemulator.sql.rewriter.information_schema import _render_data_type as render_data_type
 
 __all__ = [
     "apply_default_dataset",
@@ -19,5 +20,6 @@ __all__ = [
     "dataset_to_rest",
     "field_to_rest",
     "parse_schema_fields",
+    "render_data_type",
     "table_to_rest",
 ]

@@ -32,7 +32,7 @@ from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
 from bqemulator.storage.type_map import duckdb_to_bq
 from sqlglot import exp
 
-from local.cloud.bigquery.ddl import Statement, run_ddl
+from local.cloud.bigquery.ddl import Statement, run_ddl, with_view_columns
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.literals import numbered_parameters, plain_literals
 from local.cloud.bigquery.patches.internals import capture_dml_snapshots
@@ -136,6 +136,7 @@ class _Interpreter(ScriptInterpreter):
                 self._end_transaction(commit=False)
 
     async def _exec_sql(self, sql: str) -> None:
+        sql = with_view_columns(sql)
         asserted = parse_assert(sql)
         if asserted:
             condition, message = asserted

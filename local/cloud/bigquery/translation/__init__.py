@@ -17,12 +17,14 @@ type of its result belongs in ``functions``.
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
 - ``merges``: MERGE whose rows never match
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
-- ``arrays``: elements, ARRAY_AGG; ``structs``: names of fields
+- ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST; ``windows``: their ORDER BY
+- ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
 - ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT
 - ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
   ``json_paths`` implement; ``format_function``: FORMAT
 - ``system_variables``: ``@@project_id`` and the like
+- ``function_names``: the functions that BigQuery has; ``syntax``: other databases' syntax, which it has not
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
 """
 
@@ -53,11 +55,14 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     time_functions,
     time_texts,
     times,
+    unnesting,
+    windows,
 )
-from local.cloud.bigquery.translation.annotation import Tables, annotate
+from local.cloud.bigquery.translation.annotation import Tables, annotate, check_unique_columns
 from local.cloud.bigquery.translation.assignments import coerce_assignments
 from local.cloud.bigquery.translation.json_functions import mend_json_literals
 from local.cloud.bigquery.translation.macros import create_macros
+from local.cloud.bigquery.translation.pivots import expand_pivots
 from local.cloud.bigquery.translation.python_functions import create_functions
 from local.cloud.bigquery.translation.rules import apply_rules
 from local.cloud.bigquery.translation.safe import isolate_arguments
@@ -86,7 +91,12 @@ def apply_types(
     mend_json_literals(tree)
     mend_searches(tree)
     known = annotate(tree, tables, parameters)
+    pivoted = bool(known.pivoted)
+    if pivoted:
+        expand_pivots(tree, known)
+        known = annotate(tree, tables, parameters)
+    check_unique_columns(known.columns)
     coerced = coerce_assignments(tree, tables, known)
     isolated = isolate_arguments(tree, known)
     tree, changed = apply_rules(tree, known)
-    return tree, coerced or isolated or changed
+    return tree, pivoted or coerced or isolated or changed

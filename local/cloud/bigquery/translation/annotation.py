@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.functions import type_of_function
 from local.cloud.bigquery.translation.types import Type
@@ -62,6 +63,8 @@ class _Scope:
     ctes: dict[str, Source] = field(default_factory=dict)
     aliases: dict[str, Type | None] = field(default_factory=dict)
     parent: _Scope | None = None
+    hidden: frozenset[str] = frozenset()  # aliases of the SELECT list while it is not complete
+    merged: set[tuple[str, str]] = field(default_factory=set)  # sources and columns that USING merges into others
 
     def cte(self, name: str) -> Source | None:
         scope: _Scope | None = self
@@ -93,15 +96,31 @@ class _Scope:
             scope = scope.parent
         return False, None
 
+    def is_only_alias(self, name: str) -> bool:
+        """Return whether a name can only be an alias of the SELECT list, where aliases have no meaning yet."""
+        scope: _Scope | None = self
+        found = False
+        while scope:
+            found = found or name in scope.hidden
+            for source in scope.sources.values():
+                if source.columns is None or name in source.columns.by_name:
+                    return False
+            if name in scope.aliases or name in scope.sources:
+                return False
+            scope = scope.parent
+        return found
+
 
 class Types:
     """The types of the nodes of one tree.
 
     Attributes:
         assignments: ids of the ``column = value`` nodes of UPDATE, which are no comparisons.
-        results: the columns of each SELECT and set operation, by the id of its node.
+        results: the columns of the queries in set operations, expressions and INSERT, by the id of the node.
         joined: the types of the columns in USING of each join, left and right, by the id of its node.
         unresolved: columns that no source is known to have: of tables without a known schema, variables, or mistakes.
+        pivoted: the columns of each source with PIVOT or UNPIVOT before it, by the id of its node.
+        columns: the columns of a query's result; None for other statements, and if they are not known.
     """
 
     def __init__(self) -> None:
@@ -110,6 +129,8 @@ class Types:
         self.results: dict[int, Columns | None] = {}
         self.joined: dict[int, list[tuple[str, Type | None, Type | None]]] = {}
         self.unresolved: list[exp.Column] = []
+        self.pivoted: dict[int, Columns | None] = {}
+        self.columns: Columns | None = None
 
     def of(self, node: object) -> Type | None:
         """Return the type of a node; None if it is not known."""
@@ -167,6 +188,18 @@ def annotate(tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type
     return annotator.types
 
 
+def check_unique_columns(columns: Columns | None) -> None:
+    """Refuse a result in which two columns have the same name; names ignore case.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    names = [name.lower() for name, _ in columns.pairs] if columns else []
+    if len(set(names)) < len(names):
+        found = ", ".join(sorted({name for name in names if names.count(name) > 1}))
+        raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {found}")
+
+
 class _Annotator:
     def __init__(self, tables: Tables, parameters: Mapping[str, Type | None]) -> None:
         self.types = Types()
@@ -176,7 +209,7 @@ class _Annotator:
     def statement(self, tree: exp.Expression) -> None:
         scope = _Scope()
         if isinstance(tree, exp.Query):
-            self._query(tree, scope)
+            self.types.columns = self._query(tree, scope).columns
             return
         self._with(tree, scope)
         if isinstance(tree, exp.Update | exp.Delete | exp.Merge) and isinstance(tree.this, exp.Table):
@@ -233,9 +266,12 @@ class _Annotator:
         if source:
             self._add_source(source.this, scope)
         self._add_joins(query, scope)
+        aliased = [item for item in query.expressions if isinstance(item, exp.Alias)]
+        scope.hidden = frozenset(item.alias.lower() for item in aliased)
         for name in ("where", "windows"):
             self._all(query.args.get(name), scope)
         self._all(query.expressions, scope)
+        scope.hidden = frozenset()
         result = self._projection(query, scope)
         kind = query.args.get("kind")
         if kind == "STRUCT" and result.columns is not None:
@@ -243,7 +279,7 @@ class _Annotator:
         elif kind == "VALUE":
             first = self.types.of(query.expressions[0]) if len(query.expressions) == 1 else None
             result = Source(_fields(first), first)
-        aliases = {item.alias.lower(): self.types.of(item) for item in query.expressions if isinstance(item, exp.Alias)}
+        aliases = {item.alias.lower(): self.types.of(item) for item in aliased}
         # GROUP BY prefers a column of FROM to an alias of the same name.
         scope.aliases.update({name: kind for name, kind in aliases.items() if not scope.column(name)[0]})
         self._all(query.args.get("group"), scope)
@@ -271,8 +307,9 @@ class _Annotator:
 
     def _star_columns(self, item: exp.Expression, scope: _Scope) -> list[tuple[str, Type | None]] | None:
         if isinstance(item, exp.Star):
-            sources: Iterable[Source] = scope.sources.values()
-        elif isinstance(item, exp.Column) and (source := scope.source(item.table.lower())):
+            return self._all_columns(scope)
+        sources: Iterable[Source]
+        if isinstance(item, exp.Column) and (source := scope.source(item.table.lower())):
             sources = [source]
         else:
             value = self.types.of(item.this) if isinstance(item, exp.Dot) else None
@@ -284,6 +321,15 @@ class _Annotator:
             found.extend(source.columns.pairs)
         return found
 
+    def _all_columns(self, scope: _Scope) -> list[tuple[str, Type | None]] | None:
+        """Return the columns of ``*``: columns in USING once."""
+        found: list[tuple[str, Type | None]] = []
+        for name, source in scope.sources.items():
+            if source.columns is None:
+                return None
+            found.extend(pair for pair in source.columns.pairs if (name, pair[0].lower()) not in scope.merged)
+        return found
+
     # --- FROM --------------------------------------------------------------------------------------------------------
 
     def _add_joins(self, node: exp.Expression, scope: _Scope) -> None:
@@ -292,6 +338,8 @@ class _Annotator:
             self._add_source(join.this, scope)
             self._all(join.args.get("on"), scope)
             added = {name: source for name, source in scope.sources.items() if name not in before}
+            keys = [key.name.lower() for key in join.args.get("using") or ()]
+            scope.merged.update((name, key) for name in added for key in keys)
             self.types.joined[id(join)] = [
                 (key.name, _column_of(before, key.name), _column_of(added, key.name))
                 for key in join.args.get("using") or ()
@@ -306,7 +354,10 @@ class _Annotator:
             return
         name = _alias(node).lower() or str(id(node))
         source = self._source(node, scope)
-        scope.sources[name] = _UNKNOWN if node.args.get("pivots") else source
+        if node.args.get("pivots"):
+            self.types.pivoted[id(node)] = source.columns
+            source = _UNKNOWN
+        scope.sources[name] = source
         for item in ("pivots", "sample"):
             self._all(node.args.get(item), scope)
         if isinstance(node, exp.Unnest) and isinstance(node.args.get("offset"), exp.Identifier):
@@ -329,6 +380,7 @@ class _Annotator:
         parent = scope.sources.get(node.db.lower()) if not node.catalog else None
         if parent is not None:  # FROM t, t.array_column
             kind = parent.columns.by_name.get(node.name.lower()) if parent.columns else None
+            self.types.set(node, kind)
             return _unnested(kind, node.alias_or_name)
         return Source(self._tables(node))
 
@@ -344,6 +396,7 @@ class _Annotator:
         for node in _leaves_first(root):
             if isinstance(node, exp.Query):
                 result = self._query(node, scope)
+                self.types.results[id(node)] = result.columns
                 columns = result.columns.kinds if result.columns else []
                 kind = result.value or (columns[0] if len(columns) == 1 else None)
             elif isinstance(node, exp.Column):
@@ -357,6 +410,8 @@ class _Annotator:
     def _column(self, node: exp.Column, scope: _Scope) -> Type | None:
         first, *rest = [part.name for part in node.parts]
         known, kind = scope.column(first.lower())
+        if not known and scope.is_only_alias(first.lower()):
+            raise invalid(f"Unrecognized name: {first}")
         source = scope.source(first.lower())
         if source is None and not known:
             self.types.unresolved.append(node)
@@ -369,7 +424,7 @@ class _Annotator:
             else:
                 return types.struct(source.columns.pairs) if source.columns is not None and not rest else None
         for name in rest:
-            kind = types.JSON if kind == types.JSON else kind.field(name) if kind else None
+            kind = types.JSON if kind == types.JSON else kind.member(name) if kind else None
         return kind
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
+from local.cloud.bigquery.translation.rules import Context, bound, call, named, rule, site_of, with_bound
+
+_MOST_QUANTILES = 100_000
 
 macro(
     "bq_element(elements, place, shown)",
@@ -38,6 +40,59 @@ macro(
 )
 
 
+# The values with the sums of their weights, the largest first.
+for _name, _type in (("int64", "BIGINT"), ("numeric", "DECIMAL(38, 9)"), ("float64", "DOUBLE")):
+    macro(
+        f"bq_top_sum_of_{_name}(pairs, n)",
+        f"""list_transform(
+            list_sort(list_transform(
+                list_concat(
+                    list_distinct(list_transform(pairs, lambda p: p.x)),
+                    CASE WHEN len(list_filter(pairs, lambda p: p.x IS NULL)) > 0 THEN [NULL] END
+                ),
+                lambda v: {{
+                    'sum': -list_sum(list_transform(
+                        list_filter(pairs, lambda p: p.x IS NOT DISTINCT FROM v), lambda p: p.weight
+                    )),
+                    'value': v
+                }}
+            ))[1:n],
+            lambda e: {{'value': e.value, 'sum': CAST(-e.sum AS {_type})}}
+        )""",
+    )
+# Positions from the end are negative; those outside of the array are moved to its ends.
+macro(
+    "bq_slice(elements, first, last)",
+    """CASE WHEN first IS NOT NULL AND last IS NOT NULL THEN list_slice(
+        elements,
+        CASE WHEN first < 0 THEN greatest(len(elements) + first, 0) ELSE first END + 1,
+        greatest(CASE WHEN last < 0 THEN len(elements) + last ELSE last END + 1, 0)
+    ) END""",
+)
+macro("bq_checked_step(step)", "CASE WHEN step = 0 THEN bq_error('Sequence step cannot be 0.') ELSE step END")
+macro("bq_series(first, last, step)", "generate_series(first, last, bq_checked_step(step))")
+# Each number is computed from the first, so that errors do not add up.
+macro(
+    "bq_series_of_float64(first, last, step)",
+    """list_transform(
+        generate_series(0, CAST(floor((last - first) / bq_checked_step(step)) AS BIGINT)),
+        lambda bq_n: first + bq_n * step
+    )""",
+)
+macro(
+    "bq_series_of_numeric(first, last, step)",
+    """list_transform(
+        generate_series(0, CAST(floor((last - first) / bq_checked_step(step)) AS BIGINT)),
+        lambda bq_n: CAST(first + bq_n * step AS DECIMAL(38, 9))
+    )""",
+)
+
+
+macro(
+    "bq_stored(elements, name)",
+    """list_filter(coalesce(elements, []), lambda e: CASE WHEN e IS NOT NULL THEN true ELSE
+        CAST(bq_error('Array cannot have a null element; error in writing field ' || name) AS BOOLEAN) END)""",
+)
 macro(
     "bq_range_bucket(point, bounds)",
     "CASE WHEN point IS NOT NULL THEN len(list_filter(bounds, lambda bq_bound: bq_bound <= point)) END",
@@ -72,6 +127,71 @@ def element(node: exp.Bracket, context: Context) -> exp.Expression | None:
     if node.args.get("safe"):
         return call("bq_safe_element", node.this, position)
     return call("bq_element", node.this, position, index.copy())
+
+
+@rule(exp.ArraySlice)
+def array_slice(node: exp.ArraySlice, context: Context) -> exp.Expression | None:
+    """ARRAY_SLICE counts from 0, and includes both ends.
+
+    Source: "Array functions", ARRAY_SLICE.
+    """
+    return bound("bq_slice", node.this, node.args["start"], node.args["end"])
+
+
+@rule(exp.ArrayConcat)
+def array_concat(node: exp.ArrayConcat, context: Context) -> exp.Expression | None:
+    """ARRAY_CONCAT is NULL if an array is.
+
+    Source: "Array functions", ARRAY_CONCAT. DuckDB leaves such an array out.
+    """
+    arrays = [node.this, *node.expressions]
+    unsure = [number for number, part in enumerate(arrays) if not isinstance(part, exp.Array)]
+    if not unsure:
+        return None
+
+    def use(names: list[exp.Expression]) -> exp.Expression:
+        is_null = [exp.Is(this=names[number].copy(), expression=exp.null()) for number in unsure]
+        joined = exp.ArrayConcat(this=names[0].copy(), expressions=[name.copy() for name in names[1:]])
+        return exp.Case(ifs=[exp.If(this=exp.or_(*is_null), true=exp.null())], default=joined)
+
+    return with_bound(arrays, use)
+
+
+@rule(exp.GenerateSeries)
+def generate_array(node: exp.GenerateSeries, context: Context) -> exp.Expression | None:
+    """GENERATE_ARRAY gives INT64, NUMERIC or FLOAT64; a step of 0 is an error.
+
+    Source: "Array functions", GENERATE_ARRAY. DuckDB generates integers only, and nothing for a step of 0.
+    """
+    kind = context.of(node)
+    element = kind.element if kind else None
+    parts = [node.args["start"], node.args["end"], node.args.get("step") or exp.Literal.number(1)]
+    if element in (types.FLOAT64, types.NUMERIC):
+        values = [context.as_type(part, element) for part in parts]
+        return bound(f"bq_series_of_{element.name.lower()}", *values)
+    if element not in (types.INT64, None):
+        shown = named(context.of(part) for part in parts if part.parent is node)
+        raise invalid(f"No matching signature for function GENERATE_ARRAY for argument types: {shown}")
+    return bound("bq_series", *parts)
+
+
+@rule(exp.Array, exp.ArrayAgg)
+def no_array_of_arrays(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """An array cannot have arrays as its elements.
+
+    Source: "Data types", declaring an array type; the texts: GoogleSQL's analyzer.
+    """
+    kind = context.of(node)
+    element = kind.element if kind and kind.name == "ARRAY" else None
+    if element is None or element.name != "ARRAY":
+        return None
+    if isinstance(node, exp.ArrayAgg):
+        raise invalid(f"The argument to ARRAY_AGG must not be an array type but was {element}")
+    if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Query):
+        raise invalid(
+            f"Cannot use array subquery with column of type {element} because nested arrays are not supported"
+        )
+    raise invalid(f"Cannot construct array with element type {element} because nested arrays are not supported")
 
 
 @rule(exp.ArrayFirst, exp.ArrayLast)
@@ -119,3 +239,45 @@ def approx_top_count(node: exp.ApproxTopK, context: Context) -> exp.Expression |
     Source: "Approximate aggregate functions", APPROX_TOP_COUNT.
     """
     return call("bq_top_count", node.this, node.expression)
+
+
+@rule(exp.ApproxTopSum)
+def approx_top_sum(node: exp.ApproxTopSum, context: Context) -> exp.Expression | None:
+    """APPROX_TOP_SUM gives the values with the largest sums of their weights.
+
+    Source: "Approximate aggregate functions", APPROX_TOP_SUM.
+    """
+    value, weight, count = node.this, node.expression, node.args["count"]
+    kind = context.of(weight)
+    if kind not in (types.INT64, types.NUMERIC, types.FLOAT64):
+        shown = named((context.of(value), kind, types.INT64))
+        raise invalid(f"No matching signature for aggregate function APPROX_TOP_SUM for argument types: {shown}")
+    names = {"x": value, "weight": weight}
+    pair = exp.Struct(
+        expressions=[exp.PropertyEQ(this=exp.to_identifier(name), expression=part) for name, part in names.items()]
+    )
+    return call(f"bq_top_sum_of_{kind.name.lower()}", exp.ArrayAgg(this=pair), count)
+
+
+@rule(exp.ApproxQuantiles)
+def approx_quantiles(node: exp.ApproxQuantiles, context: Context) -> exp.Expression | None:
+    """APPROX_QUANTILES gives the smallest value, the boundaries of equal groups, and the largest.
+
+    Source: "Approximate aggregate functions", APPROX_QUANTILES. The boundaries are exact here.
+    """
+    value, number = node.this, node.expression
+    if isinstance(value, exp.Distinct) and number is None:
+        number = value.expressions[1]
+    if isinstance(number, exp.RespectNulls) or isinstance(node.parent, exp.RespectNulls):
+        raise limit("run APPROX_QUANTILES with RESPECT NULLS")
+    if isinstance(number, exp.IgnoreNulls):
+        number = number.this
+    groups = int(number.this) if isinstance(number, exp.Literal) and number.is_int else 0
+    if not 1 <= groups <= _MOST_QUANTILES:
+        raise invalid("The second argument to APPROX_QUANTILES must be a literal between 1 and 100000")
+    places = [exp.Literal.number(repr(place / groups)) for place in range(groups + 1)]
+    quantiles = exp.Array(expressions=places)
+    if isinstance(value, exp.Distinct):
+        values = call("list_distinct", exp.ArrayAgg(this=value.expressions[0]))
+        return call("list_aggregate", values, "quantile_disc", quantiles)
+    return call("quantile_disc", value, quantiles)

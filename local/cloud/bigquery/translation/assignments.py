@@ -15,7 +15,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import Columns, Tables, Types, is_literal, literal_fits
-from local.cloud.bigquery.translation.rules import Context
+from local.cloud.bigquery.translation.rules import Context, call
 from local.cloud.bigquery.translation.types import Type
 
 
@@ -45,12 +45,15 @@ def coerce_assignments(tree: exp.Expression, tables: Tables, known: Types) -> bo
         ValidationError: a value has a type that does not coerce to the column's.
     """
     context, changed = Context(known), False
-    for given in _assignments(tree, tables, known):
+    for given in list(_assignments(tree, tables, known)):
         literal = given.value is not None and is_literal(given.value)
         if given.kind is None or coerces(given.kind, given.target, literal=literal):
             if literal and given.kind == types.FLOAT64 and given.target == types.NUMERIC and given.value is not None:
                 parent, key, index = given.value.parent, given.value.arg_key, given.value.index
                 parent.set(key, context.as_type(given.value, types.NUMERIC), index)
+                changed = True
+            elif given.target.name == "ARRAY" and given.value is not None:
+                _store(given.value, given.column)
                 changed = True
             continue
         if given.subject == "UPDATE":
@@ -61,7 +64,45 @@ def coerce_assignments(tree: exp.Expression, tables: Tables, known: Types) -> bo
             f"{given.subject} has type {given.kind} which cannot be inserted into column {given.column}, which has "
             f"type {given.target}"
         )
-    return changed
+    return _store_rows(tree, tables, known) or changed
+
+
+def _store(value: exp.Expression, column: str) -> None:
+    """Store an array as BigQuery does: a NULL array is empty, and a NULL in it is an error.
+
+    Source: "Data types", NULLs and the ARRAY type
+    (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#nulls_and_the_array_type).
+    """
+    parent, key, index = value.parent, value.arg_key, value.index
+    parent.set(key, call("bq_stored", value, column), index)
+
+
+def _store_rows(tree: exp.Expression, tables: Tables, known: Types) -> bool:
+    """Store the arrays of a query that INSERT runs and whose SELECT list does not name them: ``*``, UNION ALL."""
+    source = tree.expression if isinstance(tree, exp.Insert) else None
+    table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+    columns = tables(table) if isinstance(source, exp.Query) and isinstance(table, exp.Table) else None
+    given = known.results.get(id(source))
+    if source is None or columns is None or given is None:
+        return False
+    names = [column.name for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
+    targets = [columns.by_name.get(name.lower()) for name in names or [name for name, _ in columns.pairs]]
+    arrays = [target is not None and target.name == "ARRAY" for target in targets]
+    plain = isinstance(source, exp.Select) and not any(item.is_star for item in source.selects)
+    if plain or not any(arrays) or len(given.pairs) != len(arrays) or len(given.by_name) != len(arrays):
+        return False
+    first: exp.Expression = source
+    while isinstance(first, exp.SetOperation | exp.Subquery):
+        first = first.this
+    for item, (name, _) in zip(first.selects, given.pairs, strict=False):
+        if not item.alias_or_name:
+            item.replace(exp.alias_(item.copy(), name))
+    values: list[exp.Expression] = []
+    for (name, _), is_array in zip(given.pairs, arrays, strict=True):
+        column = exp.column(name, quoted=True)
+        values.append(exp.alias_(call("bq_stored", column, name), name, quoted=True) if is_array else column)
+    tree.set("expression", exp.select(*values).from_(source.copy().subquery("bq_rows")))
+    return True
 
 
 def coerces(kind: Type, target: Type, *, literal: bool) -> bool:

@@ -6,6 +6,8 @@ Source: "Conversion functions", CAST
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
@@ -222,15 +224,20 @@ def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     return bound("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
 
 
-def check_type_names(tree: exp.Expression) -> None:
+def check_type_names(tree: exp.Expression, sql: str = "") -> None:
     """Refuse names of types that sqlglot knows and BigQuery does not.
+
+    Args:
+        tree: a statement.
+        sql: its text, for the name as it is written; ``VARCHAR2`` is parsed as ``VARCHAR``.
 
     Raises:
         ValidationError: in BigQuery's words.
     """
     for kind in tree.find_all(exp.DataType):
-        if kind.this in _UNKNOWN_TYPES and kind.find_ancestor(exp.Cast):
-            raise invalid(f"Type not found: {kind.this.value}")
+        if kind.this in _UNKNOWN_TYPES and kind.find_ancestor(exp.Cast, exp.ColumnDef):
+            written = re.search(rf"\b\w*{kind.this.value}\w*", sql, re.IGNORECASE)
+            raise invalid(f"Type not found: {written[0] if written else kind.this.value}")
 
 
 def _check_bignumeric(value: exp.Expression) -> None:

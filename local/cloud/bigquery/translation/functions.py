@@ -127,13 +127,20 @@ def _struct(node: exp.Struct, known: Types) -> Type:
     return types.struct(fields)
 
 
+def _tuple(node: exp.Tuple, known: Types) -> Type | None:
+    """Type of a list in parentheses, which is a struct in an array; elsewhere it may be no value at all."""
+    if not isinstance(node.parent, exp.Array):
+        return None
+    return types.struct(("", known.of(item)) for item in node.expressions)
+
+
 def _dot(node: exp.Dot, known: Types) -> Type | None:
     kind = known.of(node.this)
     if kind == types.JSON:
         return types.JSON
     if isinstance(node.expression, exp.Func) or kind is None:
         return None
-    return kind.field(node.name)
+    return kind.member(node.name)
 
 
 def _extract(node: exp.Extract, _: Types) -> Type:
@@ -149,6 +156,10 @@ def _date_like(node: exp.Expression, known: Types) -> Type | None:
 
 def _top_count(node: exp.ApproxTopK, known: Types) -> Type:
     return types.array(types.struct([("value", known.of(node.this)), ("count", types.INT64)]))
+
+
+def _top_sum(node: exp.ApproxTopSum, known: Types) -> Type:
+    return types.array(types.struct([("value", known.of(node.this)), ("sum", known.of(node.expression))]))
 
 
 def _json_format(node: exp.JSONFormat, _: Types) -> Type:
@@ -195,9 +206,11 @@ _INFERENCES: dict[type[exp.Expression], _Inference] = {
     exp.Case: _case,
     exp.Array: _array,
     exp.Struct: _struct,
+    exp.Tuple: _tuple,
     exp.Dot: _dot,
     exp.Extract: _extract,
     exp.ApproxTopK: _top_count,
+    exp.ApproxTopSum: _top_sum,
     exp.ApproxQuantiles: _quantiles,
     exp.JSONFormat: _json_format,
     exp.GenerateSeries: _generated,

@@ -8,6 +8,8 @@ from local.cloud.bigquery.translation.rules import Context, rule
 
 _KEY = "_never_a_rowid"
 
+_SOURCE = "bq_merge_source"
+
 
 @rule(exp.Merge)
 def merge_on_false(node: exp.Merge, context: Context) -> exp.Expression | None:
@@ -18,7 +20,7 @@ def merge_on_false(node: exp.Merge, context: Context) -> exp.Expression | None:
     on, source = node.args["on"], node.args["using"]
     if not isinstance(on, exp.Boolean) or on.this:
         return None
-    name = source.alias_or_name
+    name = source.alias_or_name or _SOURCE
     # Row ids are never negative.
     keyed = exp.select("*", exp.alias_(exp.Literal.number(-1), _KEY)).from_(source.copy())
     node.set("using", keyed.subquery(name))

@@ -1,4 +1,4 @@
-"""Structs: the names of their fields.
+"""Structs: the names of their fields, and SELECT AS VALUE.
 
 Source: "Data types", constructing a struct
 (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#constructing_a_struct).
@@ -9,6 +9,8 @@ from __future__ import annotations
 from sqlglot import exp
 
 from local.cloud.bigquery.translation.rules import Context, rule
+
+_VALUE = "bq_value"
 
 
 @rule(exp.Struct)
@@ -27,3 +29,48 @@ def named_fields(node: exp.Struct, context: Context) -> exp.Expression | None:
     ]
     node.set("expressions", fields)
     return node
+
+
+@rule(exp.Array)
+def fields_of_first(node: exp.Array, context: Context) -> exp.Expression | None:
+    """The structs of an array literal have the field names of the first; a list in parentheses is a struct too.
+
+    Source: "Arrays", querying ARRAY-type fields in STRUCTs
+    (https://cloud.google.com/bigquery/docs/reference/standard-sql/arrays#querying_array-type_fields_in_structs).
+    """
+    kind = context.of(node)
+    element = kind.element if kind and kind.name == "ARRAY" else None
+    if element is None or element.name != "STRUCT" or not all(name for name, _ in element.fields):
+        return None
+    plain = [
+        item
+        for item in node.expressions
+        if isinstance(item, exp.Tuple | exp.Struct)
+        and len(item.expressions) == len(element.fields)
+        and not any(isinstance(part, exp.PropertyEQ) for part in item.expressions)
+    ]
+    for item in plain:
+        fields = [
+            exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=part)
+            for (name, _), part in zip(element.fields, item.expressions, strict=True)
+        ]
+        item.replace(exp.Struct(expressions=fields))
+    return node if plain else None
+
+
+@rule(exp.Select)
+def value_table(node: exp.Select, context: Context) -> exp.Expression | None:
+    """The fields of SELECT AS VALUE of a struct are the columns of the query's result.
+
+    Source: "Query syntax", SELECT AS VALUE
+    (https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#select_as_value).
+    """
+    if node.parent is not None or node.args.get("kind") != "VALUE" or len(node.expressions) != 1:
+        return None
+    item = node.expressions[0]
+    kind = context.of(item) or context.of(item.unalias())
+    if kind is None or kind.name != "STRUCT":
+        return None
+    node.set("expressions", [exp.alias_(item.unalias(), _VALUE)])
+    node.set("kind", None)
+    return exp.select(exp.column(exp.Star(), table=_VALUE)).from_(node.subquery("value_table", copy=False))

@@ -12,6 +12,8 @@ from typing import Any
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
+
 _DType = exp.DataType.Type
 
 
@@ -41,6 +43,16 @@ class Type:
     def field(self, name: str) -> Type | None:
         """Return the type of a field of a STRUCT, by name; None if there is no such field or its type is unknown."""
         return next((kind for field, kind in self.fields if field.lower() == name.lower()), None)
+
+    def member(self, name: str) -> Type | None:
+        """Return the type of a field of a STRUCT, by name; None if its type is unknown.
+
+        Raises:
+            ValidationError: there is no such field; in BigQuery's words.
+        """
+        if self.name == "STRUCT" and name != "*" and name.lower() not in {field.lower() for field, _ in self.fields}:
+            raise invalid(f"Field name {name} does not exist in {self}")
+        return self.field(name)
 
 
 INT64 = Type("INT64")

@@ -39,7 +39,7 @@ STATEMENTS = [
     ("BEGIN TRANSACTION", "transactions are for scripts"),
     ("SELECT * FROM read_csv('/etc/passwd')", "Table-valued function not found"),
     ("SELECT * FROM `/etc/passwd`", "must be qualified with a dataset"),
-    ("SELECT * FROM '/tmp/x.parquet'", "Invalid dataset ID"),
+    ("SELECT * FROM '/tmp/x.parquet'", "Unexpected string literal '/tmp/x.parquet'"),
     ("DELETE FROM {d}.trips", "DELETE must have a WHERE clause"),
     ("DELETE {d}.trips", "DELETE must have a WHERE clause"),
     ("UPDATE {d}.trips SET VendorID = 1", "UPDATE must have a WHERE clause"),

@@ -1,0 +1,84 @@
+"""Syntax that the parser knows from other dialects and BigQuery does not have.
+
+Source: "Query syntax" and "Operators"
+(https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax).
+"""
+
+from __future__ import annotations
+
+import re
+
+import sqlglot
+from sqlglot import exp
+
+from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.literals import position_of
+from local.cloud.bigquery.translation.function_names import check_function_names
+
+_OPERATORS: dict[type[exp.Expression], str] = {
+    **{exp.ILike: "ILIKE", exp.SimilarTo: "SIMILAR TO", exp.Glob: "GLOB", exp.Filter: "FILTER"},
+    **{exp.RegexpILike: "~*", exp.Escape: "ESCAPE", exp.Lateral: "LATERAL"},
+}
+_FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*(?P<word>\w+)", re.DOTALL)
+_STATEMENTS = {"ASSERT", "CALL", "EXPORT", "GRANT", "LOAD", "RAISE", "REVOKE", "UNDROP"}
+"""First words of statements that the parser does not know, and other modules do."""
+_JOINS = {"ASOF", "SEMI", "ANTI", "POSITIONAL", "NATURAL"}
+# Words that the tree does not keep apart from BigQuery's own.
+_WORDS = {exp.TryCast: re.compile(r"\bTRY_CAST(?=\s*\()", re.I), exp.Star: re.compile(r"\*\s*(EXCLUDE|RENAME)\b", re.I)}
+
+
+def check_parses(sql: str) -> None:
+    """Refuse a statement that cannot be parsed; the parser of the layers below names other tokens than BigQuery.
+
+    Raises:
+        ValidationError: in BigQuery's words, for the errors that are most frequent.
+    """
+    try:
+        sqlglot.parse_one(sql, read="bigquery")
+    except sqlglot.errors.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        place = f"[{first.get('line')}:{(first.get('col') or 1) - len(first.get('highlight') or ' ') + 1}]"
+        description = str(first.get("description"))
+        if "Expected DISTINCT or ALL" in description:
+            token = first.get("highlight")
+            message = f"Expected keyword ALL or keyword DISTINCT but got keyword {token} at {place}"
+            raise invalid(f"Syntax error: {message}") from error
+        start = _FIRST_WORD.match(sql)
+        if start and "Unexpected token" in description:
+            is_name = sqlglot.tokenize(sql, read="bigquery")[0].token_type == sqlglot.TokenType.VAR
+            if is_name and start["word"].upper() not in _STATEMENTS:
+                place = position_of(sql, start.start("word"))
+                raise invalid(f'Syntax error: Unexpected identifier "{start["word"]}" at {place}') from error
+            if not is_name:
+                raise invalid(f'Syntax error: Unexpected "{first.get("highlight")}" at {place}') from error
+    except sqlglot.errors.SqlglotError:
+        pass
+
+
+def check_syntax(tree: exp.Expression, sql: str) -> None:
+    """Refuse a statement with operators, clauses, joins or functions that only other databases have.
+
+    Raises:
+        ValidationError: as for other errors of syntax.
+    """
+    for node in tree.walk():
+        kind = type(node)
+        if kind in _OPERATORS:
+            raise _unexpected(_OPERATORS[kind])
+        if kind is exp.Join:
+            words = {str(node.args.get(part) or "").upper() for part in ("method", "side", "kind")} & _JOINS
+            if words:
+                raise _unexpected(words.pop())
+        elif kind is exp.Distinct and node.args.get("on") is not None:
+            raise _unexpected("ON")
+        elif kind is exp.Values and not isinstance(node.parent, exp.Insert):
+            raise _unexpected("VALUES")
+        elif kind in (exp.JSONExtract, exp.JSONExtractScalar) and node.args.get("only_json_types") is not None:
+            raise _unexpected("->")
+        elif kind in _WORDS and (found := _WORDS[kind].search(sql)):
+            raise _unexpected(found[0].lstrip("*").strip())
+    check_function_names(tree)
+
+
+def _unexpected(word: str) -> Exception:
+    return invalid(f'Syntax error: Unexpected "{word}"')

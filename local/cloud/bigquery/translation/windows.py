@@ -1,0 +1,92 @@
+"""Window functions: which take ORDER BY, and percentiles with RESPECT NULLS.
+
+Sources: "Window function calls" (https://cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls)
+and "Navigation functions"; the texts of errors: GoogleSQL's analyzer.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
+
+_ORDERED = (
+    *(exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile),
+    *(exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue),
+)
+_PERCENTILES = (exp.PercentileCont, exp.PercentileDisc)
+
+macro(
+    "bq_percentile_disc(elements, part)",
+    """list_extract(
+        list_sort(elements, 'ASC', 'NULLS FIRST'),
+        greatest(CAST(ceil(CAST(part AS DOUBLE) * len(elements)) AS BIGINT), 1)
+    )""",
+)
+
+
+@rule(exp.Window)
+def window(node: exp.Window, context: Context) -> exp.Expression | None:
+    """Some window functions need ORDER BY, and aggregates with DISTINCT allow none.
+
+    Source: "Window function calls".
+    """
+    function = node.this
+    while isinstance(function, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
+        function = function.this
+    order = node.args.get("order")
+    if node.args.get("alias") is not None:
+        return None  # the rest is in a named window
+    name = _name(function)
+    if order is None and isinstance(function, _ORDERED):
+        raise invalid(f"Window ORDER BY is required for analytic function {name}")
+    if order is not None and isinstance(function, _PERCENTILES):
+        raise invalid(f"Window ORDER BY is not allowed for analytic function {name}")
+    if order is not None and isinstance(function, exp.AggFunc) and isinstance(function.this, exp.Distinct):
+        raise invalid("Window ORDER BY is not allowed if DISTINCT is specified")
+    return None
+
+
+@rule(*_PERCENTILES)
+def percentile_of_all(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """PERCENTILE_DISC with RESPECT NULLS counts NULL as the smallest value.
+
+    Source: "Navigation functions", PERCENTILE_DISC. DuckDB's function leaves NULL out.
+    """
+    part = node.args["expression"]
+    modifier = node.parent if isinstance(node.parent, exp.RespectNulls) else part
+    if not isinstance(modifier, exp.RespectNulls):
+        return None
+    if isinstance(node, exp.PercentileCont):
+        raise limit("run PERCENTILE_CONT with RESPECT NULLS")
+    site = site_of(node)
+    if not isinstance(site, exp.Window):
+        return None
+    elements = site.copy()
+    elements.set("this", exp.ArrayAgg(this=node.this.copy()))
+    return call("bq_percentile_disc", elements, part.this if modifier is part else part)
+
+
+@rule(exp.Where)
+def no_aggregates_in_where(node: exp.Where, context: Context) -> exp.Expression | None:
+    """WHERE has no aggregate and no window functions, other than in subqueries.
+
+    Source: "Query syntax", WHERE clause; the texts: GoogleSQL's analyzer.
+    """
+    if not isinstance(node.parent, exp.Select):
+        return None
+    for part in node.this.walk(prune=lambda found: isinstance(found, exp.Query)):
+        if isinstance(part, exp.Window):
+            raise invalid("Analytic function not allowed in WHERE clause")
+        if isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window):
+            raise invalid(f"Aggregate function {_name(part)} not allowed in WHERE clause")
+    return None
+
+
+def _name(node: exp.Expression) -> str:
+    """Return the name of a function as the statement writes it, in capitals."""
+    while isinstance(node, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
+        node = node.this
+    return str(node.meta.get("name") or node.sql_name()).upper() if isinstance(node, exp.Func) else ""
