@@ -58,7 +58,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     unnesting,
     windows,
 )
-from local.cloud.bigquery.translation.annotation import Tables, annotate, check_unique_columns
+from local.cloud.bigquery.translation.annotation import Tables, annotate, check_names
 from local.cloud.bigquery.translation.assignments import coerce_assignments
 from local.cloud.bigquery.translation.json_functions import mend_json_literals
 from local.cloud.bigquery.translation.macros import create_macros
@@ -95,7 +95,7 @@ def apply_types(
     if pivoted:
         expand_pivots(tree, known)
         known = annotate(tree, tables, parameters)
-    check_unique_columns(known.columns)
+    check_names(known)
     coerced = coerce_assignments(tree, tables, known)
     isolated = isolate_arguments(tree, known)
     tree, changed = apply_rules(tree, known)

@@ -119,6 +119,7 @@ class Types:
         results: the columns of the queries in set operations, expressions and INSERT, by the id of the node.
         joined: the types of the columns in USING of each join, left and right, by the id of its node.
         unresolved: columns that no source is known to have: of tables without a known schema, variables, or mistakes.
+        early: names that can only be aliases of the SELECT list, where these have no meaning yet.
         pivoted: the columns of each source with PIVOT or UNPIVOT before it, by the id of its node.
         columns: the columns of a query's result; None for other statements, and if they are not known.
     """
@@ -129,6 +130,7 @@ class Types:
         self.results: dict[int, Columns | None] = {}
         self.joined: dict[int, list[tuple[str, Type | None, Type | None]]] = {}
         self.unresolved: list[exp.Column] = []
+        self.early: list[str] = []
         self.pivoted: dict[int, Columns | None] = {}
         self.columns: Columns | None = None
 
@@ -188,12 +190,15 @@ def annotate(tree: exp.Expression, tables: Tables, parameters: Mapping[str, Type
     return annotator.types
 
 
-def check_unique_columns(columns: Columns | None) -> None:
-    """Refuse a result in which two columns have the same name; names ignore case.
+def check_names(known: Types) -> None:
+    """Refuse aliases where they have no meaning yet, and two columns of the same name in a result; names ignore case.
 
     Raises:
         ValidationError: in BigQuery's words.
     """
+    columns = known.columns
+    if known.early:
+        raise invalid(f"Unrecognized name: {known.early[0]}")
     names = [name.lower() for name, _ in columns.pairs] if columns else []
     if len(set(names)) < len(names):
         found = ", ".join(sorted({name for name in names if names.count(name) > 1}))
@@ -411,7 +416,7 @@ class _Annotator:
         first, *rest = [part.name for part in node.parts]
         known, kind = scope.column(first.lower())
         if not known and scope.is_only_alias(first.lower()):
-            raise invalid(f"Unrecognized name: {first}")
+            self.types.early.append(first)
         source = scope.source(first.lower())
         if source is None and not known:
             self.types.unresolved.append(node)
