@@ -53,6 +53,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
             task_id="skip_unchanged",
             store=LakeStore.name,
             made_from="{{ source_provenance() }}",
+            seen_at="{{ asked_at() }}",
             unchanged_task_id="announce_unchanged",
         )
         # Updates the asset for an unchanged month as well: the warehouse may still lack the month.

@@ -52,7 +52,10 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
     ) as dag:
         wait = wait_for_publication()
         skip_unchanged = SkipUnchangedOperator(
-            task_id="skip_unchanged", store=PostgresStore.name, made_from="{{ source_provenance() }}"
+            task_id="skip_unchanged",
+            store=PostgresStore.name,
+            made_from="{{ source_provenance() }}",
+            seen_at="{{ asked_at() }}",
         )
         download, to_parquet, remove_files = fetch_parquet()
 

@@ -522,6 +522,8 @@ RUN_LATER = {
     "download.py": {"now"},
     "middleware.py": {"now"},
     "looks.py": {"time"},
+    "mark.py": {"now"},
+    "publication_sensor.py": {"now"},
     "publication_trigger.py": {"now"},
     "retry_after.py": {"now"},
 }

@@ -654,6 +654,34 @@ OVERLAPS: tuple[Promise, ...] = (
         )
         for store in ("lake", "postgres")
     ),
+    *(
+        _promise(
+            _OVERLAP,
+            f"machine-clock-ahead-then-back-in-{store}",
+            "A month is loaded while the clock of the whole machine is an hour ahead; then the clock is set back",
+            _LAST_STEPS[store],
+            "The next run loads what the source has then.",
+        )
+        for store in _LAST_STEPS
+    ),
+    _promise(
+        _OVERLAP,
+        "machine-clock-ahead-then-back-in-rollup",
+        "A year is counted while the clock of the whole machine is an hour ahead; then the clock is set back",
+        "`trips_yearly_rollup.publish`",
+        "The next run counts the months as they are then.",
+    ),
+    *(
+        _promise(
+            _OVERLAP,
+            f"version-returns-in-{store}",
+            "The source has another version for a while. A run with it is stopped before its last step; the next run "
+            "finds the store unchanged; then the stopped run goes on",
+            _LAST_STEPS[store],
+            "The rows stay that the source has. The overtaken run says so, and changes nothing.",
+        )
+        for store in ("lake", "postgres")
+    ),
     _promise(
         _OVERLAP,
         "older-rollup-last",

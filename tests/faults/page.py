@@ -41,9 +41,7 @@ each run it compares every month in every store with what it may have.
 
 Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A memory
 limit of a container ends a task by SIGKILL, so the cases of killed tasks are those of that limit too. If every
-try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day. If the
-source returns to the version that a store still has while a run with another version is under way, a second run finds
-the month unchanged and is skipped. The first one's rows then stay until the next start, which loads the source's.
+try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day.
 """
 
 

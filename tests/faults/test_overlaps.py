@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from local.airflow import reconcile
+from local.cloud.gcs import attributes
 from nyc_taxi.registry.months import Month
 from nyc_taxi.source import publication_trigger
 from nyc_taxi.source.publication_trigger import PublicationTrigger
@@ -83,6 +88,84 @@ def _clock_ahead_then_back(store: str) -> Callable[[Scene, pytest.MonkeyPatch], 
             place = _place(store)
             now = check_invariants(scene, before, may_become={place: scene.known[rows][store]})
             assert now[place] == scene.known[rows][store], f"the clock was {ahead} s ahead"
+
+    return test
+
+
+def _machine_clock_ahead_then_back(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
+        scene.publish(FILE, scene.other_version(store))
+        for step in ("lake", "bigquery") if store == "bigquery" else (store,):
+            _ended(scene.run(FILE, STEPS[step], ahead=HOUR))
+            _set_server_ahead(scene, step)
+        rows = scene.other_version(store)
+        before = scene.contents()
+        steps = ("lake", "bigquery") if store == "bigquery" else (store,)
+        new = {_place(step): scene.known[rows][step] for step in steps}
+        _publish(scene, store, rows)
+        _ended(scene.run(FILE, STEPS[store]))
+        assert check_invariants(scene, before, may_become=new)[_place(store)] == new[_place(store)]
+
+    return test
+
+
+def _set_server_ahead(scene: Scene, store: str) -> None:
+    """Let what a server has just noted of the month be of a clock that was ahead; the worker's is in its mark."""
+    if store == "lake":
+        path = scene.settings.cloud.gcs_root / scene.settings.cloud.lake_bucket / FILE.lake_object
+        found = attributes._read(path)
+        for name in ("Created", "Updated"):
+            found[name] = _ahead(found[name])
+        found["Generation"] += int(HOUR) * 10**6
+        attributes._write(path, found)
+    if store == "postgres":
+        with psycopg.connect(scene.settings.cloud.postgres_url("ny_taxi")) as connection:
+            [comment] = connection.execute("SELECT obj_description(%s::regclass)", [f"public.{FILE.table}"]).fetchone()
+            # The server has replaced the worker's mark by its own time.
+            lines = [re.sub(r"(?<= at )20\S+", lambda time: _ahead(time[0]), line) for line in comment.split("\n")]
+            assert "\n".join(lines) != comment
+            statement = sql.SQL("COMMENT ON TABLE public.{} IS {}")
+            connection.execute(statement.format(sql.Identifier(FILE.table), sql.Literal("\n".join(lines))))
+
+
+def _ahead(time: str) -> str:
+    return (datetime.fromisoformat(time) + timedelta(seconds=HOUR)).isoformat(timespec="microseconds")
+
+
+def _machine_clock_ahead_then_back_in_rollup(scene: Scene, _: pytest.MonkeyPatch) -> None:
+    _ended(scene.rollup())
+    client = reconcile.bigquery_client(scene.settings)
+    client.query(
+        "UPDATE trips.yearly_rollup SET counted_at = TIMESTAMP_ADD(counted_at, INTERVAL 1 HOUR) WHERE TRUE"
+    ).result()
+    _publish(scene, "bigquery", scene.other_version("bigquery"))
+    scene.load(FILE, [STEPS["bigquery"]])
+    before = scene.contents()
+    assert scene.rolled_up() != scene.in_warehouse()
+    for _ in range(2):  # the second one sees the mark of the first, which is earlier than the one before
+        _ended(scene.rollup())
+        assert scene.rolled_up() == scene.in_warehouse()
+    check_invariants(scene, before, may_become={})
+
+
+def _version_returns(store: str) -> Callable[[Scene, pytest.MonkeyPatch], None]:
+    task = {"lake": "local_to_gcs", "postgres": "publish"}[store]
+
+    def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
+        stays = scene.other_version(store)
+        _publish(scene, store, stays)
+        scene.load(FILE, [STEPS[store], STEPS["bigquery"]])
+        _publish(scene, store, scene.other_version(store))
+        overtaken = scene.run(FILE, STEPS[store])
+        overtaken.go(until=task)
+        _publish(scene, store, stays)
+        before = scene.contents()
+        assert before[_place(store)] == scene.known[stays][store]
+        assert _ended(scene.run(FILE, STEPS[store])).states["download"] == "skipped"
+
+        assert _ended(overtaken).states[task] == "skipped", overtaken.log()[-6000:]
+        assert _ended(scene.run(FILE, STEPS["bigquery"])).states["load_staging"] == "skipped"
+        check_invariants(scene, before, may_become={})
 
     return test
 
@@ -246,6 +329,9 @@ TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {
     **{f"older-forced-run-last-in-{store}": _older_run_last(store, force=True) for store in STEPS},
     **{f"older-run-after-clock-ahead-in-{store}": _older_run_last(store, ahead=HOUR) for store in ("lake", "postgres")},
     **{f"clock-ahead-then-back-in-{store}": _clock_ahead_then_back(store) for store in ("lake", "postgres")},
+    **{f"machine-clock-ahead-then-back-in-{store}": _machine_clock_ahead_then_back(store) for store in STEPS},
+    "machine-clock-ahead-then-back-in-rollup": _machine_clock_ahead_then_back_in_rollup,
+    **{f"version-returns-in-{store}": _version_returns(store) for store in ("lake", "postgres")},
     "older-rollup-last": _older_rollup_last,
     "killed-after-every-publish": _killed_after_every_publish,
     "two-runs-in-lake": _two_runs("lake"),

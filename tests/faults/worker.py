@@ -60,7 +60,7 @@ class Order:
         disk: the work dir is on a disk of its own during the try, on which so many ``bytes`` and ``files`` are free.
         timeout: the task's execution time-out in seconds; None leaves the declared one.
         retries: instead of the declared ones.
-        ahead: seconds by which the clock is ahead that says when a download began.
+        ahead: seconds by which the clock is ahead that says when the source was asked, and when a download began.
     """
 
     dag_id: str
@@ -260,14 +260,15 @@ def _no_space(*_: Any) -> None:
 
 
 def _set_clock_ahead(ahead: timedelta) -> None:
-    from nyc_taxi.source import download
+    from nyc_taxi.source import download, publication_sensor
 
     class Ahead(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + ahead
 
-    download.datetime = Ahead  # type: ignore[misc]
+    for module in (download, publication_sensor):
+        module.datetime = Ahead  # type: ignore[attr-defined]
 
 
 def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,20 +1,26 @@
 {#- The marks on a published table, which are lines of its comment: what the rows were made from, and when the source
-    sent that. Of two downloads, the later one is newer.
+    last had that. Of two downloads, the later one is newer.
 
-    Refuses to replace rows that were made from a newer download. Publishes take turns, so nothing changes between this
-    comparison and the replacement. Rows whose download is not known are replaced. A mark that is later than its own
-    publish, by more than clocks may differ, is of a clock that was ahead; then the time of the publish decides. #}
-{%- macro refuse_older(target, downloaded_at) %}
-{%- if downloaded_at %}
-    DECLARE
-        published text := obj_description(to_regclass('public.{{ target }}'), 'pg_class');
-        published_at timestamptz := substring(published FROM '(?n)^published at ([0-9T:.+-]+)$');
-        newest timestamptz := substring(published FROM '(?n)^downloaded at ([0-9T:.+-]+)$');
+    Whoever compares or writes marks has the turn of the table's publishes, so nothing changes meanwhile. A mark is
+    never written later than now, by more than clocks may differ: the worker's clock was ahead then, and the server's
+    decides. So a mark that is later than now was written while the server's clock was ahead, too. It keeps nothing
+    out. #}
+
+{#- Begins a block with what the comment of the published rows says: `published`, all of it, and `newest`, the mark. #}
+{%- macro declare_published(target) %}
+DECLARE
+    published text := obj_description(to_regclass('public.{{ target }}'), 'pg_class');
+    newest timestamptz := (
+        SELECT written
+        FROM (VALUES (substring(published FROM '(?n)^downloaded at ([0-9T:.+-]+)$')::timestamptz)) AS mark (written)
+        WHERE starts_with(published, 'published from ') AND written <= clock_timestamp() + interval '5 minutes'
+    );
+{%- endmacro %}
+
+{#- Refuses to replace rows that were made from a newer download. Rows whose download is not known are replaced. #}
+{%- macro refuse_older(target, downloaded_at) %}{{ declare_published(target) | indent }}
     BEGIN
-        IF newest > published_at + interval '5 minutes' THEN
-            newest := published_at;
-        END IF;
-        IF starts_with(published, 'published from ') AND newest > '{{ downloaded_at }}' THEN
+        IF newest > nullif('{{ downloaded_at }}', '')::timestamptz THEN
             RAISE EXCEPTION USING MESSAGE = format(
                 'overtaken by a newer download of the source: %s was made from the download of %s, this run''s is of %s',
                 '{{ target }}',
@@ -23,7 +29,19 @@
             );
         END IF;
     END;
-{%- endif %}
+{%- endmacro %}
+
+{#- The line that says when the source had what the rows were made from; NULL if that is not known. #}
+{%- macro downloaded_line(time) %}
+            (
+                SELECT
+                    'downloaded at ' || to_char(
+                        CASE WHEN own > clock_timestamp() + interval '5 minutes' THEN clock_timestamp() ELSE own END
+                        AT TIME ZONE 'UTC',
+                        'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'
+                    )
+                FROM (VALUES (nullif('{{ time }}', '')::timestamptz)) AS worker (own)
+            )
 {%- endmacro %}
 
 {#- Writes the marks, below which come those that the staging table was loaded with; they are on the table `marked`. #}
@@ -33,10 +51,7 @@
         concat_ws(
             E'\n',
             'published from {{ staging }}',
-            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),
-{%- if downloaded_at %}
-            'downloaded at {{ downloaded_at }}',
-{%- endif %}
+            'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),{{ downloaded_line(downloaded_at) }},
             obj_description('{{ marked }}'::regclass, 'pg_class')
         )
     );

@@ -21,8 +21,8 @@ otherwise:
   at most 230 bytes between two slashes, and no slash at its end. ``a`` and ``a/b`` cannot both be objects.
 - Only the newest generation of an object is kept; another is answered with HTTP 404, as one that was deleted.
 - ``matchGlob`` has no negated or nested sets.
-- An object's metadata can be changed on Linux only. Versioning, retention, holds, encryption keys and storage classes
-  of objects are refused. A bucket's location, storage class and labels are accepted and not kept.
+- Versioning, retention, holds, encryption keys and storage classes of objects are refused. A bucket's location,
+  storage class and labels are accepted and not kept.
 - ``fields`` is accepted, and the answer is whole. The list of resumable uploads is lost when the server stops.
 - Checksums that a client declares for an upload are not compared; those of the answer are right.
 """

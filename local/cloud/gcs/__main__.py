@@ -62,7 +62,6 @@ def serve(*, root: Path, host: str, port: int, allow_hosts: Sequence[str]) -> in
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            date_header=False,  # fake-gcs-server sends one
             log_config=None,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
-from local.cloud.gcs.attributes import change, metageneration
+from local.cloud.gcs.attributes import change, generation, metageneration, set_generation
 from local.cloud.gcs.backend import Backend
 from local.cloud.gcs.conditions import (
     Turns,
@@ -52,6 +53,8 @@ from local.cloud.guard import Receive, Scope, Send, refusal_body
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
 _COPY = re.compile(r"(?P<source>.+)/(?P<kind>rewriteTo|copyTo)/b/(?P<bucket>[^/]+)/o/(?P<object>.+)")
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-authenticate", "te", "trailer", "transfer-encoding", "upgrade"}
+_NOT_PASSED_ON = {*_HOP_BY_HOP, "date"}
+"""Headers of an answer that the server before the front sets itself."""
 _ANSWER_CHUNK = 2**18
 _UPLOAD_CHUNK = 2**20
 """Bytes that one thread sends at once; a client's parts are smaller, and to change threads costs more than to copy."""
@@ -79,6 +82,8 @@ class Front:
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="gcs")
         self._turns = Turns()
         self._uploads = Uploads()
+        # Generations of deleted objects that are later than the clock was then: it had been set back.
+        self._deleted: dict[tuple[str, str], int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -225,9 +230,11 @@ class Front:
         """Pass on a request that writes an object, when the object may be written."""
         source_conditions = take_source_conditions(request.query)
         sources = _sources(await request.body.read_all()) if request.operation == "compose" else []
+        before = 0
         async with AsyncExitStack() as turn:
 
             async def ready() -> None:
+                nonlocal before
                 await turn.enter_async_context(self._turns.of(request.names))
                 where, deletes = request.names[-1], request.operation == "delete"
                 if conditions or deletes or has_entity_tags(request.given):
@@ -240,10 +247,31 @@ class Front:
                 for name, required in sources:
                     found = await self._resource(request, (where[0], name))
                     check_conditions((where[0], name), found, required, must_exist=True)
+                before = generation(check_file(self._root, *where))
 
             answer = await self._fetch(request, ready)
+            where = request.names[-1]
+            if request.operation == "delete":
+                if before > time.time_ns() // 1000:
+                    self._deleted[where] = before
+            elif answer.status == 200:
+                answer = await self._order(request, answer, max(before, self._deleted.pop(where, 0)))
             await _send(send, answer)
             return answer
+
+    async def _order(self, request: Request, answer: _Answer, before: int) -> _Answer:
+        """Give an object that was written a generation after ``before``, and return what then is the answer.
+
+        In Cloud Storage, each generation of an object is greater than the ones before. Here it is taken from the clock,
+        which may have been set back.
+        """
+        where = request.names[-1]
+        path = check_file(self._root, *where)
+        if generation(path) > before:
+            return answer
+        set_generation(path, before + 1)
+        content, resource = json.loads(answer.content), await self._resource(request, where)
+        return _json({**content, "resource": resource} if "resource" in content else resource)
 
     async def _begin_upload(self, request: Request, send: Send) -> None:
         """Begin a resumable upload."""
@@ -569,7 +597,7 @@ def _headers(answer: http.client.HTTPResponse) -> list[tuple[bytes, bytes]]:
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in answer.getheaders()
-        if name.lower() not in _HOP_BY_HOP
+        if name.lower() not in _NOT_PASSED_ON
     ]
 
 

@@ -77,6 +77,12 @@ def source_provenance(context: Context) -> str:
 
 
 @jinja2.pass_context
+def asked_at(context: Context) -> str:
+    """``{{ asked_at() }}``: when ``wait_for_publication`` asked for the version that it returned; UTC, ISO 8601."""
+    return context["ti"].xcom_pull("wait_for_publication", key="asked_at") or ""
+
+
+@jinja2.pass_context
 def publication_wait(context: Context) -> float:
     """``{{ publication_wait() }}``: how many seconds the run waits for its file.
 
@@ -152,6 +158,7 @@ MACROS = {
     "last_month": last_month,
     "source_path": source_path,
     "source_provenance": source_provenance,
+    "asked_at": asked_at,
     "publication_wait": publication_wait,
     "run_dir": run_dir,
     "staging_table": staging_table,

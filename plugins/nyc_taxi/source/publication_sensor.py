@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # XCom of what the source states about the file, for the download to compare with.
 ANNOUNCED = "announced"
+# XCom of the time before the question. The source has chosen its answer later, so a download that began before this
+# time is older than the answer.
+ASKED_AT = "asked_at"
 # The trigger polls about this many times during a wait, but at least hourly and at most once a second.
 POLLS = 100
 
@@ -35,7 +38,7 @@ class PublicationSensor(BaseOperator):
 
     Returns:
         The file's version, such as ``etag="5f2a" length=1234``; empty if the source does not state it. The XCom
-        ``announced`` has the length also then.
+        ``announced`` has the length also then. The XCom ``asked_at`` is when the source was asked.
 
     Raises:
         NotPublishedError: the source does not have the file, and ``wait_seconds`` is 0. A retry would fail the same
@@ -95,7 +98,9 @@ class PublicationSensor(BaseOperator):
             raise SourceError(f"the source had the file a moment ago: {error}") from error
 
     def _version(self, context: Context) -> str:
+        asked_at = datetime.now(UTC)
         announced = published_version(self.http_conn_id, self.endpoint)
         self.log.info("%s is published; version: %s", self.endpoint, announced.version or "not stated by the source")
         context["ti"].xcom_push(key=ANNOUNCED, value=str(announced))
+        context["ti"].xcom_push(key=ASKED_AT, value=asked_at.isoformat(timespec="microseconds"))
         return announced.version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.branch import BranchMixIn
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
 class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     """Skip the rest of the run if the store already has the month, made from the input that the run would load.
 
-    Reads only. A retry asks the stores again. A task that somebody clears skips nothing: who clears the run of a month
-    wants it loaded again.
+    The store notes when the source had the month, so that a run that was stopped with an older download does not
+    replace it later. The data stay as they are. A retry asks the stores again. A task that somebody clears skips
+    nothing: who clears the run of a month wants it loaded again.
 
     Args:
         store: name of the store that the run loads (templated).
         made_from: what the run would make the month from, in the form of ``StoredMonth.made_from``. If it is empty,
             that is unknown, and nothing is skipped (templated). Leave it out if you set ``loaded_from``.
+        seen_at: a time at which the source had what ``made_from`` says, in ISO 8601; empty if unknown (templated).
         loaded_from: name of the store that the run reads from; its revision of the month replaces ``made_from``
             (templated).
         unchanged_task_id: id of the direct downstream task that runs instead of the others if the month is unchanged
@@ -44,6 +47,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
     template_fields: Sequence[str] = (
         "store",
         "made_from",
+        "seen_at",
         "loaded_from",
         "unchanged_task_id",
         "dataset",
@@ -59,6 +63,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         *,
         store: str,
         made_from: str = "",
+        seen_at: str = "",
         loaded_from: str | None = None,
         unchanged_task_id: str | None = None,
         dataset: str = "{{ dataset.name }}",
@@ -69,6 +74,7 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         super().__init__(**kwargs)
         self.store = store
         self.made_from = made_from
+        self.seen_at = seen_at
         self.loaded_from = loaded_from
         self.unchanged_task_id = unchanged_task_id
         self.dataset = dataset
@@ -105,5 +111,8 @@ class SkipUnchangedOperator(BaseOperator, BranchMixIn):
         store = connect(self.store)
         stored = store.find(file)
         if stored is None or stored.made_from != made_from:
+            return None
+        if self.seen_at and not store.confirm(file, stored, datetime.fromisoformat(self.seen_at)):
+            self.log.info("%s was unchanged, and has just been replaced, so it is loaded", store.location(file))
             return None
         return f"{store.location(file)} is unchanged: it was made from {made_from}. Set force to load it again."

@@ -102,6 +102,22 @@ class Store(ABC):
             raise MissingMonthError(f"there is no {self.location(file)}; load the month into the {self.name} first")
         return stored
 
+    def confirm(self, file: PublishedFile, stored: StoredMonth, seen_at: datetime) -> bool:
+        """Note that the source had at ``seen_at`` what the stored month was made from.
+
+        An older download of something else must not replace the month from then on. By default, nothing is noted: a
+        store whose publishes do not compare downloads needs no note.
+
+        Args:
+            file: the month's published file.
+            stored: what :meth:`find` has returned for it.
+            seen_at: a time before the source was asked; with its zone.
+
+        Returns:
+            Whether the store still has the month as ``stored`` describes it. If not, nothing is noted.
+        """
+        return True
+
     @abstractmethod
     def count(self, file: PublishedFile) -> int:
         """Return the row count of one published file, counted in the stored data; 0 if it is not there."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from nyc_taxi.source import publication_trigger
+from nyc_taxi.source import publication_sensor, publication_trigger
 from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, RefusedError, SourceError
 from nyc_taxi.source.publication_sensor import PublicationSensor
 from nyc_taxi.source.publication_trigger import PublicationTrigger
@@ -47,6 +47,24 @@ def test_the_length_is_announced_also_without_a_version(taxi_source) -> None:
     taxi_source.serve(PATH, b"the file")
     assert _sensor().execute(CONTEXT) == ""
     assert PUSHED["announced"] == "length=8"
+
+
+def test_the_source_is_said_to_be_asked_before_it_has_chosen_what_to_answer(taxi_source) -> None:
+    """A download that begins between the question and the answer may be newer than the answer."""
+    chosen = []
+    taxi_source.serve(PATH, b"the file", ETag='"5f2a"')
+    answer = publication_sensor.published_version
+
+    def slow(*arguments: str) -> Any:
+        chosen.append(datetime.now(UTC))
+        return answer(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publication_sensor, "published_version", slow)
+        for start in (lambda: _sensor().execute(CONTEXT), lambda: _sensor("60").resume(CONTEXT, {"published": True})):
+            before = datetime.now(UTC)
+            start()
+            assert before <= datetime.fromisoformat(PUSHED["asked_at"]) <= chosen[-1]
 
 
 @pytest.mark.parametrize("status", [401, 451])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar, Self
 
 from nyc_taxi.registry.model import Dataset, PublishedFile
@@ -12,12 +13,17 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 
 class FakeStore(Store):
-    """Fake store whose months a test puts into ``kept``, keyed by the name of the lake object."""
+    """Fake store whose months a test puts into ``kept``, keyed by the name of the lake object.
+
+    ``confirmed`` has the times that it was told, and ``still_has`` what it answers.
+    """
 
     name: ClassVar[str] = "fake"
     asset: ClassVar[str] = "fake"
     step: ClassVar[str] = "web_to_fake"
     kept: ClassVar[dict[str, StoredMonth]]
+    confirmed: ClassVar[list[datetime]] = []
+    still_has: ClassVar[bool] = True
 
     @classmethod
     def connect(cls) -> Self:
@@ -33,6 +39,11 @@ class FakeStore(Store):
 
     def find(self, file: PublishedFile) -> StoredMonth | None:
         return self.kept.get(file.lake_object)
+
+    def confirm(self, file: PublishedFile, stored: StoredMonth, seen_at: datetime) -> bool:
+        assert stored is self.kept[file.lake_object]
+        self.confirmed.append(seen_at)
+        return self.still_has
 
     def count(self, file: PublishedFile) -> int:
         return stored.rows if (stored := self.find(file)) else 0

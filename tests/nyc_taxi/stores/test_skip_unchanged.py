@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ FILE = GREEN.file(Month(2021, 1))
 NAME = "green_tripdata_2021-01.csv.gz"
 VERSION = 'etag="5f2a" length=1234'
 MADE_FROM = provenance(GREEN, NAME, VERSION)
+SEEN_AT = "2026-01-02T03:04:05.000006+00:00"
 
 
 class _Target(FakeStore):
@@ -35,6 +37,7 @@ class _Source(FakeStore):
 @pytest.fixture(autouse=True)
 def _stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stores, "STORES", [_Target, _Source])
+    monkeypatch.setattr(_Target, "confirmed", [])
 
 
 class _TaskInstance(dict[str, Any]):
@@ -100,6 +103,29 @@ def test_an_unchanged_month_is_skipped_and_the_reason_says_what_it_was_made_from
 )
 def test_a_month_that_differs_is_loaded(target: dict[str, StoredMonth], differences: dict[str, Any]) -> None:
     assert _run(target, **differences) == {}
+
+
+def test_the_store_notes_when_the_source_had_the_month() -> None:
+    with pytest.raises(AirflowSkipException):
+        _run(_stored(MADE_FROM), seen_at=SEEN_AT)
+    assert _Target.confirmed == [datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    ("target", "differences"),
+    [(_stored("other"), {}), ({}, {}), (_stored(MADE_FROM), {"force": "True"}), (_stored(MADE_FROM), {"max_tries": 4})],
+    ids=["changed", "absent", "force", "cleared"],
+)
+def test_nothing_is_noted_of_a_month_that_is_loaded(
+    target: dict[str, StoredMonth], differences: dict[str, Any]
+) -> None:
+    _run(target, seen_at=SEEN_AT, **differences)
+    assert _Target.confirmed == []
+
+
+def test_a_month_that_is_replaced_before_the_note_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Target, "still_has", False)
+    assert _run(_stored(MADE_FROM), seen_at=SEEN_AT) == {}
 
 
 @pytest.mark.parametrize("try_number", [1, 2, 4])

@@ -27,7 +27,10 @@ __all__ = [
     "loaded_staging",
     "month",
     "new_staging",
+    "published_at",
+    "seen_at",
     "staging_table",
+    "target",
     "trip_datasets",
     "whole_years",
     "year",
@@ -39,6 +42,9 @@ __all__ = [
 month = Month(2021, 1)
 has_generation = True
 has_total = True
+target = dataset.file(month).table
+published_at = "2021-03-02T00:00:00+00:00"
+seen_at = "2021-04-01T00:00:00+00:00"
 
 
 def file() -> PublishedFile:

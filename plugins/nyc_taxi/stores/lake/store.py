@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from nyc_taxi.parquet.provenance import read_footer
 from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, newer_mark
 from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
 if TYPE_CHECKING:
@@ -73,6 +75,28 @@ class LakeStore(Store):
             if blob is None or (stored := _stored(blob)) is not None:
                 return None if blob is None else stored
         raise RuntimeError(f"{self.location(file)} was replaced during each of {LOOK_UPS} look-ups")
+
+    def confirm(self, file: PublishedFile, stored: StoredMonth, seen_at: datetime) -> bool:
+        """Raise the object's mark; the object keeps its generation, so that nothing is loaded from it again.
+
+        Raises:
+            RuntimeError: the object's metadata changed between each look-up and the note.
+        """
+        from google.cloud.exceptions import NotFound, PreconditionFailed
+
+        for _ in range(LOOK_UPS):
+            blob = self._bucket.get_blob(file.lake_object)
+            if blob is None or str(blob.generation) != stored.revision:
+                return False
+            if newer_mark(blob, seen_at):
+                return True
+            blob.metadata = {**(blob.metadata or {}), DOWNLOADED_AT: seen_at.isoformat(timespec="microseconds")}
+            try:
+                blob.patch(if_generation_match=blob.generation, if_metageneration_match=blob.metageneration)
+            except (NotFound, PreconditionFailed):  # looked up again
+                continue
+            return True
+        raise RuntimeError(f"{self.location(file)} was changed during each of {LOOK_UPS} look-ups")
 
     def count(self, file: PublishedFile) -> int:
         """Return the row count in the footer of the file's object."""

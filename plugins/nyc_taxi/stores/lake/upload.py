@@ -6,7 +6,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,25 +16,21 @@ from google.cloud.exceptions import PreconditionFailed
 
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
+from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, newer_mark
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from google.cloud import storage
 
 OVERTAKEN = "overtaken by a newer download of the source"
-# The object's metadata that says when the source sent what it was made from.
-DOWNLOADED_AT = "downloaded_at"
 # How often an object is looked at again that another run replaced meanwhile.
 UPLOADS = 5
-# How much the clocks of a worker and of the bucket may differ. A mark that is later than its own upload by more is of a
-# clock that was ahead.
-CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class UploadOperator(LocalFilesystemToGCSOperator):
     """Upload one local file as an object, which it replaces whole, unless the object is of a newer download.
 
-    The upload succeeds only if the object is still the one that was looked at, so of two runs at once, the newer
+    The upload succeeds only if the object and its mark are still what was looked at, so of two runs at once, the newer
     download wins. An object whose download is not known is replaced. An object that is this very upload is left as it
     is: a try was killed after it, or its answer was lost.
 
@@ -72,7 +68,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
                     f"{self.downloaded_at}. The object stays. To load what the source has now, start a new run.",
                 )
             try:
-                self._upload(bucket, existing.generation if existing else 0)
+                self._upload(bucket, existing)
             except PreconditionFailed:
                 self.log.info("%s is not what was looked at, so it is looked at again", uri)
             else:
@@ -89,16 +85,13 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         return existing.md5_hash == base64.b64encode(digest).decode()
 
     def _newer_download(self, existing: storage.Blob | None) -> str | None:
-        """Return when the source sent what the object was made from, if that is newer than this run's download."""
-        of_object = _time((existing.metadata or {}).get(DOWNLOADED_AT)) if existing else None
-        own = _time(self.downloaded_at)
-        if existing is None or of_object is None or own is None:
+        """Return when the source last had what the object was made from, if that is newer than this run's download."""
+        if existing is None or not self.downloaded_at:
             return None
-        if of_object > existing.time_created + CLOCKS_DIFFER:
-            of_object = existing.time_created
-        return of_object.isoformat() if of_object > own else None
+        newer = newer_mark(existing, datetime.fromisoformat(self.downloaded_at))
+        return newer.isoformat(timespec="microseconds") if newer else None
 
-    def _upload(self, bucket: storage.Bucket, generation: int) -> None:
+    def _upload(self, bucket: storage.Bucket, existing: storage.Blob | None) -> None:
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
         if self.downloaded_at:
             blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
@@ -106,7 +99,13 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         size = Path(self.src).stat().st_size
         progress = Progress(self.log, f"upload of {Path(self.src).name}", size=size)
         with progress, _WatchedFile(self.src, progress) as file:
-            blob.upload_from_file(file, size=size, content_type=self.mime_type, if_generation_match=generation)
+            blob.upload_from_file(
+                file,
+                size=size,
+                content_type=self.mime_type,
+                if_generation_match=existing.generation if existing else 0,
+                if_metageneration_match=existing.metageneration if existing else None,
+            )
 
 
 class _WatchedFile(io.BufferedReader):
@@ -121,12 +120,3 @@ class _WatchedFile(io.BufferedReader):
         # The position and not a sum: the client reads a chunk again if it has to send it again.
         self._progress.reach(size=self.tell())
         return data
-
-
-def _time(text: str | None) -> datetime | None:
-    """Return a time with its zone; None if the text, which others can set in the bucket, is no such time."""
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else None

@@ -16,6 +16,8 @@ from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 PUBLISHED_AT = "published at "
 PUBLISHED_FROM = "published from "
 DOWNLOADED_AT = "downloaded at "
+# The error that include/sql/postgres/publish/confirm.sql raises if the rows are no longer what they were.
+REPLACED = "replaced meanwhile"
 
 
 class Comment(NamedTuple):
@@ -73,6 +75,32 @@ class PostgresStore(Store):
     def find(self, file: PublishedFile) -> StoredMonth | None:
         """Count the rows of the file's partition, and read its comment."""
         return self._months(file.dataset, file.month).get(file.month)
+
+    @printable_errors()
+    def confirm(self, file: PublishedFile, stored: StoredMonth, seen_at: datetime) -> bool:
+        """Raise the mark in the comment of the file's partition.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: another session holds a lock on it, and the message names it.
+        """
+        from psycopg.errors import RaiseException
+
+        query = render_sql(
+            "postgres/publish/confirm.sql",
+            dataset=file.dataset,
+            target=file.table,
+            published_at=stored.published_at.isoformat() if stored.published_at else "",
+            seen_at=seen_at.isoformat(),
+        )
+        with self._connect() as connection:
+            connection.autocommit = True  # no lock is held while the server waits for this client
+            try:
+                connection.execute(query.encode())
+            except RaiseException as error:
+                if not (error.diag.message_primary or "").startswith(REPLACED):
+                    raise
+                return False
+        return True
 
     def count(self, file: PublishedFile) -> int:
         """Count the rows of the file's month, through the partitioned table."""

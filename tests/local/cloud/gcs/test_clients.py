@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +26,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from pyarrow import fs
 
+from local.cloud.gcs.attributes import getxattr_of_macos, set_generation, setxattr_of_macos
 from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
 from tests.local.forgeries import exchange, status
 
@@ -217,6 +221,81 @@ def test_object_that_must_not_exist_is_created_once(
     assert again(blob).download_as_bytes() == b"one"
     with pytest.raises(errors.PreconditionFailed):
         upload(bucket.blob("never"), b"x", if_generation_not_match=0)
+
+
+def _compose(blob: storage.Blob) -> None:
+    blob.compose([again(blob)])
+
+
+def _delete_and_create(blob: storage.Blob) -> None:
+    again(blob).delete()
+    blob.upload_from_string(b"content")
+
+
+def _copy_over(blob: storage.Blob) -> None:
+    seed = blob.bucket.blob("seed")
+    seed.upload_from_string(b"content")
+    copied = blob.bucket.copy_blob(seed, blob.bucket, blob.name)
+    blob._set_properties(copied._properties)
+
+
+REPLACEMENTS: dict[str, Callable[[storage.Blob], object]] = {
+    "upload": _upload_small,
+    "resumable upload": _upload_large,
+    "copy": _copy_over,
+    "rewrite": _replace_by_copy,
+    "composition": _compose,
+    "deletion and upload": _delete_and_create,
+}
+
+
+@pytest.mark.parametrize("replace", REPLACEMENTS)
+def test_a_later_generation_is_greater_even_if_the_clock_was_set_back(
+    front: Front, blob: storage.Blob, replace: str
+) -> None:
+    path = front.root / BUCKET / blob.name
+    in_an_hour = blob.generation + 3600 * 10**6
+    set_generation(path, in_an_hour)
+    again(blob).reload(if_generation_match=in_an_hour)
+
+    replaced = again(blob)
+    REPLACEMENTS[replace](replaced)
+    found = again(blob)
+    found.reload()
+    assert replaced.generation == found.generation == in_an_hour + 1
+    assert (replaced.etag, found.metageneration) == (found.etag, 1)
+    assert found.etag != blob.etag
+    assert found.download_as_bytes(if_generation_match=found.generation) == replaced.download_as_bytes()
+    found.upload_from_string(b"newest", if_generation_match=found.generation)
+    assert found.generation == in_an_hour + 2
+
+
+def test_a_generation_is_that_of_the_clock_otherwise(blob: storage.Blob) -> None:
+    before = time.time_ns() // 1000
+    again(blob).upload_from_string(b"newer")
+    assert before <= blob.bucket.get_blob(blob.name).generation <= time.time_ns() // 1000
+
+
+def test_the_functions_for_macos_read_and_write_what_fake_gcs_server_has(front: Front, blob: storage.Blob) -> None:
+    """They call the C library, which ignores the two further arguments on Linux."""
+    path = front.root / BUCKET / blob.name
+    attributes = json.loads(getxattr_of_macos(path))
+    assert attributes["Generation"] == blob.generation
+    setxattr_of_macos(path, json.dumps({**attributes, "Generation": 17}).encode())
+    assert blob.bucket.get_blob(blob.name).generation == 17
+    with pytest.raises(FileNotFoundError):
+        getxattr_of_macos(front.root / "none")
+    with pytest.raises(FileNotFoundError):
+        setxattr_of_macos(front.root / "none", b"{}")
+
+
+@pytest.mark.parametrize("path", ["/storage/v1/b", "/nothing", "/storage/v1/b/{bucket}/o/{name}?alt=media"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_answer_has_its_date_once(url: str, blob: storage.Blob, method: str, path: str) -> None:
+    target = path.format(bucket=BUCKET, name=quote(blob.name, safe=""))
+    answer = requests.request(method, f"{url}{target}", timeout=60)
+    sent = parsedate_to_datetime(answer.headers["Date"])  # several would be joined by commas
+    assert abs(datetime.datetime.now(datetime.UTC) - sent) < datetime.timedelta(minutes=1)
 
 
 def test_only_the_newest_generation_is_there(blob: storage.Blob) -> None:

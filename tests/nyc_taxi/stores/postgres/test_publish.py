@@ -16,15 +16,18 @@ from comparison.statements import Load
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.registry.datasets import ZONES
+from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.postgres import statement
 from nyc_taxi.stores.postgres.publish import OVERTAKEN, PublishOperator
 from nyc_taxi.stores.postgres.statement import LockedError, LockingStatementOperator
 from nyc_taxi.stores.postgres.store import PostgresStore
+from nyc_taxi.stores.store import StoredMonth
 from tests.nyc_taxi.stores.postgres.conftest import FILE, Database
 from tests.waiting import wait_until
 
 EARLIER = "2026-01-02T03:04:05.000006+00:00"
 LATER = "2026-01-02T03:04:05.000007+00:00"
+LATEST = "2026-01-02T03:04:05.000008+00:00"
 TRIP = "postgres/publish/trip.sql"
 
 
@@ -115,6 +118,149 @@ def test_the_mark_is_no_part_of_what_the_month_was_made_from(database: Database)
     assert (stored.made_from, stored.rows) == ("x.csv.gz etag=1", 3)
     [(comment,)] = database.rows("SELECT obj_description('green_trips_2021_01'::regclass)")
     assert f"\ndownloaded at {EARLIER}\n" in comment
+
+
+# The source has a version again that the store still has
+
+
+def _store(database: Database) -> PostgresStore:
+    return PostgresStore(lambda: psycopg.connect(database.url))
+
+
+def _find(database: Database, file: PublishedFile = FILE) -> StoredMonth:
+    stored = _store(database).find(file)
+    assert stored is not None
+    return stored
+
+
+def _seen(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _comment(database: Database, table: str = "green_trips_2021_01") -> list[str]:
+    [(comment,)] = database.rows(f"SELECT obj_description('{table}'::regclass)")
+    return str(comment).splitlines()
+
+
+def test_a_run_that_was_stopped_is_overtaken_by_a_later_look_at_the_source(database: Database) -> None:
+    """The source had A, then B, and has A again. The run with B is stopped before it publishes."""
+    first = database.stage("A", 1, rows=3, downloaded_at=EARLIER)
+    database.rows(f"COMMENT ON TABLE {first.postgres_staging_table} IS 'x.csv.gz etag=A'")
+    _publish(first)
+    stopped = database.stage("B", 2, rows=4, downloaded_at=LATER)
+    before = _find(database)
+
+    assert _store(database).confirm(FILE, before, _seen(LATEST))
+
+    with pytest.raises(AirflowSkipException, match=f"was made from the download of {re.escape(LATEST)}, this run's is"):
+        _publish(stopped)
+    assert database.days() == [(1, 3)]
+    assert _find(database) == before
+    published_at = _comment(database)[2]
+    assert _comment(database) == [
+        f"published from {first.postgres_staging_table}",
+        f"downloaded at {LATEST}",
+        published_at,
+        "x.csv.gz etag=A",
+    ]
+    _publish(database.stage("C", 5, rows=5, downloaded_at=_now()))
+    assert database.days() == [(5, 5)]
+
+
+@pytest.mark.parametrize("mark", [LATER, ""])
+def test_the_mark_is_raised_and_never_lowered(database: Database, mark: str) -> None:
+    _publish(database.stage("A", 1, rows=3, downloaded_at=mark))
+    for seen in (EARLIER, LATEST, LATER):
+        assert _store(database).confirm(FILE, _find(database), _seen(seen))
+        highest = max(mark, EARLIER) if seen == EARLIER else LATEST
+        assert [line for line in _comment(database) if "downloaded" in line] == [f"downloaded at {highest}"]
+
+
+def test_a_month_that_was_replaced_since_the_look_is_not_confirmed(database: Database) -> None:
+    _publish(database.stage("A", 1, rows=3, downloaded_at=EARLIER))
+    seen = _find(database)
+    _publish(database.stage("B", 2, rows=4, downloaded_at=LATER))
+    comment = _comment(database)
+    assert not _store(database).confirm(FILE, seen, _seen(LATEST))
+    assert _comment(database) == comment
+    for change in ("COMMENT ON TABLE green_trips_2021_01 IS 'ours'", "DROP TABLE green_trips_2021_01"):
+        database.rows(change)
+        assert not _store(database).confirm(FILE, seen, _seen(LATEST))
+
+
+def test_a_publish_and_a_look_take_turns(database: Database) -> None:
+    """The look begins before the publish has committed, and then finds another month than it has looked at."""
+    _publish(database.stage("A", 1, rows=3, downloaded_at=EARLIER))
+    seen, newer = _find(database), database.stage("B", 2, rows=4, downloaded_at=LATER)
+    with ThreadPoolExecutor() as pool:
+        with database.connect() as one, one.transaction():
+            one.execute(newer.render(TRIP).encode())
+            running = pool.submit(_store(database).confirm, FILE, seen, _seen(LATEST))
+            wait_until(lambda: _waiting(database) == ["advisory"], "the look waits for its turn")
+        assert running.result(30) is False
+    assert f"downloaded at {LATER}" in _comment(database)
+
+
+def test_a_look_does_not_wait_for_readers_and_names_who_holds_the_month(database: Database) -> None:
+    _publish(database.stage("A", 1, rows=3, downloaded_at=EARLIER))
+    seen, reader = _find(database), _idle_reader(database, "green_trips")
+    assert _store(database).confirm(FILE, seen, _seen(LATER))
+    reader.execute("LOCK TABLE green_trips_2021_01 IN SHARE MODE")
+    held = rf"^public.green_trips_2021_01 is locked by pid {reader.info.backend_pid} "
+    with pytest.raises(psycopg.errors.LockNotAvailable, match=held):
+        _store(database).confirm(FILE, seen, _seen(LATEST))
+
+
+def test_a_lookup_is_confirmed_as_well(database: Database) -> None:
+    stopped = _zones(database, "B", "B", LATER)
+    _run(_zones(database, "A", "A", EARLIER).render("postgres/publish/lookup.sql"), PublishOperator)
+    assert _store(database).confirm(ZONES.file(), _find(database, ZONES.file()), _seen(LATEST))
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        _run(stopped.render("postgres/publish/lookup.sql"), PublishOperator)
+    assert database.rows('SELECT "Zone" FROM taxi_zones') == [("A",)]
+
+
+# The clock of the whole machine was ahead
+
+
+def _set_ahead(database: Database, hours: int) -> None:
+    """Let the marks be those of a server whose clock was ahead."""
+    lines = _comment(database)
+    shifted = [
+        f"{line[:-32]}{(_seen(line[-32:]) + timedelta(hours=hours)).isoformat(timespec='microseconds')}"
+        if " at 20" in line
+        else line
+        for line in lines
+    ]
+    assert shifted != lines
+    database.rows(f"COMMENT ON TABLE green_trips_2021_01 IS '{chr(10).join(shifted)}'")
+
+
+def test_a_mark_that_is_later_than_now_keeps_nothing_out(database: Database) -> None:
+    _publish(database.stage("ahead", 1, rows=3, downloaded_at=_now()))
+    _set_ahead(database, 3)
+    _publish(database.stage("set back", 2, rows=4, downloaded_at=_now()))
+    assert database.days() == [(2, 4)]
+
+
+def test_a_mark_that_is_later_than_now_is_replaced_by_a_later_look(database: Database) -> None:
+    _publish(database.stage("ahead", 1, rows=3, downloaded_at=_now()))
+    _set_ahead(database, 3)
+    stopped = database.stage("stopped", 2, rows=4, downloaded_at=_now())
+    assert _store(database).confirm(FILE, _find(database), datetime.now(UTC))
+    with pytest.raises(AirflowSkipException, match=OVERTAKEN):
+        _publish(stopped)
+    assert database.days() == [(1, 3)]
+
+
+def test_no_mark_is_written_that_is_later_than_now(database: Database) -> None:
+    """Otherwise a worker whose clock is ahead would keep out the right ones until they have caught up."""
+    _publish(database.stage("ahead", 1, rows=3, downloaded_at=_now(hours=1)))
+    for confirm in (False, True):
+        if confirm:
+            assert _store(database).confirm(FILE, _find(database), datetime.now(UTC) + timedelta(hours=2))
+        [mark] = [line for line in _comment(database) if line.startswith("downloaded at ")]
+        assert timedelta() <= datetime.now(UTC) - _seen(mark.removeprefix("downloaded at ")) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("newer_is_first", [True, False])
