@@ -1,11 +1,10 @@
 -- Raises the mark that says when the source had what the published rows were made from, if they are still those that
 -- were published at {{ published_at or "an unknown time" }}. It is never lowered.
-{%- from "postgres/locks.sql" import lock_table, name_holders, take_turn %}
+{%- from "postgres/locks.sql" import lock_table, lock_variables, name_holders, take_turn %}
 {%- from "postgres/marks.sql" import declare_published, downloaded_line %}
 DO $confirm$
 DECLARE
-    awaited text;
-    awaited_mode text;
+    {{- lock_variables() }}
 BEGIN
     {{- take_turn("publish." ~ dataset.table) }}
     {{- declare_published(target) | indent }}
