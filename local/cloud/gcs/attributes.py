@@ -165,8 +165,8 @@ def _libc() -> ctypes.CDLL:
     """Return the C library, whose functions have two more arguments on macOS: position and options."""
     library = ctypes.CDLL(None, use_errno=True)
     library.getxattr.restype = ctypes.c_ssize_t
-    arguments = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.c_int]
-    library.getxattr.argtypes = library.setxattr.argtypes = arguments
+    texts, numbers = (ctypes.c_char_p,) * 3, (ctypes.c_size_t, ctypes.c_uint32, ctypes.c_int)
+    library.getxattr.argtypes = library.setxattr.argtypes = (*texts, *numbers)
     return library
 
 
