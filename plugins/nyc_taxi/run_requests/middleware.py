@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from starlette.concurrency import run_in_threadpool
 
 from nyc_taxi.run_requests.assets import producer
 from nyc_taxi.run_requests.rules import check_backfill, check_event, check_run
@@ -53,7 +52,7 @@ class RunRequestMiddleware:
             given = None  # Airflow says what is wrong with it
         if isinstance(given, dict):
             try:
-                checked = await run_in_threadpool(check, given, datetime.datetime.now(datetime.UTC))
+                checked = await asyncio.to_thread(check, given, datetime.datetime.now(datetime.UTC))
             except ValueError as error:
                 refused, body = str(error), _REFUSED
             else:
