@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown component {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
     raise_on_signals()
     try:
-        shell.adopt()
+        shell.adopt_for_servers()
         settings = Settings.from_env()
         if options.command == "status":
             return 0 if report(settings) else 1

@@ -85,6 +85,14 @@ def adopt() -> str:
     return "\n".join(note for note in notes if note)
 
 
+def adopt_for_servers() -> None:
+    """As :func:`adopt`, but keep nothing that ``.env`` has for others: Airflow's connections and keys, credentials."""
+    adopt()
+    kept = {**from_shell(os.environ), "PYTHONUTF8": os.environ["PYTHONUTF8"]}
+    os.environ.clear()
+    os.environ.update(kept)
+
+
 def from_shell(shell: Mapping[str, str]) -> dict[str, str]:
     """Return those variables of ``shell`` that a local command takes over."""
     taken = {name: value for name, value in shell.items() if name in OWN or _MACHINE.fullmatch(name)}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import requests
@@ -16,6 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from local.cloud.settings import REPOSITORY
+from tests.attacks.promises import attack
 
 NAMES = ["gcs", "bigquery", "postgres", "source"]
 
@@ -108,6 +112,29 @@ def test_servers_listen_on_one_loopback_address_only(cloud) -> None:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.2", port)) != 0
         assert is_open(port)
+
+
+@attack("secrets-stay-out-of-processes")
+def test_no_server_gets_what_the_env_file_has_for_airflow(own_cloud, tmp_path: Path) -> None:
+    secrets = {
+        "AIRFLOW_CONN_FAILURE_WEBHOOK": '{"conn_type": "http", "password": "canary-1"}',
+        "AIRFLOW_CONN_FAILURE_EMAIL": '{"conn_type": "smtp", "password": "canary-2"}',
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": '{"extra": {"keyfile_dict": "canary-3"}}',
+        "AIRFLOW__CORE__FERNET_KEY": "canary-4",
+        "POSTGRES_PASSWORD": "canary-5",
+        "GOOGLE_APPLICATION_CREDENTIALS": "/canary-6",
+    }
+    env_file = tmp_path / "env"
+    env_file.write_text("".join(f"{name}='{value}'\n" for name, value in secrets.items()))
+    own_cloud.must("up", LOCAL_ENV_FILE=str(env_file))
+    records = list(own_cloud.settings.run_dir.glob("*.json"))
+    assert sorted(path.stem for path in records) == sorted(NAMES)
+    for path in records:
+        server = psutil.Process(json.loads(path.read_text())["pid"])
+        assert server.environ()["LOCAL_DIR"] == str(own_cloud.settings.state_dir)
+        for process in (server, *server.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):  # Postgres ends some of its own
+                assert "canary" not in str(process.environ()), path.stem
 
 
 def test_changed_source_restarts_only_the_source_server(own_cloud, tmp_path: Path) -> None:
