@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs site format lock
+.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -149,6 +149,9 @@ SPHINX := docs/site/.venv/bin/sphinx-build --fail-on-warning --keep-going --quie
 site: docs/site/.venv/.installed ## Build the documentation as a web site into build/site
 	@$(SPHINX) --conf-dir docs/site --doctree-dir build/doctrees . build/site
 	@echo "build/site/index.html"
+
+screenshots: install ## Take the pictures in docs/images again, from a real run in Chromium; takes some minutes
+	@PYTHONPATH=plugins .venv/bin/python -m tests.docs.screenshots
 
 format: install ## Format the code
 	.venv/bin/ruff check --fix .

@@ -1,15 +1,22 @@
-"""What the pages point at exists: files, headings, modules and make targets."""
+"""What the pages point at exists: files, pictures, headings, modules, make targets and commands of Airflow."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from nyc_taxi.registry.datasets import DATASETS
+from nyc_taxi.run_requests.rules import ROLLUP
+from nyc_taxi.stores import STORES
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), *(REPOSITORY / ".github").glob("*.md")])
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/*.md", ".github/*.md", "tests/**/README.md") for page in REPOSITORY.glob(pattern)
+)
 # State, environments and caches: not of the repository, though they lie in it.
 GENERATED = {".git", ".local", ".venv", "build", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
@@ -23,6 +30,10 @@ REFERENCE = re.compile(r"(?m)^\[[^\]]+\]: (\S+)$")
 A_PATH = re.compile(r"\.?[\w-][\w.-]*(/[\w.-]+)+/?|[\w-]+/")
 A_FILE_NAME = re.compile(r"[\w-]+\.(py|sql|md|toml|yaml|yml|env|svg)")
 A_MODULE = re.compile(r"python -m ([\w.]+)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+# Addresses of the web are https, without a blank or a full stop at their end.
+A_WEB_ADDRESS = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w./~%+-]*)?(\?[\w=&%+-]+)?(#[\w-]+)?(?<!\.)")
+AIRFLOW_COMMAND = re.compile(r"(?m)^bin/airflow (.+?)(?: +#.*)?$")
 A_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 
 
@@ -77,6 +88,12 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
+def wrong_addresses(page: Path) -> list[str]:
+    """The links beyond the repository that no browser would follow as they are meant."""
+    targets = LINK.findall(INLINE_CODE.sub("code", prose(page))) + REFERENCE.findall(prose(page))
+    return [target for target in targets if re.match(r"[a-z]+:", target) and not A_WEB_ADDRESS.fullmatch(target)]
+
+
 def has_anchor(file: Path, anchor: str) -> bool:
     """Whether a link to the anchor leads somewhere: to a heading of the file, or to lines of it."""
     if lines := re.fullmatch(r"L(\d+)(?:-L(\d+))?", anchor):
@@ -128,6 +145,12 @@ class TestPage:
     def test_links_and_anchors_exist(self, page: Path) -> None:
         assert broken_links(page) == []
 
+    def test_web_addresses_are_well_formed(self, page: Path) -> None:
+        assert wrong_addresses(page) == []
+
+    def test_pictures_say_what_they_show(self, page: Path) -> None:
+        assert [file for words, file in PICTURE.findall(prose(page)) if len(words.split()) < 3] == []
+
     def test_quoted_paths_exist(self, page: Path) -> None:
         assert missing_paths(page) == []
 
@@ -138,13 +161,28 @@ class TestPage:
         assert missing_targets(page) == []
 
 
+def test_commands_of_airflow_are_such() -> None:
+    """Each line ``bin/airflow ...`` has words that Airflow's CLI takes, and names one of our DAGs if any."""
+    from airflow.cli.cli_parser import get_parser
+
+    parser = get_parser()
+    commands = {command for page in PAGES for command in AIRFLOW_COMMAND.findall("\n".join(FENCE.findall(text(page))))}
+    assert len(commands) > 10
+    for command in sorted(commands):
+        words = shlex.split(command)
+        options = vars(parser.parse_args(words))
+        if dag_id := options.get("dag_id"):
+            assert dag_id in {*(store.dag_id(one) for one in DATASETS.values() for store in STORES), ROLLUP}, command
+
+
 BROKEN = """\
 # A page
 
 ## Its `code` and [a link](README.md)
 
 [there](README.md), [not there](docs/nothing.md), [here](#its-code-and-a-link), [not here](#nowhere),
-[a line](dags/web_to_gcs.py#L2), [no line](dags/web_to_gcs.py#L2-L3), [above](../outside.md), [the web](https://example.com/nothing).
+[a line](dags/web_to_gcs.py#L2), [no line](dags/web_to_gcs.py#L2-L3), [above](../outside.md), [the web](https://example.com/nothing),
+![a picture that is not there](docs/nothing.png), [no scheme](http://example.com), [a typo](https://example), [a stop](https://example.com/a.).
 
 `dags/web_to_gcs.py`, `dags/nothing.py`, `nothing.sql`, `months.py`, `green/green_tripdata_2021-01.csv.gz`,
 `python -m tests.nothing`, `make nothing` and `make demo`
@@ -172,7 +210,9 @@ def test_what_does_not_exist_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     files.cache_clear()
     page = tmp_path / "page.md"
     try:
-        assert broken_links(page) == ["docs/nothing.md", "#nowhere", "dags/web_to_gcs.py#L2-L3", "../outside.md"]
+        dead = ["docs/nothing.md", "#nowhere", "dags/web_to_gcs.py#L2-L3", "../outside.md", "docs/nothing.png"]
+        assert broken_links(page) == dead
+        assert wrong_addresses(page) == ["http://example.com", "https://example", "https://example.com/a."]
         assert missing_paths(page) == ["dags/nothing.py", "nothing.sql"]
         assert missing_modules(page) == ["local.nothing", "tests.nothing"]
         assert missing_targets(page) == ["nothing"]

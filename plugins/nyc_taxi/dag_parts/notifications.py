@@ -53,7 +53,8 @@ def notify_warning(context: Context) -> None:
 def end_log_with_cause(context: Context) -> None:
     """Write why a task failed as the last line of its log; use it as ``on_failure_callback`` and ``on_retry_callback``.
 
-    Airflow writes the traceback, and below it a collapsed group of lines about what it does after the task.
+    Airflow writes the traceback, and below it a collapsed group of lines about what it does after the task. If the task
+    failed while its templates were rendered, that group is inside another one, which hides the traceback too.
 
     Args:
         context: the context of the task.
@@ -61,8 +62,9 @@ def end_log_with_cause(context: Context) -> None:
     if (error := context.get("exception")) is None:
         return
     kind = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
-    # Ends the collapsed group; Airflow's own end of it then ends nothing.
-    log.info("::endgroup::")
+    # Ends both groups; an end without a group, such as Airflow's own that follows, ends nothing.
+    for _ in range(2):
+        log.info("::endgroup::")
     log.error("%s%s", kind, printable(error, longest=4000))
 
 

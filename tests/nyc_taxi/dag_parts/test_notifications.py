@@ -98,7 +98,8 @@ def test_the_cause_is_the_last_line_of_a_failed_log(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO)
     end_log_with_cause({**CONTEXT, "exception": ContractError("x.csv is not valid:\nrow 3")})
 
-    assert caplog.messages == ["::endgroup::", "ContractError: x.csv is not valid:\\nrow 3"]
+    # Twice: a group of what follows the task, inside the one of what precedes it if a template could not be rendered.
+    assert caplog.messages == ["::endgroup::", "::endgroup::", "ContractError: x.csv is not valid:\\nrow 3"]
     assert caplog.records[-1].levelno == logging.ERROR
 
 
