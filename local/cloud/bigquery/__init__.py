@@ -11,6 +11,7 @@ Modules:
 - ``statements``: checks of every SQL statement; ``ddl``: statements whose result bqemulator cannot keep
 - ``translation``: what functions and operators mean for the types of their arguments
 - ``estimates``: bytes that a query reads; ``table_ddl``: the DDL of a table
+- ``query_parameters``, ``literals``: what a request's SQL has beside names; ``script_variables``: variables of scripts
 - ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``: as their names say
 - ``patches``: all that replaces parts of bqemulator and sqlglot, with the reasons
 
@@ -40,7 +41,8 @@ What the layer adds to bqemulator:
 
 Known limits. Each is answered with HTTP 400, or a failed job of reason ``invalid``, that names it:
 
-- more than one project; legacy SQL; sessions; query parameters in scripts, or of type BYTES, JSON or STRUCT
+- more than one project; legacy SQL; sessions; query parameters in scripts, of types such as BIGNUMERIC and INTERVAL, and
+  BYTES and JSON in arrays and structs
 - partitioning by ingestion time or integer range; ``_PARTITIONTIME``, ``_FILE_NAME``; decorators such as ``$__NULL__``
 - CAST with FORMAT; in PARSE functions the format elements ``%G %g %V %U %W %u`` and ``%j`` beside a month; format
   elements that are not documented; civil times outside of the years 1 to 9999 in a time zone

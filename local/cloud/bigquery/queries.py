@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.literals import check_tables, numbered_parameters, plain_literals, unclosed_literal
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset
+from local.cloud.bigquery.query_parameters import read_parameters
 from local.cloud.bigquery.schemas import Field, field_of_duckdb
 from local.cloud.bigquery.statements import (
     ANONYMOUS,
@@ -42,10 +44,11 @@ _OPTIONS = {
     *("createDisposition", "writeDisposition", "timePartitioning", "clustering", "schemaUpdateOptions"),
     *("priority", "useQueryCache", "allowLargeResults", "flattenResults", "maximumBytesBilled"),
 }
-_PARAMETER_TYPES = {
-    *("INT64", "INTEGER", "FLOAT64", "FLOAT", "NUMERIC", "BOOL", "BOOLEAN", "STRING"),
-    *("DATE", "DATETIME", "TIMESTAMP", "TIME"),
-}
+_UNQUALIFIED_EXTERNAL = re.compile(
+    r"(?P<before>\s*(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+TABLE\s+(IF\s+(NOT\s+)?EXISTS\s+)?)"
+    r"(?P<name>`[^`.]+`|\w+)(?![\w.-])",
+    re.IGNORECASE,
+)
 _KEPT_RESULTS = 200
 _KEPT_RESULT_BYTES = 512 * 1024 * 1024
 
@@ -69,15 +72,6 @@ class Query:
     parameters: list[dict[str, Any]] | None = None
 
 
-def _check_parameters(parameters: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse parameters of types that bqemulator would bind as text."""
-    for parameter in parameters:
-        given = parameter.get("parameterType") or {}
-        kind = str((given.get("arrayType") or given).get("type", "")).upper()
-        if kind not in _PARAMETER_TYPES:
-            raise limit(f"bind query parameters of type {kind} ({parameter.get('name') or 'positional'})")
-
-
 def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     """Check a query job's configuration before the job is created.
 
@@ -97,7 +91,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
     if is_script and config.get("queryParameters"):
         raise limit("bind query parameters in scripts; DECLARE the values")
-    _check_parameters(config.get("queryParameters") or ())
+    given = read_parameters(config.get("queryParameters") or ())
     if config.get("destinationTable"):
         if is_script:
             raise invalid("configuration.query.destinationTable cannot be set for scripts")
@@ -106,14 +100,15 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         raise invalid("timePartitioning and clustering need a destinationTable")
     parameters = None
     if not is_script:
-        sql, parameters = numbered_parameters(sql, config.get("queryParameters"))
+        sql, parameters = numbered_parameters(sql, given)
         check_parses(sql)
         tree = parse(sql)
         if tree is not None and not parse_assert(sql):
             # Before names are qualified, which writes VARCHAR as STRING, and TRY_CAST as SAFE_CAST.
             check_type_names(tree, sql)
             check_syntax(tree, sql)
-        sql = ddl.with_view_columns(apply_default_dataset(sql, config, request_project_id=project))
+        sql = _with_dataset(apply_default_dataset(sql, config, request_project_id=project), config, project)
+        sql = ddl.with_view_columns(sql)
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
@@ -125,6 +120,16 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         is_script=is_script,
         parameters=parameters,
     )
+
+
+def _with_dataset(sql: str, config: Mapping[str, Any], project: str) -> str:
+    """Qualify the name of CREATE EXTERNAL TABLE, which sqlglot cannot parse, by the default dataset."""
+    dataset = config.get("defaultDataset") or {}
+    external = _UNQUALIFIED_EXTERNAL.match(sql)
+    if not external or not dataset.get("datasetId"):
+        return sql
+    name = ".".join((dataset.get("projectId") or project, dataset["datasetId"], external["name"].strip("`")))
+    return f"{external['before']}`{name}`{sql[external.end() :]}"
 
 
 def _statements(sql: str) -> Sequence[Any]:

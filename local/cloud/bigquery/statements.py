@@ -25,6 +25,7 @@ from local.cloud.bigquery import external_tables
 from local.cloud.bigquery.limits import invalid, limit, not_found
 from local.cloud.bigquery.partition_filter import check_partition_filter
 from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.query_parameters import DECLARED
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
@@ -261,15 +262,16 @@ def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
 
 
 def know_parameters(parameters: Sequence[Mapping[str, Any]] | None) -> None:
-    """Set the types of the query parameters for the rest of this job."""
-    _parameter_types.set(
-        tuple((given["name"].lower(), _parameter_type(given.get("parameterType") or {})) for given in parameters or ())
-    )
+    """Set the types of the query parameters, which :mod:`.query_parameters` has read, for the rest of this job."""
+    _parameter_types.set(tuple((given["name"].lower(), _parameter_type(given[DECLARED])) for given in parameters or ()))
 
 
 def _parameter_type(given: Mapping[str, Any]) -> Type | None:
     if str(given.get("type")).upper() == "ARRAY":
         return types.array(_parameter_type(given.get("arrayType") or {}))
+    if str(given.get("type")).upper() == "STRUCT":
+        members = given.get("structTypes") or ()
+        return types.struct((member.get("name", ""), _parameter_type(member.get("type") or {})) for member in members)
     return types.named(str(given.get("type", "")))
 
 

@@ -22,6 +22,8 @@ must be in place before the catalog reads its first table:
 14. ``json_paths``: sqlglot keeps JSONPaths as they are written
 15. ``nested_json``: the type JSON in arrays and structs of answers
 16. ``script_parser``: CASE and REPEAT in scripts
+17. ``delete_from``: DELETE without FROM
+18. ``cast_format``: CAST with FORMAT is refused
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -46,7 +48,9 @@ def install(store: Store, jobs: Jobs) -> None:
     """Install all patches, for a server of ``store`` and ``jobs``; call it once, before the database is opened."""
     # Imported here: the patches import modules that themselves import ``internals`` and ``table_metadata``.
     from local.cloud.bigquery.patches import (
+        cast_format,
         decimals,
+        delete_from,
         error_messages,
         format_strings,
         information_schema,
@@ -80,3 +84,5 @@ def install(store: Store, jobs: Jobs) -> None:
     json_paths.install()
     nested_json.install()
     script_parser.install()
+    delete_from.install()
+    cast_format.install()

@@ -20,12 +20,12 @@ type of its result belongs in ``functions``.
 - ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST; ``windows``: their ORDER BY
 - ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
 - ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT
-- ``times``, ``time_conversions``, ``time_texts``: dates and times; ``time_functions`` has their macros
+- ``times``, ``time_conversions``, ``time_texts``, ``buckets``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
   ``json_paths`` implement; ``format_function``: FORMAT
 - ``system_variables``: ``@@project_id`` and the like
 - ``function_names``: the functions that BigQuery has; ``syntax``: other databases' syntax, which it has not
-- ``safe``: the prefix SAFE.; ``signatures``: the types of arguments
+- ``safe``: the prefix SAFE.; ``signatures``: the types of arguments; ``debugging``: ERROR, TYPEOF
 """
 
 from __future__ import annotations
@@ -36,9 +36,11 @@ from sqlglot import exp
 
 from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     arrays,
+    buckets,
     casts,
     coercions,
     comparisons,
+    debugging,
     floats,
     format_function,
     json_functions,

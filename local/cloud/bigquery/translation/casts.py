@@ -177,11 +177,13 @@ def parameter(node: exp.Parameter, context: Context) -> exp.Expression | None:
     Source: "Lexical structure", query parameters. DuckDB takes the type from the value.
     """
     kind = context.of(node)
-    if kind is None or kind.name == "ARRAY" or isinstance(node.parent, exp.Parameter):
+    if kind is None or kind == types.STRING or isinstance(node.parent, exp.Parameter):
         return None
-    if kind == types.STRING:
-        return None
-    return cast(node, kind)
+    if kind == types.BYTES:
+        return call("from_base64", node.copy())
+    if kind == types.JSON:
+        return call("bq_json_normal", node.copy(), "exact")
+    return exp.Cast(this=node, to=exp.DataType.build(str(kind), dialect="bigquery"))
 
 
 @rule(exp.Cast, exp.TryCast)
@@ -194,7 +196,7 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     target = types.of_syntax(node.to)
     if target is not None and target.name == "STRUCT":
         return _cast_struct(node, target, context)
-    if target is None or node.args.get("format") or target.name in ("ARRAY", "STRUCT"):
+    if target is None or target.name in ("ARRAY", "STRUCT"):
         return None
     source, safe = context.of(node.this), isinstance(node, exp.TryCast)
     if (source in _CASTS and target not in _CASTS[source]) or (source, target) == (types.STRING, types.JSON):

@@ -23,7 +23,7 @@ from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import json_values, types
 from local.cloud.bigquery.translation.json_text import json_text
 from local.cloud.bigquery.translation.python_functions import python_function
-from local.cloud.bigquery.translation.rules import Context, call, named, rule
+from local.cloud.bigquery.translation.rules import Context, call, fails_safely, named, rule
 from local.cloud.bigquery.translation.types import Type
 
 _PLACE = re.compile(r"%(?P<flags>[-+ #'0]*)(?P<width>\*|\d*)(?P<precision>\.(?:\*|\d*))?(?P<kind>.)", re.DOTALL)
@@ -58,7 +58,7 @@ def format_string(node: exp.Format, context: Context) -> exp.Expression:
             raise limit("format a value of unknown type; cast it")
         shapes.append(_shape(kind))
         texts.append(json_text(argument, kind, wide=True, unnamed=True) or exp.Literal.string("null"))
-    if isinstance(node.this, exp.Literal | exp.RawString):
+    if isinstance(node.this, exp.Literal | exp.RawString) and not fails_safely(node):
         try:
             list(_places(node.this.name, tuple(_name(shape) for shape in shapes)))
         except ValueError as error:

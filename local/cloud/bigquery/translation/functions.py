@@ -230,10 +230,11 @@ _CONSTANT: dict[type[exp.Expression], Type] = {
     ),
     **_kinds(types.FLOAT64, "Stddev StddevSamp StddevPop Variance VariancePop LaxFloat64"),
     **_kinds(
-        types.STRING, "RawString Format Initcap LowerHex ToBase64 TimeToStr String ArrayToString Uuid Chr Soundex"
+        types.STRING,
+        "RawString Format Initcap LowerHex ToBase64 TimeToStr String ArrayToString Uuid Chr Soundex",
     ),
     **_kinds(types.STRING, "JSONExtractScalar Translate GroupConcat Normalize SessionUser JSONType CodePointsToString"),
-    **_kinds(types.STRING, "LaxString"),
+    **_kinds(types.STRING, "LaxString Typeof"),
     **_kinds(types.BYTES, "ByteString MD5Digest SHA2Digest SHA1Digest Unhex FromBase64"),
     **_kinds(types.DATE, "Date CurrentDate DateFromParts StrToDate LastDay DateFromUnixDate TsOrDsToDate"),
     **_kinds(types.DATETIME, "TsOrDsToDatetime Datetime CurrentDatetime ParseDatetime"),
@@ -250,4 +251,7 @@ _CONSTANT: dict[type[exp.Expression], Type] = {
     **_kinds(types.array(types.INT64), "ToCodePoints"),
 }
 
-_BY_NAME: dict[str, Type] = {"IEEE_DIVIDE": types.FLOAT64, "CONTAINS_SUBSTR": types.BOOL}
+_BY_NAME: dict[str, Type] = {
+    **{"IEEE_DIVIDE": types.FLOAT64, "CONTAINS_SUBSTR": types.BOOL},
+    **{"DATE_BUCKET": types.DATE, "DATETIME_BUCKET": types.DATETIME, "TIMESTAMP_BUCKET": types.TIMESTAMP},
+}

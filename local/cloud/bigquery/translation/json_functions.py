@@ -14,7 +14,7 @@ from local.cloud.bigquery.translation.json_paths import steps_of
 from local.cloud.bigquery.translation.json_text import json_text
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.python_functions import python_function
-from local.cloud.bigquery.translation.rules import Context, call, named, rule
+from local.cloud.bigquery.translation.rules import Context, call, fails_safely, named, rule
 from local.cloud.bigquery.translation.types import Type
 
 _TEXT, _TEXTS, _JSON, _JSONS = "VARCHAR", "VARCHAR[]", "JSON", "JSON[]"
@@ -72,7 +72,7 @@ def _check(function: str, context: Context, given: dict[exp.Expression | None, t
 
 def _check_path(path: exp.Expression | None) -> None:
     """Report a wrong JSONPath before the query runs."""
-    if isinstance(path, exp.Literal) and path.is_string:
+    if isinstance(path, exp.Literal) and path.is_string and path.parent and not fails_safely(path.parent):
         try:
             steps_of(path.name)
         except ValueError as error:

@@ -15,7 +15,7 @@ from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.python_functions import python_function
-from local.cloud.bigquery.translation.rules import Context, bound, call, rule
+from local.cloud.bigquery.translation.rules import Context, bound, call, fails_safely, rule
 
 _GROUP = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<group>\((?!\?)|\(\?P?<(?![=!]))", re.DOTALL)
 _TOO_MANY = "Regular expressions passed into extraction functions must not have more than 1 capturing group"
@@ -67,17 +67,18 @@ def extract(node: exp.RegexpExtract | exp.RegexpExtractAll, context: Context) ->
     if kind not in (types.STRING, types.NULL, None):
         raise limit(f"run {name.upper()} of {kind}; cast it to STRING")
     pattern, position = node.expression, node.args.get("position")
+    lazily = fails_safely(node)
     if name == "regexp_extract_all":
-        return _extracted(name, node.this, pattern)
+        return _extracted(name, node.this, pattern, lazily)
     value = node.this if position is None else bound("bq_regexp_from", node.this, position)
     occurrence = node.args.get("occurrence")
     if occurrence is not None:
-        return bound("bq_regexp_occurrence", _extracted("regexp_extract_all", value, pattern), occurrence)
-    return bound("bq_regexp_first", value, pattern, _extracted(name, value.copy(), pattern.copy()))
+        return bound("bq_regexp_occurrence", _extracted("regexp_extract_all", value, pattern, lazily), occurrence)
+    return bound("bq_regexp_first", value, pattern, _extracted(name, value.copy(), pattern.copy(), lazily))
 
 
-def _extracted(name: str, value: exp.Expression, pattern: exp.Expression) -> exp.Expression:
-    if not isinstance(pattern, exp.Literal | exp.RawString):
+def _extracted(name: str, value: exp.Expression, pattern: exp.Expression, lazily: bool) -> exp.Expression:
+    if not isinstance(pattern, exp.Literal | exp.RawString) or lazily:
         return call(f"bq_{name}", value, pattern)
     try:
         return call(f"bq_{name}_{groups(pattern.name)}", value, pattern)

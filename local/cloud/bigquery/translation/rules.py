@@ -94,6 +94,11 @@ def site_of(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def fails_safely(node: exp.Expression) -> bool:
+    """Return whether the prefix SAFE. is before a function: then what it refuses of its arguments' values is NULL."""
+    return isinstance(node.parent, exp.SafeFunc)
+
+
 # --- Building nodes --------------------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation.annotation import Types
 from local.cloud.bigquery.translation.rules import Context, call, is_simple, rule
 
@@ -32,6 +33,8 @@ def isolate_arguments(tree: exp.Expression, known: Types) -> bool:
     changed = False
     for node in reversed(list(tree.find_all(exp.SafeFunc))):
         if isinstance(node, exp.SafeFunc):
+            if isinstance(node.this, exp.AggFunc):
+                raise invalid(f"Function {node.this.sql_name()} does not support SAFE error mode")
             changed = _isolate(node, known) or changed
     return changed
 

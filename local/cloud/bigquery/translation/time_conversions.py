@@ -9,7 +9,7 @@ from __future__ import annotations
 from bqemulator.domain.errors import ValidationError
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import time_formats, types
 from local.cloud.bigquery.translation.rules import Context, call, cast, rule, safely
 from local.cloud.bigquery.translation.time_arguments import (
@@ -38,8 +38,6 @@ def cast_of_time(node: exp.Cast, context: Context) -> exp.Expression | None:
     Source: "Conversion functions", CAST; "Data types", canonical formats.
     """
     target, source, safe = types.of_syntax(node.to), context.of(node.this), isinstance(node, exp.TryCast)
-    if node.args.get("format") is not None and (target in KINDS or source in KINDS):
-        raise limit("run CAST with FORMAT; use the FORMAT_ and PARSE_ functions")
     if target == types.STRING and source in (*KINDS, types.INTERVAL):
         return safely(typed("bq_text_of", source, node.this), safe)
     if target not in KINDS or source in (target, types.NULL):

@@ -70,8 +70,8 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ({"query": {"query": "SELECT 1", "tableDefinitions": {"x": {}}}}, "configuration.query.tableDefinitions"),
     ({"query": {"query": "SELECT 1", "rangePartitioning": {"field": "x"}}}, "configuration.query.rangePartitioning"),
     (
-        {"query": {"query": "SELECT @p", "queryParameters": [{"name": "p", "parameterType": {"type": "BYTES"}}]}},
-        "query parameters of type BYTES",
+        {"query": {"query": "SELECT @p", "queryParameters": [{"name": "p", "parameterType": {"type": "RANGE"}}]}},
+        "query parameters of type RANGE",
     ),
     ({"query": {"query": "SELECT @p; SELECT 1", "queryParameters": [{"name": "p"}]}}, "query parameters in scripts"),
     ({"query": {"query": "SELECT 1"}, "reservation": "r"}, "configuration.reservation"),

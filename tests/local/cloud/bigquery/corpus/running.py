@@ -236,4 +236,8 @@ def _parameter(name: str | None, kind: str, value: Any) -> Any:
     element = re.fullmatch(r"ARRAY<(\w+)>", kind)
     if element:
         return bigquery.ArrayQueryParameter(name, element[1], value)
-    return bigquery.ScalarQueryParameter(name, kind, value)
+    members = re.fullmatch(r"STRUCT<(.*)>", kind)
+    if members:
+        fields = [member.split(" ") for member in members[1].split(", ")]
+        return bigquery.StructQueryParameter(name, *(_parameter(field, one, value[field]) for field, one in fields))
+    return bigquery.ScalarQueryParameter(name, kind, value.encode() if kind == "BYTES" else value)
