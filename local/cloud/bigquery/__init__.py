@@ -41,11 +41,12 @@ What the layer adds to bqemulator:
 
 Known limits. Each is answered with HTTP 400, or a failed job of reason ``invalid``, that names it:
 
-- more than one project; legacy SQL; sessions; query parameters in scripts, of types such as BIGNUMERIC and INTERVAL, and
-  BYTES and JSON in arrays and structs
+- more than one project; legacy SQL; sessions; query parameters in scripts, of types such as BIGNUMERIC and INTERVAL,
+  and BYTES and JSON in arrays and structs
 - partitioning by ingestion time or integer range; ``_PARTITIONTIME``, ``_FILE_NAME``; decorators such as ``$__NULL__``
-- CAST with FORMAT; in PARSE functions the format elements ``%G %g %V %U %W %u`` and ``%j`` beside a month; format
-  elements that are not documented; civil times outside of the years 1 to 9999 in a time zone
+- CAST with FORMAT, other than of a date in digits; in PARSE functions the format elements ``%G %g %V %U %W %u`` and
+  ``%j`` beside a month; format elements that are not documented; civil times outside of the years 1 to 9999 in a time
+  zone
 - BIGNUMERIC in tables, and of more than 38 digits; parameterized types of columns; default values, constraints,
   collation, policy tags, encryption keys
 - external tables other than Parquet; nested and repeated Parquet columns; external tables through wildcard tables

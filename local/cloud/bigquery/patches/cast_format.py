@@ -1,4 +1,4 @@
-"""Patch of sqlglot 30.11: CAST with FORMAT is refused.
+"""Patch of sqlglot 30.11: CAST with FORMAT is refused, but for the year, month and day of a DATE in digits.
 
 Wraps ``_parse_cast`` of sqlglot's parser of BigQuery's SQL.
 
@@ -10,6 +10,7 @@ Can be removed when sqlglot keeps CAST with FORMAT, and the typed translation kn
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlglot import exp
@@ -17,6 +18,7 @@ from sqlglot.dialects.bigquery import BigQuery
 
 from local.cloud.bigquery.limits import limit
 
+_DATE = re.compile(r"(%[Ymd]|[-/., ])+")
 _parse_cast = BigQuery.Parser._parse_cast
 
 
@@ -27,6 +29,11 @@ def install() -> None:
 
 def _without_format(self: BigQuery.Parser, *args: Any, **kwargs: Any) -> exp.Expr:
     node = _parse_cast(self, *args, **kwargs)
-    if not isinstance(node, exp.Cast) or node.args.get("format"):
+    if isinstance(node, exp.StrToDate):
+        pattern = node.args["format"].name
+        is_whole = _DATE.fullmatch(pattern) and all(pattern.count(part) == 1 for part in ("%Y", "%m", "%d"))
+    else:
+        is_whole = isinstance(node, exp.Cast) and not node.args.get("format")
+    if not is_whole:
         raise limit("run CAST with FORMAT; use the FORMAT and PARSE functions")
     return node
