@@ -17,6 +17,7 @@ from tests.faults.cases import (
     SERVER_NAMES,
     SHORT_TIMEOUT,
     STALL,
+    STEP_OF,
     Act,
     Case,
     Ends,
@@ -723,6 +724,37 @@ OVERLAPS: tuple[Promise, ...] = (
         "The clock jumps a year back while a run waits for its file",
         "the trigger of `wait_for_publication`",
         "The run goes on as soon as the file is there.",
+    ),
+)
+
+_LATER = "The run fails. The next start of any month of the DAG removes what is left, and nothing of runs that live."
+LEFTOVERS: tuple[Promise, ...] = (
+    *(
+        _promise(
+            "Processes and machine",
+            f"killed-in-last-try-of-download-in-{store}",
+            "SIGKILL of the task in its last try, so that the cleanup does not run: a part of the file is left",
+            f"`{STEP_OF[store]}.download`",
+            _LATER,
+        )
+        for store in ("lake", "postgres")
+    ),
+    _promise(
+        "Processes and machine",
+        "killed-in-last-try-of-load_staging",
+        "SIGKILL of the task in its last try, after the commit, so that the cleanup does not run: a table is left",
+        "`web_to_postgres.load_staging`",
+        _LATER,
+    ),
+    *(
+        _promise(
+            "Processes and machine",
+            f"timed-out-in-{store}",
+            "Runs time out (`dagrun_timeout`), which skips the cleanup, too: files and staging tables are left",
+            f"each step of `{STEP_OF[store]}`",
+            _LATER,
+        )
+        for store in ("lake", "postgres")
     ),
 )
 

@@ -173,7 +173,8 @@ class Run:
         self._folder = folder / self.run_id
         self._folder.mkdir(parents=True)
         self._state = self._folder / "state.json"
-        self._state.write_text(json.dumps({"xcoms": {}, "states": {}, "skipped": [], "events": [], "updated": []}))
+        empty: dict[str, Any] = {"xcoms": {}, "states": {}, "skipped": [], "events": [], "updated": []}
+        self._state.write_text(json.dumps({**empty, "run": "running"}))
         self._states: dict[str, str] = {}
 
     def go(self, hooks: Hooks | None = None, *, until: str | None = None) -> Ended:
@@ -189,7 +190,15 @@ class Run:
             if task["task_id"] == until:
                 break
             self._states[task["task_id"]] = self._decide(task) or self._repeat(task, hooks)
+        else:
+            self._set_state(self._ended().state)
         return self._ended()
+
+    def time_out(self) -> None:
+        """End the run as Airflow does when its time is over: it has failed, and all its other tasks are skipped."""
+        for task in self._worker.dags[self.dag_id]:
+            self._states.setdefault(task["task_id"], "skipped")
+        self._set_state("failed")
 
     def log(self) -> str:
         """Return the output of all tries."""
@@ -279,6 +288,10 @@ class Run:
         kept = json.loads(self._state.read_text())
         kept["xcoms"].pop(task_id, None)
         self._state.write_text(json.dumps(kept))
+
+    def _set_state(self, state: str) -> None:
+        kept = json.loads(self._state.read_text())
+        self._state.write_text(json.dumps({**kept, "run": state}))
 
     def _ended(self) -> Ended:
         teardowns = {task["task_id"] for task in self._worker.dags[self.dag_id] if task["is_teardown"]}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.faults.cases import GROUPS
-from tests.faults.catalog import CASES, OVERLAPS, STACK
+from tests.faults.catalog import CASES, LEFTOVERS, OVERLAPS, STACK
 from tests.faults.page import PAGE, page
 
-PROMISES = [*(case.promise for case in CASES), *OVERLAPS, *STACK]
+PROMISES = [*(case.promise for case in CASES), *LEFTOVERS, *OVERLAPS, *STACK]
 
 
 def test_page_is_up_to_date() -> None:

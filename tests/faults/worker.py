@@ -364,6 +364,9 @@ class _Supervisor:
                 kept["states"].setdefault(self._order.task_id, {})[msg.key] = msg.value
             case comms.ValidateInletsAndOutlets():
                 answer = comms.InactiveAssetsResult(inactive_assets=[])
+            case comms.GetDRCount():
+                states = [self._state_of(run_id) for run_id in msg.run_ids or ()]
+                answer = comms.DRCount(count=sum(state in (msg.states or ()) for state in states))
             case comms.GetConnection():
                 answer = comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
             case comms.GetVariable():
@@ -377,6 +380,11 @@ class _Supervisor:
         temporary.write_text(json.dumps(kept))
         temporary.replace(self._path)
         return answer
+
+    def _state_of(self, run_id: str) -> str:
+        """Return the state of a run; all runs have their files in one folder."""
+        path = self._path.parents[1] / run_id / self._path.name
+        return str(json.loads(path.read_text())["run"]) if path.exists() else ""
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ DECLARE
             )
 {%- endmacro %}
 
-{#- Writes the marks, below which come those that the staging table was loaded with; they are on the table `marked`. #}
+{#- Writes the marks, below which come those that the staging table was loaded with; they are on the table `marked`.
+    The line that names the run which has loaded it is left out. #}
 {%- macro mark(target, staging, marked, downloaded_at) %}
     EXECUTE format(
         'COMMENT ON TABLE public.{{ target }} IS %L',
@@ -52,7 +53,7 @@ DECLARE
             E'\n',
             'published from {{ staging }}',
             'published at ' || to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US+00:00'),{{ downloaded_line(downloaded_at) }},
-            obj_description('{{ marked }}'::regclass, 'pg_class')
+            nullif(regexp_replace(obj_description('{{ marked }}'::regclass, 'pg_class'), '^staged by [^\n]*\n?', ''), '')
         )
     );
 {%- endmacro %}

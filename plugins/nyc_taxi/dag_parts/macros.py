@@ -7,8 +7,6 @@ A DAG gets ``MACROS`` together with its dataset: ``user_defined_macros={"dataset
 
 from __future__ import annotations
 
-import hashlib
-import re
 from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +15,7 @@ import jinja2
 from jinja2.runtime import Context
 
 from nyc_taxi.dag_parts.params import refuse_unknown
+from nyc_taxi.dag_parts.work_dir import folder_name, run_hash
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import PublishedFile, TripDataset
@@ -99,16 +98,14 @@ def publication_wait(context: Context) -> float:
 @jinja2.pass_context
 def run_dir(context: Context) -> str:
     """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes to it."""
-    # The hash separates run ids whose readable parts are equal, and makes a run id such as ".." a valid folder name.
-    run = re.sub(r"[^A-Za-z0-9_.-]+", "_", context["run_id"])[:100]
-    work_dir = str(context["var"]["value"].work_dir).rstrip("/")
-    return f"{work_dir}/{context['dag'].dag_id}/{run}-{_run_hash(context)}"
+    work_dir, dag_id = str(context["var"]["value"].work_dir).rstrip("/"), context["dag"].dag_id
+    return f"{work_dir}/{dag_id}/{folder_name(dag_id, context['run_id'])}"
 
 
 @jinja2.pass_context
 def staging_table(context: Context) -> str:
     """``{{ staging_table() }}``: a table name that no other run uses, such as ``green_2021_01_3f2a90c1d4``."""
-    return f"{file(context).slug}_{_run_hash(context)}"
+    return f"{file(context).slug}_{run_hash(context['dag'].dag_id, context['run_id'])}"
 
 
 @jinja2.pass_context
@@ -145,10 +142,6 @@ def loaded_object(context: Context) -> dict[str, Any]:
 def whole_years(context: Context) -> list[str]:
     """``{{ whole_years() }}``: the datasets that are complete for the run's year, as ``check_months`` found them."""
     return context["ti"].xcom_pull("check_months")
-
-
-def _run_hash(context: Context) -> str:
-    return hashlib.sha256(f"{context['dag'].dag_id}/{context['run_id']}".encode()).hexdigest()[:10]
 
 
 MACROS = {

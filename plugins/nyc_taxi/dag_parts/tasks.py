@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import BaseOperator, XComArg, task
 
+from nyc_taxi.dag_parts.work_dir import remove_ended_runs
 from nyc_taxi.parquet.to_parquet import ToParquetOperator
 from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
 from nyc_taxi.source.publication_sensor import PublicationSensor
@@ -25,7 +26,8 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
     """Declare the tasks that download the file, convert it to ``LOCAL_PARQUET``, and remove both files.
 
     The first two are setups and the removal is their teardown. So the files are removed however the run ends, and
-    clearing a task that reads them also reruns the tasks that create them.
+    clearing a task that reads them also reruns the tasks that create them. The download first removes the files of runs
+    that have ended without that: timed out, or killed in the last try of the download.
 
     Returns:
         The download task, the conversion task, and the teardown, which belongs after the last task that reads the file.
@@ -35,6 +37,7 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
         endpoint="{{ source_path() }}",
         dst="{{ run_dir() }}/{{ source_path().name }}",
         announced="{{ ti.xcom_pull('wait_for_publication', key='announced') or '' }}",
+        pre_execute=remove_ended_runs,
     ).as_setup()
     to_parquet = ToParquetOperator(
         task_id="to_parquet",

@@ -105,7 +105,7 @@ RUN_IDS = [
 def test_each_run_has_its_own_folder_in_the_work_dir() -> None:
     folders = [_render("{{ run_dir() }}", run_id=run_id) for run_id in RUN_IDS]
     for folder in folders:
-        assert re.fullmatch(r"/files/green_web_to_gcs/[\w.-]+-[0-9a-f]{10}", folder)
+        assert re.fullmatch(r"/files/green_web_to_gcs/[\w.%~-]+-[0-9a-f]{10}", folder)
         assert len(folder.rpartition("/")[2]) <= 255
     assert len(set(folders)) == len(folders)
 

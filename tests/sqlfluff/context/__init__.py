@@ -18,6 +18,7 @@ macros = {name: macro for store in STORES for name, macro in store.macros.items(
 globals().update(macros)
 
 __all__ = [
+    "dag_id",
     "dataset",
     "downloaded_at",
     "file",
@@ -42,6 +43,7 @@ __all__ = [
 month = Month(2021, 1)
 has_generation = True
 has_total = True
+dag_id = "green_web_to_postgres"
 target = dataset.file(month).table
 published_at = "2021-03-02T00:00:00+00:00"
 seen_at = "2021-04-01T00:00:00+00:00"

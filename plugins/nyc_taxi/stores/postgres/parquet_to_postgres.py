@@ -16,6 +16,7 @@ from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.stores.postgres.copy import copy_parquet
 from nyc_taxi.stores.postgres.errors import printable_errors
+from nyc_taxi.stores.postgres.staging import drop_ended_runs, staged_by
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 class ParquetToPostgresOperator(BaseOperator):
     """Create a staging table and load one Parquet file into it with binary COPY, in one transaction.
 
-    The table exists with all rows or not at all. The provenance in the file, if any, becomes the table's comment. Use a
-    table name that is unique to the run and the try: a process of an earlier try may still be alive, and must not write
-    to the table of a later one.
+    The table exists with all rows or not at all. Its comment names the run, and below has the provenance in the file,
+    if there is any. Use a table name that is unique to the run and the try: a process of an earlier try may still be
+    alive, and must not write to the table of a later one.
+
+    First, staging tables are dropped that runs of the same DAG have left which have ended: timed out, or killed in the
+    last try of the load.
 
     Args:
         src: path of the Parquet file (templated).
@@ -58,7 +62,7 @@ class ParquetToPostgresOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         try:
-            rows = self._load(Path(self.src))
+            rows = self._load(Path(self.src), context)
         except psycopg.errors.DiskFull as error:
             raise DiskFullError(
                 errno.ENOSPC,
@@ -69,11 +73,14 @@ class ParquetToPostgresOperator(BaseOperator):
         return self.table
 
     @printable_errors()
-    def _load(self, source: Path) -> int:
+    def _load(self, source: Path, context: Context) -> int:
         with PostgresHook(postgres_conn_id=self.postgres_conn_id).get_conn() as connection:
+            connection.autocommit = True
+            drop_ended_runs(connection, context)
+            connection.autocommit = False
             connection.execute(self.create_sql)
             table = sql.Identifier(*self.table.split("."))
             rows = copy_parquet(connection, source, table)
-            if made_from := read_provenance(source):
-                connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(made_from)))
+            comment = "\n".join(filter(None, [staged_by(context), read_provenance(source)]))
+            connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(comment)))
         return rows

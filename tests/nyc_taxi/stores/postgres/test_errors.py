@@ -27,7 +27,11 @@ from tests.nyc_taxi.stores.postgres.conftest import FILE, Database
 
 HOSTILE = "\x1b[2J\u202eforged\nERROR: another line\x07"
 SHOWN = r"\x1b[2J\u202eforged"
-CONTEXT: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}
+CONTEXT: Any = {
+    "ti": SimpleNamespace(xcom_push=lambda key, value: None),
+    "dag": SimpleNamespace(dag_id="green_web_to_postgres"),
+    "run_id": "manual__x",
+}
 # The cast fails, and the error quotes the value.
 CAST = f"SELECT '{HOSTILE}'::int"
 

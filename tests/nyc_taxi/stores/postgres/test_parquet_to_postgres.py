@@ -18,12 +18,15 @@ from nyc_taxi.registry.datasets import GREEN
 from nyc_taxi.stores.postgres import parquet_to_postgres
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
 
+STAGED_BY = "staged by green_web_to_postgres manual__2021-01%20it%27s"
+
 
 class _Connection:
     """Fake connection that records the statements, and the error that left its ``with`` block."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
+        self.autocommit = False
         self.left_by: type[BaseException] | None = None
 
     def __enter__(self) -> _Connection:
@@ -32,8 +35,13 @@ class _Connection:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.left_by = kind
 
-    def execute(self, statement: str | sql.Composed) -> None:
+    def execute(self, statement: str | bytes | sql.Composed) -> Any:
+        if isinstance(statement, bytes):  # asks for staging tables of other runs
+            assert self.autocommit
+            return mock.Mock(fetchall=list)
+        assert not self.autocommit
         self.statements.append(_text(statement))
+        return None
 
 
 def _text(statement: str | sql.Composed) -> str:
@@ -54,23 +62,24 @@ def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, copy: Any)
     operator = ParquetToPostgresOperator(
         task_id="load", src=str(source), table="staging.green_2021_01_x", create_sql="CREATE TABLE x ()"
     )
-    assert operator.execute({}) == "staging.green_2021_01_x"
+    context: Any = {"dag": mock.Mock(dag_id="green_web_to_postgres"), "run_id": "manual__2021-01 it's"}
+    assert operator.execute(context) == "staging.green_2021_01_x"
     return connection
 
 
 @pytest.mark.parametrize(
-    ("line", "comments"),
+    ("line", "comment"),
     [
         (
             "it's from here",
-            ["""COMMENT ON TABLE "staging"."green_2021_01_x" IS 'it''s from here'"""],
+            f"""COMMENT ON TABLE "staging"."green_2021_01_x" IS '{STAGED_BY}\nit''s from here'""",
         ),
-        ("", []),
+        ("", f"""COMMENT ON TABLE "staging"."green_2021_01_x" IS '{STAGED_BY}'"""),
     ],
     ids=["known", "unknown"],
 )
 def test_the_table_is_created_loaded_and_commented(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, comments: list[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, comment: str
 ) -> None:
     copied: list[Any] = []
 
@@ -80,7 +89,7 @@ def test_the_table_is_created_loaded_and_commented(
         return 7
 
     connection = _load(tmp_path, monkeypatch, line, copy)
-    assert connection.statements == ["CREATE TABLE x ()", "COPY", *comments]
+    assert connection.statements == ["CREATE TABLE x ()", "COPY", comment]
     assert copied == [(tmp_path / "x.parquet", sql.Identifier("staging", "green_2021_01_x"))]
     assert connection.left_by is None
 
@@ -110,6 +119,7 @@ def test_a_full_disk_of_the_server_says_what_to_do(
         fail_at("COPY")
         return 1
 
+    monkeypatch.setattr(parquet_to_postgres, "drop_ended_runs", lambda *_: None)
     monkeypatch.setattr(_Connection, "execute", lambda _, query: fail_at(_text(query)))
     with pytest.raises(DiskFullError) as caught:
         _load(tmp_path, monkeypatch, "x", copy)
