@@ -526,6 +526,7 @@ RUN_LATER = {
     "publication_sensor.py": {"now"},
     "publication_trigger.py": {"now"},
     "retry_after.py": {"now"},
+    "work_dir.py": {"time"},
 }
 
 
