@@ -40,7 +40,7 @@ def remove_ended_runs(context: Context) -> None:
     Args:
         context: of a task whose ``dst`` is a file in the run's own folder.
     """
-    own = Path(context["task"].dst).parent  # type: ignore[attr-defined]
+    own = Path(context["task"].dst).parent  # type: ignore[union-attr]
     folders = [] if not own.parent.exists() else sorted(own.parent.iterdir())
     for folder in folders:
         try:
