@@ -29,7 +29,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content, Store
 
 if TYPE_CHECKING:
-    from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
+    from google.cloud import storage  # type: ignore[attr-defined] # storage has no types
 
 
 StoreType = TypeVar("StoreType", bound=Store)
@@ -87,18 +87,18 @@ def contents(settings: AirflowSettings, file: PublishedFile) -> dict[str, Conten
 
 def connected_stores(settings: AirflowSettings) -> list[Store]:
     """Return all stores of the local stack, connected as tasks connect to them."""
-    with _variables(settings):
+    with stack_variables(settings):
         return [store.connect() for store in stores.STORES]
 
 
 def connected(settings: AirflowSettings, store: type[StoreType]) -> StoreType:
     """Return one store, connected as tasks connect to it."""
-    with _variables(settings):
+    with stack_variables(settings):
         return store.connect()
 
 
 @contextmanager
-def _variables(settings: AirflowSettings) -> Iterator[None]:
+def stack_variables(settings: AirflowSettings) -> Iterator[None]:
     """Put the stack's connections and variables into the environment during the block."""
     prefixes = ("AIRFLOW_CONN_", "AIRFLOW_VAR_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
     own = {name: value for name, value in settings.environment().items() if name.startswith(prefixes)}
@@ -125,14 +125,5 @@ def storage_client(settings: AirflowSettings) -> storage.Client:
     """Return Google's client of the stack's lake, for queries outside the Store interface."""
     from airflow.providers.google.cloud.hooks.gcs import GCSHook
 
-    with _variables(settings):
+    with stack_variables(settings):
         return GCSHook().get_conn()
-
-
-def bigquery_client(settings: AirflowSettings) -> bigquery.Client:
-    """Return Google's client of the stack's warehouse, for queries outside the Store interface."""
-    from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
-
-    with _variables(settings):
-        hook = BigQueryHook(use_legacy_sql=False)
-        return hook.get_client(project_id=hook.project_id)

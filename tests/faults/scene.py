@@ -28,6 +28,7 @@ from nyc_taxi.registry.datasets import FHV, GREEN
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
+from tests import clients
 from tests.faults import disks
 from tests.faults.cases import STEP_OF
 from tests.faults.proxy import Proxy
@@ -187,14 +188,14 @@ class Scene:
         query = (
             "SELECT CAST(month AS STRING) AS month, SUM(trips) AS trips FROM trips.yearly_rollup WHERE month BETWEEN"
         )
-        rows = reconcile.bigquery_client(self.settings).query(
+        rows = clients.bigquery_client(self.settings).query(
             f"{query} '{YEAR}-01-01' AND '{YEAR}-12-31' AND dataset = '{FILE.dataset.name}' GROUP BY 1"
         )
         return {row["month"][:7]: row["trips"] for row in rows.result()}
 
     def in_warehouse(self) -> dict[str, int]:
         """Return the number of rows of each month that the warehouse has of the green trips."""
-        counted = reconcile.bigquery_client(self.settings).query(
+        counted = clients.bigquery_client(self.settings).query(
             f"SELECT CAST(source_month AS STRING) AS month, COUNT(*) AS trips FROM trips.{FILE.dataset.name} GROUP BY 1"
         )
         return {row["month"][:7]: row["trips"] for row in counted.result()}
@@ -241,7 +242,7 @@ class Scene:
                 "SELECT state || ': ' || query FROM pg_stat_activity WHERE datname = 'ny_taxi' "
                 "AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
             ).fetchall()
-        bigquery = reconcile.bigquery_client(self.settings)
+        bigquery = clients.bigquery_client(self.settings)
         bucket = self.settings.cloud.lake_bucket
         return Leftovers(
             files=tuple(str(path) for path in sorted(self.settings.work_dir.rglob("*")) if path.is_file()),
@@ -258,7 +259,7 @@ class Scene:
 
     def drop_staging(self) -> None:
         """Drop BigQuery's staging tables, for the cases that leave one until it expires."""
-        client = reconcile.bigquery_client(self.settings)
+        client = clients.bigquery_client(self.settings)
         for table in client.list_tables("trips_staging"):
             client.delete_table(table)
 

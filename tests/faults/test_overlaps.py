@@ -16,11 +16,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from local.airflow import reconcile
 from local.cloud.gcs import attributes
 from nyc_taxi.registry.months import Month
 from nyc_taxi.source import publication_trigger
 from nyc_taxi.source.publication_trigger import PublicationTrigger
+from tests import clients
 from tests.faults.cases import Promise
 from tests.faults.catalog import OVERLAPS, PUBLISH_JOB
 from tests.faults.invariants import check_invariants
@@ -134,7 +134,7 @@ def _ahead(time: str) -> str:
 
 def _machine_clock_ahead_then_back_in_rollup(scene: Scene, _: pytest.MonkeyPatch) -> None:
     _ended(scene.rollup())
-    client = reconcile.bigquery_client(scene.settings)
+    client = clients.bigquery_client(scene.settings)
     client.query(
         "UPDATE trips.yearly_rollup SET counted_at = TIMESTAMP_ADD(counted_at, INTERVAL 1 HOUR) WHERE TRUE"
     ).result()

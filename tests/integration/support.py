@@ -24,6 +24,7 @@ from local.airflow.environment import AirflowSettings
 from nyc_taxi.parquet.schema import arrow_schema
 from nyc_taxi.registry.datasets import FHV
 from nyc_taxi.registry.months import Month
+from tests import clients
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ def query_postgres(settings: AirflowSettings, query: str) -> list[tuple[Any, ...
 
 def query_bigquery(settings: AirflowSettings, query: str) -> list[tuple[Any, ...]]:
     """The rows that a query of BigQuery returns."""
-    return [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
+    return [tuple(row.values()) for row in clients.bigquery_client(settings).query(query).result()]
 
 
 def lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
@@ -130,7 +131,7 @@ def lake_objects(settings: AirflowSettings, prefix: str) -> list[str]:
 
 def leftovers(settings: AirflowSettings) -> dict[str, Any]:
     """Files and staging tables that a run left behind."""
-    staging = reconcile.bigquery_client(settings).list_tables("trips_staging")
+    staging = clients.bigquery_client(settings).list_tables("trips_staging")
     return {
         "files": [str(path) for path in settings.work_dir.rglob("*") if path.is_file()],
         "postgres": query_postgres(settings, "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"),
@@ -165,7 +166,7 @@ def put_into_lake(settings: AirflowSettings, month: Month, zones: Sequence[int |
 def put_into_warehouse(settings: AirflowSettings, uris: Sequence[str]) -> None:
     """Load months of fhv from the lake into the warehouse without any DAG."""
     config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
-    reconcile.bigquery_client(settings).load_table_from_uri(uris, "trips.fhv", job_config=config).result()
+    clients.bigquery_client(settings).load_table_from_uri(uris, "trips.fhv", job_config=config).result()
 
 
 def line(dataset: str, month: str, rows: int) -> str:

@@ -34,6 +34,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.postgres.store import PostgresStore
 from nyc_taxi.stores.store import Content
+from tests import clients
 from tests.integration.conftest import PORTS, REPOSITORY, free_port
 from tests.integration.support import FLOWS, AirflowCli, await_, line, query_bigquery, source_variable
 
@@ -142,7 +143,7 @@ def _rows_of_both_layouts(settings: AirflowSettings, dataset: TripDataset) -> li
     """The month's rows in the warehouse and in Postgres, in the columns that both layouts have."""
     names = [column.name for column in dataset.source_columns if len(column.layouts) == 2]
     query = f"SELECT {', '.join(names)} FROM trips.{dataset.name} WHERE source_month = '{MONTH.first_day}'"
-    rows = [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
+    rows = [tuple(row.values()) for row in clients.bigquery_client(settings).query(query).result()]
     assert len(rows) == ROWS
     return sorted(rows, key=repr)
 
@@ -248,7 +249,7 @@ def _states(settings: AirflowSettings, dag_id: str) -> dict[str, str]:
 
 def _staged(settings: AirflowSettings) -> list[str]:
     """What lies in staging, in both databases."""
-    tables = [table.table_id for table in reconcile.bigquery_client(settings).list_tables("trips_staging")]
+    tables = [table.table_id for table in clients.bigquery_client(settings).list_tables("trips_staging")]
     with psycopg.connect(settings.cloud.postgres_url("ny_taxi")) as connection:
         return tables + connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'").fetchall()
 
@@ -320,7 +321,7 @@ def _append_year(settings: AirflowSettings, dataset: TripDataset, months: Iterab
     blob.upload_from_string(content.getvalue())
     config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND")
     uri = f"gs://{blob.bucket.name}/{blob.name}"
-    reconcile.bigquery_client(settings).load_table_from_uri(uri, f"trips.{dataset.name}", job_config=config).result()
+    clients.bigquery_client(settings).load_table_from_uri(uri, f"trips.{dataset.name}", job_config=config).result()
 
 
 def test_the_rollup_has_every_dataset_whose_year_is_whole_up_to_the_sources_last_month(

@@ -29,6 +29,7 @@ from local.cloud.source.synthetic import write_month
 from nyc_taxi.registry.datasets import FHV, GREEN, YELLOW, ZONES
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
+from tests import clients
 from tests.faults.catalog import STACK
 from tests.faults.killers import COMPONENTS, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER
 from tests.integration.conftest import REPOSITORY, Command
@@ -317,7 +318,7 @@ def test_every_month_is_whole_after_the_kills(months: Months, killed: Killed) ->
 
 def test_the_rollup_is_whole_after_the_kills(months: Months, killed: Killed) -> None:
     query = f"SELECT dataset, month, zone, trips FROM trips.yearly_rollup WHERE EXTRACT(YEAR FROM month) = {YEAR}"
-    rows = [tuple(row.values()) for row in reconcile.bigquery_client(months.settings).query(query).result()]
+    rows = [tuple(row.values()) for row in clients.bigquery_client(months.settings).query(query).result()]
     assert sorted(rows) == [("fhv", month.first_day, 1, len(trips)) for month, trips in TRIPS_OF_MONTH.items()]
 
 

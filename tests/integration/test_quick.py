@@ -21,6 +21,7 @@ from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import FHV, GREEN
 from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.bigquery.schema import bigquery_columns
+from tests import clients
 from tests.integration.conftest import SYNTHETIC_ROWS, publish
 from tests.integration.support import (
     FLOWS,
@@ -86,7 +87,7 @@ def test_pickups_outside_the_month_stay_with_the_file_that_published_them(
 
 
 def test_bigquery_tables_are_as_declared(stack: AirflowSettings, broken: dict[str, str]) -> None:
-    client = reconcile.bigquery_client(stack)
+    client = clients.bigquery_client(stack)
     table, external = client.get_table("trips.green"), client.get_table("trips.green_external")
 
     assert [field.name for field in table.schema] == [column.name for column in bigquery_columns(GREEN)]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from nyc_taxi.registry.months import Month
+from tests import clients
 from tests.integration.support import await_, end, put_into_lake, put_into_warehouse, task_states
 
 pytestmark = pytest.mark.full
@@ -49,7 +49,7 @@ def _rollup(settings: AirflowSettings) -> list[tuple[Any, ...]]:
     query = (
         "SELECT dataset, month, zone, trips FROM trips.yearly_rollup WHERE month BETWEEN '2021-01-01' AND '2021-12-31'"
     )
-    return [tuple(row.values()) for row in reconcile.bigquery_client(settings).query(query).result()]
+    return [tuple(row.values()) for row in clients.bigquery_client(settings).query(query).result()]
 
 
 def _expected(zones: dict[Month, list[int | None]]) -> list[tuple[Any, ...]]:
@@ -85,7 +85,7 @@ def test_the_last_month_of_a_year_builds_it(
 
     assert set(task_states(api, ROLLUP, run).values()) == {"success"}
     assert Counter(_rollup(stack)) == Counter(_expected(zones))
-    table = reconcile.bigquery_client(stack).get_table("trips.yearly_rollup")
+    table = clients.bigquery_client(stack).get_table("trips.yearly_rollup")
     assert (table.time_partitioning.type_, table.time_partitioning.field) == ("YEAR", "month")
     assert table.clustering_fields == ["dataset", "month", "zone"]
 
@@ -94,7 +94,7 @@ def test_a_month_that_is_loaded_again_is_counted_again_and_the_rest_stays(
     stack: AirflowSettings, api: AirflowApi, zones: dict[Month, list[int | None]]
 ) -> None:
     dataset, month, zone, trips = OF_ANOTHER_DATASET
-    reconcile.bigquery_client(stack).query(
+    clients.bigquery_client(stack).query(
         "INSERT INTO trips.yearly_rollup (dataset, month, zone, trips) "
         f"VALUES ('{dataset}', DATE '{month}', {zone}, {trips})"
     ).result()

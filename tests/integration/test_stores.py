@@ -21,6 +21,7 @@ from nyc_taxi.stores.bigquery.store import BigQueryStore
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.postgres.store import PostgresStore
 from nyc_taxi.stores.store import NOTHING, Store
+from tests import clients
 from tests.integration.conftest import SYNTHETIC_ROWS, publish
 from tests.integration.support import (
     await_warehouse,
@@ -135,7 +136,7 @@ def test_older_rows_do_not_replace_newer_ones(loaded: dict[str, Store], stack: A
     stored = loaded["bigquery"].find(FILE)
     before = loaded["bigquery"].content(FILE)
     assert stored is not None
-    client = reconcile.bigquery_client(stack)
+    client = clients.bigquery_client(stack)
     for generation, is_older in ((int(stored.made_from) - 1, True), (int(stored.made_from), False)):
         load = Load(file=FILE, run=f"overtaken {generation}", generation=generation, rows=1)
         rows = f"SELECT * EXCEPT (lake_generation) FROM trips.green WHERE source_month = '{MONTH.first_day}'"
@@ -158,7 +159,7 @@ def test_the_first_month_that_is_loaded_into_a_table_of_an_earlier_version_marks
     loaded: dict[str, Store], stack: AirflowSettings, api: AirflowApi
 ) -> None:
     """A table without the column is one of which nothing is known: its month is loaded, and known from then on."""
-    client = reconcile.bigquery_client(stack)
+    client = clients.bigquery_client(stack)
     client.query("ALTER TABLE trips.green DROP COLUMN lake_generation").result()
     unknown = loaded["bigquery"].find(FILE)
     assert unknown is not None
@@ -212,7 +213,7 @@ def _start_again(api: AirflowApi) -> tuple[dict[str, str], str]:
 
 
 def _delete_partition(stack: AirflowSettings) -> None:
-    client = reconcile.bigquery_client(stack)
+    client = clients.bigquery_client(stack)
     client.query(f"DELETE FROM trips.green WHERE source_month = '{MONTH.first_day}'").result()
 
 
