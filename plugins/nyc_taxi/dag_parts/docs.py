@@ -18,9 +18,10 @@ def dag_doc(doc: str | None, dataset: Dataset | None = None, dag_id: str = "") -
         dataset: the dataset of the DAG; None if it has all of them.
         dag_id: the id of the DAG of a dataset.
     """
-    text, months = doc or "", "/plugin/months"
+    # Relative to the UI's own address, which may have a prefix: its pages name that as their base.
+    text, months = doc or "", "plugin/months"
     if dataset:
-        text, months = text.replace("<dataset>", dataset.name), f"/dags/{dag_id}/plugin/dag_months"
+        text, months = text.replace("<dataset>", dataset.name), f"dags/{dag_id}/plugin/dag_months"
         if not isinstance(dataset, LookupDataset):
             text = _OF_ZONES.sub("", text)
     # First, because the UI's dialog shows only the beginning of a page without scrolling.

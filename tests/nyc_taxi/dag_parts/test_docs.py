@@ -11,7 +11,7 @@ DOC = "Load a month (zones: the\nzones) into `<dataset>_trips`\n  (zones: `taxi_
 def test_a_page_names_its_dataset_and_links_to_its_months() -> None:
     assert dag_doc(DOC, GREEN, "green_web_to_gcs") == (
         "Load a month into `green_trips`.\n\n"
-        "- **Months** [in every store](/dags/green_web_to_gcs/plugin/dag_months)\n- **Owner** me\n"
+        "- **Months** [in every store](dags/green_web_to_gcs/plugin/dag_months)\n- **Owner** me\n"
     )
 
 
@@ -22,5 +22,5 @@ def test_the_zones_keep_what_is_said_of_them_alone() -> None:
 
 def test_the_page_of_all_datasets_links_to_all_months() -> None:
     assert dag_doc("Count.\n\n- **Owner** me\n") == (
-        "Count.\n\n- **Months** [in every store](/plugin/months)\n- **Owner** me\n"
+        "Count.\n\n- **Months** [in every store](plugin/months)\n- **Owner** me\n"
     )
