@@ -1,7 +1,7 @@
 """Count the trips of a year per dataset, month and zone, for each dataset that is complete in the warehouse.
 
 - **Owner** data-platform
-- **Schedule** for a year, whenever one of its months arrives in an asset `warehouse_green`, `warehouse_yellow` and so on
+- **Schedule** for a year, whenever one of its months arrives in an asset of the warehouse, such as `warehouse_green`
 - **Input** the year's partitions of `trips.yellow`, `trips.green`, `trips.fhv` and `trips.fhvhv`; the connection
   `taxi_source`, whose extra says which months the source has
 - **Output** the year's partition of `trips.yearly_rollup`, asset `warehouse_yearly_rollup`. A dataset is complete when
