@@ -79,6 +79,7 @@ class Case:
         cause: pattern of the errors with which tries fail.
         fails_at: the task that fails because of it, if that is a later one.
         limits, patches, hang, full, disk: see ``Order``.
+        memory: bytes of the memory cgroup in which the task's tries run.
         timeout: the execution time-out in seconds, if the case is about it.
         leaves_table: whether a staging table stays in BigQuery until it expires, which is a known limit.
         unchanged: whether the store has the source's version already.
@@ -105,6 +106,7 @@ class Case:
     hang: str = ""
     full: str = ""
     disk: Mapping[str, int] = field(default_factory=dict)
+    memory: int = 0
     timeout: float | None = None
     leaves_table: bool = False
     unchanged: bool = False

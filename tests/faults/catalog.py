@@ -143,7 +143,7 @@ SOURCE: tuple[Case, ...] = (
     *(
         at(kind, "source", "postgres", "wait_for_publication", ends, cause)
         for kind, ends, cause in (
-            (REFUSED, Ends.RETRIED, "SourceError"),
+            (REFUSED, Ends.RETRIED, "Timeout|SourceError"),
             (LATENCY, Ends.UNHARMED, ""),
             (RESET, Ends.RECOVERS, ""),
             (BUSY, Ends.RECOVERS, ""),
@@ -524,6 +524,8 @@ def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: st
     )
 
 
+# Bytes of a memory cgroup that is too small for what a task needs beside what it has from its parent.
+CGROUP_BYTES = 1 << 20
 # Bytes and files that are free on a disk that fills up during the try.
 _NO_ROOM = {"bytes": 4096, "files": 100}
 _LITTLE_ROOM = {"bytes": 32768, "files": 100}
@@ -533,6 +535,10 @@ _SERVER_NAMED = (
     r"DiskFullError: .*the Postgres server cannot write staging\.\w+: could not extend file \S+pg_tblspc/.*"
     "free some space on the disk of its data directory"
 )
+
+
+def _of_server(name: str) -> str:
+    return rf"the embedded {name} cannot write to /\S+: its disk is full, .* MiB are free\. Free some space there"
 
 
 def _full_disk(what: str, store: str, task: str, cause: str = _NAMED, **how: Any) -> Case:
@@ -570,6 +576,16 @@ LIMITS: tuple[Case, ...] = (
         for moment, disk in (("created", _NO_ROOM), ("filled", _LITTLE_ROOM))
     ),
     *(
+        _full_disk(
+            f"The disk of the embedded {SERVER_NAMES[server]} is full",
+            *(store, task, _of_server(SERVER_NAMES[server])),
+            id=f"{server}-disk-full-in-{task}",
+            server=server,
+            disk=_NO_ROOM,
+        )
+        for server, store, task in (("gcs", "lake", "local_to_gcs"), ("bigquery", "bigquery", "load_staging"))
+    ),
+    *(
         _limited("A file reaches the process's limit of its size", *at, {"RLIMIT_FSIZE": 4000}, "File too large")
         for at in (("lake", "download"), ("postgres", "to_parquet"))
     ),
@@ -581,6 +597,19 @@ LIMITS: tuple[Case, ...] = (
             "MemoryError|Failed to launch worker thread|exit code -6",
         )
         for at in (("lake", "to_parquet"), ("postgres", "load_staging"))
+    ),
+    *(
+        Case(
+            id=f"memory-cgroup-in-{task}",
+            store=store,
+            task=task,
+            what="The kernel kills the task, whose memory cgroup, as that of a container, is too small for it",
+            memory=CGROUP_BYTES,
+            lasts=Lasts.TRIES,
+            ends=Ends.FAILED,
+            cause="exit code -9",
+        )
+        for store, task in (("lake", "to_parquet"), ("postgres", "load_staging"))
     ),
     *(
         _limited("No more files can be opened", *at, {"RLIMIT_NOFILE": 1}, "Too many open files")
@@ -716,14 +745,14 @@ OVERLAPS: tuple[Promise, ...] = (
         "clock-jumps-forward-in-wait",
         "The clock jumps two months ahead while a run waits for its file",
         "the trigger of `wait_for_publication`",
-        "The wait ends, and the run is skipped with its reason. The next start loads the month.",
+        "The wait ends, and the run is skipped with its reason. The next ordinary start loads the month.",
     ),
     _promise(
         _OVERLAP,
         "clock-jumps-back-in-wait",
         "The clock jumps a year back while a run waits for its file",
         "the trigger of `wait_for_publication`",
-        "The run goes on as soon as the file is there.",
+        "The run goes on as soon as the file is there, and loads it.",
     ),
 )
 
@@ -778,9 +807,23 @@ STACK: tuple[Promise, ...] = (
     ),
     _promise(
         _STACK,
+        "stack-kill-triggerer-with-a-wait",
+        "SIGKILL of the triggerer while a task waits in it",
+        "`web_to_postgres.wait_for_publication`",
+        "The watcher restarts it, and the wait goes on. When the month is there, the run loads it.",
+    ),
+    _promise(
+        _STACK,
+        "stack-memory-cgroup",
+        "A task and its supervisor are in a memory cgroup that is too small for them, and the kernel kills the task",
+        "`web_to_postgres.to_parquet`",
+        "The task's log names the signal, and memory as its likely cause. The retry has room, and the run succeeds.",
+    ),
+    _promise(
+        _STACK,
         "stack-dags-test-beside-scheduler",
-        "`airflow dags test` of a month that the scheduler runs too",
-        "`green_web_to_postgres`",
-        _BOTH,
+        "`airflow dags test` of a month while the scheduler's run of it is about to publish, and runs of others go on",
+        "`web_to_postgres`",
+        "All runs succeed. The month is there once and whole: the run whose download is older says so, and stops.",
     ),
 )

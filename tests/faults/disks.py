@@ -1,4 +1,4 @@
-"""Small disks that fill up: a tmpfs over a folder, which one process sees, or over an empty folder for all.
+"""Small disks that fill up: a tmpfs over a folder, which one process sees, or all do.
 
 The first needs no rights where users may have namespaces of their own, as on most Linux machines. The second
 needs root.
@@ -54,7 +54,7 @@ def can_mount() -> bool:
 
 @contextmanager
 def mounted(folder: Path, *, bytes: int, owner: int) -> Iterator[None]:
-    """Mount a disk of so many bytes over an empty folder during the block, for all processes; needs root.
+    """Mount an empty disk of so many bytes over a folder during the block, for all processes; needs root.
 
     Args:
         owner: the id of the user who may write to it.
@@ -65,6 +65,15 @@ def mounted(folder: Path, *, bytes: int, owner: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder: Path, *, but: int = 0) -> Path:
+    """Fill the disk of a folder with one new file, but for so many bytes; returns the file."""
+    path = folder / "filler"
+    status = os.statvfs(folder)
+    with path.open("wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, status.f_bavail * status.f_frsize - but)
+    return path
 
 
 def _leave_mounts_of_others() -> None:

@@ -18,13 +18,14 @@ from tests.faults import disks
 from tests.faults.cases import Act, Case, Ends, Lasts
 from tests.faults.catalog import CASES
 from tests.faults.invariants import check_invariants
-from tests.faults.proxy import Due
+from tests.faults.memory import memory_group, reason_without
+from tests.faults.proxy import Due, Kind
 from tests.faults.runs import Ended, Hooks
 from tests.faults.scene import FILE, STEPS, Place, Scene
 from tests.faults.worker import Order
 
 # Seconds until a fault is reached, on a busy machine.
-REACHED_SECONDS = 60.0
+REACHED_SECONDS = 240.0
 # Retries of a task whose fault lasts; the declared three would only take longer.
 RETRIES = 1
 # Seconds that a stopped task stays stopped.
@@ -38,11 +39,15 @@ class Fault:
     scene: Scene
     case: Case
     due: Due | None = None
-    was_hit: bool = False
-    disk: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    kills: int = 0
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def hooks(self) -> Hooks:
+        """Return what happens at the case's task; a memory cgroup is made now, and removed when the fault is lifted."""
         case = self.case
+        group = self.held.enter_context(memory_group(case.memory)) if case.memory else None
+        if group is not None:
+            self.held.callback(lambda: setattr(self, "kills", group.kills))
         return Hooks(
             case.task,
             before=self._before,
@@ -53,6 +58,7 @@ class Fault:
             hang=case.hang,
             full=case.full,
             disk={} if case.server else case.disk,
+            group="" if group is None else str(group.folder),
             timeout=case.timeout,
             retries=RETRIES if case.lasts is Lasts.TRIES else None,
         )
@@ -61,7 +67,7 @@ class Fault:
         if number == 1 and self.case.fault is not None:
             self.due = self.scene.proxies[self.case.server].set(self.case.fault)
         if number == 1 and self.case.disk and self.case.server:
-            self.disk.enter_context(self.scene.small_disk_of_postgres(self.case.disk["bytes"]))
+            self.held.enter_context(self.scene.small_disk_of(self.case.server, self.case.disk["bytes"]))
 
     def _during(self, number: int, pid: int, order: Order) -> None:
         if number != 1 or self.case.act is Act.NOTHING:
@@ -85,13 +91,20 @@ class Fault:
                 self.scene.cloud("up", self.case.server)
 
     def _after(self, number: int) -> None:
-        if self.due is not None:
-            self.was_hit |= self.due.hits > 0
         if self.case.lasts is not Lasts.TRIES or number > RETRIES:
             self.lift()
 
+    def has_harmed(self, ended: Ended) -> bool:
+        """Whether the fault has done what it is for; must be lifted."""
+        fault = self.case.fault
+        if fault is not None and fault.kind is Kind.REFUSE and fault.times is None:
+            return ended.of(self.case.task)[0].state != "success"  # only the client sees what is refused
+        if self.due is not None:
+            return self.due.reached.is_set()
+        return self.kills == len(ended.of(self.case.task)) if self.case.memory else True
+
     def lift(self) -> None:
-        self.disk.close()
+        self.held.close()
         if self.case.server:
             self.scene.proxies[self.case.server].lift()
 
@@ -116,6 +129,8 @@ def check_case(scene: Scene, case: Case) -> None:
     """Cause the fault in a run, and check its end, the stores, what is left over, and the next start."""
     if case.disk and not (os.getuid() == 0 if case.server else disks.can_mount()):
         pytest.skip("this machine lets no test mount a small disk")
+    if case.memory and (reason := reason_without()):
+        pytest.skip(reason)
     try:
         _check(scene, case)
     except BaseException:
@@ -132,7 +147,7 @@ def check_rollup_case(scene: Scene, case: Case) -> None:
     try:
         ended = run.go(fault.hooks())
         fault.lift()
-        assert fault.was_hit, f"the fault has harmed nothing:\n{run.log()[-6000:]}"
+        assert fault.has_harmed(ended), f"the fault has harmed nothing:\n{run.log()[-6000:]}"
         check_end(case, ended, run.log())
         check_invariants(scene, before, may_become={})
         assert scene.rolled_up() == scene.in_warehouse()
@@ -160,7 +175,7 @@ def _check(scene: Scene, case: Case) -> None:
     finally:
         fault.lift()
 
-    assert fault.was_hit or case.fault is None, f"the fault has harmed nothing:\n{log[-6000:]}"
+    assert fault.has_harmed(ended), f"the fault has harmed nothing:\n{log[-6000:]}"
     check_end(case, ended, log)
     now = check_invariants(scene, before, may_become=new, leaves_table=case.leaves_table)
     if ended.state == "success":

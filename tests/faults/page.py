@@ -29,10 +29,11 @@ is one atomic statement. What to do when a run fails is in [operations.md](opera
 
 How it is tested: a task's real code runs in a process of its own, by Airflow's own task runner, against the
 [embedded cloud](local-cloud.md). A proxy between the task and one server delays, cuts, refuses or changes what passes.
-Full disks are small ones, which the tests mount. The cases of the whole stack run under the real scheduler: tasks are
-held at every step of every DAG while components are killed in turn, and the local stack's watcher restarts what died.
-`make soak` makes 200 runs of all datasets with random faults, some of them at the same time for the same month. After
-each run it compares every month in every store with what it may have.
+Full disks and memory cgroups are small ones, which the tests make; where a machine does not allow that, their cases are
+skipped and say why. The cases of the whole stack run under the real scheduler: tasks are held at every step of every
+DAG while components are killed in turn, and the local stack's watcher restarts what died. `make soak` makes 200 runs of
+all datasets with random faults, some of them at the same time for the same month. After each run it compares every
+month in every store with what it may have.
 
 | command | cases |
 | --- | --- |
@@ -40,9 +41,11 @@ each run it compares every month in every store with what it may have.
 | `make test-all` | all others, and a short soak |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
-Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A memory
-limit of a container ends a task by SIGKILL, so the cases of killed tasks are those of that limit too. If every
-try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day.
+Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. If every
+try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day. A Parquet
+file without page checksums, as the TLC's are, can have bytes that changed on the way or at the source. Decoding finds
+most such changes, and the file is refused; a changed value that is still valid is loaded. The checksums of gzip files,
+and of Parquet files that have them, are verified.
 """
 
 

@@ -81,19 +81,21 @@ class Due:
     """A fault that is set, and what has become of it.
 
     Attributes:
-        hits: the number of times that it was due.
-        reached: is set when it has harmed something, for a killer that waits for this very moment.
+        matches: the number of times that it was due. A match alone harms nothing: what it would cut or change may
+            never come.
+        reached: is set when it has harmed something, for a killer that waits for this very moment. Connections that
+            are refused until the fault is lifted are the exception: nobody sees them but the client.
         lifted: connections go on unharmed from then on; stalled ones too.
     """
 
     fault: Fault
-    hits: int = 0
+    matches: int = 0
     reached: threading.Event = field(default_factory=threading.Event)
     lifted: bool = False
 
     @property
     def is_spent(self) -> bool:
-        return self.lifted or (self.fault.times is not None and self.hits >= self.fault.times)
+        return self.lifted or (self.fault.times is not None and self.matches >= self.fault.times)
 
 
 class Proxy:
@@ -150,8 +152,6 @@ class Proxy:
         self.due = Due(fault)
         if fault.kind is Kind.REFUSE and fault.times is None:
             self._call(self._shut())
-            self.due.hits = 1
-            self.due.reached.set()
         return self.due
 
     def lift(self) -> None:
@@ -202,7 +202,8 @@ class Proxy:
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         due = self.due
         if due is not None and not due.is_spent and due.fault.kind is Kind.REFUSE:
-            _hit(due)
+            due.matches += 1
+            due.reached.set()
             _reset(writer)
             return
         try:
@@ -303,7 +304,7 @@ class _Relay:
             return 0
         self._sent = b""
         self._due, self._passed = due, 0
-        due.hits += 1
+        due.matches += 1
         return max(0, found.end() - seen)
 
     async def _harm_request(self, due: Due, chunk: bytes, start: int) -> bytes:
@@ -325,27 +326,34 @@ class _Relay:
             return chunk
         if fault.kind in _CUTS:
             return await self._cut(due, chunk, self._to_client, 0)
-        due.reached.set()
         if fault.kind is Kind.LOSE_ANSWER:
+            due.reached.set()
             raise _Cut(True)
         if fault.kind is Kind.LATENCY:
+            due.reached.set()
             await asyncio.sleep(fault.seconds)
         elif fault.kind is Kind.DRIP:
-            for begin in range(0, len(chunk), DRIP_BYTES):
-                self._to_client.write(chunk[begin : begin + DRIP_BYTES])
-                await self._to_client.drain()
-                await asyncio.sleep(0 if due.lifted else fault.seconds)
-            return b""
+            return await self._drip(due, chunk)
         elif fault.kind is Kind.LENGTH:
-            return await self._misstate_length(chunk, fault.add)
+            return await self._misstate_length(due, chunk)
         elif fault.kind is Kind.CORRUPT:
-            return self._corrupt(chunk, fault.after)
+            return self._corrupt(due, chunk)
         return chunk
 
+    async def _drip(self, due: Due, chunk: bytes) -> bytes:
+        """Send the chunk a few bytes at a time."""
+        if len(chunk) > DRIP_BYTES:
+            due.reached.set()
+        for begin in range(0, len(chunk), DRIP_BYTES):
+            self._to_client.write(chunk[begin : begin + DRIP_BYTES])
+            await self._to_client.drain()
+            await asyncio.sleep(0 if due.lifted else due.fault.seconds)
+        return b""
+
     async def _cut(self, due: Due, chunk: bytes, to: asyncio.StreamWriter, start: int) -> bytes:
-        """Let ``after`` bytes pass, then stall or end the connection."""
+        """Let ``after`` bytes pass, and keep back what follows: stall or end the connection as soon as there is any."""
         room = due.fault.after - self._passed + start
-        if room > len(chunk):
+        if room >= len(chunk):
             self._passed += len(chunk) - start
             return chunk
         room = max(room, 0)
@@ -358,23 +366,28 @@ class _Relay:
             await asyncio.sleep(POLL_SECONDS)
         return chunk[room:]
 
-    async def _misstate_length(self, chunk: bytes, add: int) -> bytes:
+    async def _misstate_length(self, due: Due, chunk: bytes) -> bytes:
         """Change the announced length, and close the connection at the end of the body, as a server would."""
         if found := _LENGTH.search(chunk):
-            chunk = chunk[: found.start(2)] + str(int(found[2]) + add).encode() + chunk[found.end(2) :]
+            due.reached.set()
+            announced = int(found[2]) + due.fault.add
+            chunk = chunk[: found.start(2)] + str(announced).encode() + chunk[found.end(2) :]
             self._left = chunk.index(b"\r\n\r\n") + 4 + int(found[2])
+        elif self._left <= 0:
+            return chunk  # it announces no length
         self._left -= len(chunk)
         if self._left > 0:
             return chunk
         self._to_client.write(chunk)
         raise _Cut(False)
 
-    def _corrupt(self, chunk: bytes, after: int) -> bytes:
+    def _corrupt(self, due: Due, chunk: bytes) -> bytes:
         """Change eight bytes, ``after`` bytes behind the head of the answer."""
         head, separator, body = chunk.partition(b"\r\n\r\n") if chunk.startswith(b"HTTP/") else (b"", b"", chunk)
-        place = after - self._passed
+        place = due.fault.after - self._passed
         self._passed += len(body)
         if 0 <= place < len(body):
+            due.reached.set()
             changed = bytes(byte ^ 0x55 for byte in body[place : place + 8])
             body = body[:place] + changed + body[place + 8 :]
         return head + separator + body
@@ -392,11 +405,6 @@ def _canned(fault: Fault) -> bytes:
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
     lines = [f"HTTP/1.1 {fault.status}", *(f"{name}: {value}" for name, value in (*headers, *fault.headers))]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def _hit(due: Due) -> None:
-    due.hits += 1
-    due.reached.set()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -11,17 +11,19 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tests.faults.worker import REPOSITORY, Order
 
 # Seconds that one try may take on a busy machine before the test gives up.
-PATIENCE = 60.0
+PATIENCE = 240.0
 # Seconds in which the worker has imported Airflow and the DAGs, from a cold disk and beside other work.
 START_PATIENCE = 300.0
 Wanted = Callable[[dict[str, Any]], bool]
+# Makes a trigger from its class and arguments, waits for its first event, and returns that.
+Triggerer = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 class Worker:
@@ -50,7 +52,7 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(20)
+        self._process.wait(PATIENCE)
         self._process.stdout.close()
 
     def begin(self, order: Order) -> int:
@@ -100,8 +102,8 @@ class Hooks:
         before: called before each of its tries, with the number.
         during: called while each of its tries runs, with the number, the process id and the order.
         after: called after each of its tries, with the number.
-        limits, patches, hang, full, disk, timeout: of its orders; without ``retries``, all but the patches are of the
-            first try.
+        limits, patches, hang, full, disk, group, timeout: of its orders; without ``retries``, all but the patches are
+            of the first try.
         retries: of the task, instead of the declared ones.
     """
 
@@ -114,6 +116,7 @@ class Hooks:
     hang: str = ""
     full: str = ""
     disk: Mapping[str, int] = field(default_factory=dict)
+    group: str = ""
     timeout: float | None = None
     retries: int | None = None
 
@@ -151,6 +154,7 @@ class Run:
         environment: the variables of its tasks.
         folder: for the files of the run; made if missing.
         ahead: seconds by which the clock of its downloads is ahead.
+        triggerer: where its tasks wait. With it the run is one that the clock has started: runs of people do not wait.
     """
 
     def __init__(
@@ -162,6 +166,7 @@ class Run:
         environment: Mapping[str, str],
         folder: Path,
         ahead: float = 0.0,
+        triggerer: Triggerer | None = None,
     ) -> None:
         self.dag_id = dag_id
         self.run_id = f"manual__{uuid.uuid4().hex[:12]}"
@@ -170,6 +175,7 @@ class Run:
         self._conf = conf
         self._environment = environment
         self._ahead = ahead
+        self._triggerer = triggerer
         self._folder = folder / self.run_id
         self._folder.mkdir(parents=True)
         self._state = self._folder / "state.json"
@@ -208,6 +214,7 @@ class Run:
         """Return the order for one try."""
         name = f"{task_id}-{number}"
         given = hooks if hooks is not None and hooks.task_id == task_id else Hooks(task_id)
+        lasts = number == 1 or given.retries is not None
         return Order(
             dag_id=self.dag_id,
             task_id=task_id,
@@ -223,9 +230,11 @@ class Run:
             hang=given.hang if number == 1 else "",
             full=given.full if number == 1 else "",
             disk=given.disk if number == 1 else {},
-            timeout=given.timeout if number == 1 or given.retries is not None else None,
+            group=given.group if lasts else "",
+            timeout=given.timeout if lasts else None,
             retries=given.retries,
             ahead=self._ahead,
+            is_scheduled=self._triggerer is not None,
         )
 
     def _decide(self, task: dict[str, Any]) -> str | None:
@@ -255,15 +264,28 @@ class Run:
             own.before(number)
             order = self.order(task_id, number, hooks)
             self._forget(task_id)
-            pid = self._worker.begin(order)
-            try:
-                own.during(number, pid, order)
-            finally:
-                ended = self.finish(order, pid, retries)
+            ended = self._try(order, own, retries)
+            if ended.state == "deferred":
+                ended = self._try(replace(order, resume=self._await_event()), own, retries)
             own.after(number)
             if ended.state != "up_for_retry":
                 return ended.state
         raise AssertionError(f"{task_id} is to be retried once more than declared")
+
+    def _try(self, order: Order, hooks: Hooks, retries: int) -> Try:
+        pid = self._worker.begin(order)
+        try:
+            hooks.during(order.try_number, pid, order)
+        finally:
+            ended = self.finish(order, pid, retries)
+        return ended
+
+    def _await_event(self) -> dict[str, Any]:
+        """Let the triggerer wait for what the task has deferred to; returns what the task goes on with."""
+        deferred = json.loads(self._state.read_text())["deferred"]
+        assert self._triggerer is not None
+        event = self._triggerer(deferred["classpath"], deferred["trigger_kwargs"])
+        return {"method": deferred["next_method"], "arguments": {**(deferred["next_kwargs"] or {}), "event": event}}
 
     def finish(self, order: Order, pid: int, retries: int) -> Try:
         """Wait for the end of a try, and record it; a killed one is retried as Airflow does."""

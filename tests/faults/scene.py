@@ -32,7 +32,7 @@ from tests import clients
 from tests.faults import disks
 from tests.faults.cases import STEP_OF
 from tests.faults.proxy import Proxy
-from tests.faults.runs import Ended, Hooks, Run, Worker
+from tests.faults.runs import Ended, Hooks, Run, Triggerer, Worker
 from tests.faults.worker import REPOSITORY
 from tests.ports import PORTS, free_port
 
@@ -45,7 +45,9 @@ FILE = GREEN.file(MONTH)
 YEAR = str(MONTH.year)
 STEPS = {store: step for store, step in STEP_OF.items() if store != "rollup"}
 # Seconds in which what a killed client leaves at a server has to be gone.
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 60.0
+# Bytes that BigQuery may need for its start.
+START_BYTES = 8 << 20
 STAGED = "SELECT tablename FROM pg_tables WHERE schemaname = 'staging'"
 
 Place = tuple[str, str, str]
@@ -132,8 +134,48 @@ class Scene:
         os.kill(record["pid"], signal.SIGKILL)
 
     @contextmanager
-    def small_disk_of_postgres(self, free: int) -> Iterator[None]:
-        """Let Postgres make new tables of the warehouse on a disk with so many free bytes during the block."""
+    def small_disk_of(self, server: str, free: int) -> Iterator[None]:
+        """Let a server write new objects or tables to a disk with so many free bytes during the block; needs root."""
+        disk = {
+            "gcs": self._small_disk_of_lake,
+            "bigquery": self._small_disk_of_bigquery,
+            "postgres": self._small_disk_of_postgres,
+        }[server]
+        with disk(free):
+            yield
+
+    @contextmanager
+    def _small_disk_of_lake(self, free: int) -> Iterator[None]:
+        """Hide the objects of the dataset behind an empty disk."""
+        cloud = self.settings.cloud
+        with disks.mounted(cloud.gcs_root / cloud.lake_bucket / FILE.dataset.name, bytes=free, owner=os.getuid()):
+            yield
+
+    @contextmanager
+    def _small_disk_of_bigquery(self, free: int) -> Iterator[None]:
+        """Restart the server on a copy of its database; afterwards it has its own again, as it was before."""
+        folder = self.settings.cloud.bigquery_dir
+        files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        pages = sum(-(-len(content) // disks.PAGE_BYTES) for content in files.values())
+        try:
+            self.kill_server("bigquery")
+            size = pages * disks.PAGE_BYTES + START_BYTES
+            with disks.mounted(folder, bytes=size, owner=os.getuid()):
+                for path, content in files.items():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                self.cloud("up", "bigquery")
+                disks.fill(folder, but=free)
+                try:
+                    yield
+                finally:
+                    self.cloud("down", "bigquery")
+        finally:
+            self.cloud("up", "bigquery")
+
+    @contextmanager
+    def _small_disk_of_postgres(self, free: int) -> Iterator[None]:
+        """Let Postgres make new tables of the warehouse on a disk of their own."""
         folder = self.folder / "small-disk"
         folder.mkdir(exist_ok=True)
         owner = self.settings.cloud.postgres_dir.stat().st_uid
@@ -155,6 +197,11 @@ class Scene:
         path = self.source / MIRROR.file(file.dataset.name, file.month)
         write_month(file.dataset.name, SourceMonth.parse(str(file.month)), path, rows=rows)
 
+    def unpublish(self, file: PublishedFile) -> None:
+        """Remove a month from the source, if it is there."""
+        assert file.month is not None
+        (self.source / MIRROR.file(file.dataset.name, file.month)).unlink(missing_ok=True)
+
     def publish_zones(self) -> None:
         """Put the taxi zones into the source."""
         zones = "".join(f'{zone},"Queens","Zone {zone}","Boro Zone"\r\n' for zone in range(1, 1 + ZONE_ROWS))
@@ -167,17 +214,26 @@ class Scene:
         here = reconcile.contents(self.settings, FILE)[store]
         return next(rows for rows in ROWS.values() if rows != here.rows)
 
-    def run(self, file: PublishedFile, step: str, *, ahead: float = 0.0, **conf: Any) -> Run:
+    def run(
+        self,
+        file: PublishedFile,
+        step: str,
+        *,
+        ahead: float = 0.0,
+        triggerer: Triggerer | None = None,
+        **conf: Any,
+    ) -> Run:
         """Return a new run of one DAG for a month; nothing of it has run yet.
 
         Args:
             file: the month.
             step: what the DAG does with it.
             ahead: seconds by which the clock of the run's download is ahead.
+            triggerer: where its tasks wait, if the clock has started it.
             conf: more parameters of the run.
         """
         conf = {**({"month": str(file.month)} if file.month else {}), **conf}
-        return self._new_run(f"{file.dataset.name}_{step}", conf, ahead)
+        return self._new_run(f"{file.dataset.name}_{step}", conf, ahead=ahead, triggerer=triggerer)
 
     def rollup(self) -> Run:
         """Return a new run of the yearly rollup; nothing of it has run yet."""
@@ -200,11 +256,10 @@ class Scene:
         )
         return {row["month"][:7]: row["trips"] for row in counted.result()}
 
-    def _new_run(self, dag_id: str, conf: Mapping[str, Any], ahead: float = 0.0) -> Run:
+    def _new_run(self, dag_id: str, conf: Mapping[str, Any], **more: Any) -> Run:
         assert self.worker is not None
-        return Run(
-            self.worker, dag_id, conf=conf, environment=self._variables(), folder=self.folder / "runs", ahead=ahead
-        )
+        folder = self.folder / "runs"
+        return Run(self.worker, dag_id, conf=conf, environment=self.variables(), folder=folder, **more)
 
     def load(self, file: PublishedFile, steps: Iterable[str] = tuple(STEPS.values())) -> None:
         """Load a month into stores, without a fault."""
@@ -276,11 +331,7 @@ class Scene:
         shutil.rmtree(self.settings.work_dir)
         self.settings.work_dir.mkdir()
 
-    def _airflow_settings(self) -> dict[str, str]:
-        keep = ("ARROW_",)
-        return {name: value for name, value in self.settings.environment().items() if name.startswith(keep)}
-
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """The variables of tasks: connections that lead through the proxies."""
         environment = self.settings.environment()
         own = {name: value for name, value in environment.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
@@ -297,3 +348,7 @@ class Scene:
             "BIGQUERY_EMULATOR_HOST": self.proxies["bigquery"].url,
             "GOOGLE_CLOUD_PROJECT": self.settings.cloud.project,
         }
+
+    def _airflow_settings(self) -> dict[str, str]:
+        keep = ("ARROW_",)
+        return {name: value for name, value in self.settings.environment().items() if name.startswith(keep)}

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
+import pkgutil
 import re
 import signal
-import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from airflow.triggers.base import BaseTrigger
 from psycopg import sql
 
 from local.cloud.gcs import attributes
-from nyc_taxi.registry.months import Month
 from nyc_taxi.source import publication_trigger
-from nyc_taxi.source.publication_trigger import PublicationTrigger
 from tests import clients
 from tests.faults.cases import Promise
 from tests.faults.catalog import OVERLAPS, PUBLISH_JOB
+from tests.faults.harness import REACHED_SECONDS
 from tests.faults.invariants import check_invariants
 from tests.faults.proxy import Due, Fault, Kind
 from tests.faults.runs import Ended, Hooks, Run
@@ -32,6 +31,7 @@ from tests.faults.worker import Order
 pytestmark = pytest.mark.full
 
 HOUR = 3600.0
+POLL_SECONDS = 0.05
 
 
 @pytest.mark.parametrize("case", OVERLAPS, ids=lambda case: case.id)
@@ -191,7 +191,7 @@ def _killed_after_every_publish(scene: Scene, _: pytest.MonkeyPatch) -> None:
     due: list[Due] = []
 
     def kill(number: int, pid: int, order: Order) -> None:
-        assert due[-1].reached.wait(60)
+        assert due[-1].reached.wait(REACHED_SECONDS)
         os.kill(pid, signal.SIGKILL)
 
     run = scene.run(FILE, STEPS["bigquery"])
@@ -260,66 +260,89 @@ def _lake_replaced_during_load(scene: Scene, _: pytest.MonkeyPatch) -> None:
 
 
 class _Clock(datetime):
-    """A clock that a test can set off."""
+    """The clock of a trigger: after each look, a test may set it off by a method of its own in place of ``looks``.
+
+    Attributes:
+        ahead: how far it is ahead.
+        number: of the looks so far.
+    """
 
     ahead = timedelta()
+    number = 0
+
+    @staticmethod
+    def looks(number: int) -> None:
+        """Change nothing."""
 
     @classmethod
     def now(cls, tz: Any = None) -> Any:
-        return datetime.now(tz) + cls.ahead
+        now = datetime.now(tz) + cls.ahead
+        cls.number += 1
+        cls.looks(cls.number)
+        return now
 
 
-def _wait(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, month: Month, jump: timedelta, appears: bool
-) -> dict[str, Any]:
-    """Wait for a month in a trigger whose clock jumps after its first look; returns the event's payload."""
+def _wait_in(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, looks: Callable[[int], None]
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """Return a triggerer whose clock is set off between two polls of the source, which follow each other at once."""
     monkeypatch.setattr(publication_trigger, "datetime", _Clock)
-    monkeypatch.setattr(_Clock, "ahead", timedelta())
-    host = {"conn_type": "http", "host": scene.proxies["source"].url}
-    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", json.dumps(host))
-    file = FILE.dataset.file(month)
-    deadline = datetime.now(UTC) + timedelta(days=45)
-    trigger = PublicationTrigger(
-        endpoint=f"green/green_tripdata_{month}.csv.gz",
-        http_conn_id="taxi_source",
-        deadline=deadline.isoformat(),
-        poll_seconds=0.2,
-    )
+    for name, value in {"ahead": timedelta(), "looks": looks, "number": 0}.items():
+        monkeypatch.setattr(_Clock, name, value)
+    monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", scene.variables()["AIRFLOW_CONN_TAXI_SOURCE"])
 
-    def jump_then_publish() -> None:
-        _Clock.ahead = jump
-        if appears:
-            scene.publish(file, ROWS["old"])
+    def wait(path: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        made = pkgutil.resolve_name(path)(**{**arguments, "poll_seconds": POLL_SECONDS})
+        return dict(asyncio.run(_first(made)))
 
-    timer = threading.Timer(0.5, jump_then_publish)
-    timer.start()
-    try:
-        event = asyncio.run(_first(trigger))
-    finally:
-        timer.join()
-    return dict(event)
+    return wait
 
 
-async def _first(trigger: PublicationTrigger) -> dict[str, Any]:
-    async with asyncio.timeout(120):
+async def _first(trigger: BaseTrigger) -> dict[str, Any]:
+    async with asyncio.timeout(REACHED_SECONDS):
         async for event in trigger.run():
-            return event.payload
+            return dict(event.payload)
     raise AssertionError("the trigger ended without an event")
 
 
 def _clock_jumps_forward(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is not there before the jump, and the next ordinary start after it loads what is published then."""
+    rows = scene.other_version("lake")
+    scene.unpublish(FILE)
     before = scene.contents()
-    event = _wait(scene, monkeypatch, Month(2021, 3), timedelta(days=60), appears=False)
-    assert event["published"] is False
-    assert "404" in event["reason"]
+
+    def looks(number: int) -> None:
+        _Clock.ahead = timedelta(days=60)
+
+    run = scene.run(FILE, STEPS["lake"], triggerer=_wait_in(scene, monkeypatch, looks))
+    ended = run.go()
+    assert (ended.state, set(ended.states.values())) == ("success", {"skipped"}), run.log()[-6000:]
+    assert [one.state for one in ended.tries] == ["deferred", "skipped"]
+    assert re.search(r"was not published within 45 days.* of the run's start; .*HTTP 404", run.log())
+    assert _Clock.number == 2
     check_invariants(scene, before, may_become={})
+
+    scene.publish(FILE, rows)
+    scene.load(FILE, [STEPS["lake"]])
+    new = {_place("lake"): scene.known[rows]["lake"]}
+    assert check_invariants(scene, before, may_become=new)[_place("lake")] == new[_place("lake")]
 
 
 def _clock_jumps_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = scene.contents()
-    event = _wait(scene, monkeypatch, Month(2021, 4), -timedelta(days=365), appears=True)
-    assert event["published"] is True
-    check_invariants(scene, before, may_become={})
+    """The file appears once the trigger has looked at the clock that was set back."""
+    rows = scene.other_version("postgres")
+    scene.unpublish(FILE)
+    before, new = scene.contents(), {_place("postgres"): scene.known[rows]["postgres"]}
+
+    def looks(number: int) -> None:
+        _Clock.ahead = -timedelta(days=365)
+        if number == 2:
+            scene.publish(FILE, rows)
+
+    run = scene.run(FILE, STEPS["postgres"], triggerer=_wait_in(scene, monkeypatch, looks))
+    ended = _ended(run)
+    assert [one.state for one in ended.of("wait_for_publication")] == ["deferred", "success"]
+    assert check_invariants(scene, before, may_become=new)[_place("postgres")] == new[_place("postgres")]
 
 
 TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {

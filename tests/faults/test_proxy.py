@@ -113,11 +113,57 @@ def test_a_cut_connection_fails_and_the_next_one_is_whole(proxy: Proxy, name: st
     with proxy.fault(fault) as due:
         with pytest.raises(error):
             _get(proxy, stalled=due if fault.kind is Kind.STALL else None)
-        assert due.hits == 1
-        assert due.reached.is_set()
         if fault.times == 1:
+            assert (due.matches, due.reached.is_set()) == (1, True)
             assert _get(proxy) == BODY
     assert _get(proxy) == BODY
+
+
+# Faults that match the request, and find nothing in the answer that they could cut or change.
+HARMLESS = {
+    "reset behind the end": Fault(kind=Kind.RESET, after=100_000),
+    "truncated behind the end": Fault(kind=Kind.TRUNCATE, after=100_000),
+    "stalled behind the end": Fault(kind=Kind.STALL, after=100_000),
+    "reset behind the request": Fault(kind=Kind.RESET, direction="request", match=rb"\r\n\r\n"),
+    "stalled behind the request": Fault(kind=Kind.STALL, direction="request", match=rb"\r\n\r\n"),
+    "corrupt behind the end": Fault(kind=Kind.CORRUPT, after=len(BODY)),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_fault_that_matches_and_harms_nothing_is_not_reached(proxy: Proxy, name: str) -> None:
+    with proxy.fault(HARMLESS[name]) as due:
+        assert _get(proxy) == BODY
+    assert (due.matches, due.reached.is_set()) == (1, False)
+
+
+def test_a_cut_at_the_very_end_of_an_answer_is_none(proxy: Proxy) -> None:
+    with socket.create_connection((HOST, proxy.port)) as client:
+        client.sendall(b"GET /month HTTP/1.0\r\n\r\n")
+        with client.makefile("rb") as answer:
+            size = len(answer.read())
+    with (
+        proxy.fault(Fault(kind=Kind.TRUNCATE, after=size)) as due,
+        socket.create_connection((HOST, proxy.port)) as client,
+    ):
+        client.sendall(b"GET /month HTTP/1.0\r\n\r\n")
+        with client.makefile("rb") as answer:
+            assert len(answer.read()) == size
+    assert not due.reached.is_set()
+
+
+@pytest.mark.parametrize("kind", [Kind.LENGTH, Kind.DRIP])
+def test_an_answer_too_short_to_harm_passes(kind: Kind) -> None:
+    """It announces no length, and is shorter than the few bytes that drip at a time."""
+    with socket.create_server((HOST, 0)) as server, Proxy(server.getsockname()[1]) as proxy:
+        with proxy.fault(Fault(kind=kind, add=7)) as due, socket.create_connection((HOST, proxy.port)) as client:
+            client.sendall(b"SELECT 1")
+            upstream, _ = server.accept()
+            with upstream:
+                assert upstream.recv(100) == b"SELECT 1"
+                upstream.sendall(b"1")
+                assert client.recv(100) == b"1"
+        assert (due.matches, due.reached.is_set()) == (1, False)
 
 
 def test_an_answer_of_its_own_does_not_reach_the_server(server: _Server, proxy: Proxy) -> None:
@@ -146,7 +192,7 @@ def test_a_cut_request_never_arrives_whole(server: _Server, proxy: Proxy) -> Non
     fault = Fault(kind=Kind.RESET, direction="request", match=rb"\r\n\r\n", after=100)
     with proxy.fault(fault) as due, pytest.raises((BrokenPipeError, *GONE)):
         _post(proxy, b"x" * 10_000_000)
-    assert due.hits == 1
+    assert (due.matches, due.reached.is_set()) == (1, True)
     assert all(len(body) < 10_000_000 for body in server.received[before:])
 
 
@@ -190,7 +236,7 @@ def test_a_fault_is_due_as_often_as_it_says(proxy: Proxy) -> None:
             with pytest.raises(http.client.RemoteDisconnected):
                 _get(proxy)
         assert _get(proxy) == BODY
-        assert due.hits == 2
+        assert due.matches == 2
 
 
 @pytest.mark.parametrize("rewrite", [True, False])

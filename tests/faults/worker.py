@@ -28,12 +28,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.faults import disks
+from tests.faults import disks, memory
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Seconds of the longest sleep in a try: clients wait between their own attempts, and a test has no time for that.
 LONGEST_SLEEP = 0.02
 BEFORE = "before"
+# Seconds that a try hangs which is to be killed: longer than any test waits for that.
+HANG_SECONDS = 3600
 # Seconds after which a try that is stuck shows in its log where it is.
 STUCK_SECONDS = 50
 _OUT = os.fdopen(os.dup(1), "wb")
@@ -58,9 +60,12 @@ class Order:
             file beside the result. Or ``BEFORE``: the try hangs before the task's own work.
         full: ``module:function``; its function fails as on a full disk.
         disk: the work dir is on a disk of its own during the try, on which so many ``bytes`` and ``files`` are free.
+        group: the folder of a cgroup that the process joins when the task's own work begins.
         timeout: the task's execution time-out in seconds; None leaves the declared one.
         retries: instead of the declared ones.
         ahead: seconds by which the clock is ahead that says when the source was asked, and when a download began.
+        is_scheduled: whether the clock has started the run, and not a person.
+        resume: what the task goes on with after a wait in the triggerer: the name of its method, and its arguments.
     """
 
     dag_id: str
@@ -77,9 +82,12 @@ class Order:
     hang: str = ""
     full: str = ""
     disk: Mapping[str, int] = field(default_factory=dict)
+    group: str = ""
     timeout: float | None = None
     retries: int | None = None
     ahead: float = 0.0
+    is_scheduled: bool = False
+    resume: Mapping[str, Any] = field(default_factory=dict)
 
 
 def main() -> None:
@@ -250,7 +258,7 @@ def _hanging(order: Order) -> Callable[..., None]:
 
     def hang(*_: Any, **__: Any) -> None:
         marker.touch()
-        _sleep(60)
+        _sleep(HANG_SECONDS)
 
     return hang
 
@@ -285,6 +293,8 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
         task.execution_timeout = timedelta(seconds=order.timeout)
     if order.hang == BEFORE:
         task.pre_execute = _hanging(order)
+    if order.group:
+        task.pre_execute = lambda context: memory.add(Path(order.group), os.getpid())
     run = _dag_run(order)
     instance = task_runner.RuntimeTaskInstance.model_construct(
         id=uuid.uuid5(uuid.NAMESPACE_OID, f"{order.dag_id} {order.run_id} {order.task_id}"),
@@ -300,7 +310,11 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
         start_date=run.start_date,
     )
     instance._ti_context_from_server = TIRunContext(
-        dag_run=run, max_tries=retries, should_retry=order.try_number <= retries
+        dag_run=run,
+        max_tries=retries,
+        should_retry=order.try_number <= retries,
+        next_method=order.resume.get("method"),
+        next_kwargs=order.resume.get("arguments"),
     )
     task_runner.SUPERVISOR_COMMS = _Supervisor(order)
     state, _, error = task_runner.run(instance, instance.get_template_context(), structlog.get_logger())
@@ -308,7 +322,7 @@ def _run(order: Order, dags: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _dag_run(order: Order) -> Any:
-    """Return the run as the scheduler would describe it: started by hand, with parameters."""
+    """Return the run as the scheduler would describe it, with parameters."""
     from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunType
 
     now = datetime.now(UTC)
@@ -321,7 +335,7 @@ def _dag_run(order: Order) -> Any:
         run_after=now,
         start_date=now,
         end_date=None,
-        run_type=DagRunType.MANUAL,
+        run_type=DagRunType.SCHEDULED if order.is_scheduled else DagRunType.MANUAL,
         state=DagRunState.RUNNING,
         consumed_asset_events=[],
         partition_key=None,
@@ -371,6 +385,8 @@ class _Supervisor:
                 answer = comms.ErrorResponse(error=ErrorType.CONNECTION_NOT_FOUND)
             case comms.GetVariable():
                 answer = comms.ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND)
+            case comms.DeferTask():
+                kept["deferred"] = msg.model_dump(mode="json")
             case comms.SkipDownstreamTasks():
                 kept["skipped"] += [task if isinstance(task, str) else task[0] for task in msg.tasks]
             case comms.SucceedTask():

@@ -100,7 +100,7 @@ def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPat
     return stack_environment(
         tmp_path_factory.mktemp("local"),
         source_dir,
-        AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS="30",
+        AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS="600",
         AIRFLOW_CONN_FAILURE_WEBHOOK=failure_webhook,
     )
 

@@ -17,8 +17,10 @@ from typing import NamedTuple
 import psutil
 
 TITLE = "airflow worker -- "
+# The title of the executor's workers, which the processes of tasks have at first.
+OF_WORKER = f"{TITLE}LocalExecutor"
 POLL_SECONDS = 0.003
-# Seconds in which a new process has given itself its title.
+# Seconds after which a new process is no longer looked at, unless it has the title of a worker.
 YOUNG_SECONDS = 10.0
 
 
@@ -74,14 +76,11 @@ class Gate(threading.Thread):
             now = time.monotonic()
             self._young = {pid: self._young.get(pid, now) for pid in pids - self._old}
             for pid, since in self._young.items():
-                if self._hold(pid) or now - since > YOUNG_SECONDS:
+                if self._hold(pid, is_young=now - since < YOUNG_SECONDS):
                     self._old.add(pid)
 
-    def _hold(self, pid: int) -> bool:
-        """Stop the process if it is one that is wanted; returns whether it is.
-
-        At first a task's process has the title of the executor's worker that it is forked from.
-        """
+    def _hold(self, pid: int, *, is_young: bool) -> bool:
+        """Stop the process if it is one that is wanted; returns whether it need not be looked at again."""
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             # A title that a process gives itself may be followed by spaces.
@@ -90,4 +89,6 @@ class Gate(threading.Thread):
                 os.kill(pid, signal.SIGSTOP)
                 self._held[task] = process
                 return True
-        return False
+            # On a busy machine, a new process of a task may have its worker's title for long.
+            return not (is_young or title.startswith(OF_WORKER))
+        return True

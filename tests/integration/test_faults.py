@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
 from local.airflow import reconcile, watcher
@@ -32,17 +33,21 @@ from nyc_taxi.stores.store import Content
 from tests import clients
 from tests.faults.catalog import STACK
 from tests.faults.killers import COMPONENTS, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER
+from tests.faults.memory import NoGroupError, memory_group
 from tests.integration.conftest import REPOSITORY, Command
 from tests.integration.gate import Gate, Held
+from tests.integration.remains import Place, assert_nothing_left, components_of, contents, rolled_up
 from tests.integration.support import (
-    NOTHING_LEFT,
+    assert_loaded,
     await_,
     await_warehouse,
     end,
-    leftovers,
+    lake_objects,
     put_into_lake,
     put_into_warehouse,
     run_months,
+    skip_reason,
+    strike,
     task_states,
     trigger,
     warehouse_runs,
@@ -51,7 +56,8 @@ from tests.integration.support import (
 # The first test waits for all runs, whose tasks are killed and retried.
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
-MONTH = Month(2022, 7)
+# The month that is loaded under faults, and one that must stay as it is.
+MONTH, OTHER_MONTH = Month(2022, 7), Month(2022, 8)
 FILES = {dataset.name: dataset.file(MONTH) for dataset in (GREEN, YELLOW, FHV)}
 ROWS = (600, 700)
 # A year that no other test loads, complete for one dataset.
@@ -68,23 +74,53 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     ROLLUP: (ROLLUP, {"year": str(YEAR)}),
 }
 # What they load anew, by dataset and store; of green, the warehouse's run follows by itself.
-LOADED = {("green", "lake"), ("green", "bigquery"), ("yellow", "lake"), ("yellow", "bigquery"), ("fhv", "postgres")}
+LOADED = {("lake", "green"), ("bigquery", "green"), ("lake", "yellow"), ("bigquery", "yellow"), ("postgres", "fhv")}
 # The tasks of the runs of the zones, which are unchanged; all other runs load a month.
 ANNOUNCE = "announce_unchanged"
 OF_UNCHANGED = ("wait_for_publication", "create_table", "skip_unchanged", ANNOUNCE)
 # Seconds in which the tasks of the next level start: a heartbeat time-out and a retry may come before.
 HOLD_SECONDS = 400.0
 BESIDE = "stack-dags-test-beside-scheduler"
-Contents = dict[tuple[str, str], Content]
+TRIGGERER = "stack-kill-triggerer-with-a-wait"
+CGROUP = "stack-memory-cgroup"
+# Bytes of a memory cgroup: enough for a supervisor to report, too few for its task to convert a month.
+CGROUP_BYTES = 16 << 20
 
 
 def test_every_promise_has_its_test() -> None:
-    assert {promise.id for promise in STACK} == {*(f"stack-kill-{name}" for name in COMPONENTS), BESIDE}
+    assert {promise.id for promise in STACK} == {
+        *(f"stack-kill-{name}" for name in COMPONENTS),
+        *(BESIDE, TRIGGERER, CGROUP),
+    }
     assert {name for names in KILLED for name in names} == set(COMPONENTS)
 
 
+@dataclass(frozen=True)
+class Stores:
+    """What all stores have at one moment: every month of every dataset, the lake's objects, and the rollup's rows.
+
+    The rollup's rows are those of all years but the one that the module changes.
+    """
+
+    settings: AirflowSettings
+    contents: dict[Place, Content]
+    objects: list[str]
+    rolled_up: list[tuple[object, ...]]
+
+    @classmethod
+    def of(cls, settings: AirflowSettings) -> Stores:
+        return cls(settings, contents(settings), lake_objects(settings, ""), rolled_up(settings, but=YEAR))
+
+    def assert_changed(self, changed: Mapping[Place, Content]) -> None:
+        """Assert that the stores have changed since in these months, and in nothing else."""
+        now = Stores.of(self.settings)
+        assert now.contents == {**self.contents, **changed}
+        assert now.objects == self.objects
+        assert now.rolled_up == self.rolled_up
+
+
 class Months:
-    """A month of three datasets in two versions, whose contents in every store are known.
+    """A month of three datasets in two versions, whose contents in every store are known, and another month of each.
 
     Args:
         settings: of the running stack.
@@ -96,12 +132,14 @@ class Months:
         self.settings, self.api = settings, api
         self._source = source
         self.rows = ROWS[0]
-        self.known: dict[int, Contents] = {}
+        self.known: dict[int, dict[Place, Content]] = {}
         self._objects: dict[int, tuple[bytes, dict[str, str]]] = {}
-        for rows in reversed(ROWS):
+        for name in FILES:
+            self._write(name, OTHER_MONTH, ROWS[0])
+        for rows, month in ((ROWS[1], OTHER_MONTH), (ROWS[1], MONTH), (ROWS[0], MONTH)):
             self.publish(rows)
-            run_months(api, dict.fromkeys(FILES, str(MONTH)))
-            self.known[rows] = self.contents()
+            run_months(api, dict.fromkeys(FILES, str(month)))
+            self.known[rows] = self.of_month()
             blob = self._blob()
             self._objects[rows] = (blob.download_as_bytes(), blob.metadata)
 
@@ -109,8 +147,14 @@ class Months:
         """Put a version of all months into the source."""
         self.rows = rows
         for name in FILES:
-            path = self._source / MIRROR.file(name, MONTH)
-            write_month(name, SourceMonth.parse(str(MONTH)), path, rows=rows)
+            self._write(name, MONTH, rows)
+
+    def publish_one(self, name: str, month: str) -> None:
+        """Put a month of one dataset into the source."""
+        self._write(name, Month.parse(month), self.rows)
+
+    def _write(self, name: str, month: Month, rows: int) -> None:
+        write_month(name, SourceMonth.parse(str(month)), self._source / MIRROR.file(name, month), rows=rows)
 
     def publish_other(self) -> None:
         """Put the version into the source that it does not have now."""
@@ -130,22 +174,17 @@ class Months:
             blob.reload()
         return blob
 
-    def contents(self) -> Contents:
-        """Return the contents of the months, by dataset and store."""
+    def of_month(self) -> dict[Place, Content]:
+        """Return the contents of the month."""
         return {
-            (name, store): content
+            (store, name, str(MONTH)): content
             for name, file in FILES.items()
             for store, content in reconcile.contents(self.settings, file).items()
         }
 
-
-def component(settings: AirflowSettings, name: str) -> psutil.Process:
-    """Return the process of a component."""
-    for folder in watcher.run_dirs(settings.cloud.state_dir):
-        path = folder / f"{name}.json"
-        if path.exists():
-            return psutil.Process(json.loads(path.read_text())["pid"])
-    raise AssertionError(f"{name} does not run")
+    def new(self, places: Collection[tuple[str, str]]) -> dict[Place, Content]:
+        """Return what stores have of the month once the source's version is loaded, by store and dataset."""
+        return {place: content for place, content in self.known[self.rows].items() if place[:2] in places}
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -161,25 +200,34 @@ class Killed:
 
     Attributes:
         runs: the runs by DAG.
+        before: what the stores had before.
         held: the tasks that were held, by level.
         restarts: how often the watcher has restarted each component meanwhile, by level.
     """
 
     runs: dict[str, str]
+    before: Stores
     held: list[set[Held]] = field(default_factory=list)
     restarts: list[dict[str, int]] = field(default_factory=list)
 
 
 class Killer:
-    """Kills what the plan says while tasks are held, and waits until the stack has restarted it."""
+    """Kills what the plan says while tasks are held, and waits until the stack has restarted it.
+
+    Attributes:
+        pids: of the components that were killed.
+    """
 
     def __init__(self, settings: AirflowSettings, up: Callable[[], None]) -> None:
         self._settings, self._up = settings, up
+        self.pids: set[int] = set()
 
     def kill(self, names: tuple[str, ...], tasks: Mapping[Held, psutil.Process]) -> dict[str, int]:
         """Kill components; returns how often the watcher has restarted each, once all are up again."""
         before = self._restarts()
-        victims = [component(self._settings, name) for name in names if name not in (TASK, SUPERVISOR)]
+        components = components_of(self._settings)
+        victims = [components[name] for name in names if name not in (TASK, SUPERVISOR)]
+        self.pids |= {victim.pid for victim in victims}
         if TASK in names:
             victims += tasks.values()
         if SUPERVISOR in names:
@@ -187,7 +235,7 @@ class Killer:
         for victim in victims:
             victim.kill()
         for victim in victims:
-            await_(lambda gone=victim: not is_alive(gone), f"{names} are dead", 10)
+            await_(lambda gone=victim: not is_alive(gone), f"{names} are dead", 60)
         if WATCHER in names:
             assert local_stack.troubles(self._settings), "nobody says that the watcher is dead"
             self._up()
@@ -197,7 +245,6 @@ class Killer:
         await_(
             lambda: {one.state for one in local_stack.airflow_status(self._settings)} == {"running"},
             "all are healthy",
-            60,
         )
         assert local_stack.troubles(self._settings) == []
         return {name: number - before.get(name, 0) for name, number in self._restarts().items()}
@@ -228,7 +275,7 @@ def up(stack: AirflowSettings, local_airflow: Command) -> Callable[[], None]:
 def unused_budget(stack: AirflowSettings, up: Callable[[], None]) -> Iterator[None]:
     """The watcher has restarted nothing yet; afterwards it forgets what it has restarted."""
     for after in (False, True):
-        component(stack, WATCHER).kill()
+        components_of(stack)[WATCHER].kill()
         watcher.restarts_file(stack.cloud.state_dir).unlink(missing_ok=True)
         up()
         if not after:
@@ -243,15 +290,20 @@ def months(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Months:
 
 
 @pytest.fixture(scope="module")
-def killed(months: Months, unused_budget: None, up: Callable[[], None]) -> Killed:
+def killer(stack: AirflowSettings, unused_budget: None, up: Callable[[], None]) -> Killer:
+    return Killer(stack, up)
+
+
+@pytest.fixture(scope="module")
+def killed(months: Months, killer: Killer) -> Killed:
     """All pipelines, held at each of their levels while the plan's components were killed."""
     put_into_warehouse(months.settings, [put_into_lake(months.settings, *each) for each in TRIPS_OF_MONTH.items()])
     months.publish_other()
     months.put_into_lake()
-    killer = Killer(months.settings, up)
+    before = Stores.of(months.settings)
     seen = warehouse_runs(months.api, {"green": str(MONTH)})
     with Gate() as gate:
-        killed = Killed({dag_id: start(months.api, gate, dag_id) for dag_id in RUNS})
+        killed = Killed({dag_id: start(months.api, gate, dag_id) for dag_id in RUNS}, before)
         for number, names in enumerate(KILLED):
             expected = tasks_of_level(killed.runs, number)
             await_held(months.api, gate, expected)
@@ -262,7 +314,6 @@ def killed(months: Months, unused_budget: None, up: Callable[[], None]) -> Kille
             gate.release(expected)
         for dag_id, run_id in killed.runs.items():
             assert end(months.api, dag_id, run_id) == "success", (dag_id, task_states(months.api, dag_id, run_id))
-        await_(lambda: not any(map(is_alive, processes.values())), "no task is left", 30)
     await_warehouse(months.api, {"green": str(MONTH)}, seen)
     return killed
 
@@ -276,11 +327,14 @@ def await_held(api: AirflowApi, gate: Gate, expected: set[Held]) -> None:
         raise AssertionError(f"not held: {states}") from error
 
 
-def start(api: AirflowApi, gate: Gate, dag_id: str) -> str:
-    """Start a run whose tasks the gate holds; returns its id."""
+def start(
+    api: AirflowApi, gate: Gate, dag_id: str, conf: Mapping[str, Any] | None = None, *, only: Collection[str] = ()
+) -> str:
+    """Start a run whose tasks the gate holds, or only some of them; returns its id."""
     api.set_paused(dag_id, True)  # until the gate knows its tasks
-    run_id = api.trigger(dag_id, RUNS[dag_id][1])
-    gate.expect({task["id"]: Held(dag_id, run_id, task["task_id"]) for task in api.tasks(dag_id, run_id)})
+    run_id = api.trigger(dag_id, dict(conf or RUNS[dag_id][1]))
+    tasks = [task for task in api.tasks(dag_id, run_id) if not only or task["task_id"] in only]
+    gate.expect({task["id"]: Held(dag_id, run_id, task["task_id"]) for task in tasks})
     api.set_paused(dag_id, False)
     return run_id
 
@@ -309,11 +363,12 @@ def test_the_watcher_has_restarted_what_was_killed(killed: Killed) -> None:
         assert {name for name, number in restarts.items() if number} == by_watcher, names
 
 
-def test_every_month_is_whole_after_the_kills(months: Months, killed: Killed) -> None:
-    old = next(rows for rows in ROWS if rows != months.rows)
-    expected = {place: months.known[months.rows if place in LOADED else old][place] for place in months.known[old]}
-    assert months.contents() == expected
-    await_(lambda: leftovers(months.settings) == NOTHING_LEFT, "nothing is left over", 30)
+def test_every_month_of_every_store_is_whole_after_the_kills(months: Months, killed: Killed, killer: Killer) -> None:
+    assert_nothing_left(months.settings, killer.pids)
+    killed.before.assert_changed(months.new(LOADED))
+    assert {(store, name) for store, name, month in killed.before.contents if month == str(OTHER_MONTH)} == {
+        (store, name) for store in ("lake", "bigquery", "postgres") for name in FILES
+    }
 
 
 def test_the_rollup_is_whole_after_the_kills(months: Months, killed: Killed) -> None:
@@ -330,16 +385,119 @@ def test_a_killed_task_is_retried(months: Months, killed: Killed, name: str) -> 
         assert (instance["state"], instance["try_number"]) == ("success", 2), task
 
 
-def test_dags_test_beside_the_scheduler(months: Months) -> None:
-    """Both load the same month: one by the scheduler, one in the foreground."""
-    months.publish_other()
-    new = months.known[months.rows]
-    month = {"month": str(MONTH), "force": True}
-    run_id = months.api.trigger("green_web_to_postgres", month)
-    command = [REPOSITORY / "bin" / "airflow", "dags", "test", "green_web_to_postgres", "-c", json.dumps(month)]
-    test = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+def test_a_wait_goes_on_after_the_death_of_the_triggerer(months: Months, killer: Killer) -> None:
+    """The clock's run waits in the triggerer for a month that appears only after its restart."""
+    api, before = months.api, Stores.of(months.settings)
+    dag_id, task_id = "yellow_web_to_postgres", "wait_for_publication"
+    run = await_(lambda: waiting_run(months.settings, api, dag_id), "the clock's run waits")
+    run_id, month = run["dag_run_id"], run["partition_key"]
+    await_(lambda: triggerer_of(months.settings, run_id), "the triggerer has the wait")
 
-    assert test.returncode == 0, test.stdout[-3000:] + test.stderr[-3000:]
-    assert end(months.api, "green_web_to_postgres", run_id) == "success"
-    assert months.contents()["green", "postgres"] == new["green", "postgres"]
-    assert leftovers(months.settings) == NOTHING_LEFT
+    assert killer.kill(("triggerer",), {})["triggerer"] == 1
+    assert task_states(api, dag_id, run_id)[task_id] == "deferred"
+    months.publish_one("yellow", month)
+
+    assert end(api, dag_id, run_id) == "success"
+    assert_loaded(api, dag_id, run_id)
+    tries = {task["task_id"]: task["try_number"] for task in api.tasks(dag_id, run_id)}
+    assert tries[task_id] == 1
+    assert_nothing_left(months.settings, killer.pids)
+    place = ("postgres", "yellow", month)
+    loaded = Stores.of(months.settings).contents[place]
+    assert loaded.rows == months.rows
+    before.assert_changed({place: loaded})
+
+
+def waiting_run(settings: AirflowSettings, api: AirflowApi, dag_id: str) -> dict[str, Any] | None:
+    """Let the clock strike for a DAG; returns its run once that waits without a worker slot."""
+    strike(settings, dag_id)
+    for run in api.runs(dag_id):
+        states = task_states(api, dag_id, run["dag_run_id"]) if run["run_type"] == "scheduled" else {}
+        if states.get("wait_for_publication") == "deferred":
+            return run
+    return None
+
+
+def triggerer_of(settings: AirflowSettings, run_id: str) -> int | None:
+    """Return the id of the triggerer that has a wait of a run."""
+    with psycopg.connect(settings.cloud.postgres_url("airflow")) as connection:
+        row = connection.execute(
+            "SELECT triggerer_id FROM trigger JOIN task_instance ON trigger.id = trigger_id WHERE run_id = %s", [run_id]
+        ).fetchone()
+    return row[0] if row else None
+
+
+def test_a_task_that_is_too_large_for_its_memory_cgroup(months: Months) -> None:
+    """Its supervisor is in the same cgroup, as in a container; the task is the larger of the two."""
+    api, settings, dag_id = months.api, months.settings, "fhv_web_to_postgres"
+    months.publish_other()
+    before = Stores.of(settings)
+    try:
+        with memory_group(CGROUP_BYTES) as group, Gate() as gate:
+            run_id = start(api, gate, dag_id, only=["to_parquet"])
+            task = Held(dag_id, run_id, "to_parquet")
+            await_held(api, gate, {task})
+            process = gate.held[task]
+            supervisor = process.parent()
+            assert supervisor is not None
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text("1000")
+            for one in (supervisor, process):
+                group.add(one.pid)
+            gate.release({task})
+            await_(lambda: group.kills, "the kernel kills the task")
+            await_(lambda: not is_alive(process), "the task is dead", 60)
+            assert (group.kills, is_alive(supervisor)) == (1, True)
+            group.release()
+    except NoGroupError as error:
+        pytest.skip(str(error))
+
+    assert end(api, dag_id, run_id) == "success"
+    assert_loaded(api, dag_id, run_id)
+    [tries] = [one["try_number"] for one in api.tasks(dag_id, run_id) if one["task_id"] == "to_parquet"]
+    assert tries == 2
+    said = " ".join(api.log(dag_id, run_id, "to_parquet", 1))
+    assert "Process terminated by signal. Likely out of memory error (OOM)" in said
+    assert_nothing_left(settings)
+    before.assert_changed(months.new({("postgres", "fhv")}))
+
+
+def test_dags_test_beside_the_scheduler(months: Months) -> None:
+    """The scheduler's run of the month publishes after the test's, which loads the same version in the meantime.
+
+    Runs of another month of the same DAG and of the same month of another DAG go on beside them.
+    """
+    api, settings, dag_id = months.api, months.settings, "green_web_to_postgres"
+    months.publish_other()
+    before = Stores.of(settings)
+    month = {"month": str(MONTH), "force": True}
+    earlier = {run["dag_run_id"] for run in api.runs(dag_id)}
+    with Gate() as gate:
+        held = start(api, gate, dag_id, month, only=["publish"])
+        await_held(api, gate, {Held(dag_id, held, "publish")})
+        beside = {
+            dag_id: api.trigger(dag_id, {"month": str(OTHER_MONTH), "force": True}),
+            "yellow_web_to_postgres": trigger(api, "yellow_web_to_postgres", month),
+        }
+        command = [REPOSITORY / "bin" / "airflow", "dags", "test", dag_id, "-c", json.dumps(month)]
+        test = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=400, check=False)
+        assert test.returncode == 0, test.stdout[-3000:] + test.stderr[-3000:]
+        published = Stores.of(settings).contents
+        assert published["postgres", "green", str(MONTH)] == months.known[months.rows]["postgres", "green", str(MONTH)]
+        assert api.run(dag_id, held)["state"] == "running"
+
+    [tested] = {run["dag_run_id"] for run in api.runs(dag_id)} - earlier - {held, beside[dag_id]}
+    assert_loaded(api, dag_id, tested)
+    assert end(api, dag_id, held) == "success"
+    states = task_states(api, dag_id, held)
+    assert (states["load_staging"], states["publish"]) == ("success", "skipped"), states
+    assert "overtaken by a newer download" in skip_reason(api, dag_id, held, "publish")
+    for run in beside.items():
+        assert end(api, *run) == "success"
+        assert_loaded(api, *run)
+    for run_id in (tested, held):
+        assert {task["try_number"] for task in api.tasks(dag_id, run_id) if task["state"] == "success"} == {1}
+    dag = api.dag(dag_id)
+    assert dag is not None
+    assert not dag["is_paused"]
+    assert_nothing_left(settings)
+    before.assert_changed(months.new({("postgres", "green"), ("postgres", "yellow")}))

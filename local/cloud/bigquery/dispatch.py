@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 from bqemulator.domain.errors import DomainError
 
-from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.limits import invalid, limit, no_room
 from local.cloud.bigquery.store import Store
 
 Message = MutableMapping[str, Any]
@@ -91,6 +91,8 @@ class Dispatcher:
                         raise _FailedError
             except _FailedError:
                 pass
+            except duckdb.Error as error:  # the commit has failed
+                return _failure(error)
         return answer
 
     def _run(self, scope: MutableMapping[str, Any], body: bytes) -> _Answer:
@@ -113,7 +115,7 @@ class Dispatcher:
         try:
             runner.run(call(), context=contextvars.copy_context())
         except duckdb.Error as error:  # bqemulator answers 500, which clients retry for minutes
-            return _error_answer(invalid(str(error)))
+            return _failure(error)
         return answer
 
 
@@ -128,6 +130,10 @@ async def _read_body(receive: Receive) -> bytes:
 
 def _json_answer(status: int, content: dict[str, Any]) -> _Answer:
     return _Answer(status=status, headers=[(b"content-type", b"application/json")], body=json.dumps(content).encode())
+
+
+def _failure(error: duckdb.Error) -> _Answer:
+    return _error_answer(no_room(error) or invalid(str(error)))
 
 
 def _error_answer(error: DomainError) -> _Answer:

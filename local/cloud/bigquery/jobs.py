@@ -22,7 +22,7 @@ from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting.exceptions import ScriptRaise
 
 from local.cloud.bigquery import copies, ddl, loads, queries
-from local.cloud.bigquery.limits import from_unsupported, invalid, limit, refuse_other_options
+from local.cloud.bigquery.limits import from_unsupported, invalid, limit, no_room, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.store import Store
 
@@ -170,7 +170,7 @@ class Jobs:
                 finally:
                     job.cursor = None
         except BaseException as error:  # any error must end the job, or clients wait forever
-            job.error = _as_domain_error(error)
+            job.error = no_room(error) or _as_domain_error(error)
         finally:
             if timer:
                 timer.cancel()
@@ -205,8 +205,8 @@ class Jobs:
             with self._store.engine.session():
                 self._store.catalog.upsert_job(meta)
                 queries.forget_old_results()
-        except duckdb.Error:
-            _log.exception("could not record job %s", job.job_id)
+        except duckdb.Error as cause:
+            _log.error("job %s cannot be recorded, and is known only until the server ends: %s", job.job_id, cause)
         finally:
             job.meta = meta
             with self._lock:

@@ -9,10 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from bqemulator.domain.errors import NotFoundError, UnsupportedFeatureError, ValidationError
+from bqemulator.domain.errors import DomainError, NotFoundError, UnsupportedFeatureError, ValidationError
+
+from local.cloud import disk
 
 # The last is how clients say that a column has no policy tags.
 _NO_VALUE: tuple[Any, ...] = (None, "", False, [], {}, {"names": []})
+
+
+class NoRoomError(DomainError):
+    """The disk of the database is full. Clients do not repeat jobs that fail for this reason."""
+
+    http_status = 400
+    bq_reason = "resourcesExceeded"
 
 
 def limit(what: str) -> ValidationError:
@@ -27,6 +36,12 @@ def limit(what: str) -> ValidationError:
 def invalid(message: str) -> ValidationError:
     """Return the error for a request that BigQuery would refuse too (reason ``invalid``, HTTP 400)."""
     return ValidationError(message)
+
+
+def no_room(error: BaseException) -> DomainError | None:
+    """Return what clients are told if ``error``, which is DuckDB's or quotes it, is about a full disk; else None."""
+    folder = disk.full_folder(str(error))
+    return NoRoomError(disk.advice("BigQuery", folder)) if folder else None
 
 
 def not_found(kind: str, name: str) -> NotFoundError:

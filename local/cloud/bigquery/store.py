@@ -9,7 +9,7 @@ bqemulator's catalog, which is in the same database.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,9 +49,13 @@ class Store:
         return mark
 
     def rollback(self, mark: dict[str, dict[Any, Any]]) -> None:
-        """Restore data and catalog to their state at :meth:`begin`."""
+        """Restore data and catalog to their state at :meth:`begin`.
+
+        A commit that fails has undone the transaction already, for example if the disk is full.
+        """
         try:
-            self.execute("ROLLBACK")
+            with suppress(duckdb.TransactionException):
+                self.execute("ROLLBACK")
         finally:
             self.catalog.restore(mark)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
+from local.cloud import disk
 from local.cloud.gcs.attributes import change, generation, metageneration, set_generation
 from local.cloud.gcs.backend import Backend
 from local.cloud.gcs.conditions import (
@@ -64,6 +65,9 @@ _FROM_DISK = 2**20
 _INCOMPLETE = 308
 """Status that asks a client for the rest of an upload."""
 _CANCELLED = 499
+_NAME = "Cloud Storage"
+_NO_ROOM = 507
+"""Status of a write to a full disk. Clients do not repeat it, as they would the 500 of fake-gcs-server for minutes."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ class Front:
             await _refuse(send, 400, str(error))
         except RefusedError as error:
             await _refuse(send, error.status, str(error))
+        except OSError as error:
+            if error.errno not in disk.ERRORS:
+                raise
+            await _refuse(send, _NO_ROOM, disk.advice(_NAME, self._root))
 
     async def _serve(self, request: Request, send: Send) -> None:
         match request.operation:
@@ -365,6 +373,8 @@ class Front:
             connection.close()  # in the midst of a request or an answer, it serves no other
             raise
         self._backend.release(connection)
+        if answer.status == 500 and (folder := disk.full_folder(answer.content.decode(errors="replace"))):
+            raise RefusedError(_NO_ROOM, disk.advice(_NAME, folder))
         return answer
 
     async def _pass_on(self, request: Request, send: Send, turn: AsyncExitStack) -> None:
