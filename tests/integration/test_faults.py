@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,9 +137,10 @@ class Months:
         self._objects: dict[int, tuple[bytes, dict[str, str]]] = {}
         for name in FILES:
             self._write(name, OTHER_MONTH, ROWS[0])
-        for rows, month in ((ROWS[1], OTHER_MONTH), (ROWS[1], MONTH), (ROWS[0], MONTH)):
+        for rows, loaded in ((ROWS[1], (MONTH, OTHER_MONTH)), (ROWS[0], (MONTH,))):
             self.publish(rows)
-            run_months(api, dict.fromkeys(FILES, str(month)))
+            with ThreadPoolExecutor() as pool:  # all at once
+                list(pool.map(lambda month: run_months(api, dict.fromkeys(FILES, str(month))), loaded))
             self.known[rows] = self.of_month()
             blob = self._blob()
             self._objects[rows] = (blob.download_as_bytes(), blob.metadata)
