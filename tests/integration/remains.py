@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 import psutil
+from google.api_core.exceptions import NotFound
 
 from local.airflow import reconcile, watcher
 from local.airflow.environment import AirflowSettings
@@ -45,8 +46,11 @@ def contents(settings: AirflowSettings) -> dict[Place, Content]:
 
 
 def rolled_up(settings: AirflowSettings, *, but: int) -> list[tuple[object, ...]]:
-    """Return the rollup's rows of all years but one."""
-    rows = query_bigquery(settings, f"SELECT * FROM trips.yearly_rollup WHERE EXTRACT(YEAR FROM month) <> {but}")
+    """Return the rollup's rows of all years but one; none if no rollup has run yet."""
+    try:
+        rows = query_bigquery(settings, f"SELECT * FROM trips.yearly_rollup WHERE EXTRACT(YEAR FROM month) <> {but}")
+    except NotFound:
+        return []
     return sorted(rows, key=str)
 
 
