@@ -16,6 +16,7 @@ from local.airflow.environment import AirflowSettings
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.store import Content
+from tests import clients
 from tests.integration.support import NOTHING_LEFT, await_, leftovers, query_bigquery, query_postgres
 
 # A month of a dataset in a store; the taxi zones have the month "None".
@@ -92,7 +93,7 @@ def _sessions(settings: AirflowSettings) -> list[str]:
 
 
 def _jobs(settings: AirflowSettings) -> list[str]:
-    running = reconcile.bigquery_client(settings).list_jobs(state_filter="running")
+    running = clients.bigquery_client(settings).list_jobs(state_filter="running")
     return [f"BigQuery job {job.job_id}" for job in running]
 
 
