@@ -33,7 +33,7 @@ A_MODULE = re.compile(r"python -m ([\w.]+)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 # Addresses of the web are https, without a blank or a full stop at their end.
 A_WEB_ADDRESS = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w./~%+-]*)?(\?[\w=&%+-]+)?(#[\w-]+)?(?<!\.)")
-AIRFLOW_COMMAND = re.compile(r"(?m)^bin/airflow (.+?)(?: +#.*)?$")
+AIRFLOW_COMMAND = re.compile(r"(?m)^bin/airflow (.+?)(?: +[#|].*)?$")
 A_TARGET = re.compile(r"\bmake ([a-z][a-z-]*)")
 
 
