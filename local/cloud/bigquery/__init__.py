@@ -64,7 +64,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
   needs more than 15 digits; ROUND of NUMERIC to a number of digits that is not a literal
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
-- collations other than the binary one
+- collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
 - APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not known
 - table names that differ by case only
 

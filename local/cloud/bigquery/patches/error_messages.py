@@ -16,9 +16,13 @@ import sqlglot.errors
 from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs import error_mapper
 
+from local.cloud.bigquery.limits import limit
+from local.cloud.bigquery.translation.function_names import is_known
 from local.cloud.bigquery.translation.macros import ERROR_MARK
 
 _MARKED = re.compile(re.escape(ERROR_MARK) + r"(?P<message>.*?)\N{SECTION SIGN}", re.DOTALL)
+# bqemulator takes NET for a dataset.
+_FUNCTION = re.compile(r"Scalar Function with name (?P<net>\w+__net__)?(?P<name>\w+) does not exist", re.IGNORECASE)
 _OPERATORS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 _INT64 = re.compile(r"Overflow in (?P<operation>\w+) of INT64 \((?P<left>-?\d+) \S (?P<right>-?\d+)\)")
 _NUMERIC = re.compile(r"Overflow in (?P<operation>\w+) of DECIMAL")
@@ -68,6 +72,9 @@ def install() -> None:
 
 
 def _translated(message: str, sql: str | None) -> DomainError | None:
+    missing = _FUNCTION.search(message)
+    if missing and (missing["net"] or is_known(missing["name"].upper())):
+        return limit(f"have the function {'NET.' if missing['net'] else ''}{missing['name'].upper()}")
     text = _of_unqualified_table(message, sql or "") or bigquery_message(message)
     return InvalidQueryError(text, location="query") if text else None
 

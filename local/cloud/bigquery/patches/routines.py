@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bqemulator.catalog.models import RoutineArgument, RoutineMeta
+from bqemulator.catalog.models import RoutineMeta
 from bqemulator.udf.sql_udf import SQLUDFRuntime
 from bqemulator.udf.table_valued import TableValuedRuntime
 from bqemulator.versioning.materialized_views import MaterializedViewManager
@@ -21,10 +21,6 @@ from bqemulator.versioning.materialized_views import MaterializedViewManager
 from local.cloud.bigquery.statements import checked_sql, typed_expression
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import types
-
-
-def _kind_of(argument: RoutineArgument) -> types.Type | None:
-    return types.named((argument.data_type or {}).get("typeKind", ""))
 
 
 def install(store: Store) -> None:

@@ -21,7 +21,8 @@ macro(
         WHEN place IS NOT NULL AND elements IS NOT NULL
         THEN bq_error('Array index ' || shown || ' is out of bounds') END]""",
 )
-macro("bq_safe_element(elements, place)", "elements[CASE WHEN place BETWEEN 1 AND len(elements) THEN place END]")
+# Not elements[CASE ... END]: a NULL for a position would be of no type.
+macro("bq_safe_element(elements, place)", "CASE WHEN place BETWEEN 1 AND len(elements) THEN elements[place] END")
 macro(
     "bq_end_element(elements, place, name)",
     """elements[CASE WHEN len(elements) > 0 THEN place

@@ -56,11 +56,12 @@ def check_function_names(tree: exp.Expression) -> None:
     """
     for node in tree.find_all(exp.Func):
         name = _written_name(node)
-        if name and not _is_known(name.upper()):
+        if name and not is_known(name.upper()):
             raise invalid(f"Function not found: {name}")
 
 
-def _is_known(name: str) -> bool:
+def is_known(name: str) -> bool:
+    """Return whether BigQuery has a function of this name, in capitals."""
     return name in _NAMES or name in _PARTS or name.startswith("ST_") or _TEMPORARY.upper() in name
 
 
