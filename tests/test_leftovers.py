@@ -125,7 +125,7 @@ def test_the_hooks_fail_each_test_that_leaves_something(tmp_path: Path) -> None:
     (folder / "test_leaves.py").write_text(_TESTS)
     options = ["-p", "no:cacheprovider", "-c", "pyproject.toml", "--rootdir", str(tmp_path), "--tb=line", "-q"]
     command = [sys.executable, "-m", "pytest", *options, str(folder)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=400, check=False)
 
     ended = {line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("ERROR ", "FAILED "))}
     assert {line.rpartition("::")[2] for line in ended} == {

@@ -61,7 +61,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
 
 def _bin_airflow(*arguments: str) -> None:
     command = [REPOSITORY / "bin" / "airflow", *arguments]
-    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 

@@ -69,7 +69,7 @@ def test_terminated_demo_stops_what_it_started(environment: dict[str, str]) -> N
             break
     demo.send_signal(signal.SIGTERM)
 
-    demo.communicate(timeout=120)
+    demo.communicate(timeout=400)
 
     assert demo.returncode == 128 + signal.SIGTERM
     assert processes_of(environment) == []

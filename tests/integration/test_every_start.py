@@ -386,7 +386,7 @@ def _backfills(api: AirflowApi, dag_id: str, month: str) -> list[dict[str, Any]]
 def _airflow(*arguments: str) -> None:
     """Run ``bin/airflow``, as a user would."""
     command = [REPOSITORY / "bin" / "airflow", *arguments]
-    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 

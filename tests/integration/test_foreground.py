@@ -38,7 +38,7 @@ def _test(dag_id: str, month: str, **conf: object) -> subprocess.Popen[str]:
 
 
 def _ends_well(process: subprocess.Popen[str]) -> str:
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 0, printed[-3000:]
     return printed
 

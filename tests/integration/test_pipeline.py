@@ -206,7 +206,7 @@ def test_demo_refuses_to_change_the_source_of_a_stack_that_runs(
         env={**environment, "SOURCE": "synthetic"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
         check=False,
     )
 

@@ -167,7 +167,7 @@ def browser(url: str, profile: Path, *options: str) -> Iterator[subprocess.Popen
             child.terminate()
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from local.cloud.settings import REPOSITORY, Settings
 from tests.ports import free_port
 
 CLOUD_PYTHON = REPOSITORY / "local/cloud/.venv/bin/python"
-COMMAND_TIMEOUT = 250
+COMMAND_TIMEOUT = 400
 """Seconds that a command may take; below pytest's own limit, so that its output is shown."""
 GRACE_SECONDS = 60
 """Seconds that threads and child processes of a test may take to end after it."""

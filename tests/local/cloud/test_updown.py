@@ -193,12 +193,12 @@ def test_interrupted_up_leaves_nothing_behind(own_cloud, cloud_python: Path, com
     process = subprocess.Popen(
         command, cwd=REPOSITORY, env=own_cloud.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 400
     while not list(own_cloud.settings.run_dir.glob("*.json")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(number)
-    process.communicate(timeout=100)
+    process.communicate(timeout=400)
     assert process.returncode == (130 if number == signal.SIGINT else 128 + number)
     assert commands_with(str(own_cloud.settings.state_dir)) == []
     assert not any(is_open(port) for port in ports(own_cloud))

@@ -127,7 +127,7 @@ def test_second_server_on_the_same_data_fails_and_harms_nothing(server: Server) 
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
     assert second.returncode == 1

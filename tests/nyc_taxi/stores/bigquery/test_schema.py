@@ -50,7 +50,7 @@ def test_the_embedded_bigquery_reads_a_literal_back_to_its_text() -> None:
         input=json.dumps(literals),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stderr
