@@ -314,6 +314,8 @@ def _declared_field(column: exp.ColumnDef) -> Field:
 
 def _typed_field(name: str, kind: exp.DataType) -> Field:
     if kind.this == exp.DataType.Type.ARRAY:
+        if not kind.expressions or kind.expressions[0].this == exp.DataType.Type.ARRAY:
+            raise invalid(f"Arrays of arrays are not supported: column {name} of type {kind.sql(dialect='bigquery')}")
         return {**_typed_field(name, kind.expressions[0]), "mode": "REPEATED"}
     if kind.this == exp.DataType.Type.STRUCT:
         members = [_declared_field(member) for member in kind.expressions]

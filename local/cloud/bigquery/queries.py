@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from bqemulator.domain.errors import DomainError, InvalidQueryError
-from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, classify_statement_type, execute_query_job
+from bqemulator.jobs.executor import JOB_RESULTS, JOB_SCHEMAS, execute_query_job
 from bqemulator.scripting.ast import SqlStmt
 from bqemulator.scripting.parser import parse_script
 from bqemulator.sql.parameters import bind_parameters
@@ -101,8 +101,9 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     parameters = None
     if not is_script:
         sql, parameters = numbered_parameters(sql, given)
-        check_parses(sql)
         tree = parse(sql)
+        if tree is None:
+            check_parses(sql)
         if tree is not None and not parse_assert(sql):
             # Before names are qualified, which writes VARCHAR as STRING, and TRY_CAST as SAFE_CAST.
             check_type_names(tree, sql)
@@ -164,7 +165,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     asserted = parse_assert(query.sql)
     if asserted:
         return await _run_assert(store, query, asserted)
-    if classify_statement_type(query.sql) == "SELECT" and not store.catalog.list_all_materialized_views():
+    if _is_query(query.sql) and not store.catalog.list_all_materialized_views():
         return await _execute(store, query)
     with store.transaction():
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
@@ -217,14 +218,20 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
         statistics["query"] = {**statistics["query"], "statementType": "SCRIPT"}
         statistics["numChildJobs"] = "0"
         return statistics
-    if statistics["query"].get("statementType") == "SELECT":
+    if _is_query(query.sql):
         estimate = str(await _bytes_or_zero(store, query, query.sql))
         statistics["totalBytesProcessed"] = estimate
-        statistics["query"] = {**statistics["query"], "totalBytesProcessed": estimate, "totalBytesBilled": estimate}
+        read = {"totalBytesProcessed": estimate, "totalBytesBilled": estimate}
+        statistics["query"] = {**statistics["query"], "statementType": "SELECT", **read}
     destination = meta.configuration.get("query", {}).get("destinationTable")
     if destination and str(destination.get("tableId", "")).startswith("anon"):
         query.config.setdefault("destinationTable", destination)  # type: ignore[attr-defined]
     return statistics
+
+
+def _is_query(sql: str) -> bool:
+    """Return whether a statement only reads: a SELECT, also in parentheses, or a set operation."""
+    return isinstance(parse(sql), exp.Query)
 
 
 def _check_arrays(job_id: str) -> None:

@@ -50,6 +50,11 @@ _WORDS = (
         r"expected (?P<a>\d+) columns but (?P<b>\d+) values were supplied",
         "Inserted row has wrong column count; Has {b}, expected {a}",
     ),
+    (
+        r"table \S+ has (?P<a>\d+) columns but (?P<b>\d+) values were supplied",
+        "Inserted row has wrong column count; Has {b}, expected {a}",
+    ),
+    (r'Duplicate column name "(?P<a>[^"]+)" in INSERT', "INSERT has columns with duplicate name: {a}"),
     (r'Column "(?P<a>[^"]+)" in EXCLUDE list not found', "Column {a} in SELECT * EXCEPT list does not exist"),
     (
         r"Argument for ntile must be greater than zero",

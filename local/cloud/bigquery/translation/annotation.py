@@ -317,7 +317,7 @@ class _Annotator:
         if isinstance(item, exp.Column) and (source := scope.source(item.table.lower())):
             sources = [source]
         else:
-            value = self.types.of(item.this) if isinstance(item, exp.Dot) else None
+            value = self.types.of(item.this if isinstance(item, exp.Dot) else item)
             sources = [Source(_fields(value))]
         found: list[tuple[str, Type | None]] = []
         for source in sources:
@@ -428,6 +428,8 @@ class _Annotator:
                 kind = value
             else:
                 return types.struct(source.columns.pairs) if source.columns is not None and not rest else None
+        if rest == ["*"]:
+            return kind  # all fields of a struct
         for name in rest:
             kind = types.JSON if kind == types.JSON else kind.member(name) if kind else None
         return kind

@@ -29,6 +29,10 @@ from local.cloud.bigquery.translation.types import Type
 _D = exp.DataType.Type
 _UNKNOWN_TYPES = {_D.VARCHAR, _D.CHAR, _D.NVARCHAR, _D.NCHAR, _D.FLOAT, _D.TIMESTAMPLTZ, _D.UUID, _D.UINT, _D.UBIGINT}
 _MOST_DIGITS = 38
+# Names that the parser reads as one of BigQuery's types.
+_UNKNOWN_NAMES = re.compile(
+    r"\bCAST\s*\((?:[^()]|\([^()]*\))*\bAS\s+(TEXT|DOUBLE|REAL|NUMBER|LONG|SHORT)\s*\)", re.IGNORECASE
+)
 _DATES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP)
 # Types that each type can be cast to.
 _CASTS: dict[Type, set[Type]] = {
@@ -196,6 +200,8 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     target = types.of_syntax(node.to)
     if target is not None and target.name == "STRUCT":
         return _cast_struct(node, target, context)
+    if target is not None and target.name == "ARRAY":
+        _check_array_cast(node.this, target, context)
     if target is None or target.name in ("ARRAY", "STRUCT"):
         return None
     source, safe = context.of(node.this), isinstance(node, exp.TryCast)
@@ -218,6 +224,19 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     return safely(result, safe)
 
 
+def _check_array_cast(value: exp.Expression, target: Type, context: Context) -> None:
+    """Refuse a cast to an array of another type, other than of a literal array whose elements coerce."""
+    source = context.of(value)
+    if source is None or source.name != "ARRAY" or source.element in (None, types.NULL, target.element):
+        return
+    if source.element.name == "STRUCT" or target.element is None:
+        return
+    if isinstance(value, exp.Array) and types.supertype((source.element, target.element)) == target.element:
+        return
+    message = "Casting between arrays with incompatible element types is not supported"
+    raise invalid(f"{message}: Invalid cast from {source} to {target}")
+
+
 def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     """Round to the scale of ``NUMERIC(precision, scale)``, and check the precision."""
     precision, scale = (int(part.name) for part in (*kind.expressions, exp.Literal.number(0))[:2])
@@ -236,6 +255,8 @@ def check_type_names(tree: exp.Expression, sql: str = "") -> None:
     Raises:
         ValidationError: in BigQuery's words.
     """
+    if named := _UNKNOWN_NAMES.search(sql):
+        raise invalid(f"Type not found: {named[1]}")
     for kind in tree.find_all(exp.DataType):
         if kind.this in _UNKNOWN_TYPES and kind.find_ancestor(exp.Cast, exp.ColumnDef):
             written = re.search(rf"\b\w*{kind.this.value}\w*", sql, re.IGNORECASE)

@@ -28,11 +28,23 @@ def order(node: exp.Order, context: Context) -> exp.Expression | None:
         spec = window.args.get("spec")
         if spec is not None and str(spec.args.get("kind") or "").upper() == "RANGE" and spec.find(exp.Literal):
             return None  # the distance of two rows is that of one number
+    _check_keys(node, context)
     keys = _keys(node, context)
     if len(keys) == len(node.expressions):
         return None
     node.set("expressions", keys)
     return node
+
+
+def _check_keys(node: exp.Order, context: Context) -> None:
+    """Refuse keys of types that have no order.
+
+    Source: "Data types", orderable data types.
+    """
+    for key in node.expressions:
+        kind = context.of(_key(key.this, node)) if isinstance(key, exp.Ordered) else None
+        if kind is not None and kind.name in ("ARRAY", "STRUCT", "GEOGRAPHY"):
+            raise invalid(f"ORDER BY does not support expressions of type {kind}")
 
 
 def _keys(node: exp.Order, context: Context) -> list[exp.Expression]:

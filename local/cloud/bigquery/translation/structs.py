@@ -59,6 +59,33 @@ def fields_of_first(node: exp.Array, context: Context) -> exp.Expression | None:
 
 
 @rule(exp.Select)
+def fields_of_column(node: exp.Select, context: Context) -> exp.Expression | None:
+    """``struct_column.*`` selects the fields, which ORDER BY can name.
+
+    Source: "Query syntax", SELECT expression.*. DuckDB expands it after it has resolved ORDER BY.
+    """
+    items: list[exp.Expression] = []
+    changed = False
+    for item in node.expressions:
+        kind = context.of(item)
+        is_struct = kind is not None and kind.name == "STRUCT" and all(name for name, _ in kind.fields)
+        if not (isinstance(item, exp.Column) and isinstance(item.this, exp.Star) and is_struct and not item.db):
+            items.append(item)
+            continue
+        changed = True
+        dropped = {name.name.lower() for name in item.this.args.get("except_") or ()}
+        replaced = {part.alias.lower(): part for part in item.this.args.get("replace") or ()}
+        for name, _ in kind.fields if kind else ():
+            column = exp.column(exp.to_identifier(name, quoted=True), table=item.args["table"].copy())
+            if name.lower() not in dropped:
+                items.append(replaced.get(name.lower()) or exp.alias_(column, name, quoted=True))
+    if not changed:
+        return None
+    node.set("expressions", items)
+    return node
+
+
+@rule(exp.Select)
 def value_table(node: exp.Select, context: Context) -> exp.Expression | None:
     """The fields of SELECT AS VALUE of a struct are the columns of the query's result.
 

@@ -7,6 +7,7 @@ Source: "Query syntax" and "Operators"
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -44,6 +45,8 @@ def check_parses(sql: str) -> None:
             message = f"Expected keyword ALL or keyword DISTINCT but got keyword {token} at {place}"
             raise invalid(f"Syntax error: {message}") from error
         start = _FIRST_WORD.match(sql)
+        if "Expecting )" in description and start and start["word"].upper() == "CREATE" and _is_word(first):
+            raise invalid(f"Type not found: {first['highlight']} at {place}") from error
         if start and "Unexpected token" in description:
             is_name = sqlglot.tokenize(sql, read="bigquery")[0].token_type == sqlglot.TokenType.VAR
             if is_name and start["word"].upper() not in _STATEMENTS:
@@ -53,6 +56,10 @@ def check_parses(sql: str) -> None:
                 raise invalid(f'Syntax error: Unexpected "{first.get("highlight")}" at {place}') from error
     except sqlglot.errors.SqlglotError:
         pass
+
+
+def _is_word(error: dict[str, Any]) -> bool:
+    return str(error.get("highlight") or "").replace("_", "a").isalnum()
 
 
 def check_syntax(tree: exp.Expression, sql: str) -> None:

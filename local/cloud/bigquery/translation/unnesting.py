@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.rules import Context, call, rule
 from local.cloud.bigquery.translation.types import Type
 
 _ELEMENT = "bq_element_of"
+_UNNAMED = "f0_"
 
 macro("bq_elements(elements)", "unnest(elements)")
 macro("bq_offsets(elements)", "unnest(range(len(elements)))")
@@ -30,8 +32,12 @@ def unnest(node: exp.Unnest, context: Context) -> exp.Expression | None:
     array, offset = node.expressions[0], node.args.get("offset")
     columns = node.alias_column_names
     alias = node.alias_or_name or (columns[0] if columns else "")
-    fields = _fields(context.of(array))
-    if not offset and (not fields or isinstance(array, exp.Array)):
+    kind = context.of(array)
+    if kind is not None and kind.name not in ("ARRAY", "NULL"):
+        raise invalid(f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {kind}")
+    fields = _fields(kind)
+    is_plain = not fields and (alias or kind is None)
+    if not offset and (is_plain or (fields and isinstance(array, exp.Array))):
         return None
     _add_condition(node.parent)
     position = offset.name if isinstance(offset, exp.Identifier) else "offset" if offset else ""
@@ -45,7 +51,10 @@ def array_path(node: exp.Table, context: Context) -> exp.Expression | None:
     Source: "Query syntax", correlated join operation.
     """
     kind = context.of(node)
-    if kind is None or kind.name != "ARRAY" or not isinstance(node.parent, exp.From | exp.Join):
+    if kind is not None and kind.name != "ARRAY":
+        shown = f"{node.db}.{node.name}"
+        raise invalid(f"Values referenced in FROM clause must be arrays. {shown} has type {kind}")
+    if kind is None or not isinstance(node.parent, exp.From | exp.Join):
         return None
     _add_condition(node.parent)
     array = exp.column(node.this.copy(), table=node.args["db"].copy())
@@ -64,7 +73,7 @@ def _elements(
     """Return a subquery with a row an element."""
     if position and _is_named(node, alias):
         fields = ()  # the name of the element would stand for its fields and the position
-    items = [exp.alias_(call("bq_elements", array.copy()), _ELEMENT if fields else alias or "element", quoted=True)]
+    items = [exp.alias_(call("bq_elements", array.copy()), _ELEMENT if fields else alias or _UNNAMED, quoted=True)]
     if position:
         items.append(exp.alias_(call("bq_offsets", array.copy()), position, quoted=True))
     query = exp.select(*items)
