@@ -67,10 +67,17 @@ async def bytes_read(
 
 
 def _wanted(tree: exp.Expression) -> set[str] | None:
-    """Return the lower-case names of the columns that a query names; None for all columns."""
+    """Return the lower-case names of the columns that a query names; None for all columns.
+
+    A name before a dot may be that of a struct, and the name of a table alone stands for its rows.
+    """
     if any(not isinstance(star.parent, exp.Count) for star in tree.find_all(exp.Star)):
         return None
-    return {column.name.lower() for column in tree.find_all(exp.Column)}
+    columns = list(tree.find_all(exp.Column))
+    tables = {table.alias_or_name.lower() for table in tree.find_all(exp.Table)}
+    if any(not column.table and column.name.lower() in tables for column in columns):
+        return None
+    return {part.name.lower() for column in columns for part in column.parts}
 
 
 def table_bytes(store: Store, table: TableMeta, wanted: set[str] | None = None, where: str | None = None) -> int:

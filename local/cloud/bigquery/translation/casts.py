@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.annotation import is_literal, literal_fits
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.rules import (
     Context,
@@ -231,10 +232,17 @@ def _check_array_cast(value: exp.Expression, target: Type, context: Context) -> 
         return
     if source.element.name == "STRUCT" or target.element is None:
         return
-    if isinstance(value, exp.Array) and types.supertype((source.element, target.element)) == target.element:
+    if isinstance(value, exp.Array) and all(_fits(part, target.element, context) for part in value.expressions):
         return
     message = "Casting between arrays with incompatible element types is not supported"
     raise invalid(f"{message}: Invalid cast from {source} to {target}")
+
+
+def _fits(element: exp.Expression, wanted: Type, context: Context) -> bool:
+    kind = context.of(element)
+    return (is_literal(element) and kind is not None and literal_fits(kind, wanted)) or (
+        types.supertype((kind, wanted)) == wanted
+    )
 
 
 def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:

@@ -47,6 +47,28 @@ def _check_keys(node: exp.Order, context: Context) -> None:
             raise invalid(f"ORDER BY does not support expressions of type {kind}")
 
 
+@rule(exp.Select)
+def order_of_distinct(node: exp.Select, context: Context) -> exp.Expression | None:
+    """After SELECT DISTINCT, ORDER BY sees the selected columns only.
+
+    Source: "Query syntax", ORDER BY clause; the text: GoogleSQL's analyzer. DuckDB orders by any row's value.
+    """
+    clause = node.args.get("order")
+    if clause is None or not node.args.get("distinct") or any(item.is_star for item in node.expressions):
+        return None
+    names = {item.alias_or_name.lower() for item in node.expressions}
+    selected = [item.unalias() for item in node.expressions]
+    for key in clause.expressions:
+        value = key.this if isinstance(key, exp.Ordered) else key
+        if value in selected:
+            continue
+        for column in value.find_all(exp.Column):
+            if column.parts[0].name.lower() not in names and column.name.lower() not in names:
+                hidden = f"column {column.name} which is not visible after SELECT DISTINCT"
+                raise invalid(f"ORDER BY clause expression references {hidden}")
+    return None
+
+
 def _keys(node: exp.Order, context: Context) -> list[exp.Expression]:
     """Return the keys of ORDER BY, those of FLOAT64 after a key that tells whether the number is NaN."""
     keys: list[exp.Expression] = []

@@ -7,6 +7,7 @@ Source: "Query syntax" and "Operators"
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import sqlglot
@@ -28,6 +29,26 @@ _JOINS = {"ASOF", "SEMI", "ANTI", "POSITIONAL", "NATURAL"}
 _WORDS = {exp.TryCast: re.compile(r"\bTRY_CAST(?=\s*\()", re.I), exp.Star: re.compile(r"\*\s*(EXCLUDE|RENAME)\b", re.I)}
 
 
+def _has_one(node: exp.Expression) -> bool:
+    """Return whether COUNT has one argument; other databases count the rows without one, or tuples."""
+    value = node.this
+    return (
+        value is not None and not node.expressions and not (isinstance(value, exp.Distinct) and value.expressions[1:])
+    )
+
+
+# Functions that other databases give another number of arguments, and whether a call has as many as in BigQuery.
+_COUNTS: dict[type[exp.Expression], Callable[[Any], bool]] = {
+    exp.Count: _has_one,
+    **dict.fromkeys((exp.Min, exp.Max), lambda node: not node.expressions),
+    exp.If: lambda node: isinstance(node.parent, exp.Case) or node.args.get("false") is not None,
+    **dict.fromkeys(
+        (exp.DateDiff, exp.DatetimeDiff, exp.TimestampDiff, exp.TimeDiff),
+        lambda node: node.args.get("unit") is not None,
+    ),
+}
+
+
 def check_parses(sql: str) -> None:
     """Refuse a statement that cannot be parsed; the parser of the layers below names other tokens than BigQuery.
 
@@ -44,6 +65,8 @@ def check_parses(sql: str) -> None:
             token = first.get("highlight")
             message = f"Expected keyword ALL or keyword DISTINCT but got keyword {token} at {place}"
             raise invalid(f"Syntax error: {message}") from error
+        if "Required keyword" in description or "number of provided arguments" in description:
+            _explain_call(sql, first, error)
         start = _FIRST_WORD.match(sql)
         if "Expecting )" in description and start and start["word"].upper() == "CREATE" and _is_word(first):
             raise invalid(f"Type not found: {first['highlight']} at {place}") from error
@@ -56,6 +79,23 @@ def check_parses(sql: str) -> None:
                 raise invalid(f'Syntax error: Unexpected "{first.get("highlight")}" at {place}') from error
     except sqlglot.errors.SqlglotError:
         pass
+
+
+def _explain_call(sql: str, found: dict[str, Any], error: Exception) -> None:
+    """Refuse a call with too few or too many arguments, if the error is at its closing parenthesis."""
+    lines = sql.splitlines()
+    end = sum(len(line) + 1 for line in lines[: found["line"] - 1]) + found["col"]
+    depth, at = 0, end - 1
+    if sql[at : at + 1] != ")":
+        return
+    while at >= 0:
+        depth += {")": 1, "(": -1}.get(sql[at], 0)
+        if depth == 0:
+            break
+        at -= 1
+    name = re.search(r"(\w+)\s*\Z", sql[: max(at, 0)])
+    if name:
+        raise invalid(f"No matching signature for function {name[1].upper()}") from error
 
 
 def _is_word(error: dict[str, Any]) -> bool:
@@ -82,6 +122,10 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise _unexpected("VALUES")
         elif kind in (exp.JSONExtract, exp.JSONExtractScalar) and node.args.get("only_json_types") is not None:
             raise _unexpected("->")
+        elif kind in _COUNTS and not _COUNTS[kind](node):
+            name = str(node.meta.get("name") or node.sql_name()).upper()  # type: ignore[attr-defined]
+            what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
+            raise invalid(f"No matching signature for {what} {name}: wrong number of arguments")
         elif kind in _WORDS and (found := _WORDS[kind].search(sql)):
             raise _unexpected(found[0].lstrip("*").strip())
     check_function_names(tree)

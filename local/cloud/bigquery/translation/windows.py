@@ -9,6 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
 
@@ -17,6 +18,10 @@ _ORDERED = (
     *(exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue),
 )
 _PERCENTILES = (exp.PercentileCont, exp.PercentileDisc)
+_NO_FRAME = (
+    *(exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.RowNumber, exp.Lag, exp.Lead),
+    *_PERCENTILES,
+)
 
 macro(
     "bq_percentile_disc(elements, part)",
@@ -42,11 +47,35 @@ def window(node: exp.Window, context: Context) -> exp.Expression | None:
     name = _name(function)
     if order is None and isinstance(function, _ORDERED):
         raise invalid(f"Window ORDER BY is required for analytic function {name}")
+    _check_frame(node, function, order, name, context)
     if order is not None and isinstance(function, _PERCENTILES):
         raise invalid(f"Window ORDER BY is not allowed for analytic function {name}")
     if order is not None and isinstance(function, exp.AggFunc) and isinstance(function.this, exp.Distinct):
         raise invalid("Window ORDER BY is not allowed if DISTINCT is specified")
     return None
+
+
+def _check_frame(
+    node: exp.Window, function: exp.Expression, order: exp.Order | None, name: str, context: Context
+) -> None:
+    """Refuse a frame of a function of the whole partition, and distances between values that are no numbers."""
+    spec = node.args.get("spec")
+    if spec is None:
+        return
+    if isinstance(function, _NO_FRAME):
+        raise invalid(f"Window framing clause is not allowed for analytic function {name}")
+    bounds = (spec.args.get("start"), spec.args.get("end"))
+    if str(spec.args.get("kind")).upper() != "RANGE" or not any(isinstance(part, exp.Expression) for part in bounds):
+        return
+    keys = order.expressions if order is not None else []
+    kind = context.of(keys[0].this) if len(keys) == 1 else None
+    if len(keys) != 1:
+        raise invalid("RANGE-based window with OFFSET PRECEDING or OFFSET FOLLOWING boundaries needs one ORDER BY key")
+    if kind not in (None, *types.NUMBERS):
+        raise invalid(
+            "ORDER BY key must be numeric in a RANGE-based window with OFFSET PRECEDING or OFFSET FOLLOWING "
+            f"boundaries, but has type {kind}"
+        )
 
 
 @rule(*_PERCENTILES)
