@@ -95,7 +95,8 @@ def _explain_call(sql: str, found: dict[str, Any], error: Exception) -> None:
         at -= 1
     name = re.search(r"(\w+)\s*\Z", sql[: max(at, 0)])
     if name:
-        raise invalid(f"No matching signature for function {name[1].upper()}") from error
+        given = "" if sql[at + 1 : end - 1].strip() else " with no arguments"
+        raise invalid(f"No matching signature for function {name[1].upper()}{given}") from error
 
 
 def _is_word(error: dict[str, Any]) -> bool:
