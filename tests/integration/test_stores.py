@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from comparison.statements import Load
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
+from nyc_taxi.dag_parts.work_dir import folder_name
 from nyc_taxi.registry.datasets import DATASETS, GREEN
 from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.registry.months import Month
@@ -119,6 +121,28 @@ def test_force_loads_the_warehouse_again(loaded: dict[str, Store], api: AirflowA
     assert after.published_at is not None
     assert before.published_at is not None
     assert after.published_at > before.published_at
+
+
+def test_the_next_run_removes_what_ended_runs_have_left(
+    loaded: dict[str, Store], stack: AirflowSettings, api: AirflowApi
+) -> None:
+    """Airflow itself says which runs have ended; one that it does not know was deleted."""
+    dag_id = "green_web_to_postgres"
+    ended, *_ = [run["dag_run_id"] for run in api.runs(dag_id) if run["state"] == "success"]
+    folders = [stack.work_dir / dag_id / folder_name(dag_id, run_id) for run_id in (ended, "deleted+run")]
+    with psycopg.connect(stack.cloud.postgres_url("ny_taxi"), autocommit=True) as connection:
+        for number, run_id in enumerate((ended, "deleted+run")):
+            folders[number].mkdir(parents=True)
+            (folders[number] / ".file.part").touch()
+            table, line = f"staging.left_{number}", f"staged by {dag_id} {quote(run_id, safe='')}"
+            connection.execute(f"CREATE TABLE {table} (); COMMENT ON TABLE {table} IS '{line}'".encode())
+
+        run_id = trigger(api, dag_id, {"month": str(MONTH), "force": True})
+        assert end(api, dag_id, run_id) == "success"
+
+        assert [folder.exists() for folder in folders] == [False, False]
+        left = "SELECT tablename FROM pg_tables WHERE schemaname = 'staging' AND tablename LIKE 'left%'"
+        assert connection.execute(left).fetchall() == []
 
 
 def test_a_month_that_the_lake_lacks_fails_at_once_and_says_what_to_do(
