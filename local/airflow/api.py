@@ -10,6 +10,7 @@ import httpx
 
 from local.airflow.environment import AirflowSettings
 from local.cloud.processes import ProcessError
+from nyc_taxi.common.text import printable
 
 # How often a request that changes nothing is sent before its failure counts.
 TRIES = 3
@@ -193,4 +194,5 @@ def _messages(record: dict[str, Any]) -> list[str]:
     reason = [f"reason: {record['reason']}"] if record.get("reason") else []
     # The first error of the chain is the one that was raised; the others are its causes.
     errors = [f"{error['exc_type']}: {error['exc_value']}" for error in (record.get("error_detail") or [])[:1]]
-    return [line for text in (event, *reason, *errors) for line in text.splitlines()]
+    # What a log quotes may come from a file or a server, and must not write to the terminal.
+    return [printable(line, longest=10_000) for text in (event, *reason, *errors) for line in text.splitlines()]

@@ -44,7 +44,6 @@ API_SERVER = ["local.airflow.api_server"]
 """The module that serves the UI and the APIs, with its arguments."""
 OVERRIDES = "LOCAL_AIRFLOW_OVERRIDES"
 """Variable that passes the overrides of ``up`` to the watcher and its restarts, as JSON."""
-_LAST_LOOK_SECONDS = 30.0
 _OPENER = build_opener(ProxyHandler({}))
 
 # The components that send heartbeats, with their arguments. The UI reads logs from disk; the log servers are off,
@@ -286,7 +285,7 @@ def _look_again(settings: AirflowSettings) -> None:
     Raises:
         ProcessError: a component has died or is unhealthy.
     """
-    deadline = time.monotonic() + _LAST_LOOK_SECONDS
+    deadline = time.monotonic() + settings.cloud.start_timeout
     while True:
         dead = watcher.find_lost(settings.cloud.state_dir)
         wrong = dead or [one.name for one in airflow_status(settings) if one.state != "running"]

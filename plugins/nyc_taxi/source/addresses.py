@@ -17,14 +17,15 @@ _PRIVATE_DOMAINS = (
 
 
 class PrivateAddressError(Exception):
-    """A source leads to a host whose address is not public, although it must be.
+    """A source leads to a host that is not public, although it must be.
 
     Attributes:
         host: the host.
     """
 
-    def __init__(self, host: str, address: str) -> None:
-        super().__init__(f"{host} has the address {address}, which is not public")
+    def __init__(self, host: str, address: str = "") -> None:
+        why = f"has the address {address}, which is not public" if address else "is no name of the public DNS"
+        super().__init__(f"{host} {why}")
         self.host = host
 
 
@@ -71,12 +72,15 @@ class AddressGuard:
         self._passed(public=is_public(address))
 
     def check_proxied(self, host: str, port: int) -> None:
-        """Check a host to which a proxy connects. A name that only the proxy can resolve counts as public.
+        """Check a host to which a proxy connects. A name that only the proxy can resolve counts as what it looks like.
 
         Raises:
-            PrivateAddressError: it resolves to an address that is not public, although it must be.
+            PrivateAddressError: it resolves to an address that is not public, or is no name of the public DNS, although
+                it must be public.
         """
         addresses = _resolve(host, port)
+        if self._public_only and not addresses and may_be_private(host):
+            raise PrivateAddressError(host)
         for address in addresses:
             self._check(host, address)
         self._passed(public=all(map(is_public, addresses)))

@@ -21,6 +21,10 @@ _PERMANENT = {
     407: "the proxy asks for a login; set it in the proxy's address",
     451: "it may not deliver the file for legal reasons; use another source",
 }
+# What another try may change: a timeout, a conflict, another server behind the name, a lock, a request too early or one
+# too many. Any other 4xx says that the request itself is wrong.
+_TRANSIENT_4XX = (408, 409, 421, 423, 425, 429)
+_PERMANENT_5XX = (501, 505)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,8 @@ def answer(
 
     Raises:
         NotPublishedError: the source answers 404 or 410.
-        PermanentSourceError: it answers 401, 407 or 451, or redirects too often or to where it must not.
+        PermanentSourceError: it answers with an error that stays, such as 401 or 451, or redirects too often or to
+            where it must not.
         SourceError: it is down, too slow, or answers with any other error.
     """
     # "identity" requests the file uncompressed. A response with another encoding is refused, unless the file's name
@@ -175,16 +180,23 @@ def _check_status(response: requests.Response, url: str, accepted: Collection[in
     if status in _PERMANENT:
         raise PermanentSourceError(f"the source refuses {shown} (HTTP {status}): {_PERMANENT[status]}")
     if status not in accepted:
-        raise SourceError(
-            f"the source answers HTTP {status} {printable(response.reason, longest=100)} for {shown}",
-            retry_after=retry_after(response.headers),
-        )
+        answered = f"the source answers HTTP {status} {printable(response.reason, longest=100)} for {shown}"
+        if _stays(status):
+            raise PermanentSourceError(f"{answered}; open the address in a browser and correct the connection's host")
+        raise SourceError(answered, retry_after=retry_after(response.headers))
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding != "identity" and not url.endswith(".gz"):
         raise SourceError(
             f"the source sends {shown} with Content-Encoding {printable(encoding, longest=100)}, "
             "which was not requested"
         )
+
+
+def _stays(status: int) -> bool:
+    """Whether another try would get the same answer; a redirect is here only if it leads nowhere."""
+    if 300 <= status < 500:
+        return status not in _TRANSIENT_4XX
+    return status in _PERMANENT_5XX
 
 
 def _reason(error: Exception) -> object:

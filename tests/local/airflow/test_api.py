@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from local.airflow.api import TRIES, _RepeatedReads
+from local.airflow.api import TRIES, _messages, _RepeatedReads
 
 
 class _Resets:
@@ -41,3 +41,14 @@ def test_what_goes_on_and_what_changes_something_is_an_error(
     with pytest.raises(httpx.ReadError):
         _send(method)
     assert resets.sent == sent
+
+
+def test_what_a_log_quotes_does_not_write_to_the_terminal() -> None:
+    error = {"exc_type": "ProviderError", "exc_value": "refused \x1b]0;title\x07"}
+    record = {"timestamp": "x", "event": "a\x1b[2Jb\nc\u202ed", "reason": "\x1b[1A", "error_detail": [error]}
+    assert _messages(record) == [
+        r"a\x1b[2Jb",
+        r"c\u202ed",
+        r"reason: \x1b[1A",
+        r"ProviderError: refused \x1b]0;title\x07",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http
 import logging
 import socket
 from http.server import BaseHTTPRequestHandler
@@ -122,6 +123,11 @@ def _refusals():
     ):
         text = f"the source refuses {{url}} (HTTP {status}): {why}"
         yield pytest.param(status, PermanentSourceError, text, id=str(status))
+    for status in (300, 305, 400, 402, 405, 406, 409, 411, 414, 418, 421, 423, 425, 431, 501, 505, 511):
+        changes = status in (409, 421, 423, 425, 511)
+        text = f"the source answers HTTP {status} {http.HTTPStatus(status).phrase} for {{url}}"
+        help_ = "" if changes else "; open the address in a browser and correct the connection's host"
+        yield pytest.param(status, SourceError if changes else PermanentSourceError, text + help_, id=str(status))
     for status, reason in (
         (206, "Partial Content"),
         (429, "Too Many Requests"),

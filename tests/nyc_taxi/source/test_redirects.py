@@ -261,10 +261,22 @@ def test_a_resumption_does_not_follow_the_name_into_a_private_network(
     assert len(source.requests) == 1
 
 
-def test_behind_a_proxy_the_name_decides(source, session, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("169.254.169.254", r"169\.254\.169\.254 has the address 169\.254\.169\.254"),
+        *(
+            (name, f"{name} is no name of the public DNS")
+            for name in ("jenkins", "metadata.internal", "vault.corp", "nas.home.arpa")
+        ),
+    ],
+)
+def test_behind_a_proxy_the_name_decides(
+    source, session, target: Path, monkeypatch: pytest.MonkeyPatch, host: str, why: str
+) -> None:
     def forward(request: BaseHTTPRequestHandler) -> None:
         request.send_response(302)
-        request.send_header("Location", "http://169.254.169.254/latest/meta-data/")
+        request.send_header("Location", f"http://{host}/latest/meta-data/")
         request.end_headers()
 
     source.script("http://mirror.example/file", forward)
@@ -272,12 +284,12 @@ def test_behind_a_proxy_the_name_decides(source, session, target: Path, monkeypa
     real = socket.getaddrinfo
 
     def unresolved(host: str, *arguments: object, **options: object) -> object:
-        if host == "mirror.example":  # only the proxy knows it
+        if host[0].isalpha():  # only the proxy knows names
             raise socket.gaierror("not known here")
         return real(host, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", unresolved)
-    with pytest.raises(PermanentSourceError, match=r"169\.254\.169\.254 has the address 169\.254\.169\.254"):
+    with pytest.raises(PermanentSourceError, match=why):
         download(session, "http://mirror.example/file", target, limits=LIMITS)
     assert len(source.requests) == 1
 
