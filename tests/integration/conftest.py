@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from unittest import mock
 
 import pytest
@@ -27,6 +28,7 @@ from local.cloud.source.synthetic import write_month
 from tests.browser import chromium
 from tests.integration.support import AirflowCli
 from tests.leftovers import processes_with
+from tests.nyc_taxi.dag_parts.mail import MailServer, served
 from tests.ports import PORTS, free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -94,14 +96,25 @@ def webhook() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(source_dir: Path, webhook: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def mail() -> Iterator[MailServer]:
+    """Where they send e-mail."""
+    made = MailServer()
+    for _ in served(made.server):
+        yield made
+
+
+@pytest.fixture(scope="session")
+def environment(
+    source_dir: Path, webhook: str, mail: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
     """The environment of every command of the shared stack; nothing runs yet."""
-    failure_webhook = json.dumps({"conn_type": "http", "host": webhook})
+    failure_webhook = {"conn_type": "http", "host": webhook, "password": token_hex()}
     return stack_environment(
         tmp_path_factory.mktemp("local"),
         source_dir,
         AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS="600",
-        AIRFLOW_CONN_FAILURE_WEBHOOK=failure_webhook,
+        AIRFLOW_CONN_FAILURE_WEBHOOK=json.dumps(failure_webhook),
+        AIRFLOW_CONN_FAILURE_EMAIL=json.dumps({**mail.connection, "password": token_hex()}),
     )
 
 

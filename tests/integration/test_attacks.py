@@ -25,13 +25,14 @@ from psycopg import sql
 
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, read_env_file
 from nyc_taxi.stores.postgres.copy import copy_parquet
 from tests.attacks.promises import attack
 from tests.deployment.compose_file import SECRETS, load_compose
 from tests.integration.conftest import free_port
-from tests.integration.support import end, query_postgres, run_months, trigger
+from tests.integration.support import await_, end, query_postgres, run_months, trigger
 from tests.local.forgeries import ask, status
+from tests.nyc_taxi.dag_parts.mail import MailServer
 
 # Answers that anybody may read: neither names nor contents of anything.
 OPEN = {"/api/v2/monitor/health", "/api/v2/version"}
@@ -278,22 +279,42 @@ def test_hostile_text_reaches_postgres_as_it_is(stack: AirflowSettings, tmp_path
 
 def canaries(stack: AirflowSettings) -> dict[str, str]:
     """The secrets of the stack, by name; each is random, so wherever one is found, it has leaked."""
-    return {path.name: path.read_text() for path in (stack.cloud.state_dir / "secrets").iterdir()}
+    generated = {path.name: path.read_text() for path in (stack.cloud.state_dir / "secrets").iterdir()}
+    return generated | {name: given(name) for name in ("FAILURE_WEBHOOK", "FAILURE_EMAIL")}
+
+
+def own_file() -> Path:
+    """The env file of the tests, which they write beside the folders of the stack's state."""
+    return Path(os.environ["LOCAL_ENV_FILE"])
+
+
+def given(connection: str) -> str:
+    """The password of a connection in the env file of the tests."""
+    password: str = json.loads(read_env_file(own_file())[f"AIRFLOW_CONN_{connection}"])["password"]
+    return password
 
 
 @pytest.fixture(scope="module")
-def used(stack: AirflowSettings, api: AirflowApi) -> None:
-    """The stack has run tasks that use each secret, one that fails among them."""
+def used(stack: AirflowSettings, api: AirflowApi, webhook: str, mail: MailServer) -> None:
+    """The stack has run tasks that use each secret, one that fails among them, and has told of it on all channels."""
     run_months(api, {"green": "2020-05"}, force=True)
     dag_id = "green_web_to_postgres"
-    assert end(api, dag_id, trigger(api, dag_id, {"month": "2019-04"})) == "failed"
+    run_id = trigger(api, dag_id, {"month": "2019-04"})
+    assert end(api, dag_id, run_id) == "failed"
+
+    def is_told() -> bool:
+        posted = httpx.get(webhook, trust_env=False, timeout=60).text
+        return run_id in posted and any(run_id in text for text in mail.texts)
+
+    await_(is_told, "the failure is told on both channels")
+    assert mail.logins[-1][1] == given("FAILURE_EMAIL")
 
 
 @attack("secrets-stay-out-of-records")
 @pytest.mark.full
 def test_no_secret_is_in_a_file(stack: AirflowSettings, used: None) -> None:
     state = stack.cloud.state_dir
-    private = {state / "secrets", stack.home / "passwords.json", stack.cloud.postgres_dir}
+    private = {state / "secrets", stack.home / "passwords.json", stack.cloud.postgres_dir, own_file()}
     found, seen = [], b""
     for path in state.rglob("*"):
         if path.is_file() and not {path, *path.parents} & private:
@@ -354,7 +375,7 @@ def test_servers_of_the_cloud_have_no_secret_of_airflow(stack: AirflowSettings) 
 def test_no_other_user_can_read_the_state(stack: AirflowSettings, used: None) -> None:
     """A file is private if its folder, or one above it, is; the tests write their own ``.env`` beside the folders."""
     state = stack.cloud.state_dir
-    found, own = [], Path(os.environ["LOCAL_ENV_FILE"])
+    found, own = [], own_file()
     for path in state.rglob("*"):
         above = [parent for parent in (path, *path.parents) if parent.is_relative_to(state) and parent != state]
         if path.is_file() and path != own and not any(one.stat().st_mode & 0o077 == 0 for one in above):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import socketserver
-import threading
 from collections.abc import Iterator
-from email import message_from_string, policy
-from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import pytest
 
 from nyc_taxi.dag_parts import channels
 from nyc_taxi.dag_parts.channels import CHANNELS, NotificationError, deliver
+from tests.nyc_taxi.dag_parts.mail import MailServer, served
 
 TEXT = "green_web_to_gcs failed for 2021-01: a <b> & c in run x, http://127.0.0.1:8080/dags/green_web_to_gcs/runs/x"
 
@@ -47,56 +45,6 @@ class Webhook:
         self.url = f"http://127.0.0.1:{self.server.server_port}/services"
 
 
-class MailServer:
-    """An SMTP server that keeps the messages that it accepts."""
-
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-        self.recipients: list[str] = []
-        # The answer to the first messages' content, before they are accepted.
-        self.first: list[str] = []
-        mail = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            _answers: ClassVar[dict[str, str]] = {"DATA": "354 go on", "QUIT": "221 bye"}
-
-            def handle(self) -> None:
-                self._say("220 test")
-                while line := self.rfile.readline().decode().strip():
-                    verb = line[:4].upper()
-                    if verb == "RCPT":
-                        mail.recipients.append(line.partition(":")[2].split(" ")[0])
-                    self._say(self._answers.get(verb, "250 ok"))
-                    if verb == "DATA":
-                        self._receive()
-                    elif verb == "QUIT":
-                        return
-
-            def _receive(self) -> None:
-                lines = []
-                while (line := self.rfile.readline().decode()) != ".\r\n":
-                    lines.append(line)
-                if mail.first:
-                    self._say(mail.first.pop(0))
-                    return
-                message = message_from_string("".join(lines), policy=policy.default)
-                mail.messages.append(cast("EmailMessage", message))
-                self._say("250 kept")
-
-            def _say(self, answer: str) -> None:
-                self.wfile.write(f"{answer}\r\n".encode())
-
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-
-
-def _served(server: socketserver.BaseServer) -> Iterator[None]:
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield
-    server.shutdown()
-    server.server_close()
-
-
 @pytest.fixture(autouse=True)
 def no_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     """Define no connection, and let no try wait for long."""
@@ -111,7 +59,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
     one = Webhook()
     connection = {"conn_type": "http", "host": one.url, "password": "T0/B0/secret"}
     monkeypatch.setenv("AIRFLOW_CONN_FAILURE_WEBHOOK", json.dumps(connection))
-    for _ in _served(one.server):
+    for _ in served(one.server):
         yield one
 
 
@@ -119,12 +67,8 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 def mail(monkeypatch: pytest.MonkeyPatch) -> Iterator[MailServer]:
     """Start a mail server, and define the connection ``failure_email`` for it."""
     one = MailServer()
-    host, port = one.server.server_address[:2]
-    extra = {"from_email": "airflow@example.com", "to": "a@example.com, b@example.com"}
-    extra |= {"disable_ssl": True, "disable_tls": True}
-    connection = {"conn_type": "smtp", "host": host, "port": port, "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_FAILURE_EMAIL", json.dumps(connection))
-    for _ in _served(one.server):
+    monkeypatch.setenv("AIRFLOW_CONN_FAILURE_EMAIL", json.dumps(one.connection))
+    for _ in served(one.server):
         yield one
 
 
@@ -165,9 +109,8 @@ def test_an_email_has_sender_recipients_and_the_text_as_text(mail: MailServer) -
     (message,) = mail.messages
     assert message["From"] == "airflow@example.com"
     assert mail.recipients == ["<a@example.com>", "<b@example.com>"]
-    body = message.get_body()
-    assert body is not None
-    assert body.get_content().strip() == f"<p>{TEXT.replace('&', '&amp;').replace('<b>', '&lt;b&gt;')}</p>"
+    assert mail.logins == [("me", "secret")]
+    assert [text.strip() for text in mail.texts] == [f"<p>{TEXT.replace('&', '&amp;').replace('<b>', '&lt;b&gt;')}</p>"]
 
 
 def test_a_long_text_has_its_beginning_as_the_subject(mail: MailServer) -> None:
