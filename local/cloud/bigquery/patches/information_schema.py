@@ -190,7 +190,7 @@ def _partitions(store: Store, table: TableMeta, ref: TableRef) -> list[tuple[str
         return store.execute(f"SELECT NULL, count(*), {size} FROM {ref.sql}").fetchall()
     column = quoted(partitioning.field)
     name = f"coalesce(strftime({column}, '{ID_FORMATS[partitioning.type]}'), '__NULL__')"
-    return store.execute(f"SELECT {name} AS id, count(*), {size} FROM {ref.sql} GROUP BY id ORDER BY id").fetchall()
+    return store.execute(f"SELECT {name}, count(*), {size} FROM {ref.sql} GROUP BY 1 ORDER BY 1").fetchall()
 
 
 def _field_path_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:

@@ -11,6 +11,7 @@ A rule for another function: a function in the module of its subject, with ``@ru
 the replacement, and whose docstring names its documented source. Its macros are declared beside it with ``macro``. The
 type of its result belongs in ``functions``.
 
+- ``aliases``: names of the SELECT list that columns have too
 - ``assignments``: values for the columns of INSERT, UPDATE and MERGE
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
@@ -60,6 +61,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     unnesting,
     windows,
 )
+from local.cloud.bigquery.translation.aliases import replace_aliases
 from local.cloud.bigquery.translation.annotation import Tables, annotate, check_names
 from local.cloud.bigquery.translation.assignments import coerce_assignments
 from local.cloud.bigquery.translation.json_functions import mend_json_literals
@@ -101,4 +103,6 @@ def apply_types(
     coerced = coerce_assignments(tree, tables, known)
     isolated = isolate_arguments(tree, known)
     tree, changed = apply_rules(tree, known)
-    return tree, pivoted or coerced or isolated or changed
+    if known.overrides:
+        replace_aliases(tree)
+    return tree, pivoted or coerced or isolated or changed or known.overrides

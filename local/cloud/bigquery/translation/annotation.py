@@ -1,9 +1,10 @@
 """The types of a statement's expressions, from the catalog's schemas.
 
 :func:`annotate` resolves the columns of a BigQuery syntax tree scope by scope and infers the type of every expression.
-It changes nothing in the tree. A type that it cannot know is None: a column of a table without a known schema, the
-result of a user's function, or an expression that BigQuery refuses. sqlglot's own annotation is not used: it needs a
-tree whose names are qualified first, which changes the statement, and it does not follow DML.
+It changes nothing in the tree, but marks the columns that stand for aliases (see ``aliases``). A type that it cannot
+know is None: a column of a table without a known schema, the result of a user's function, or an expression that
+BigQuery refuses. sqlglot's own annotation is not used: it needs a tree whose names are qualified first, which changes
+the statement, and it does not follow DML.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.aliases import is_alias, mark_aliases, selected_names
 from local.cloud.bigquery.translation.functions import type_of_function
 from local.cloud.bigquery.translation.types import Type
 
@@ -63,6 +65,7 @@ class _Scope:
     ctes: dict[str, Source] = field(default_factory=dict)
     aliases: dict[str, Type | None] = field(default_factory=dict)
     parent: _Scope | None = None
+    overriding: dict[str, Type | None] = field(default_factory=dict)  # aliases with names that FROM may have
     hidden: frozenset[str] = frozenset()  # aliases of the SELECT list while it is not complete
     merged: set[tuple[str, str]] = field(default_factory=set)  # sources and columns that USING merges into others
 
@@ -96,6 +99,17 @@ class _Scope:
             scope = scope.parent
         return False, None
 
+    def may_have(self, name: str) -> bool:
+        """Return whether a name may stand for a column or a source of this scope or of one around it."""
+        scope: _Scope | None = self
+        while scope:
+            if name in scope.sources:
+                return True
+            if any(source.columns is None or name in source.columns.by_name for source in scope.sources.values()):
+                return True
+            scope = scope.parent
+        return False
+
     def is_only_alias(self, name: str) -> bool:
         """Return whether a name can only be an alias of the SELECT list, where aliases have no meaning yet."""
         scope: _Scope | None = self
@@ -120,6 +134,7 @@ class Types:
         joined: the types of the columns in USING of each join, left and right, by the id of its node.
         unresolved: columns that no source is known to have: of tables without a known schema, variables, or mistakes.
         early: names that can only be aliases of the SELECT list, where these have no meaning yet.
+        overrides: whether aliases of the SELECT list stand where a column of FROM has the same name.
         pivoted: the columns of each source with PIVOT or UNPIVOT before it, by the id of its node.
         columns: the columns of a query's result; None for other statements, and if they are not known.
     """
@@ -131,6 +146,7 @@ class Types:
         self.joined: dict[int, list[tuple[str, Type | None, Type | None]]] = {}
         self.unresolved: list[exp.Column] = []
         self.early: list[str] = []
+        self.overrides = False
         self.pivoted: dict[int, Columns | None] = {}
         self.columns: Columns | None = None
 
@@ -284,14 +300,23 @@ class _Annotator:
         elif kind == "VALUE":
             first = self.types.of(query.expressions[0]) if len(query.expressions) == 1 else None
             result = Source(_fields(first), first)
-        aliases = {item.alias.lower(): self.types.of(item) for item in aliased}
-        # GROUP BY prefers a column of FROM to an alias of the same name.
-        scope.aliases.update({name: kind for name, kind in aliases.items() if not scope.column(name)[0]})
-        self._all(query.args.get("group"), scope)
-        scope.aliases.update(aliases)
-        for name in ("having", "qualify", "order", "limit", "offset", "distinct"):
+        self._add_aliases(query, scope)
+        for name in ("group", "having", "qualify", "order", "limit", "offset", "distinct"):
             self._all(query.args.get(name), scope)
         return result
+
+    def _add_aliases(self, query: exp.Select, scope: _Scope) -> None:
+        """Make the names of the SELECT list visible to the other clauses, where they override those of FROM."""
+        named = [item for item in query.expressions if isinstance(item, exp.Alias)]
+        kinds = {item.alias.lower(): self.types.of(item) for item in named}
+        scope.overriding = {
+            name: self.types.of(item) for name, item in selected_names(query).items() if scope.may_have(name)
+        }
+        scope.aliases.update(
+            {name: kind for name, kind in kinds.items() if name not in scope.overriding or not scope.column(name)[0]}
+        )
+        if scope.overriding:
+            self.types.overrides = mark_aliases(query, scope.overriding) or self.types.overrides
 
     def _projection(self, query: exp.Select, scope: _Scope) -> Source:
         columns: list[tuple[str, Type | None]] = []
@@ -414,6 +439,8 @@ class _Annotator:
 
     def _column(self, node: exp.Column, scope: _Scope) -> Type | None:
         first, *rest = [part.name for part in node.parts]
+        if is_alias(node) and first.lower() in scope.overriding:
+            return scope.overriding[first.lower()]
         known, kind = scope.column(first.lower())
         if not known and scope.is_only_alias(first.lower()):
             self.types.early.append(first)

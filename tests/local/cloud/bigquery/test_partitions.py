@@ -235,6 +235,13 @@ def test_row_counts_follow_every_change(client: bigquery.Client, dataset: str, t
     assert query(client, partitions) == [("202101", 1)]
 
 
+def test_partitions_are_listed_of_a_table_with_any_column(client: bigquery.Client, dataset: str) -> None:
+    sql = "SELECT DATE '2021-01-01' AS day, n AS id, 'x' AS partition_id FROM UNNEST([1, 2]) AS n"
+    query(client, f"CREATE TABLE {dataset}.days PARTITION BY day AS {sql}")
+    listed = f"SELECT partition_id, total_rows FROM {dataset}.INFORMATION_SCHEMA.PARTITIONS"
+    assert query(client, listed) == [("20210101", 2)]
+
+
 @pytest.mark.parametrize(
     ("granularity", "kind", "value", "inside", "outside"),
     [
