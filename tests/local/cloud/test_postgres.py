@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -62,7 +65,42 @@ def test_only_transactions_in_the_warehouse_may_not_be_idle_for_long(cloud, data
         assert connection.execute("SHOW idle_in_transaction_session_timeout").fetchone() == (limit,)
 
 
-def test_the_server_notices_clients_that_are_gone(cloud) -> None:
+# Takes a lock, says so, and runs the statement; the transaction stays open.
+_HOLDER = """
+import os, sys, time, psycopg
+connection = psycopg.connect(os.environ["URL"])
+connection.execute(f"SELECT pg_advisory_xact_lock({sys.argv[1]})")
+print("held", flush=True)
+connection.execute(sys.argv[2])
+time.sleep(600)
+"""
+
+
+def test_a_killed_client_leaves_no_lock(cloud) -> None:
+    """Whether it was idle or waited for its statement; the server looks for the latter every ten seconds."""
+    statements = {71: "SELECT 1", 72: "SELECT pg_sleep(600)"}
+    env = {**os.environ, "URL": cloud.settings.postgres_url("ny_taxi")}
+    clients = [
+        subprocess.Popen([sys.executable, "-c", _HOLDER, str(lock), statement], env=env, stdout=subprocess.PIPE)
+        for lock, statement in statements.items()
+    ]
+    with connect(cloud.settings, options="-c statement_timeout=120s") as connection:
+        try:
+            assert [client.stdout.readline() for client in clients if client.stdout] == [b"held\n", b"held\n"]
+            taken = "SELECT pg_try_advisory_lock(%s)"
+            assert [connection.execute(taken, [lock]).fetchone() for lock in statements] == [(False,), (False,)]
+            sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            while connection.execute(sleeping).fetchone() != (1,):
+                time.sleep(0.05)
+        finally:
+            for client in clients:
+                client.kill()
+                client.communicate()
+        for lock in statements:
+            connection.execute("SELECT pg_advisory_lock(%s)", [lock])
+
+
+def test_the_server_looks_for_clients_whose_machine_is_gone(cloud) -> None:
     """In at most two minutes, before the tasks that wait for their locks have given up."""
     idle, interval, count = (
         int(str(one(cloud.settings, f"SELECT setting FROM pg_settings WHERE name = 'tcp_keepalives_{name}'")))
