@@ -41,14 +41,14 @@ What the layer adds to bqemulator:
 
 Known limits. Each is answered with HTTP 400, or a failed job of reason ``invalid``, that names it:
 
-- more than one project; legacy SQL; sessions; query parameters in scripts, of types such as BIGNUMERIC and INTERVAL,
+- more than one project; legacy SQL; sessions; query parameters in scripts, of types such as INTERVAL,
   and BYTES and JSON in arrays and structs
 - partitioning by ingestion time or integer range; ``_PARTITIONTIME``, ``_FILE_NAME``; decorators such as ``$__NULL__``
 - CAST with FORMAT, other than of a date in digits; in PARSE functions the format elements ``%G %g %V %U %W %u`` and
   ``%j`` beside a month; format elements that are not documented; civil times outside of the years 1 to 9999 in a time
   zone
-- BIGNUMERIC in tables, and of more than 38 digits; parameterized types of columns; default values, constraints,
-  collation, policy tags, encryption keys
+- the types BIGNUMERIC, GEOGRAPHY and RANGE; functions in JavaScript; parameterized types of columns; default values,
+  constraints, collation, policy tags, encryption keys
 - external tables other than Parquet; nested and repeated Parquet columns; external tables through wildcard tables
 - load jobs of AVRO and ORC, bad records, encodings other than UTF-8, Hive partitioning in load jobs
 - extract jobs, EXPORT DATA, LOAD DATA; streaming inserts; snapshots and clones, by DDL or copy job; FOR SYSTEM_TIME
@@ -70,8 +70,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 
 Differences without an error:
 
-- There is no Storage API. For more than 10,000 rows, the Python client's ``to_arrow`` and ``to_dataframe`` need
-  ``create_bqstorage_client=False``.
+- There is no Storage API. A read of a whole table (``list_rows(...).to_dataframe()``) and results of more than 10,000
+  rows ask for it, if ``google-cloud-bigquery-storage`` is installed: they need ``create_bqstorage_client=False``.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
 - AVG of FLOAT64 beyond its range is infinite. ``'it''s'``, two literals without a space between them, is one string.
 - A NULL array in a stored struct stays NULL, and NULL elements in such an array are kept.

@@ -35,7 +35,6 @@ from local.cloud.bigquery.statements import (
     translate,
 )
 from local.cloud.bigquery.store import Store
-from local.cloud.bigquery.translation.casts import check_type_names
 from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
 from local.cloud.bigquery.writes import Write, check_dispositions, write_table
 
@@ -105,8 +104,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         if tree is None:
             check_parses(sql)
         if tree is not None and not parse_assert(sql):
-            # Before names are qualified, which writes VARCHAR as STRING, and TRY_CAST as SAFE_CAST.
-            check_type_names(tree, sql)
+            # Before names are qualified, which writes TRY_CAST as SAFE_CAST.
             check_syntax(tree, sql)
         sql = _with_dataset(apply_default_dataset(sql, config, request_project_id=project), config, project)
         sql = ddl.with_view_columns(sql)

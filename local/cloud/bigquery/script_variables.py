@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from sqlglot import exp
+from sqlglot.errors import ParseError
 
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.statements import known_types, parse
@@ -19,6 +20,7 @@ from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.assignments import coerces
+from local.cloud.bigquery.translation.syntax import check_syntax
 from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
 
@@ -161,5 +163,16 @@ def assigned(store: Store, expression: str, type_name: str, visible: Mapping[str
 
 
 def declared_type(type_name: str) -> Type | None:
-    """Return the type that a variable is declared with; None if it has none."""
-    return None if type_name.upper() in _UNKNOWN else types.of_syntax(exp.DataType.build(type_name, dialect="bigquery"))
+    """Return the type that a variable is declared with; None if it has none.
+
+    Raises:
+        ValidationError: there is no such type.
+    """
+    if type_name.upper() in _UNKNOWN:
+        return None
+    try:
+        kind = exp.DataType.build(type_name, dialect="bigquery")
+    except (ParseError, ValueError):
+        raise invalid(f"Type not found: {type_name}") from None
+    check_syntax(kind, type_name)
+    return types.of_syntax(kind)

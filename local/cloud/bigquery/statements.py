@@ -31,7 +31,7 @@ from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
 from local.cloud.bigquery.translation.annotation import Columns, Types, annotate
 from local.cloud.bigquery.translation.rules import syntax
-from local.cloud.bigquery.translation.syntax import check_syntax
+from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
 from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
 
@@ -99,6 +99,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     tree = _parse(sql)
     if tree is None:
         _check_types(sql)
+        check_parses(sql)
         return
     if not isinstance(tree, _STATEMENTS):
         words = " ".join(sql.split()[:2]).upper()

@@ -24,6 +24,7 @@ must be in place before the catalog reads its first table:
 16. ``script_parser``: CASE and REPEAT in scripts
 17. ``delete_from``: DELETE without FROM
 18. ``cast_format``: CAST with FORMAT is refused
+19. ``type_names``: only BigQuery's names of types
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -64,6 +65,7 @@ def install(store: Store, jobs: Jobs) -> None:
         script_parser,
         statement_checks,
         table_metadata,
+        type_names,
         uploads,
         views,
     )
@@ -86,3 +88,4 @@ def install(store: Store, jobs: Jobs) -> None:
     script_parser.install()
     delete_from.install()
     cast_format.install()
+    type_names.install()

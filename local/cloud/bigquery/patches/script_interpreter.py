@@ -36,7 +36,14 @@ from local.cloud.bigquery.ddl import Statement, run_ddl, with_view_columns
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.literals import numbered_parameters, plain_literals
 from local.cloud.bigquery.patches.internals import capture_dml_snapshots
-from local.cloud.bigquery.script_variables import ERROR_MESSAGE, ROW_COUNT, assigned, bind_variables, type_of_value
+from local.cloud.bigquery.script_variables import (
+    ERROR_MESSAGE,
+    ROW_COUNT,
+    assigned,
+    bind_variables,
+    declared_type,
+    type_of_value,
+)
 from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert
 from local.cloud.bigquery.store import Store
 
@@ -163,7 +170,7 @@ class _Interpreter(ScriptInterpreter):
         return table
 
     async def _exec_declare(self, stmt: DeclareStmt) -> None:
-        value = None
+        value, _ = None, declared_type(stmt.type_name)  # refuses one that does not exist
         if stmt.default_expr is not None:
             value = await self._assigned_value(stmt.default_expr, stmt.type_name)
         for name in stmt.names:

@@ -6,11 +6,9 @@ Source: "Conversion functions", CAST
 
 from __future__ import annotations
 
-import re
-
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal, literal_fits
 from local.cloud.bigquery.translation.macros import macro
@@ -27,13 +25,6 @@ from local.cloud.bigquery.translation.rules import (
 )
 from local.cloud.bigquery.translation.types import Type
 
-_D = exp.DataType.Type
-_UNKNOWN_TYPES = {_D.VARCHAR, _D.CHAR, _D.NVARCHAR, _D.NCHAR, _D.FLOAT, _D.TIMESTAMPLTZ, _D.UUID, _D.UINT, _D.UBIGINT}
-_MOST_DIGITS = 38
-# Names that the parser reads as one of BigQuery's types.
-_UNKNOWN_NAMES = re.compile(
-    r"\bCAST\s*\((?:[^()]|\([^()]*\))*\bAS\s+(TEXT|DOUBLE|REAL|NUMBER|LONG|SHORT)\s*\)", re.IGNORECASE
-)
 _DATES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP)
 # Types that each type can be cast to.
 _CASTS: dict[Type, set[Type]] = {
@@ -197,7 +188,6 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
 
     Source: "Conversion functions", CAST; the texts of errors: recorded answers.
     """
-    check_type_names(node)
     target = types.of_syntax(node.to)
     if target is not None and target.name == "STRUCT":
         return _cast_struct(node, target, context)
@@ -208,9 +198,6 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
     source, safe = context.of(node.this), isinstance(node, exp.TryCast)
     if (source in _CASTS and target not in _CASTS[source]) or (source, target) == (types.STRING, types.JSON):
         raise invalid(f"Invalid cast from {source} to {target}")
-    if target == types.BIGNUMERIC:
-        _check_bignumeric(node.this)
-        return None
     literal = literal_number(node.this)
     if target == types.NUMERIC and literal is not None and abs(float(literal)) < 1e29:
         result: exp.Expression = call("bq_numeric_of_string", literal)
@@ -251,31 +238,6 @@ def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     if precision - scale > 29 or not 0 <= scale <= 9:
         raise invalid("In NUMERIC(P, S), S must be between 0 and 9, and P between max(S, 1) and S + 29")
     return bound("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
-
-
-def check_type_names(tree: exp.Expression, sql: str = "") -> None:
-    """Refuse names of types that sqlglot knows and BigQuery does not.
-
-    Args:
-        tree: a statement.
-        sql: its text, for the name as it is written; ``VARCHAR2`` is parsed as ``VARCHAR``.
-
-    Raises:
-        ValidationError: in BigQuery's words.
-    """
-    if named := _UNKNOWN_NAMES.search(sql):
-        raise invalid(f"Type not found: {named[1]}")
-    for kind in tree.find_all(exp.DataType):
-        if kind.this in _UNKNOWN_TYPES and kind.find_ancestor(exp.Cast, exp.ColumnDef):
-            written = re.search(rf"\b\w*{kind.this.value}\w*", sql, re.IGNORECASE)
-            raise invalid(f"Type not found: {written[0] if written else kind.this.value}")
-
-
-def _check_bignumeric(value: exp.Expression) -> None:
-    text = literal_number(value) or (value.name if isinstance(value, exp.Literal) else "")
-    whole, _, decimals = text.strip().lstrip("+-").partition(".")
-    if len(whole.lstrip("0")) + len(decimals) > _MOST_DIGITS:
-        raise limit(f"keep more than {_MOST_DIGITS} digits of a BIGNUMERIC")
 
 
 def _cast_struct(node: exp.Cast, target: Type, context: Context) -> exp.Expression | None:

@@ -207,6 +207,23 @@ def total(node: exp.Sum, context: Context) -> exp.Expression | None:
     return call("bq_checked", finite, site_of(node), "double overflow")
 
 
+# One step of Newton's method: the root of some libraries of C is wrong in the last digit.
+macro(
+    "bq_cbrt(x)",
+    """CASE WHEN x = 0e0 OR NOT isfinite(x) OR abs(x) > 1e300 THEN cbrt(x)
+    ELSE cbrt(x) - (cbrt(x) * cbrt(x) * cbrt(x) - x) / (3e0 * cbrt(x) * cbrt(x)) END""",
+)
+
+
+@rule(exp.Cbrt)
+def cube_root(node: exp.Cbrt, context: Context) -> exp.Expression:
+    """CBRT of a cube is exact.
+
+    Source: "Mathematical functions", CBRT.
+    """
+    return bound("bq_cbrt", cast(node.this, types.FLOAT64))
+
+
 _FUNCTIONS = {exp.Exp: "bq_exp", exp.Ln: "bq_ln", exp.Sqrt: "bq_sqrt"}
 
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from sqlglot import exp
@@ -224,7 +224,7 @@ def _number(kind: str, flags: str, precision: int | None, shape: Shape, text: st
     all_zeros = "#" in flags
     size = f".{6 if precision is None else precision}{kind}"
     if isinstance(value, Decimal):
-        with localcontext(prec=_DIGITS):
+        with localcontext(prec=_DIGITS, rounding=ROUND_HALF_UP):
             digits = _of_decimal(format(abs(value), size), kind, all_zeros)
     else:
         digits = format(abs(value), f"{'#' if all_zeros else ''}{size}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 
 _LIST = """
 ABS ACOS ACOSH ANY_VALUE APPENDS APPROX_COUNT_DISTINCT APPROX_QUANTILES APPROX_TOP_COUNT APPROX_TOP_SUM ARRAY
@@ -42,6 +42,7 @@ UNIX_MILLIS UNIX_SECONDS UNNEST UPPER VARIANCE VAR_POP VAR_SAMP VECTOR_SEARCH
 _NAMES = frozenset(_LIST.split())
 _TEMPORARY = "_bqemu_temp_"
 """Is in the names that bqemulator gives to a script's temporary functions."""
+_GEOGRAPHY = ("ST_", "S2_")
 _PARTS = frozenset({"WEEK"})
 """Parts of dates that are written as calls: ``WEEK(MONDAY)``."""
 
@@ -56,13 +57,15 @@ def check_function_names(tree: exp.Expression) -> None:
     """
     for node in tree.find_all(exp.Func):
         name = _written_name(node)
+        if name.upper().startswith(_GEOGRAPHY):
+            raise limit(f"have the type GEOGRAPHY and its functions ({name.upper()})")
         if name and not is_known(name.upper()):
             raise invalid(f"Function not found: {name}")
 
 
 def is_known(name: str) -> bool:
     """Return whether BigQuery has a function of this name, in capitals."""
-    return name in _NAMES or name in _PARTS or name.startswith("ST_") or _TEMPORARY.upper() in name
+    return name in _NAMES or name in _PARTS or name.startswith(_GEOGRAPHY) or _TEMPORARY.upper() in name
 
 
 def _written_name(node: exp.Func) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.literals import position_of
 from local.cloud.bigquery.translation.function_names import check_function_names
 
@@ -27,6 +27,20 @@ _STATEMENTS = {"ASSERT", "CALL", "EXPORT", "GRANT", "LOAD", "RAISE", "REVOKE", "
 _JOINS = {"ASOF", "SEMI", "ANTI", "POSITIONAL", "NATURAL"}
 # Words that the tree does not keep apart from BigQuery's own.
 _WORDS = {exp.TryCast: re.compile(r"\bTRY_CAST(?=\s*\()", re.I), exp.Star: re.compile(r"\*\s*(EXCLUDE|RENAME)\b", re.I)}
+
+_DType = exp.DataType.Type
+# Types that the parser knows, and the layers below do not have.
+_TYPES = {
+    **{_DType.BIGDECIMAL: "BIGNUMERIC", _DType.GEOGRAPHY: "GEOGRAPHY", _DType.RANGE: "RANGE"},
+    **{_DType.NULL: "NULL", _DType.UNKNOWN: "UNKNOWN", _DType.UNION: "UNION"},
+}
+_LIMITS: dict[type[exp.Expression], str] = {exp.ParseBignumeric: "BIGNUMERIC"}
+"""Functions of a type that the embedded BigQuery does not have."""
+_INSTEAD = {
+    "BIGNUMERIC": ", which has 38 decimals; use NUMERIC, which has 9",
+    "GEOGRAPHY": " and its functions",
+    "RANGE": " and its functions",
+}
 
 
 def _has_one(node: exp.Expression) -> bool:
@@ -127,9 +141,17 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             name = str(node.meta.get("name") or node.sql_name()).upper()  # type: ignore[attr-defined]
             what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
             raise invalid(f"No matching signature for {what} {name}: wrong number of arguments")
+        elif kind in _LIMITS or (kind is exp.DataType and node.this in _TYPES):
+            _refuse_type(_LIMITS.get(kind) or _TYPES[node.this])  # type: ignore[attr-defined]
         elif kind in _WORDS and (found := _WORDS[kind].search(sql)):
             raise _unexpected(found[0].lstrip("*").strip())
     check_function_names(tree)
+
+
+def _refuse_type(name: str) -> None:
+    if name in _INSTEAD:
+        raise limit(f"have the type {name}{_INSTEAD[name]}")
+    raise invalid(f"Type not found: {name}")
 
 
 def _unexpected(word: str) -> Exception:

@@ -98,6 +98,17 @@ def percentile_of_all(node: exp.Expression, context: Context) -> exp.Expression 
     return call("bq_percentile_disc", elements, part.this if modifier is part else part)
 
 
+@rule(exp.RowNumber, *_ORDERED, *_PERCENTILES)
+def needs_over(node: exp.Func, context: Context) -> exp.Expression | None:
+    """Functions that are not aggregates, too, need OVER.
+
+    Source: "Window function calls"; "Navigation functions", PERCENTILE_CONT. DuckDB has percentiles as aggregates.
+    """
+    if not isinstance(site_of(node), exp.Window):
+        raise invalid(f"Analytic function {_name(node)} cannot be called without an OVER clause")
+    return None
+
+
 @rule(exp.Where)
 def no_aggregates_in_where(node: exp.Where, context: Context) -> exp.Expression | None:
     """WHERE has no aggregate and no window functions, other than in subqueries.

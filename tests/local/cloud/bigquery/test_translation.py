@@ -181,7 +181,7 @@ REFUSALS = [
     ("CAST(i AS VARCHAR)", "Type not found: VARCHAR"),
     ("nothing", "Unrecognized name: nothing"),
     ("1::STRING", "Syntax error"),
-    ("BIGNUMERIC '1.00000000000000000000000000000000000001'", "does not keep more than 38 digits"),
+    ("BIGNUMERIC '1.00000000000000000000000000000000000001'", "does not have the type BIGNUMERIC"),
 ]
 
 
