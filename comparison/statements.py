@@ -28,6 +28,7 @@ class Load:
         rows: the file's number of rows; None while it is unknown.
         generation: generation of the lake's object that is loaded; 0 while it is unknown.
         downloaded_at: when the source sent the file; empty if it is unknown.
+        run_started_at: when the run started that has downloaded it; empty if it is unknown.
     """
 
     file: PublishedFile
@@ -35,6 +36,7 @@ class Load:
     rows: int | None = None
     generation: int = 0
     downloaded_at: str = ""
+    run_started_at: str = ""
 
     @property
     def staging_table(self) -> str:
@@ -68,6 +70,7 @@ class Load:
                 "rows": self.rows,
             },
             "downloaded_at": lambda: self.downloaded_at,
+            "run_started_at": lambda: self.run_started_at,
             "bigquery_columns": bigquery_columns,
             "bigquery_text": bigquery_text,
             "bigquery_type": bigquery_type,

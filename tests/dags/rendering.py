@@ -23,6 +23,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 RUN_ID = "manual__golden"
 VERSION = 'etag="golden" length=1234'
 ASKED_AT = "2026-01-01T00:00:00.000000+00:00"
+STARTED_AT = "2025-12-31T23:59:59.000000+00:00"
 DOWNLOADED_AT = "2026-01-01T00:00:01.000000+00:00"
 
 # Variables and connections that the templates read.
@@ -90,7 +91,13 @@ def render(dag: DAG, **differences: Any) -> dict[str, dict[str, Any]]:
     dag = copy.deepcopy(dag)
     run = dag_run(dag, **differences)
     returned: dict[str, Any] = {}
-    pushed = {"version": VERSION, "announced": VERSION, "downloaded_at": DOWNLOADED_AT, "asked_at": ASKED_AT}
+    pushed = {
+        "version": VERSION,
+        "announced": VERSION,
+        "downloaded_at": DOWNLOADED_AT,
+        "run_started_at": STARTED_AT,
+        "asked_at": ASKED_AT,
+    }
 
     def pull(task_ids: str, *_: Any, key: str = "return_value", **__: Any) -> Any:
         return returned[task_ids] if key == "return_value" else pushed[key]

@@ -677,6 +677,17 @@ OVERLAPS: tuple[Promise, ...] = (
     *(
         _promise(
             _OVERLAP,
+            f"older-run-had-clock-ahead-in-{store}",
+            "A run, whose clock is an hour ahead, is stopped before its last step; a newer one with a right clock "
+            "overtakes it; then the first goes on",
+            _LAST_STEPS[store],
+            _OLDER,
+        )
+        for store in ("lake", "postgres")
+    ),
+    *(
+        _promise(
+            _OVERLAP,
             f"clock-ahead-then-back-in-{store}",
             "A month is loaded while the worker's clock is an hour ahead; then the clock is set back",
             _LAST_STEPS[store],

@@ -51,9 +51,9 @@ def _place(store: str) -> Place:
 
 
 def _older_run_last(
-    store: str, *, force: bool = False, ahead: float = 0.0
+    store: str, *, force: bool = False, older_ahead: float = 0.0, newer_ahead: float = 0.0
 ) -> Callable[[Scene, pytest.MonkeyPatch], None]:
-    """Return the test of an older run, which may be forced; the newer one may have a clock that is ahead."""
+    """Return the test of an older run, which may be forced; the clock of either run may be ahead."""
     task = "local_to_gcs" if store == "lake" else "publish"
 
     def test(scene: Scene, _: pytest.MonkeyPatch) -> None:
@@ -62,12 +62,12 @@ def _older_run_last(
         _publish(scene, store, newest)
         scene.load(FILE, [STEPS[store]])
         _publish(scene, store, older)
-        overtaken = scene.run(FILE, STEPS[store], force=force)
+        overtaken = scene.run(FILE, STEPS[store], force=force, ahead=older_ahead)
         overtaken.go(until=task)
         _publish(scene, store, newest)
         before = scene.contents()
         assert before[_place(store)] == scene.known[newest][store]
-        new = scene.run(FILE, STEPS[store], force=True, ahead=ahead)
+        new = scene.run(FILE, STEPS[store], force=True, ahead=newer_ahead)
         assert new.go().state == "success", new.log()[-6000:]
 
         ended = overtaken.go()
@@ -350,7 +350,14 @@ TESTS: dict[str, Callable[[Scene, pytest.MonkeyPatch], None]] = {
     "older-run-last-in-bigquery": _older_run_last("bigquery"),
     "older-run-last-in-postgres": _older_run_last("postgres"),
     **{f"older-forced-run-last-in-{store}": _older_run_last(store, force=True) for store in STEPS},
-    **{f"older-run-after-clock-ahead-in-{store}": _older_run_last(store, ahead=HOUR) for store in ("lake", "postgres")},
+    **{
+        f"older-run-after-clock-ahead-in-{store}": _older_run_last(store, newer_ahead=HOUR)
+        for store in ("lake", "postgres")
+    },
+    **{
+        f"older-run-had-clock-ahead-in-{store}": _older_run_last(store, older_ahead=HOUR)
+        for store in ("lake", "postgres")
+    },
     **{f"clock-ahead-then-back-in-{store}": _clock_ahead_then_back(store) for store in ("lake", "postgres")},
     **{f"machine-clock-ahead-then-back-in-{store}": _machine_clock_ahead_then_back(store) for store in STEPS},
     "machine-clock-ahead-then-back-in-rollup": _machine_clock_ahead_then_back_in_rollup,

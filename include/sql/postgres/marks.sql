@@ -4,7 +4,11 @@
     Whoever compares or writes marks has the turn of the table's publishes, so nothing changes meanwhile. A mark is
     never written later than now, by more than clocks may differ: the worker's clock was ahead then, and the server's
     decides. So a mark that is later than now was written while the server's clock was ahead, too. It keeps nothing
-    out. #}
+    out.
+
+    A run's own download that is later than now is of a clock that was ahead, too. Then the run's start counts in its
+    place, which the scheduler's clock gives, and which was earlier. If that is later than now as well, nothing is known
+    of the run, and what is published stays. #}
 
 {#- Begins a block with what the comment of the published rows says: `published`, all of it, and `newest`, the mark. #}
 {%- macro declare_published(target) %}
@@ -17,14 +21,31 @@ DECLARE
     );
 {%- endmacro %}
 
-{#- Refuses to replace rows that were made from a newer download. Rows whose download is not known are replaced. #}
-{%- macro refuse_older(target, downloaded_at) %}{{ declare_published(target) | indent }}
+{#- Refuses to replace rows that were made from a newer download. Rows whose download is not known are replaced. So
+    are those that this run has published in a try that was killed: they are no newer. #}
+{%- macro refuse_older(target, staging, downloaded_at, run_started_at) %}{{ declare_published(target) | indent }}
+        own timestamptz := nullif('{{ downloaded_at }}', '')::timestamptz;
+        started timestamptz := nullif('{{ run_started_at }}', '')::timestamptz;
+        latest timestamptz := clock_timestamp() + interval '5 minutes';
     BEGIN
-        IF newest > nullif('{{ downloaded_at }}', '')::timestamptz THEN
+        IF newest > own THEN
             RAISE EXCEPTION USING MESSAGE = format(
                 'overtaken by a newer download of the source: %s was made from the download of %s, this run''s is of %s',
                 '{{ target }}',
                 to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+                '{{ downloaded_at }}'
+            );
+        END IF;
+        IF own > latest
+            AND newest > (CASE WHEN started <= latest THEN started ELSE '-infinity' END)
+            AND split_part(published, E'\n', 1) <> 'published from {{ staging }}'
+        THEN
+            RAISE EXCEPTION USING MESSAGE = format(
+                'the worker''s clock was ahead, so this run''s download may be the older one: %s was made from the '
+                'download of %s; this run started at %s, and its download is of %s, which is later than now',
+                '{{ target }}',
+                to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+                '{{ run_started_at or "an unknown time" }}',
                 '{{ downloaded_at }}'
             );
         END IF;

@@ -133,6 +133,12 @@ def downloaded_at(context: Context) -> str:
 
 
 @jinja2.pass_context
+def run_started_at(context: Context) -> str:
+    """``{{ run_started_at() }}``: when the run started that has downloaded the file, by the scheduler; ISO 8601."""
+    return context["ti"].xcom_pull("download", key="run_started_at") or ""
+
+
+@jinja2.pass_context
 def loaded_object(context: Context) -> dict[str, Any]:
     """``{{ loaded_object() }}``: the ``generation`` and ``rows`` of the lake object that the run loaded."""
     return context["ti"].xcom_pull("load_staging")
@@ -159,6 +165,7 @@ MACROS = {
     "loaded_staging": loaded_staging,
     "converted_rows": converted_rows,
     "downloaded_at": downloaded_at,
+    "run_started_at": run_started_at,
     "loaded_object": loaded_object,
     "whole_years": whole_years,
     **{name: macro for store in STORES for name, macro in store.macros.items()},

@@ -30,7 +30,8 @@ class HttpToLocalFilesystemOperator(BaseOperator):
 
     Returns:
         The path of the local file. The XCom ``version`` is the file's version; empty if the source does not state it.
-        The XCom ``downloaded_at`` is when the source began to send it: of two downloads, the later one is newer.
+        The XCom ``downloaded_at`` is when the source began to send it: of two downloads, the later one is newer. The
+        XCom ``run_started_at`` is when the run started, by the scheduler's clock; empty if unknown.
 
     Raises:
         NotPublishedError: the source does not have the file. A retry would fail the same way.
@@ -56,6 +57,9 @@ class HttpToLocalFilesystemOperator(BaseOperator):
         with source_session(self.http_conn_id, self.endpoint) as (session, url):
             downloaded = download(session, url, Path(self.dst), announced=self.announced)
         self.log.info("Downloaded %s: %s bytes, %s", url, f"{downloaded.size:,}", downloaded.version)
+        # Noted here and not asked for later: if only later tasks are cleared, the run starts again without a download.
+        started_at = context["dag_run"].start_date
+        context["ti"].xcom_push(key="run_started_at", value=started_at.isoformat() if started_at else "")
         context["ti"].xcom_push(key="version", value=downloaded.version)
         context["ti"].xcom_push(key="downloaded_at", value=downloaded.answered_at.isoformat(timespec="microseconds"))
         return self.dst

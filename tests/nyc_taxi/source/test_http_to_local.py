@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError, Sour
 from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
 
 PATH = "/green/green_tripdata_2021-01.csv.gz"
+STARTED = datetime(2021, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -41,11 +43,12 @@ class _Task:
         self.pushed[key] = value
 
 
-def _download(target: Path, *, ti: _Task | None = None, **arguments: str) -> str:
+def _download(target: Path, *, ti: _Task | None = None, started: datetime | None = STARTED, **arguments: str) -> str:
     operator = HttpToLocalFilesystemOperator(
         task_id="download", **{"endpoint": PATH.removeprefix("/"), "dst": str(target), **arguments}
     )
-    return operator.execute({"ti": ti or _Task()})  # type: ignore[typeddict-item]
+    context = {"ti": ti or _Task(), "dag_run": SimpleNamespace(start_date=started)}
+    return operator.execute(context)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,16 @@ def test_the_downloaded_version_is_pushed_as_xcom(
     ti = _Task()
     assert _download(tmp_path / "file", ti=ti) == str(tmp_path / "file")
     assert ti.pushed["version"] == version
+
+
+@pytest.mark.parametrize(("started", "pushed"), [(STARTED, "2021-03-01T00:00:00+00:00"), (None, "")])
+def test_the_start_of_the_run_is_pushed_with_the_download(
+    taxi_source, tmp_path: Path, started: datetime | None, pushed: str
+) -> None:
+    taxi_source.serve(f"/releases/download{PATH}", b"the file")
+    ti = _Task()
+    _download(tmp_path / "file", ti=ti, started=started)
+    assert ti.pushed["run_started_at"] == pushed
 
 
 def test_the_download_is_as_old_as_the_beginning_of_the_answer(

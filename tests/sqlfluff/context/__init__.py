@@ -29,6 +29,7 @@ __all__ = [
     "month",
     "new_staging",
     "published_at",
+    "run_started_at",
     "seen_at",
     "staging_table",
     "target",
@@ -54,6 +55,10 @@ def file() -> PublishedFile:
 
 
 def downloaded_at() -> str:
+    return "2021-03-01T00:00:00.000000+00:00"
+
+
+def run_started_at() -> str:
     return "2021-03-01T00:00:00.000000+00:00"
 
 

@@ -9,7 +9,7 @@ DECLARE
     {{- lock_variables() }}
 BEGIN
     {{- take_turn("publish." ~ target) }}
-    {{- refuse_older(target, downloaded_at()) }}
+    {{- refuse_older(target, staging, downloaded_at(), run_started_at()) }}
     {{- lock_table("public." ~ target, "SHARE ROW EXCLUSIVE") }}
     DELETE FROM public.{{ target }};
     INSERT INTO public.{{ target }} SELECT * FROM {{ staging }};  -- noqa: AM04

@@ -11,7 +11,7 @@ DECLARE
     {{- lock_variables() }}
 BEGIN
     {{- take_turn("publish." ~ dataset.table) }}
-    {{- refuse_older(target, downloaded_at()) }}
+    {{- refuse_older(target, staging, downloaded_at(), run_started_at()) }}
     IF to_regclass('{{ staging }}') IS NULL THEN
         IF split_part(obj_description(to_regclass('{{ partition }}'), 'pg_class'), E'\n', 1)
             = 'published from {{ staging }}' THEN

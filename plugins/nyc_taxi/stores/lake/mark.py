@@ -24,14 +24,17 @@ def newer_mark(blob: storage.Blob, download: datetime) -> datetime | None:
     written, which the bucket's clock gives. If that is later than now, the bucket's clock was ahead, too, and nothing
     is known.
     """
-    mark = _time((blob.metadata or {}).get(DOWNLOADED_AT))
+    mark = parse_time((blob.metadata or {}).get(DOWNLOADED_AT))
     if mark is None:
         return None
     if mark > blob.updated + CLOCKS_DIFFER:
         mark = blob.updated
-    if mark <= download or mark > _now(blob.client) + CLOCKS_DIFFER:
-        return None
-    return mark
+    return None if mark <= download or is_ahead(blob.client, mark) else mark
+
+
+def is_ahead(client: storage.Client, time: datetime) -> bool:
+    """Return whether a time is later than now by the bucket's clock, so that the clock that gave it was ahead."""
+    return time > _now(client) + CLOCKS_DIFFER
 
 
 def _now(client: storage.Client) -> datetime:
@@ -40,7 +43,7 @@ def _now(client: storage.Client) -> datetime:
     return http_date(answer.headers.get("Date", "")) or datetime.now(UTC)
 
 
-def _time(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """Return a time with its zone; None if the text, which others can set in the bucket, is no such time."""
     try:
         time = datetime.fromisoformat(text or "")

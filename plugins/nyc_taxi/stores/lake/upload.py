@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,14 @@ from google.cloud.exceptions import PreconditionFailed
 
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
-from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, newer_mark
+from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, is_ahead, newer_mark, parse_time
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from google.cloud import storage
 
 OVERTAKEN = "overtaken by a newer download of the source"
+CLOCK_AHEAD = "the worker's clock was ahead, so this run's download may be the older one"
 # How often an object is looked at again that another run replaced meanwhile.
 UPLOADS = 5
 
@@ -34,23 +36,35 @@ class UploadOperator(LocalFilesystemToGCSOperator):
     download wins. An object whose download is not known is replaced. An object that is this very upload is left as it
     is: a try was killed after it, or its answer was lost.
 
+    If this run's download is later than now, by the bucket's clock, the worker's clock was ahead. Then the run's start
+    counts in its place, which the scheduler's clock gives, and which was earlier. If that is later than now, too, the
+    object stays.
+
     Args:
         downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
+        run_started_at: when the run that downloaded it started, in ISO 8601; empty if unknown (templated).
         kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``.
 
     Returns:
         The object's URI, in a list.
 
     Raises:
-        AirflowSkipException: the object was made from a newer download.
+        AirflowSkipException: the object was made from a newer download, or maybe was, and the worker's clock was ahead.
         RuntimeError: other runs replaced the object before each upload.
     """
 
-    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at")
+    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at", "run_started_at")
 
-    def __init__(self, *, downloaded_at: str = "{{ downloaded_at() }}", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        downloaded_at: str = "{{ downloaded_at() }}",
+        run_started_at: str = "{{ run_started_at() }}",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.downloaded_at = downloaded_at
+        self.run_started_at = run_started_at
 
     def execute(self, context: Context) -> list[str]:
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
@@ -61,12 +75,8 @@ class UploadOperator(LocalFilesystemToGCSOperator):
             if existing and self._is_own(existing):
                 self.log.info("%s was uploaded by this run before, as generation %s", uri, existing.generation)
                 return [uri]
-            if newer := self._newer_download(existing):
-                skip(
-                    context["ti"],
-                    f"{OVERTAKEN}: {uri} was made from the download of {newer}, this run's is of "
-                    f"{self.downloaded_at}. The object stays. To load what the source has now, start a new run.",
-                )
+            if existing and self.downloaded_at:
+                self._skip_overtaken(context, existing, uri)
             try:
                 self._upload(bucket, existing)
             except PreconditionFailed:
@@ -84,12 +94,23 @@ class UploadOperator(LocalFilesystemToGCSOperator):
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
         return existing.md5_hash == base64.b64encode(digest).decode()
 
-    def _newer_download(self, existing: storage.Blob | None) -> str | None:
-        """Return when the source last had what the object was made from, if that is newer than this run's download."""
-        if existing is None or not self.downloaded_at:
-            return None
-        newer = newer_mark(existing, datetime.fromisoformat(self.downloaded_at))
-        return newer.isoformat(timespec="microseconds") if newer else None
+    def _skip_overtaken(self, context: Context, existing: storage.Blob, uri: str) -> None:
+        """Skip the task if the object was made from a newer download than this run's, or if it may have been."""
+        stays = "The object stays. To load what the source has now, start a new run."
+        download = datetime.fromisoformat(self.downloaded_at)
+        if not is_ahead(existing.client, download):
+            if newer := newer_mark(existing, download):
+                made = f"{uri} was made from the download of {newer.isoformat(timespec='microseconds')}"
+                skip(context["ti"], f"{OVERTAKEN}: {made}, this run's is of {self.downloaded_at}. {stays}")
+            return
+        started = parse_time(self.run_started_at)
+        if started is None or is_ahead(existing.client, started):
+            started = datetime.min.replace(tzinfo=UTC)
+        if newer := newer_mark(existing, started):
+            made = f"{uri} was made from the download of {newer.isoformat(timespec='microseconds')}"
+            run = f"this run started at {self.run_started_at or 'an unknown time'}"
+            own = f"its download is of {self.downloaded_at}, which is later than now"
+            skip(context["ti"], f"{CLOCK_AHEAD}: {made}; {run}, and {own}. {stays}", level=logging.WARNING)
 
     def _upload(self, bucket: storage.Bucket, existing: storage.Blob | None) -> None:
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)

@@ -23,7 +23,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.lake import mark, upload
 from nyc_taxi.stores.lake.mark import DOWNLOADED_AT
 from nyc_taxi.stores.lake.store import LOOK_UPS, LakeStore
-from nyc_taxi.stores.lake.upload import OVERTAKEN, UPLOADS, UploadOperator
+from nyc_taxi.stores.lake.upload import CLOCK_AHEAD, OVERTAKEN, UPLOADS, UploadOperator
 from nyc_taxi.stores.store import StoredMonth
 from tests.local.cloud.conftest import Cloud, cloud_in
 
@@ -39,7 +39,7 @@ class _Lake:
     def __init__(self, bucket: storage.Bucket, folder: Path, name: str) -> None:
         self.bucket, self.folder, self.name = bucket, folder, name
 
-    def upload(self, content: bytes, downloaded_at: str) -> Any:
+    def upload(self, content: bytes, downloaded_at: str, run_started_at: str = "") -> Any:
         source = self.folder / "file"
         source.write_bytes(content)
         operator = UploadOperator(
@@ -49,6 +49,7 @@ class _Lake:
             dst=self.name,
             chunk_size=2**18 * 8,
             downloaded_at=downloaded_at,
+            run_started_at=run_started_at,
         )
         return operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})  # type: ignore[typeddict-item]
 
@@ -391,3 +392,50 @@ def test_the_clock_of_the_bucket_decides_and_not_that_of_the_worker(
     with pytest.raises(AirflowSkipException, match=OVERTAKEN):
         lake.upload(b"old", _now(hours=-2))
     assert lake.content() == b"new"
+
+
+# The clock of the run's own worker was ahead when it downloaded
+
+
+def test_a_run_whose_clock_was_ahead_does_not_replace_what_may_be_newer(lake: _Lake, file: PublishedFile) -> None:
+    started, ahead, newer = _now(), _now(hours=1), _now()
+    lake.upload(b"newer", newer)
+    with pytest.raises(AirflowSkipException) as skipped:
+        lake.upload(b"older", ahead, started)
+    assert str(skipped.value) == (
+        f"{CLOCK_AHEAD}: gs://{lake.bucket.name}/{lake.name} was made from the download of {newer}; this run started "
+        f"at {started}, and its download is of {ahead}, which is later than now. The object stays. To load what the "
+        "source has now, start a new run."
+    )
+    assert lake.content() == b"newer"
+    lake.upload(b"clock back", _now(), _now())
+    assert lake.content() == b"clock back"
+
+
+@pytest.mark.parametrize("started", [{"hours": -1}, {"hours": 1}, None], ids=["before", "ahead too", "unknown"])
+def test_only_a_start_after_the_newest_download_tells_that_a_run_is_newer(
+    lake: _Lake, started: dict[str, float] | None
+) -> None:
+    lake.upload(b"published", _now())
+    with pytest.raises(AirflowSkipException, match=CLOCK_AHEAD):
+        lake.upload(b"skipped", _now(hours=2), "" if started is None else _now(**started))
+    assert lake.content() == b"published"
+    lake.upload(b"started later", _now(hours=2), _now())
+    assert lake.content() == b"started later"
+
+
+@pytest.mark.parametrize("mark", ["", "yesterday"])
+def test_a_run_whose_clock_was_ahead_replaces_an_object_whose_download_is_not_known(lake: _Lake, mark: str) -> None:
+    blob = lake.bucket.blob(lake.name)
+    blob.metadata = {DOWNLOADED_AT: mark}
+    blob.upload_from_string(b"before")
+    lake.upload(b"after", _now(hours=1))
+    assert lake.content() == b"after"
+
+
+def test_a_retry_after_an_upload_by_a_clock_that_was_ahead_uploads_nothing(lake: _Lake) -> None:
+    started, ahead = _now(), _now(hours=1)
+    lake.upload(b"content", ahead, started)
+    uploaded = lake.generation()
+    lake.upload(b"content", ahead, started)
+    assert lake.generation() == uploaded

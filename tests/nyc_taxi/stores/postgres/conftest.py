@@ -53,9 +53,9 @@ class Database:
             cursor = connection.execute(query.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def stage(self, run: str, day: int, *, rows: int, downloaded_at: str = "") -> Load:
+    def stage(self, run: str, day: int, *, rows: int, downloaded_at: str = "", run_started_at: str = "") -> Load:
         """Load a staging table of January 2021 with ``rows`` pickups on one day, and return what publishes it."""
-        load = Load(file=FILE, run=run, downloaded_at=downloaded_at)
+        load = Load(file=FILE, run=run, downloaded_at=downloaded_at, run_started_at=run_started_at)
         self.rows(load.render("postgres/create/trip_table.sql"))
         self.rows(load.render("postgres/load/trip_staging.sql"))
         self.rows(

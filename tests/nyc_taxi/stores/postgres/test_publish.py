@@ -18,7 +18,7 @@ from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.registry.datasets import ZONES
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.stores.postgres import statement
-from nyc_taxi.stores.postgres.publish import OVERTAKEN, PublishOperator
+from nyc_taxi.stores.postgres.publish import CLOCK_AHEAD, OVERTAKEN, PublishOperator
 from nyc_taxi.stores.postgres.statement import LockedError, LockingStatementOperator
 from nyc_taxi.stores.postgres.store import PostgresStore
 from nyc_taxi.stores.store import StoredMonth
@@ -263,6 +263,75 @@ def test_no_mark_is_written_that_is_later_than_now(database: Database) -> None:
         assert timedelta() <= datetime.now(UTC) - _seen(mark.removeprefix("downloaded at ")) < timedelta(minutes=5)
 
 
+# The clock of the run's own worker was ahead when it downloaded
+
+
+def test_a_run_whose_clock_was_ahead_does_not_replace_what_may_be_newer(database: Database) -> None:
+    started, ahead = _now(), _now(hours=1)
+    older = database.stage("older", 1, rows=3, downloaded_at=ahead, run_started_at=started)
+    mark = _now()
+    _publish(database.stage("newer", 2, rows=4, downloaded_at=mark))
+    with pytest.raises(AirflowSkipException) as skipped:
+        _publish(older)
+    assert str(skipped.value) == (
+        f"{CLOCK_AHEAD}: green_trips_2021_01 was made from the download of {mark}; this run started at {started}, and "
+        f"its download is of {ahead}, which is later than now. The published rows stay. To load what the source has "
+        "now, start a new run."
+    )
+    assert database.days() == [(2, 4)]
+    _publish(database.stage("back", 3, rows=5, downloaded_at=_now(), run_started_at=_now()))
+    assert database.days() == [(3, 5)]
+
+
+@pytest.mark.parametrize("started", [{"hours": -1}, {"hours": 1}, None], ids=["before", "ahead too", "unknown"])
+@pytest.mark.parametrize("kind", ["month", "lookup"])
+def test_only_a_start_after_the_newest_download_tells_that_a_run_is_newer(
+    database: Database, kind: str, started: dict[str, float] | None
+) -> None:
+    def publish(name: str, day: int, downloaded_at: str, run_started_at: str) -> None:
+        if kind == "month":
+            _publish(database.stage(name, day, rows=3, downloaded_at=downloaded_at, run_started_at=run_started_at))
+        else:
+            load = _zones(database, name, f"zone {day}", downloaded_at, run_started_at)
+            _run(load.render("postgres/publish/lookup.sql"), PublishOperator)
+
+    def published() -> int:
+        if kind == "month":
+            [(day, _)] = database.days()
+        else:
+            [(name,)] = database.rows('SELECT "Zone" FROM taxi_zones')
+            day = int(name.removeprefix("zone "))
+        return int(day)
+
+    publish("published", 1, _now(), _now())
+    with pytest.raises(AirflowSkipException, match=CLOCK_AHEAD):
+        publish("skipped", 2, _now(hours=2), "" if started is None else _now(**started))
+    assert published() == 1
+    publish("started later", 3, _now(hours=2), _now())
+    assert published() == 3
+
+
+@pytest.mark.parametrize("comment", ["NULL", "'ours'"])
+def test_a_run_whose_clock_was_ahead_replaces_rows_whose_download_is_not_known(
+    database: Database, comment: str
+) -> None:
+    _publish(database.stage("first", 1, rows=3, downloaded_at=_now()))
+    database.rows(f"COMMENT ON TABLE green_trips_2021_01 IS {comment}")
+    _publish(database.stage("second", 2, rows=4, downloaded_at=_now(hours=1)))
+    assert database.days() == [(2, 4)]
+
+
+def test_a_retry_after_a_publish_by_a_clock_that_was_ahead_does_nothing_more(database: Database) -> None:
+    """The mark is the time of the publish, which is later than the start of the run."""
+    load = database.stage("first", 1, rows=3, downloaded_at=_now(hours=1), run_started_at=_now())
+    lookup = _zones(database, "first", "new", _now(hours=1), _now())
+    for _ in range(2):
+        _publish(load)
+        _run(lookup.render("postgres/publish/lookup.sql"), PublishOperator)
+    assert database.days() == [(1, 3)]
+    assert database.rows('SELECT "Zone" FROM taxi_zones') == [("new",)]
+
+
 @pytest.mark.parametrize("newer_is_first", [True, False])
 def test_two_publishes_at_once_take_turns(database: Database, newer_is_first: bool) -> None:
     """The second begins before the first has committed, when the comment still names the month's old download."""
@@ -307,11 +376,13 @@ def test_a_staging_table_that_is_gone_is_an_error(database: Database) -> None:
 
 
 def test_the_statement_raises_the_error_that_the_operator_looks_for() -> None:
-    assert f"'{OVERTAKEN}: " in (SQL_DIR / "postgres" / "marks.sql").read_text()
+    text = (SQL_DIR / "postgres" / "marks.sql").read_text().replace("''", "'")
+    for error in (OVERTAKEN, CLOCK_AHEAD):
+        assert f"'{error}: " in text
 
 
-def _zones(database: Database, run: str, name: str, downloaded_at: str) -> Load:
-    load = Load(file=ZONES.file(), run=run, downloaded_at=downloaded_at)
+def _zones(database: Database, run: str, name: str, downloaded_at: str, run_started_at: str = "") -> Load:
+    load = Load(file=ZONES.file(), run=run, downloaded_at=downloaded_at, run_started_at=run_started_at)
     database.rows(load.render("postgres/create/lookup_table.sql"))
     database.rows(load.render("postgres/load/lookup_staging.sql"))
     database.rows(f"INSERT INTO {load.postgres_staging_table} (\"Zone\") VALUES ('{name}')")
