@@ -81,7 +81,6 @@ class Case:
         limits, patches, hang, full, disk: see ``Order``.
         memory: bytes of the memory cgroup in which the task's tries run.
         timeout: the execution time-out in seconds, if the case is about it.
-        leaves_table: whether a staging table stays in BigQuery until it expires, which is a known limit.
         unchanged: whether the store has the source's version already.
         note: what else is promised.
         quick: whether ``make test`` runs it.
@@ -108,7 +107,6 @@ class Case:
     disk: Mapping[str, int] = field(default_factory=dict)
     memory: int = 0
     timeout: float | None = None
-    leaves_table: bool = False
     unchanged: bool = False
     note: str = ""
     quick: bool = False

@@ -241,7 +241,8 @@ GCS: tuple[Case, ...] = (
     ),
 )
 
-_JOB = rb"POST [^ ]*/jobs"
+# What submits a job.
+JOB = rb"POST [^ ]*/jobs"
 # The id of the job that publishes; a query for what is published goes before it.
 PUBLISH_JOB = rb'"publish_\w+_after_\d+_\d+"'
 # A client that has sent a job twice finds the job that it does not know of.
@@ -259,7 +260,7 @@ BIGQUERY: tuple[Case, ...] = (
     *(_bigquery(DROPPED, task, Ends.UNHARMED) for task in _BIGQUERY_TASKS),
     *(_bigquery(BUSY, task, Ends.RECOVERS) for task in _BIGQUERY_TASKS),
     *(
-        _bigquery(LOST, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.LOSE_ANSWER, match=_JOB))
+        _bigquery(LOST, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.LOSE_ANSWER, match=JOB))
         for task in _BIGQUERY_TASKS
         if task != "publish"
     ),
@@ -272,11 +273,11 @@ BIGQUERY: tuple[Case, ...] = (
         quick=True,
     ),
     *(
-        _bigquery(RESET, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.RESET, match=_JOB, after=60))
+        _bigquery(RESET, task, Ends.RECOVERS, _SENT_TWICE, fault=Fault(kind=Kind.RESET, match=JOB, after=60))
         for task in _SLOW_AT
     ),
     *(
-        _bigquery(STALL, task, Ends.RETRIED, "Timeout", fault=Fault(kind=Kind.STALL, match=_JOB, times=None))
+        _bigquery(STALL, task, Ends.RETRIED, "Timeout", fault=Fault(kind=Kind.STALL, match=JOB, times=None))
         for task in _SLOW_AT
     ),
     *(
@@ -287,7 +288,7 @@ BIGQUERY: tuple[Case, ...] = (
             "503|Timeout|404",  # after a refused insert, the client looks for the job, and reports that there is none
             id=f"bigquery-503-for-long-in-{task}",
             what="BigQuery answers 503 during all tries",
-            fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=_JOB, times=None),
+            fault=Fault(kind=Kind.STATUS, status="503 Service Unavailable", match=JOB, times=None),
             lasts=Lasts.TRIES,
             timeout=SHORT_TIMEOUT,
         )
@@ -365,7 +366,7 @@ _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
     ("lake", "skip_unchanged", "gcs", b"GET ", "answer", 0),
     ("lake", "local_to_gcs", "gcs", b"POST /upload", "request", 1000),
     *(
-        ("bigquery", task, "bigquery", PUBLISH_JOB if task == "publish" else _JOB, "answer", 0)
+        ("bigquery", task, "bigquery", PUBLISH_JOB if task == "publish" else JOB, "answer", 0)
         for task in (*_BIGQUERY_TASKS, "check_columns", "check_warnings")
     ),
     ("bigquery", "skip_unchanged", "bigquery", b"", "answer", 0),
@@ -376,7 +377,7 @@ _MOMENTS: tuple[tuple[str, str, str, bytes, Any, int], ...] = (
     *(("postgres", task, "postgres", b"check_result", "answer", 0) for task in ("check_table", "check_warnings")),
     ("postgres", "publish", "postgres", _PUBLISHED, "request", 0),
     ("postgres", "drop_staging", "postgres", b"DROP TABLE", "answer", 0),
-    *(("rollup", task, "bigquery", _JOB, "answer", 0) for task in ("check_months", "create_table")),
+    *(("rollup", task, "bigquery", JOB, "answer", 0) for task in ("check_months", "create_table")),
 )
 
 
@@ -786,6 +787,14 @@ LEFTOVERS: tuple[Promise, ...] = (
         "`web_to_postgres.load_staging`",
         _LATER,
     ),
+    _promise(
+        "Processes and machine",
+        "killed-in-last-try-of-load_staging-in-bigquery",
+        "SIGKILL of the task in its last try, after BigQuery has accepted its job, so that the cleanup does not run: a "
+        "table is left",
+        "`gcs_to_bigquery.load_staging`",
+        _LATER,
+    ),
     *(
         _promise(
             "Processes and machine",
@@ -794,7 +803,7 @@ LEFTOVERS: tuple[Promise, ...] = (
             f"each step of `{STEP_OF[store]}`",
             _LATER,
         )
-        for store in ("lake", "postgres")
+        for store in ("lake", "bigquery", "postgres")
     ),
 )
 

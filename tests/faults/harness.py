@@ -177,7 +177,7 @@ def _check(scene: Scene, case: Case) -> None:
 
     assert fault.has_harmed(ended), f"the fault has harmed nothing:\n{log[-6000:]}"
     check_end(case, ended, log)
-    now = check_invariants(scene, before, may_become=new, leaves_table=case.leaves_table)
+    now = check_invariants(scene, before, may_become=new)
     if ended.state == "success":
         assert now[place] == new[place]
     _check_next_start(scene, case, now, new)

@@ -9,7 +9,7 @@ from tests.faults.scene import Leftovers, Place, Scene
 
 
 def check_invariants(
-    scene: Scene, before: Mapping[Place, Content], *, may_become: Mapping[Place, Content], leaves_table: bool = False
+    scene: Scene, before: Mapping[Place, Content], *, may_become: Mapping[Place, Content]
 ) -> dict[Place, Content]:
     """Assert that every store is whole and that nothing is left over, by the stores' own clients and content hashes.
 
@@ -17,7 +17,6 @@ def check_invariants(
         scene: where the fault was.
         before: all contents before the fault.
         may_become: the new contents of the places that may have changed; all others must be as before.
-        leaves_table: whether a staging table may be left in BigQuery; it is dropped.
 
     Returns:
         All contents now.
@@ -26,7 +25,5 @@ def check_invariants(
     for place, content in now.items():
         allowed = {before[place], may_become.get(place, before[place])}
         assert content in allowed, f"{place} has {content}; it had {before[place]}, and may have one of {allowed}"
-    if leaves_table:
-        scene.drop_staging()
     assert scene.leftovers() == Leftovers()
     return now

@@ -41,11 +41,11 @@ month in every store with what it may have.
 | `make test-all` | all others, and a short soak |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
-Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. If every
-try of a load into BigQuery's staging is killed or cut, its staging table stays until it expires after a day. A Parquet
-file without page checksums, as the TLC's are, can have bytes that changed on the way or at the source. Decoding finds
-most such changes, and the file is refused; a changed value that is still valid is loaded. The checksums of gzip files,
-and of Parquet files that have them, are verified.
+Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A load
+job of BigQuery that outlives its task can make its staging table after the next start has cleaned up; a later start
+drops it, or it expires after a day. A Parquet file without page checksums, as the TLC's are, can have bytes that
+changed on the way or at the source. Decoding finds most such changes, and the file is refused; a changed value that is
+still valid is loaded. The checksums of gzip files, and of Parquet files that have them, are verified.
 """
 
 

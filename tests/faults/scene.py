@@ -313,7 +313,7 @@ class Scene:
         )
 
     def drop_staging(self) -> None:
-        """Drop BigQuery's staging tables, for the cases that leave one until it expires."""
+        """Drop BigQuery's staging tables."""
         client = clients.bigquery_client(self.settings)
         for table in client.list_tables("trips_staging"):
             client.delete_table(table)

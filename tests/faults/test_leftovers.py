@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.cases import Promise
-from tests.faults.catalog import LEFTOVERS
+from tests.faults.catalog import JOB, LEFTOVERS
 from tests.faults.invariants import check_invariants
 from tests.faults.proxy import Due, Fault, Kind
 from tests.faults.runs import Hooks
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.full
 # Where runs time out: when the first one has files, and each later one has more.
 STEPS_OF_TIMED_OUT = {
     "lake": ("to_parquet", "local_to_gcs"),
+    "bigquery": ("check_table", "publish"),
     "postgres": ("to_parquet", "load_staging", "check_table", "publish"),
 }
 
@@ -34,10 +35,18 @@ def test_leftovers(scene: Scene, case: Promise) -> None:
         raise
 
 
+def _publish(scene: Scene, store: str) -> int:
+    """Put the version that a store lacks where its runs read it; returns its number of rows."""
+    rows = scene.other_version(store)
+    scene.publish(FILE, rows)
+    if store == "bigquery":
+        scene.load(FILE, [STEPS["lake"]])
+    return rows
+
+
 def _killed_in_last_try(store: str, task_id: str, server: str, fault: Fault) -> Callable[[Scene], None]:
     def test(scene: Scene) -> None:
-        rows = scene.other_version(store)
-        scene.publish(FILE, rows)
+        rows = _publish(scene, store)
         before, proxy = scene.contents(), scene.proxies[server]
         due: list[Due] = []
 
@@ -69,8 +78,7 @@ def _killed_in_last_try(store: str, task_id: str, server: str, fault: Fault) -> 
 
 def _timed_out(store: str) -> Callable[[Scene], None]:
     def test(scene: Scene) -> None:
-        rows = scene.other_version(store)
-        scene.publish(FILE, rows)
+        rows = _publish(scene, store)
         before = scene.contents()
         living = scene.run(FILE, STEPS[store])
         living.go(until=STEPS_OF_TIMED_OUT[store][-1])
@@ -105,6 +113,9 @@ TESTS: dict[str, Callable[[Scene], None]] = {
     },
     "killed-in-last-try-of-load_staging": _killed_in_last_try(
         "postgres", "load_staging", "postgres", Fault(kind=Kind.STALL, match=b"COMMIT")
+    ),
+    "killed-in-last-try-of-load_staging-in-bigquery": _killed_in_last_try(
+        "bigquery", "load_staging", "bigquery", Fault(kind=Kind.STALL, match=JOB)
     ),
     **{f"timed-out-in-{store}": _timed_out(store) for store in STEPS_OF_TIMED_OUT},
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 
@@ -35,3 +36,16 @@ def has_ended(context: Context, run_id: str) -> bool:
         log.warning("Cannot find out whether the run %s has ended, so what it has left stays: %s", run_id, error)
         return False
     return living == 0
+
+
+def staged_by(context: Context) -> str:
+    """Return the line that names the run on its staging tables."""
+    return f"staged by {context['dag'].dag_id} {quote(context['run_id'], safe='')}"
+
+
+def was_left(context: Context, line: str) -> bool:
+    """Return whether a line that ``staged_by`` wrote names another run of the DAG that has ended."""
+    prefix = f"staged by {context['dag'].dag_id} "
+    if not line.startswith(prefix) or line == staged_by(context):
+        return False
+    return has_ended(context, unquote(line.removeprefix(prefix)))

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
 from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQueryOperator
 
 from nyc_taxi.common.progress import Progress
+from nyc_taxi.common.runs import staged_by
 from nyc_taxi.registry.datasets import published_file
+from nyc_taxi.stores.bigquery.staging import drop_ended_runs
 from nyc_taxi.stores.lake.store import LakeStore
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
     """Load exactly one generation of a month's lake object into a staging table.
 
     Give the staging table a name that carries the run and the try, so that the load job of a killed try cannot write
-    into the table of a later one. A rerun replaces the table.
+    into the table of a later one. A rerun replaces the table. The table's description names the run. The staging
+    tables of runs of the same DAG that have ended, which their teardown has not dropped, are dropped first.
 
     Args:
         dataset: name of the dataset in the registry (templated).
@@ -57,6 +61,8 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
         self.month = month
 
     def execute(self, context: Context) -> dict[str, Any]:
+        self._drop_ended_runs(context)
+        self.description = staged_by(context)  # the load job creates the table with it
         lake = LakeStore.connect()
         file = published_file(self.dataset, self.month)
         before = lake.get(file)
@@ -77,3 +83,10 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
             self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))
             before = after
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
+
+    def _drop_ended_runs(self, context: Context) -> None:
+        hook = BigQueryHook(
+            gcp_conn_id=self.gcp_conn_id, location=self.location, impersonation_chain=self.impersonation_chain
+        )
+        client = hook.get_client(project_id=self.project_id, location=self.location)
+        drop_ended_runs(client, self.destination_project_dataset_table.rpartition(".")[0], context)

@@ -27,7 +27,8 @@ def _run(monkeypatch: pytest.MonkeyPatch, *generations: int | None) -> tuple[dic
 
     lake = SimpleNamespace(get=get, location=lambda file: "gs://lake/x")
     monkeypatch.setattr(lake_to_bigquery, "LakeStore", SimpleNamespace(connect=lambda: lake))
-    monkeypatch.setattr(GCSToBigQueryOperator, "execute", lambda self, context: loads.append("load"))
+    monkeypatch.setattr(LakeToBigQueryOperator, "_drop_ended_runs", lambda self, context: None)
+    monkeypatch.setattr(GCSToBigQueryOperator, "execute", lambda self, context: loads.append(self.description))
     task = LakeToBigQueryOperator(
         task_id="load_staging",
         bucket="lake",
@@ -36,7 +37,15 @@ def _run(monkeypatch: pytest.MonkeyPatch, *generations: int | None) -> tuple[dic
         dataset="green",
         month="2021-01",
     )
-    return task.execute({"ti": SimpleNamespace(try_number=2)}), len(loads)  # type: ignore[typeddict-item]
+    context = {
+        "ti": SimpleNamespace(try_number=2),
+        "dag": SimpleNamespace(dag_id="green_gcs_to_bigquery"),
+        "run_id": "manual__2021-03-01",
+    }
+    try:
+        return task.execute(context), len(loads)  # type: ignore[arg-type]
+    finally:
+        assert set(loads) <= {"staged by green_gcs_to_bigquery manual__2021-03-01"}
 
 
 def test_it_returns_and_logs_what_it_loaded(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

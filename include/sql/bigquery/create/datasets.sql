@@ -1,4 +1,5 @@
--- Idempotent. Each run drops its own staging tables; the expiration removes those of a run that was killed.
+-- Idempotent. Each run drops its own staging tables, and those of ended runs; the expiration removes what is left after
+-- the last run.
 CREATE SCHEMA IF NOT EXISTS trips
 OPTIONS (description = 'NYC TLC trip records, one partition for each published month');
 

@@ -13,10 +13,11 @@ from airflow.sdk import BaseOperator
 from psycopg import sql
 
 from nyc_taxi.common.files import DiskFullError
+from nyc_taxi.common.runs import staged_by
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.stores.postgres.copy import copy_parquet
 from nyc_taxi.stores.postgres.errors import printable_errors
-from nyc_taxi.stores.postgres.staging import drop_ended_runs, staged_by
+from nyc_taxi.stores.postgres.staging import drop_ended_runs
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -81,6 +82,7 @@ class ParquetToPostgresOperator(BaseOperator):
             connection.execute(self.create_sql)
             table = sql.Identifier(*self.table.split("."))
             rows = copy_parquet(connection, source, table)
+            # The publish leaves the first line out.
             comment = "\n".join(filter(None, [staged_by(context), read_provenance(source)]))
             connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(comment)))
         return rows
