@@ -1,6 +1,7 @@
 """Runs the Prefect CLI in the comparison's environment, on the embedded cloud of ``make up``; see ``bin/prefect``.
 
-``bin/prefect set-up`` saves the flows' blocks, automations and work pools; all other commands are Prefect's.
+``bin/prefect set-up`` saves the flows' blocks, automations and work pools; all other commands are Prefect's. Its server
+stands behind the guard against web pages.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from local.cloud.settings import HOST, REPOSITORY
 # The pipeline's package lies in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from comparison.prefect_side import ENVIRONMENT, environment
+from comparison.prefect_side import ENVIRONMENT, environment, prefect_command
 from comparison.sides import SideError, python_of
 from local.airflow.environment import AirflowSettings
 
@@ -36,7 +37,7 @@ def main() -> NoReturn:
     if arguments == ["set-up"]:
         command = [str(python), "-m", "comparison.prefect_flows.set_up"]
     else:
-        command = [str(python.with_name("prefect")), *arguments]
+        command = prefect_command(*arguments)
     os.chdir(REPOSITORY)
     os.execve(command[0], command, {**os.environ, **own})
 

@@ -37,6 +37,11 @@ SETTINGS = {
 }
 
 
+def prefect_command(*arguments: str) -> list[str]:
+    """The words that run the Prefect CLI, whose server then stands behind the guard."""
+    return [str(ENVIRONMENT / "bin" / "python"), "-m", "comparison.guarded_prefect", *arguments]
+
+
 def environment(settings: AirflowSettings, *, home: Path, url: str) -> dict[str, str]:
     """The environment variables that Prefect and the flows need in addition to those of this process.
 
@@ -75,7 +80,7 @@ class PrefectSide(Side):
                 self._run([str(python), "-m", "comparison.prefect_flows.set_up"])
                 for plan in ("prefect.yaml", "examples.yaml"):
                     path = f"comparison/prefect_flows/{plan}"
-                    self._run([self._prefect, "--no-prompt", "deploy", "--all", "--prefect-file", path])
+                    self._run(prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", path))
                 self._is_set_up.touch()
             self._start("worker", ["worker", "start", "--pool", "local", "--name", "this-machine"])
         except ProcessError as error:
@@ -171,16 +176,12 @@ class PrefectSide(Side):
     def _is_set_up(self) -> Path:
         return self._home / "is-set-up"
 
-    @property
-    def _prefect(self) -> str:
-        return str(ENVIRONMENT / "bin" / "prefect")
-
     def _start(self, name: str, arguments: list[str]) -> None:
         api = PrefectApi(self.ground.prefect_url)
         is_server, begin = name == "server", datetime.now(UTC)
         process = Process(
             name=name,
-            command=[self._prefect, *arguments],
+            command=prefect_command(*arguments),
             log=self._home / f"{name}.log",
             env=self.environment(),
             cwd=REPOSITORY,

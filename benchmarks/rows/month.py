@@ -13,6 +13,7 @@ from benchmarks.measure import MeasureError, Run, in_turns, require_rows, run_pr
 from benchmarks.results import Benchmark, Measured, times_at_least
 from benchmarks.runs import Runs
 from benchmarks.system import PREFECT_PYTHON
+from comparison import temporary_server
 
 # Paused: it starts whenever a month arrives in the warehouse, and the course has nothing like it.
 ROLLUP = "trips_yearly_rollup"
@@ -125,6 +126,7 @@ def _under_prefect(lab: Lab) -> Run:
         PREFECT_HOME=str(lab.folder / "prefect"),
         PREFECT_SERVER_ANALYTICS_ENABLED="false",
         DO_NOT_TRACK="1",
+        **temporary_server.settings(),
     )
 
 

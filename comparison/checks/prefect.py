@@ -26,6 +26,7 @@ import psutil
 import psycopg
 import yaml
 
+from comparison import temporary_server
 from comparison.checks import (
     SECONDS,
     CannotError,
@@ -696,10 +697,7 @@ def start_up(prefect: Prefect) -> str:
 
 def _run_without_server(program: str, *, home: Path) -> list[str]:
     """Run a program that knows no server, and so starts a temporary one; returns the lines that it printed."""
-    of_server = ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
-    env = {name: value for name, value in os.environ.items() if name not in of_server}
-    # The default of twenty seconds is too short on a busy machine.
-    env |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+    env = temporary_server.environment(os.environ) | {"PREFECT_HOME": str(home)}
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1000:]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.system import CLOUD_PYTHON, PREFECT_PYTHON
+from comparison import temporary_server
 from comparison.ground import Ground
 from comparison.place import PORTS
 from comparison.prefect_side import PrefectSide
@@ -78,13 +79,10 @@ def test_prefects_flows_leave_the_same_rows(stack: AirflowSettings, api: Airflow
     files = [GREEN.file(Month.parse(GREEN_MONTH)), YELLOW.file(Month.parse(YELLOW_MONTH))]
     run_months(api, {"green": GREEN_MONTH, "yellow": YELLOW_MONTH}, force=True)
 
-    of_server = ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
-    env = {name: value for name, value in prefect.environment().items() if name not in of_server}
-    env["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     done = subprocess.run(
         [str(PREFECT_PYTHON), "-c", _FLOWS, *(f"{file.dataset.name}/{file.month}" for file in files)],
         cwd=REPOSITORY,
-        env={**os.environ, **env},
+        env={**os.environ, **temporary_server.environment(prefect.environment())},
         capture_output=True,
         text=True,
         timeout=280,
