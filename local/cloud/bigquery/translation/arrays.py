@@ -117,6 +117,10 @@ def element(node: exp.Bracket, context: Context) -> exp.Expression | None:
     """
     kind, base = context.of(node.this), node.args.get("offset")
     is_array = kind is not None and kind.name == "ARRAY"
+    if kind is not None and kind.name not in ("ARRAY", "STRUCT", "JSON", "NULL"):
+        raise invalid(
+            f"Subscript access using [{context.of(node.expressions[0])}] is not supported on values of type {kind}"
+        )
     if not is_array and (base is None or kind is not None):
         return None
     index = node.expressions[0]

@@ -20,13 +20,21 @@ from local.cloud.bigquery.translation.function_names import check_function_names
 _OPERATORS: dict[type[exp.Expression], str] = {
     **{exp.ILike: "ILIKE", exp.SimilarTo: "SIMILAR TO", exp.Glob: "GLOB", exp.Filter: "FILTER"},
     **{exp.RegexpILike: "~*", exp.Escape: "ESCAPE", exp.Lateral: "LATERAL"},
+    **{exp.WithinGroup: "WITHIN GROUP", exp.Comprehension: "FOR", exp.Fetch: "FETCH"},
 }
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*(?P<word>\w+)", re.DOTALL)
 _STATEMENTS = {"ASSERT", "CALL", "EXPORT", "GRANT", "LOAD", "RAISE", "REVOKE", "UNDROP"}
 """First words of statements that the parser does not know, and other modules do."""
 _JOINS = {"ASOF", "SEMI", "ANTI", "POSITIONAL", "NATURAL"}
 # Words that the tree does not keep apart from BigQuery's own.
-_WORDS = {exp.TryCast: re.compile(r"\bTRY_CAST(?=\s*\()", re.I), exp.Star: re.compile(r"\*\s*(EXCLUDE|RENAME)\b", re.I)}
+_WORDS = {
+    exp.TryCast: re.compile(r"\bTRY_CAST(?=\s*\()", re.I),
+    exp.Star: re.compile(r"\*\s*(EXCLUDE|RENAME)\b", re.I),
+    exp.GroupConcat: re.compile(r"\bWITHIN\s+GROUP\b", re.I),
+}
+
+
+_FROM_FIRST = re.compile(r"(?:\A|[();]|\bAS)\s*FROM\b", re.I)  # may begin a query
 
 _DType = exp.DataType.Type
 # Types that the parser knows, and the layers below do not have.
@@ -55,6 +63,10 @@ def _has_one(node: exp.Expression) -> bool:
 _COUNTS: dict[type[exp.Expression], Callable[[Any], bool]] = {
     exp.Count: _has_one,
     **dict.fromkeys((exp.Min, exp.Max), lambda node: not node.expressions),
+    **dict.fromkeys(
+        (exp.PercentileCont, exp.PercentileDisc),
+        lambda node: node.args.get("expression") is not None,
+    ),
     exp.If: lambda node: isinstance(node.parent, exp.Case) or node.args.get("false") is not None,
     **dict.fromkeys(
         (exp.DateDiff, exp.DatetimeDiff, exp.TimestampDiff, exp.TimeDiff),
@@ -135,6 +147,14 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise _unexpected("ON")
         elif kind is exp.Values and not isinstance(node.parent, exp.Insert):
             raise _unexpected("VALUES")
+        elif kind is exp.Ordered and _is_all(node.args.get("this")):
+            raise _unexpected("ALL")
+        elif kind is exp.Select and node.args.get("sample") is not None:
+            raise _unexpected("USING SAMPLE")
+        elif kind is exp.LimitOptions:
+            raise _unexpected("%")
+        elif isinstance(node, exp.SetOperation):
+            _check_set_operation(node)
         elif kind in (exp.JSONExtract, exp.JSONExtractScalar) and node.args.get("only_json_types") is not None:
             raise _unexpected("->")
         elif kind in _COUNTS and not _COUNTS[kind](node):
@@ -145,6 +165,8 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             _refuse_type(_LIMITS.get(kind) or _TYPES[node.this])  # type: ignore[attr-defined]
         elif kind in _WORDS and (found := _WORDS[kind].search(sql)):
             raise _unexpected(found[0].lstrip("*").strip())
+    if _FROM_FIRST.search(sql):
+        _check_from_first(sql)
     check_function_names(tree)
 
 
@@ -152,6 +174,52 @@ def _refuse_type(name: str) -> None:
     if name in _INSTEAD:
         raise limit(f"have the type {name}{_INSTEAD[name]}")
     raise invalid(f"Type not found: {name}")
+
+
+def _is_all(key: object) -> bool:
+    """Return whether a key is the word ALL, which is reserved."""
+    return isinstance(key, exp.Column) and key.sql().upper() == "ALL"
+
+
+def _check_set_operation(node: exp.SetOperation) -> None:
+    """Refuse different set operations without parentheses.
+
+    Source: "Query syntax", set operators.
+    """
+    for part in (node.this, node.expression):
+        if isinstance(part, exp.SetOperation) and (type(part), bool(part.args.get("distinct"))) != (
+            type(node),
+            bool(node.args.get("distinct")),
+        ):
+            grouping = "cannot be used in the same query without using parentheses for grouping"
+            raise invalid(f"Syntax error: Different set operations {grouping}")
+
+
+def _check_from_first(sql: str) -> None:
+    """Refuse SELECT after FROM, other than after a pipe; the parser turns them around.
+
+    Source: "Pipe query syntax", FROM queries.
+    """
+    kinds = sqlglot.TokenType
+    begins = {None, kinds.L_PAREN, kinds.R_PAREN, kinds.SEMICOLON, kinds.ALIAS}
+    # FROM or SELECT, whichever begins the query, by depth of parentheses.
+    first: list[sqlglot.TokenType | None] = [None]
+    before: sqlglot.TokenType | None = None
+    for token in sqlglot.tokenize(sql, read="bigquery"):
+        kind = token.token_type
+        if kind == kinds.L_PAREN:
+            first.append(None)
+        elif kind == kinds.R_PAREN and len(first) > 1:
+            first.pop()
+        elif kind == kinds.SEMICOLON:
+            first = [None]
+        elif kind == kinds.FROM and first[-1] is None and before in begins:
+            first[-1] = kind
+        elif kind == kinds.SELECT:
+            if first[-1] == kinds.FROM and before not in (kinds.PIPE_GT, kinds.ALL, kinds.DISTINCT):
+                raise _unexpected("SELECT")
+            first[-1] = kind
+        before = kind
 
 
 def _unexpected(word: str) -> Exception:
