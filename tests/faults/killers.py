@@ -36,6 +36,15 @@ LEVELS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "trips_yearly_rollup": (("check_months",), ("create_table",), ("publish",)),
 }
+# The DAGs whose runs are held, with their pipeline.
+HELD = {
+    "green_web_to_gcs": "web_to_gcs",
+    "zones_web_to_gcs": "web_to_gcs",
+    "zones_gcs_to_bigquery": "gcs_to_bigquery",
+    "yellow_gcs_to_bigquery": "gcs_to_bigquery",
+    "fhv_web_to_postgres": "web_to_postgres",
+    "trips_yearly_rollup": "trips_yearly_rollup",
+}
 TASK, SUPERVISOR, WATCHER = "task", "supervisor", "watcher"
 # What is killed at each level. What is down at the same time is promised no less than what is down alone. The death of
 # the scheduler, of Postgres and of a supervisor each take the heartbeat time-out of a minute, so they come once.

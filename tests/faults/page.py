@@ -47,6 +47,16 @@ drops it, or it expires after a day. A Parquet file without page checksums, as t
 changed on the way or at the source. Decoding finds most such changes, and the file is refused; a changed value that is
 still valid is loaded. The checksums of gzip files, and of Parquet files that have them, are verified.
 """
+MATRIX = """\
+These are {killed} of the {pairs} pairs of a step and a component. No other pair is killed in the whole stack. The
+others rest on cases of two more kinds: each task alone is killed at every step, in the tables above, and
+`tests/integration/test_restarts.py` kills components without regard to steps.
+
+The runs that are held are those of
+{held}.
+The other DAGs of a pipeline have the same tasks. But the SQL of `zones_web_to_postgres` is its own, and no case of the
+whole stack kills it; only the random faults of the soak meet it.
+"""
 
 
 def main() -> int:
@@ -84,10 +94,13 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _matrix() -> str:
     """Return the table of what is killed while each task of the whole stack is under way."""
-    from tests.faults.killers import COMPONENTS, matrix
+    from tests.faults.killers import COMPONENTS, HELD, matrix
 
+    killed, pairs = sum(map(len, matrix().values())), len(matrix()) * len(COMPONENTS)
+    held = ", ".join(f"`{dag_id}`" for dag_id in HELD)
     lines = [
         "What is killed (x) while each task is held at its start. Components of one line are killed together.\n",
+        MATRIX.format(killed=killed, pairs=pairs, held=held),
         f"| step | {' | '.join(COMPONENTS)} |",
         f"| --- |{' --- |' * len(COMPONENTS)}",
         *(

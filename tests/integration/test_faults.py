@@ -33,7 +33,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
 from tests import clients
 from tests.faults.catalog import STACK
-from tests.faults.killers import COMPONENTS, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER
+from tests.faults.killers import COMPONENTS, HELD, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER
 from tests.faults.memory import NoGroupError, memory_group
 from tests.integration.conftest import REPOSITORY, Command
 from tests.integration.gate import Gate, Held
@@ -65,15 +65,11 @@ ROWS = (600, 700)
 YEAR = 2023
 ROLLUP = "trips_yearly_rollup"
 TRIPS_OF_MONTH = {Month(YEAR, number): [1] * (10 + number) for number in range(1, 13)}
-# The runs that are held, by their DAG: the pipeline, and what starts them.
-RUNS: dict[str, tuple[str, dict[str, Any]]] = {
-    "green_web_to_gcs": ("web_to_gcs", {"month": str(MONTH)}),
-    "zones_web_to_gcs": ("web_to_gcs", {}),
-    "zones_gcs_to_bigquery": ("gcs_to_bigquery", {}),
-    "yellow_gcs_to_bigquery": ("gcs_to_bigquery", {"month": str(MONTH)}),
-    "fhv_web_to_postgres": ("web_to_postgres", {"month": str(MONTH)}),
-    ROLLUP: (ROLLUP, {"year": str(YEAR)}),
+# The parameters of the runs that are held, by their DAG.
+RUNS: dict[str, dict[str, Any]] = {
+    dag_id: {} if dag_id.startswith(f"{ZONES.name}_") else {"month": str(MONTH)} for dag_id in HELD if dag_id != ROLLUP
 }
+RUNS[ROLLUP] = {"year": str(YEAR)}
 # What they load anew, by dataset and store; of green, the warehouse's run follows by itself.
 LOADED = {("lake", "green"), ("bigquery", "green"), ("lake", "yellow"), ("bigquery", "yellow"), ("postgres", "fhv")}
 # The tasks of the runs of the zones, which are unchanged; all other runs load a month.
@@ -334,7 +330,7 @@ def start(
 ) -> str:
     """Start a run whose tasks the gate holds, or only some of them; returns its id."""
     api.set_paused(dag_id, True)  # until the gate knows its tasks
-    run_id = api.trigger(dag_id, dict(conf or RUNS[dag_id][1]))
+    run_id = api.trigger(dag_id, dict(conf or RUNS[dag_id]))
     tasks = [task for task in api.tasks(dag_id, run_id) if not only or task["task_id"] in only]
     gate.expect({task["id"]: Held(dag_id, run_id, task["task_id"]) for task in tasks})
     api.set_paused(dag_id, False)
@@ -344,7 +340,7 @@ def start(
 def tasks_of_level(runs: Mapping[str, str], number: int) -> set[Held]:
     """Return the tasks of all runs that are held at a level."""
     found = set()
-    for dag_id, (pipeline, _) in RUNS.items():
+    for dag_id, pipeline in HELD.items():
         for task_id in LEVELS[pipeline][number] if number < len(LEVELS[pipeline]) else ():
             is_unchanged = dag_id.startswith(f"{ZONES.name}_")
             if task_id in OF_UNCHANGED if is_unchanged else task_id != ANNOUNCE:
@@ -353,7 +349,7 @@ def tasks_of_level(runs: Mapping[str, str], number: int) -> set[Held]:
 
 
 def test_every_task_was_held_while_components_were_killed(killed: Killed) -> None:
-    held = {f"{RUNS[task.dag_id][0]}.{task.task_id}" for tasks in killed.held for task in tasks}
+    held = {f"{HELD[task.dag_id]}.{task.task_id}" for tasks in killed.held for task in tasks}
     assert held == {f"{pipeline}.{task}" for pipeline, levels in LEVELS.items() for tasks in levels for task in tasks}
 
 
