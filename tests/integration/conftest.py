@@ -21,10 +21,12 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from comparison.receiver import receiver
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
+from local.cloud.settings import HOST
 from local.cloud.source.layouts import MIRROR
 from local.cloud.source.layouts import Layout as SourceLayout
 from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
+from nyc_taxi.registry.columns import Layout
 from tests.browser import chromium
 from tests.integration.support import AirflowCli
 from tests.leftovers import processes_with
@@ -109,13 +111,24 @@ def environment(
 ) -> dict[str, str]:
     """The environment of every command of the shared stack; nothing runs yet."""
     failure_webhook = {"conn_type": "http", "host": webhook, "password": token_hex()}
-    return stack_environment(
+    source_port = str(free_port())
+    # As the stack itself defines it, and with a login.
+    taxi_source = {
+        "conn_type": "http",
+        "host": f"http://{HOST}:{source_port}",
+        "login": "me",
+        "password": token_hex(),
+        "extra": {"layout": Layout.MIRROR.value, "last_month": ""},
+    }
+    made = stack_environment(
         tmp_path_factory.mktemp("local"),
         source_dir,
         AIRFLOW_VAR_PUBLICATION_WAIT_SECONDS="600",
         AIRFLOW_CONN_FAILURE_WEBHOOK=json.dumps(failure_webhook),
         AIRFLOW_CONN_FAILURE_EMAIL=json.dumps({**mail.connection, "password": token_hex()}),
+        AIRFLOW_CONN_TAXI_SOURCE=json.dumps(taxi_source),
     )
+    return made | {"SOURCE_PORT": source_port}
 
 
 def stack_environment(local_dir: Path, source_dir: Path, **settings: str) -> dict[str, str]:

@@ -280,7 +280,10 @@ def test_hostile_text_reaches_postgres_as_it_is(stack: AirflowSettings, tmp_path
 def canaries(stack: AirflowSettings) -> dict[str, str]:
     """The secrets of the stack, by name; each is random, so wherever one is found, it has leaked."""
     generated = {path.name: path.read_text() for path in (stack.cloud.state_dir / "secrets").iterdir()}
-    return generated | {name: given(name) for name in ("FAILURE_WEBHOOK", "FAILURE_EMAIL")}
+    connections = {name: given(name) for name in ("FAILURE_WEBHOOK", "FAILURE_EMAIL", "TAXI_SOURCE")}
+    # As the source is told its login, in a header of each request.
+    header = base64.b64encode(f"me:{connections['TAXI_SOURCE']}".encode()).decode()
+    return {**generated, **connections, "header of TAXI_SOURCE": header}
 
 
 def own_file() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -149,22 +150,43 @@ def test_a_killed_postgres_takes_what_needs_it_along(stack: AirflowSettings, api
     assert after.own_deaths == {**before.own_deaths, "postgres": after.times["postgres"]}
 
 
-@pytest.mark.parametrize("name", ["bigquery", "postgres", "scheduler"])
+# A command for which a heartbeat is late after 12 seconds, as the scheduler sends one every five.
+IMPATIENT = """
+import sys
+from local.airflow import __main__, health
+health.HEARTBEAT_SECONDS = 12.0
+sys.exit(__main__.main())
+"""
+
+
+def failed_command(environment: dict[str, str]) -> subprocess.CompletedProcess[str] | None:
+    """Run an impatient command; returns it if it has failed."""
+    command = [sys.executable, "-c", IMPATIENT, "run", "version"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=500, check=False
+    )
+    return done if done.returncode == 1 else None
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("bigquery", "does not answer as it should ("),
+        ("postgres", "does not answer as it should ("),
+        ("scheduler", "has sent no heartbeat for "),
+    ],
+)
 def test_what_hangs_is_told_before_a_command_runs(
-    stack: AirflowSettings, local_airflow: Command, monkeypatch: pytest.MonkeyPatch, name: str
+    stack: AirflowSettings, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, name: str, problem: str
 ) -> None:
+    monkeypatch.setattr(health, "HEARTBEAT_SECONDS", 12.0)
     pid = pid_of(stack, name)
     os.kill(pid, signal.SIGSTOP)
     try:
-        if name == "scheduler":
-            monkeypatch.setattr(health, "HEARTBEAT_SECONDS", 12.0)  # it sends one every five seconds
-            await_(lambda: [line for line in health.hung(stack) if line.startswith("scheduler ")], "it is late")
-            return
-        told = local_airflow("run", "version")
+        told = await_(lambda: failed_command(environment), f"a command tells that {name} hangs")
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert told.returncode == 1
-    assert f"error: {name} (pid {pid}) does not answer as it should (" in told.stderr
+    assert f"error: {name} (pid {pid}) {problem}" in told.stderr
     assert f"end it with kill -9 {pid}: the watcher then restarts it" in told.stderr
     await_(lambda: not health.hung(stack), f"{name} answers again")
 

@@ -26,6 +26,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
 
 from local.airflow.environment import AirflowSettings
+from local.cloud.settings import REPOSITORY
 from tests.attacks.promises import attack
 from tests.browser import chromium
 from tests.local.forgeries import ask, forged, status, statuses, welcome
@@ -240,16 +241,29 @@ def test_no_part_of_airflow_is_left_out(servers: dict[str, int], path: str) -> N
     assert status(ask(port, path, [("Host", f"localhost:{port}"), ("Sec-Fetch-Site", "same-site")])) == 403
 
 
-def attacks(stack: AirflowSettings, servers: dict[str, int], backend_port: int, canary: Path) -> list[dict[str, str]]:
-    """What the page sends: to each server a request that it would answer, and to some what would do harm."""
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[list[Path]]:
+    """Files outside of the lake that a page would write; one is a DAG of this repository, and may not stay there."""
+    paths = [tmp_path / "planted.py", REPOSITORY / "dags" / "planted_by_a_page.py"]
+    yield paths
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def attacks(
+    stack: AirflowSettings, servers: dict[str, int], backend_port: int, planted: list[Path]
+) -> list[dict[str, str]]:
+    """What the page sends: to each server a request that it would answer, and to some what would do harm.
+
+    Among that are requests to write the files ``planted``, outside of the lake.
+    """
     cloud = stack.cloud
     bucket = cloud.gcs_root / cloud.lake_bucket
     upload = f"/upload/storage/v1/b/{cloud.lake_bucket}/o?uploadType=media&name="
-    outside = quote(os.path.relpath(canary, bucket), safe="")
+    outside = [f"{upload}{quote(os.path.relpath(path, bucket), safe='')}" for path in planted]
     harmful = {
         "gcs": [
-            f"{upload}{outside}",
-            f"{upload}{quote('../../../../dags/x.py', safe='')}",
+            *outside,
             f"{upload}page",
             "/_internal/delete_all",
         ],
@@ -267,7 +281,7 @@ def attacks(stack: AirflowSettings, servers: dict[str, int], backend_port: int, 
         {"target": f"{scheme}://{host}:{backend_port}{path}", "body": "code"}
         for scheme in ("http", "https")
         for host in ("127.0.0.1", "localhost")
-        for path in ("/storage/v1/b", f"{upload}{outside}")
+        for path in ("/storage/v1/b", *outside)
     ]
     return plan
 
@@ -277,9 +291,13 @@ def attacks(stack: AirflowSettings, servers: dict[str, int], backend_port: int, 
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_page_reads_and_changes_nothing(
-    host: str, stack: AirflowSettings, servers: dict[str, int], backend_port: int, tmp_path: Path
+    host: str,
+    stack: AirflowSettings,
+    servers: dict[str, int],
+    backend_port: int,
+    planted: list[Path],
+    tmp_path: Path,
 ) -> None:
-    canary = tmp_path / "canary.py"
     lake, warehouse = clients(stack)
     warehouse.create_dataset("page", exists_ok=True)
     warehouse.query_and_wait("CREATE OR REPLACE TABLE page.kept AS SELECT 1 AS one")
@@ -287,7 +305,7 @@ def test_page_reads_and_changes_nothing(
     before = contents(stack, lake, warehouse)
     control, attacker = Attacker(), Attacker()
     with control.serving() as control_port, attacker.serving() as port:
-        attacker.plan = attacks(stack, servers, backend_port, canary)
+        attacker.plan = attacks(stack, servers, backend_port, planted)
         attacker.plan.append({"target": f"http://127.0.0.1:{control_port}/x", "body": "a=b"})
         with browser(f"http://{host}:{port}/page", tmp_path / "profile"):
             assert attacker.reported.wait(BROWSER_SECONDS), "the page did not report"
@@ -297,7 +315,7 @@ def test_page_reads_and_changes_nothing(
     check_control(control, controlled)
     assert len(others) == 14 * (len(attacker.plan) - 1)
     assert [one for one in others if one["outcome"].startswith("read")] == []
-    assert not canary.exists()
+    assert [path for path in planted if path.exists()] == []
     assert contents(stack, lake, warehouse) == before
 
 
@@ -335,12 +353,11 @@ def clients(stack: AirflowSettings) -> tuple[storage.Bucket, bigquery.Client]:
 
 
 def contents(stack: AirflowSettings, lake: storage.Bucket, warehouse: bigquery.Client) -> dict[str, Any]:
-    """What the stores hold, and which DAG files there are."""
+    """What the stores hold."""
     return {
         "objects": {(blob.name, blob.generation) for blob in lake.list_blobs()},
         "files": {str(path) for path in stack.cloud.gcs_root.rglob("*")},
         "tables": {str(table.reference) for table in warehouse.list_tables("page")},
         "rows": [tuple(row.values()) for row in warehouse.query_and_wait("SELECT one FROM page.kept")],
         "datasets": {dataset.dataset_id for dataset in warehouse.list_datasets()},
-        "dags": {path.name for path in (Path(__file__).resolve().parents[2] / "dags").iterdir()},
     }
