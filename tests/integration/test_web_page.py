@@ -281,7 +281,7 @@ def attacks(
         {"target": f"{scheme}://{host}:{backend_port}{path}", "body": "code"}
         for scheme in ("http", "https")
         for host in ("127.0.0.1", "localhost")
-        for path in ("/storage/v1/b", *outside)
+        for path in ("/storage/v1/b", outside[-1])
     ]
     return plan
 
