@@ -65,7 +65,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
 - collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
-- APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not known
+- SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not
+  known
 - table names that differ by case only
 
 Differences without an error:

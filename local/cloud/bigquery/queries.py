@@ -35,7 +35,7 @@ from local.cloud.bigquery.statements import (
     translate,
 )
 from local.cloud.bigquery.store import Store
-from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
+from local.cloud.bigquery.translation.syntax import check_parses, check_syntax, check_words
 from local.cloud.bigquery.writes import Write, check_dispositions, write_table
 
 _OPTIONS = {
@@ -99,6 +99,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         raise invalid("timePartitioning and clustering need a destinationTable")
     parameters = None
     if not is_script:
+        check_words(sql)
         sql, parameters = numbered_parameters(sql, given)
         tree = parse(sql)
         if tree is None:

@@ -57,6 +57,20 @@ _WORDS = (
     (r'Duplicate column name "(?P<a>[^"]+)" in INSERT', "INSERT has columns with duplicate name: {a}"),
     (r'Column "(?P<a>[^"]+)" in EXCLUDE list not found', "Column {a} in SELECT * EXCEPT list does not exist"),
     (
+        r"(?P<a>ORDER|GROUP)( BY)? term out of range - should be between 1 and (?P<b>\d+)",
+        "{a} BY column number item is out of range. Column numbers must be between one and the number of columns in "
+        "the SELECT list ({b})",
+    ),
+    (r"LIMIT/OFFSET cannot be negative", "LIMIT and OFFSET need an integer that is not negative"),
+    (
+        r'Column "(?P<a>[^"]+)" does not exist on (?P<b>left|right) side of join',
+        "Column {a} in USING clause not found on {b} side of join",
+    ),
+    (r'date field value out of range: "(?P<a>[^"]*)"', 'Could not cast literal "{a}" to type DATE'),
+    (r'invalid date field format: "(?P<a>[^"]*)"', 'Could not cast literal "{a}" to type DATE'),
+    (r'invalid timestamp field format: "(?P<a>[^"]*)"', 'Could not cast literal "{a}" to type DATETIME'),
+    (r'timestamp field value out of range: "(?P<a>[^"]*)"', 'Could not cast literal "{a}" to type DATETIME'),
+    (
         r"Argument for ntile must be greater than zero",
         "The N value (number of buckets) for the NTILE function must be positive",
     ),

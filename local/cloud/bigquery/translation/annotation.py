@@ -221,6 +221,14 @@ def check_names(known: Types) -> None:
         raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {found}")
 
 
+def _check_key(name: str, sources: Mapping[str, Source], side: str) -> None:
+    """Refuse a column in USING that no source of a side has."""
+    columns = [source.columns for source in sources.values()]
+    known = [known.by_name for known in columns if known is not None]
+    if len(known) == len(columns) and name.lower() not in sources and not any(name.lower() in one for one in known):
+        raise invalid(f"Column {name} in USING clause not found on {side} side of join")
+
+
 class _Annotator:
     def __init__(self, tables: Tables, parameters: Mapping[str, Type | None]) -> None:
         self.types = Types()
@@ -369,6 +377,9 @@ class _Annotator:
             self._all(join.args.get("on"), scope)
             added = {name: source for name, source in scope.sources.items() if name not in before}
             keys = [key.name.lower() for key in join.args.get("using") or ()]
+            for key in join.args.get("using") or ():
+                _check_key(key.name, before, "left")
+                _check_key(key.name, added, "right")
             scope.merged.update((name, key) for name in added for key in keys)
             self.types.joined[id(join)] = [
                 (key.name, _column_of(before, key.name), _column_of(added, key.name))

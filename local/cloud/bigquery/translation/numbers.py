@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.rules import Context, bound, call, cast, named, numeric, rule, site_of
@@ -135,6 +135,38 @@ def negation(node: exp.Neg, context: Context) -> exp.Expression | None:
     return cast(node, types.INT64)
 
 
+# Both shift the 64 bits of an INT64 as an unsigned number.
+macro("bq_bits(x, count)", "CAST(x AS HUGEINT) & ((CAST(1 AS HUGEINT) << CAST(count AS HUGEINT)) - 1)")
+macro(
+    "bq_shift_left(x, y)",
+    """CASE WHEN y < 0 THEN bq_error('Bitwise shift by negative offset')
+    WHEN y >= 64 THEN CASE WHEN x IS NULL THEN NULL ELSE CAST(0 AS BIGINT) END
+    WHEN y = 0 THEN CAST(x AS BIGINT)
+    ELSE CAST((bq_bits(x, 63 - y) << CAST(y AS HUGEINT))
+        - CASE WHEN bq_bits(CAST(x AS HUGEINT) >> CAST(63 - y AS HUGEINT), 1) = 1
+        THEN CAST(9223372036854775808 AS HUGEINT) ELSE CAST(0 AS HUGEINT) END AS BIGINT) END""",
+)
+macro(
+    "bq_shift_right(x, y)",
+    """CASE WHEN y < 0 THEN bq_error('Bitwise shift by negative offset')
+    WHEN y >= 64 THEN CASE WHEN x IS NULL THEN NULL ELSE CAST(0 AS BIGINT) END
+    WHEN y = 0 THEN CAST(x AS BIGINT)
+    ELSE CAST(bq_bits(x, 64) >> CAST(y AS HUGEINT) AS BIGINT) END""",
+)
+
+
+@rule(exp.BitwiseLeftShift, exp.BitwiseRightShift)
+def shift(node: exp.Binary, context: Context) -> exp.Expression | None:
+    """The shifts drop the bits that leave the 64 of an INT64, and fill with zeros.
+
+    Source: "Operators", bitwise operators. DuckDB refuses large shifts, and fills with the sign.
+    """
+    if context.of(node.this) not in (types.INT64, types.NULL):
+        return None
+    name = "bq_shift_left" if isinstance(node, exp.BitwiseLeftShift) else "bq_shift_right"
+    return bound(name, node.this, node.expression)
+
+
 @rule(exp.Sign)
 def sign(node: exp.Sign, context: Context) -> exp.Expression | None:
     """SIGN has the type of its argument.
@@ -154,6 +186,8 @@ def total(node: exp.Sum, context: Context) -> exp.Expression | None:
     Source: "Aggregate functions", SUM.
     """
     kind = context.of(node)
+    if context.of(node.this) == types.INTERVAL:
+        raise limit("run SUM of INTERVAL; sum the seconds of TIMESTAMP_DIFF or DATETIME_DIFF")
     if kind == types.INT64:
         return cast(site_of(node), types.INT64)
     return bound("bq_numeric_in_bounds", site_of(node)) if kind == types.NUMERIC else None

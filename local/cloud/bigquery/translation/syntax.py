@@ -36,6 +36,18 @@ _WORDS = {
 
 _FROM_FIRST = re.compile(r"(?:\A|[();]|\bAS)\s*FROM\b", re.I)  # may begin a query
 
+_Token = sqlglot.TokenType
+_ENDS_EARLY = re.compile(r"\b(WHERE|ON|BY|HAVING|QUALIFY|LIMIT|FROM|JOIN|AND|OR)\b[\s;]*\Z", re.IGNORECASE)
+_UNFINISHED = {
+    *(_Token.WHERE, _Token.ON, _Token.GROUP_BY, _Token.ORDER_BY, _Token.PARTITION_BY, _Token.HAVING, _Token.QUALIFY),
+    *(_Token.LIMIT, _Token.FROM, _Token.JOIN, _Token.AND, _Token.OR),
+}
+"""Words that nothing ends with."""
+_PARTS = {
+    *("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "ISOWEEK", "MONTH", "QUARTER", "YEAR"),
+    *("ISOYEAR", "DAYOFWEEK", "DAYOFYEAR", "DATE", "TIME"),
+}
+_QUOTED_PART = re.compile(rf"['\"]({'|'.join(_PARTS)})['\"]", re.IGNORECASE)
 _DType = exp.DataType.Type
 # Types that the parser knows, and the layers below do not have.
 _TYPES = {
@@ -129,6 +141,55 @@ def _is_word(error: dict[str, Any]) -> bool:
     return str(error.get("highlight") or "").replace("_", "a").isalnum()
 
 
+def check_words(sql: str) -> None:
+    """Refuse a statement that ends too early, and parts of dates as strings, which the parser reads as bare words.
+
+    Args:
+        sql: the statement as it is written.
+
+    Raises:
+        ValidationError: in BigQuery's words.
+    """
+    if not _ENDS_EARLY.search(sql) and not _QUOTED_PART.search(sql):
+        return
+    try:
+        tokens = sqlglot.tokenize(sql, read="bigquery")
+    except sqlglot.errors.SqlglotError:
+        return
+    last = [token for token in tokens if token.token_type != _Token.SEMICOLON][-2:]
+    if len(last) == 2 and last[1].token_type in _UNFINISHED and last[0].token_type != _Token.DOT:
+        raise invalid(f"Syntax error: Unexpected end of script at {position_of(sql, last[1].end + 1)}")
+    calls: list[str] = []
+    for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if token.token_type == _Token.L_PAREN:
+            calls.append(before.text.upper())
+        elif token.token_type == _Token.R_PAREN and calls:
+            calls.pop()
+        elif token.token_type == _Token.STRING and token.text.upper() in _PARTS:
+            _check_part(sql, before, token, after, calls[-1] if calls else "")
+
+
+def _check_part(sql: str, before: Any, token: Any, after: Any, call: str) -> None:
+    """Refuse a string that stands where a part of a date must: ``DATE_TRUNC(d, 'month')``, ``INTERVAL 1 'day'``."""
+    place = position_of(sql, token.start)
+    is_argument = before.token_type == _Token.COMMA and after.token_type in (_Token.R_PAREN, _Token.COMMA)
+    if is_argument and (call.endswith(("_TRUNC", "_DIFF")) or call == "LAST_DAY"):
+        raise invalid(f"A valid date part name is required at {place}")
+    if call == "EXTRACT" or before.token_type in (_Token.NUMBER, _Token.STRING, _Token.R_PAREN, _Token.VAR):
+        raise invalid(f"Syntax error: Unexpected string literal {token.text!r} at {place}")
+
+
+def _check_aliases(select: exp.Select) -> None:
+    """Refuse two tables of one alias in FROM."""
+    start = select.args.get("from_")
+    nodes = [start.this] if start is not None else []
+    nodes += [join.this for join in select.args.get("joins") or ()]
+    names = [node.alias_or_name for node in nodes if isinstance(node, exp.Table | exp.Subquery) and node.alias_or_name]
+    twice = next((name for number, name in enumerate(names) if name.lower() in map(str.lower, names[:number])), None)
+    if twice:
+        raise invalid(f"Duplicate table alias {twice} in the same FROM clause")
+
+
 def check_syntax(tree: exp.Expression, sql: str) -> None:
     """Refuse a statement with operators, clauses, joins or functions that only other databases have.
 
@@ -139,7 +200,9 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
         kind = type(node)
         if kind in _OPERATORS:
             raise _unexpected(_OPERATORS[kind])
-        if kind is exp.Join:
+        if kind is exp.Select:
+            _check_aliases(node)  # type: ignore[arg-type]
+        elif kind is exp.Join:
             words = {str(node.args.get(part) or "").upper() for part in ("method", "side", "kind")} & _JOINS
             if words:
                 raise _unexpected(words.pop())
