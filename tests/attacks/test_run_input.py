@@ -169,7 +169,7 @@ def _rendered(dag: Any, run_id: str) -> str:
     folders = set(re.findall(rf"/golden/files/{dag.dag_id}/([^/\"]+)", text))
     assert len(folders) <= 1
     for folder in folders:
-        assert re.fullmatch(r"[A-Za-z0-9_.-]+-[0-9a-f]{10}", folder)
+        assert re.fullmatch(r"[A-Za-z0-9_.~%-]+-[0-9a-f]{10}", folder)
         assert len(folder.encode()) <= 255
         text = text.replace(folder, "FOLDER")
     return re.sub(r"green_2021_01_[0-9a-f]{10}", "STAGING", text)

@@ -50,6 +50,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
     """An embedded cloud of its own, with an Airflow database and no Airflow process."""
     own = {port: str(free_port()) for port in PORTS}
     own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("cloud")), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
+    own["AIRFLOW_CONN_TAXI_SOURCE"] = ""  # that of a shared stack which runs has the address of another source
     python = sys.executable.replace("/.venv/", "/local/cloud/.venv/")
     with mock.patch.dict(os.environ, own):
         try:
