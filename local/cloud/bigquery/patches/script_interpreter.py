@@ -46,6 +46,7 @@ from local.cloud.bigquery.script_variables import (
 )
 from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert
 from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.translation.syntax import check_words
 
 _DDL = re.compile(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", re.IGNORECASE)
 
@@ -143,6 +144,7 @@ class _Interpreter(ScriptInterpreter):
                 self._end_transaction(commit=False)
 
     async def _exec_sql(self, sql: str) -> None:
+        check_words(sql)
         sql = with_view_columns(sql)
         asserted = parse_assert(sql)
         if asserted:

@@ -47,6 +47,10 @@ _PARTS = {
     *("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "ISOWEEK", "MONTH", "QUARTER", "YEAR"),
     *("ISOYEAR", "DAYOFWEEK", "DAYOFYEAR", "DATE", "TIME"),
 }
+_TAKE_PARTS = {f"{kind}_{name}" for kind in ("DATE", "DATETIME", "TIMESTAMP", "TIME") for name in ("TRUNC", "DIFF")} | {
+    "LAST_DAY"
+}
+"""Functions with a part as an argument."""
 _QUOTED_PART = re.compile(rf"['\"]({'|'.join(_PARTS)})['\"]", re.IGNORECASE)
 _DType = exp.DataType.Type
 # Types that the parser knows, and the layers below do not have.
@@ -173,14 +177,16 @@ def _check_part(sql: str, before: Any, token: Any, after: Any, call: str) -> Non
     """Refuse a string that stands where a part of a date must: ``DATE_TRUNC(d, 'month')``, ``INTERVAL 1 'day'``."""
     place = position_of(sql, token.start)
     is_argument = before.token_type == _Token.COMMA and after.token_type in (_Token.R_PAREN, _Token.COMMA)
-    if is_argument and (call.endswith(("_TRUNC", "_DIFF")) or call == "LAST_DAY"):
+    if is_argument and call in _TAKE_PARTS:
         raise invalid(f"A valid date part name is required at {place}")
     if call == "EXTRACT" or before.token_type in (_Token.NUMBER, _Token.STRING, _Token.R_PAREN, _Token.VAR):
         raise invalid(f"Syntax error: Unexpected string literal {token.text!r} at {place}")
 
 
-def _check_aliases(select: exp.Select) -> None:
-    """Refuse two tables of one alias in FROM."""
+def _check_select(select: exp.Select) -> None:
+    """Refuse two tables of one alias in FROM, and a sample of the rows."""
+    if select.args.get("sample") is not None:
+        raise _unexpected("USING SAMPLE")
     start = select.args.get("from_")
     nodes = [start.this] if start is not None else []
     nodes += [join.this for join in select.args.get("joins") or ()]
@@ -201,7 +207,7 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
         if kind in _OPERATORS:
             raise _unexpected(_OPERATORS[kind])
         if kind is exp.Select:
-            _check_aliases(node)  # type: ignore[arg-type]
+            _check_select(node)  # type: ignore[arg-type]
         elif kind is exp.Join:
             words = {str(node.args.get(part) or "").upper() for part in ("method", "side", "kind")} & _JOINS
             if words:
@@ -212,8 +218,6 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise _unexpected("VALUES")
         elif kind is exp.Ordered and _is_all(node.args.get("this")):
             raise _unexpected("ALL")
-        elif kind is exp.Select and node.args.get("sample") is not None:
-            raise _unexpected("USING SAMPLE")
         elif kind is exp.LimitOptions:
             raise _unexpected("%")
         elif isinstance(node, exp.SetOperation):
