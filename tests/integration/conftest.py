@@ -184,7 +184,10 @@ def running_stack(environment: dict[str, str]) -> Iterator[AirflowSettings]:
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         with mock.patch.dict(os.environ, environment):
-            yield AirflowSettings.from_env()
+            settings = AirflowSettings.from_env()
+            # It is in the stack's env file, which each command reads by itself. Other clouds have other sources.
+            os.environ.pop("AIRFLOW_CONN_TAXI_SOURCE", None)
+            yield settings
     finally:
         down = run("down")
     assert down.returncode == 0, down.stdout + down.stderr
