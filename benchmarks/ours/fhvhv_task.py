@@ -57,7 +57,6 @@ def local_to_gcs(source: str) -> int:
         dst=BLOB,
         chunk_size=chunk_size,
         downloaded_at=datetime.now(UTC).isoformat(),
-        force="False",
     ).execute({})
     return pq.ParquetFile(Path(source)).metadata.num_rows
 
