@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import airflow_local_settings  # noqa: F401 # see above
 import pyarrow.parquet as pq
@@ -41,7 +42,8 @@ def load_staging(source: str) -> int:
     columns = ", ".join(f'"{column.name}" {postgres_type(column)}' for column in FHVHV.columns)
     hook.run(["CREATE SCHEMA IF NOT EXISTS staging", f"DROP TABLE IF EXISTS {TABLE}"])
     create = f"CREATE TABLE {TABLE} ({columns})"
-    ParquetToPostgresOperator(task_id="load_staging", src=source, table=TABLE, create_sql=create).execute({})
+    operator = ParquetToPostgresOperator(task_id="load_staging", src=source, table=TABLE, create_sql=create)
+    operator.execute({"dag": SimpleNamespace(dag_id="benchmark"), "run_id": "benchmark"})  # type: ignore[typeddict-item]
     rows = hook.get_first(f"SELECT count(*) FROM {TABLE}")[0]
     hook.run(f"DROP TABLE {TABLE}")
     return int(rows)
