@@ -13,8 +13,8 @@ import yaml
 
 CASES = Path(__file__).parent / "cases"
 DOCUMENTATION = "https://cloud.google.com/bigquery/docs/"
-REFERENCE = "https://github.com/google/googlesql/blob/master/googlesql/compliance/"
-"""Google's own tests of GoogleSQL, which say what the documentation leaves out."""
+REFERENCE = "https://github.com/google/googlesql/blob/master/googlesql/"
+"""Google's own tests and source of GoogleSQL, which say what the documentation leaves out."""
 RECORDING = "recorded: "
 """Starts the source of a case whose answer bqemulator's authors recorded from the real BigQuery."""
 
