@@ -32,7 +32,8 @@ What the layer adds to bqemulator:
   NULL and ``require_partition_filter`` are enforced.
 - Scripts: CREATE SCHEMA and CREATE TABLE with options, ASSERT, CASE and REPEAT, variables of the declared types, system
   variables, and real transactions: atomic, also for readers. A script that ends inside a transaction is rolled back.
-- A job id can be used once. Jobs run concurrently and can be cancelled; reads never wait for writes.
+- A job id can be used once. Jobs run concurrently and can be cancelled; reads never wait for writes, but for those of a
+  materialized view, which may have to be brought up to date.
 - Row counts, logical sizes and INFORMATION_SCHEMA.PARTITIONS come from the data. Dry runs return the bytes of the
   columns that a query names, in the partitions that its filters leave. ``__TABLES__``,
   INFORMATION_SCHEMA.COLUMN_FIELD_PATHS and the column ``ddl`` of TABLES are there too.

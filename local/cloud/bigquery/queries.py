@@ -21,7 +21,7 @@ from local.cloud.bigquery.estimates import bytes_read
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.literals import check_tables, numbered_parameters, plain_literals, unclosed_literal
 from local.cloud.bigquery.partitions import TableRef
-from local.cloud.bigquery.patches.internals import apply_default_dataset
+from local.cloud.bigquery.patches.internals import apply_default_dataset, referenced_materialized_views
 from local.cloud.bigquery.query_parameters import read_parameters
 from local.cloud.bigquery.schemas import Field, field_of_duckdb
 from local.cloud.bigquery.statements import (
@@ -164,7 +164,7 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     asserted = parse_assert(query.sql)
     if asserted:
         return await _run_assert(store, query, asserted)
-    if _is_query(query.sql) and not store.catalog.list_all_materialized_views():
+    if _is_query(query.sql) and not _refreshes_views(store, query):
         return await _execute(store, query)
     with store.transaction():
         statement = ddl.Statement(store=store, sql=query.sql, project=query.project, query_parameters=query.parameters)
@@ -226,6 +226,13 @@ async def _execute(store: Store, query: Query) -> dict[str, Any]:
     if destination and str(destination.get("tableId", "")).startswith("anon"):
         query.config.setdefault("destinationTable", destination)  # type: ignore[attr-defined]
     return statistics
+
+
+def _refreshes_views(store: Store, query: Query) -> bool:
+    """Return whether a statement reads a materialized view, which is brought up to date before it is read."""
+    if not store.catalog.list_all_materialized_views():
+        return False
+    return any(referenced_materialized_views(query.sql, query.project, store.context))
 
 
 def _is_query(sql: str) -> bool:

@@ -12,6 +12,7 @@ from bqemulator.api.routes.tables import _field_to_rest as field_to_rest
 from bqemulator.api.routes.tables import _parse_schema_fields as parse_schema_fields
 from bqemulator.api.routes.tables import _table_to_rest as table_to_rest
 from bqemulator.jobs.executor import _capture_dml_snapshots as capture_dml_snapshots
+from bqemulator.sql.inner_query import _referenced_materialized_views as referenced_materialized_views
 from bqemulator.sql.rewriter.information_schema import _render_data_type as render_data_type
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "dataset_to_rest",
     "field_to_rest",
     "parse_schema_fields",
+    "referenced_materialized_views",
     "render_data_type",
     "table_to_rest",
 ]

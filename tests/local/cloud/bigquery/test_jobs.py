@@ -301,10 +301,16 @@ def test_readers_see_concurrent_transactions_whole(client: bigquery.Client, data
     assert seen == {(1000, 1)}
 
 
+@pytest.mark.parametrize("views", [[], ["m"]], ids=["tables", "a materialized view"])
 def test_long_job_does_not_block_others_and_can_be_cancelled(
-    client: bigquery.Client, server: Server, dataset: str
+    client: bigquery.Client, server: Server, dataset: str, views: list[str]
 ) -> None:
     create_trips(client, f"{dataset}.t")
+    for view in views:
+        query(
+            client,
+            f"CREATE MATERIALIZED VIEW {dataset}.{view} AS SELECT VendorID, COUNT(*) AS n FROM {dataset}.t GROUP BY 1",
+        )
     with running_job(client, f"long_{dataset}", LONG_QUERY, destination=reference(f"{dataset}.never")):
         for path in ("/healthz", f"/bigquery/v2/projects/{PROJECT}/datasets"):
             urllib.request.urlopen(server.url + path, timeout=60).close()
@@ -314,5 +320,7 @@ def test_long_job_does_not_block_others_and_can_be_cancelled(
         client.cancel_job(f"long_{dataset}")
     job = client.get_job(f"long_{dataset}")
     assert (job.state, job.error_result["reason"]) == ("DONE", "stopped")
-    assert [table.table_id for table in client.list_tables(dataset)] == ["t"]
+    assert sorted(table.table_id for table in client.list_tables(dataset)) == [*views, "t"]
     query(client, f"INSERT INTO {dataset}.t (VendorID) VALUES (1)")  # the write lock is released
+    for view in views:
+        assert query(client, f"SELECT * FROM {dataset}.{view}") == [(1, 1)]
