@@ -49,8 +49,11 @@ DATE = "2021-03-15"
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]:
     """An embedded cloud of its own, with an Airflow database and no Airflow process."""
     own = {port: str(free_port()) for port in PORTS}
-    own |= {"LOCAL_DIR": str(tmp_path_factory.mktemp("cloud")), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
-    own["AIRFLOW_CONN_TAXI_SOURCE"] = ""  # that of a shared stack which runs has the address of another source
+    folder = tmp_path_factory.mktemp("cloud")
+    own |= {"LOCAL_DIR": str(folder), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
+    # That of a shared stack which runs has the address of another source.
+    own |= {"LOCAL_ENV_FILE": str(folder / "settings.env"), "AIRFLOW_CONN_TAXI_SOURCE": ""}
+    (folder / "settings.env").touch()
     python = sys.executable.replace("/.venv/", "/local/cloud/.venv/")
     with mock.patch.dict(os.environ, own):
         try:
