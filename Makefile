@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile dbt test test-all soak bench compare lint docs site screenshots format lock
+.PHONY: help install up down status demo reconcile dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,7 @@ dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt e
 
 # Units in parallel; integration tests after them, one at a time: they share one running stack.
 PYTEST := .venv/bin/python -m pytest
+KILLS := tests/integration/test_faults.py
 UNITS := -n 2 --dist loadfile --ignore=tests/integration
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
@@ -105,7 +106,10 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 
 test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
 	@$(PYTEST) -m full $(UNITS)
-	@$(PYTEST) -m full tests/integration
+	@$(PYTEST) -m full tests/integration --ignore=$(KILLS)
+
+test-faults: install ## Kill the components of a running stack at every step of every DAG, in a quarter of an hour
+	@$(PYTEST) -m full $(KILLS)
 
 soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak
