@@ -1,4 +1,4 @@
-"""The browser that some tests drive."""
+"""The browser that some tests and the screenshots drive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+from local.airflow.environment import AirflowSettings
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -19,3 +22,18 @@ def chromium() -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
+
+
+def launch(playwright: Playwright, *, seconds: float) -> Browser:
+    """Start Chromium without a window; ``seconds`` is how long what is expected of a page may take."""
+    expect.set_options(timeout=seconds * 1000)
+    return playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--no-proxy-server"])
+
+
+def log_in(page: Page, settings: AirflowSettings) -> None:
+    """Log in to Airflow's UI, whose address is the base of the page's context."""
+    page.goto("/")
+    page.fill("input[name=username]", "admin")
+    page.fill("input[name=password]", settings.password())
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "login" not in url)

@@ -27,7 +27,7 @@ from local.cloud.source.layouts import MIRROR
 from local.cloud.source.months import Month
 from local.cloud.source.synthetic import write_month
 from local.cloud.source.zones import lookup_csv
-from tests.browser import chromium
+from tests.browser import launch, log_in
 from tests.ports import PORTS, free_port
 
 IMAGES = REPOSITORY / "docs" / "images"
@@ -91,18 +91,13 @@ def _stack(state: Path, source: Path) -> Iterator[AirflowSettings]:
 @contextmanager
 def _ui(settings: AirflowSettings) -> Iterator[Page]:
     """Airflow's UI in Chromium, in its light theme, after a login."""
-    expect.set_options(timeout=SECONDS * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--no-proxy-server"])
+        browser = launch(playwright, seconds=SECONDS)
         context = browser.new_context(viewport=VIEW, base_url=settings.url, color_scheme="light", timezone_id="UTC")
         context.set_default_timeout(SECONDS * 1000)
         context.add_init_script("localStorage.setItem('theme', 'light')")
         page = context.new_page()
-        page.goto("/")
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", settings.password())
-        page.click("button[type=submit]")
-        page.wait_for_url(lambda url: "login" not in url)
+        log_in(page, settings)
         yield page
         browser.close()
 

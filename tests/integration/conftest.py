@@ -16,7 +16,7 @@ from secrets import token_hex
 from unittest import mock
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from comparison.receiver import receiver
 from local.airflow.api import AirflowApi
@@ -27,7 +27,7 @@ from local.cloud.source.layouts import Layout as SourceLayout
 from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
 from nyc_taxi.registry.columns import Layout
-from tests.browser import chromium
+from tests.browser import chromium, launch, log_in
 from tests.integration.support import AirflowCli
 from tests.leftovers import processes_with
 from tests.nyc_taxi.dag_parts.mail import MailServer, served
@@ -211,10 +211,9 @@ def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""
-    program = chromium()
-    expect.set_options(timeout=BROWSER_SECONDS * 1000)
+    chromium()  # before Playwright starts, so that a skip leaves nothing behind
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--no-proxy-server"])
+        opened = launch(playwright, seconds=BROWSER_SECONDS)
         yield opened
         opened.close()
 
@@ -228,11 +227,7 @@ def page(browser: Browser, stack: AirflowSettings) -> Iterator[Page]:
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
-    opened.goto("/")
-    opened.fill("input[name=username]", "admin")
-    opened.fill("input[name=password]", stack.password())
-    opened.click("button[type=submit]")
-    opened.wait_for_url(lambda url: "login" not in url)
+    log_in(opened, stack)
     yield opened
     context.close()
     assert problems == []

@@ -52,7 +52,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
     folder = tmp_path_factory.mktemp("cloud")
     own |= {"LOCAL_DIR": str(folder), "SOURCE": "synthetic", "SYNTHETIC_ROWS": str(ROWS)}
     # That of a shared stack which runs has the address of another source.
-    own |= {"LOCAL_ENV_FILE": str(folder / "settings.env"), "AIRFLOW_CONN_TAXI_SOURCE": ""}
+    own["LOCAL_ENV_FILE"] = str(folder / "settings.env")
     (folder / "settings.env").touch()
     python = sys.executable.replace("/.venv/", "/local/cloud/.venv/")
     with mock.patch.dict(os.environ, own):
