@@ -21,9 +21,18 @@ from tests.local.cloud.bigquery.corpus.page import PAGE, page
 from tests.local.cloud.bigquery.corpus.running import Judge, Outcome
 from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG, listed, unknown
 
+# `make test` asks every third case, so some of each area, and `make test-all` the others.
+QUICK = 3
 CASES = cases()
 LISTED = listed(CASES)
 _ADVICE = "If the verdict is better than the listed one, run make docs."
+
+
+def _spread(asked: list[Case]) -> list[Any]:
+    return [
+        pytest.param(case, id=case.id, marks=() if place % QUICK == 0 else pytest.mark.full)
+        for place, case in enumerate(asked)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +43,7 @@ def outcomes(server: Server, request: pytest.FixtureRequest) -> dict[str, Outcom
     return Judge(server).judge_all(case for case in CASES if case.id in selected)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", _spread(CASES))
 def test_case_is_right_or_refused(outcomes: dict[str, Outcome], case: Case) -> None:
     outcome = outcomes[case.id]
     assert outcome.verdict == LISTED[case.id], f"{outcome.reason}\nBigQuery's answer: {case.source}\n{_ADVICE}"
