@@ -28,21 +28,27 @@ BY_API, BY_BACKFILL = dict.fromkeys(DATASETS, "2022-04"), dict.fromkeys(DATASETS
 
 
 @pytest.fixture(scope="module")
-def tlc(stack: AirflowSettings, source_dir: Path) -> Iterator[AirflowSettings]:
+def tlc(
+    stack: AirflowSettings, source_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AirflowSettings]:
     """The stack with a scheduler, and so with workers, that read the TLC's layout; for this module only."""
     for months in (BY_API, BY_BACKFILL):
         for dataset, month in months.items():
             publish(source_dir, dataset, month, layout=TLC)
+    of_stack = Path(os.environ["LOCAL_ENV_FILE"])
+    # It has the source's connection, and so the layout.
+    of_tlc = tmp_path_factory.mktemp("tlc") / "settings.env"
+    of_tlc.write_text(of_stack.read_text().replace('"layout": "mirror"', '"layout": "tlc"'))
     try:
-        _restart_scheduler(stack, SOURCE_LAYOUT="tlc")
+        _restart_scheduler(stack, of_tlc)
         yield replace(stack, layout=Layout.TLC)
     finally:
-        _restart_scheduler(stack)
+        _restart_scheduler(stack, of_stack)
 
 
-def _restart_scheduler(settings: AirflowSettings, **variables: str) -> None:
+def _restart_scheduler(settings: AirflowSettings, env_file: Path) -> None:
     stop(run_dir=settings.home / "run", names=["scheduler"])
-    up = commands({**os.environ, **variables})("up")
+    up = commands({**os.environ, "LOCAL_ENV_FILE": str(env_file)})("up")
     assert up.returncode == 0, up.stdout + up.stderr
 
 

@@ -86,7 +86,11 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
 
     def _drop_ended_runs(self, context: Context) -> None:
         hook = BigQueryHook(
-            gcp_conn_id=self.gcp_conn_id, location=self.location, impersonation_chain=self.impersonation_chain
+            gcp_conn_id=self.gcp_conn_id,
+            use_legacy_sql=False,
+            location=self.location,
+            impersonation_chain=self.impersonation_chain,
         )
-        client = hook.get_client(project_id=self.project_id, location=self.location)
+        # Like the provider's own load: without a project of the task, the connection's, not that of the environment.
+        client = hook.get_client(project_id=self.project_id or hook.project_id, location=self.location)
         drop_ended_runs(client, self.destination_project_dataset_table.rpartition(".")[0], context)

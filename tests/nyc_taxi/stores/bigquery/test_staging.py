@@ -100,17 +100,26 @@ def test_a_dataset_that_cannot_be_listed_does_not_fail_the_load(
 
 
 @pytest.mark.parametrize("prefix", ["", "a-project."])
-def test_the_load_looks_into_the_dataset_of_its_own_table(monkeypatch: pytest.MonkeyPatch, prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("of_the_task", "expected"), [(None, "of-the-connection"), ("of-the-task", "of-the-task")], ids=["none", "given"]
+)
+def test_the_load_looks_into_the_dataset_of_its_own_table_and_project(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, of_the_task: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    connection = "google-cloud-platform://?is_anonymous=true&project=of-the-connection"
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", connection)
     looked: list[Any] = []
-    hook = SimpleNamespace(get_client=lambda **_: "the client")
-    monkeypatch.setattr(lake_to_bigquery, "BigQueryHook", lambda **_: hook)
-    monkeypatch.setattr(lake_to_bigquery, "drop_ended_runs", lambda *arguments: looked.append(arguments))
+    monkeypatch.setattr(
+        lake_to_bigquery, "drop_ended_runs", lambda client, *arguments: looked.append((client.project, *arguments))
+    )
     task = LakeToBigQueryOperator(
         task_id="load_staging",
         bucket="lake",
         source_objects=["x"],
         destination_project_dataset_table=f"{prefix}trips_staging.green_2021_01_x_2",
+        project_id=of_the_task,
     )
     context = _context("own")
     task._drop_ended_runs(context)
-    assert looked == [("the client", f"{prefix}trips_staging", context)]
+    assert looked == [(expected, f"{prefix}trips_staging", context)]
