@@ -387,7 +387,8 @@ def _stalled(server: str, match: bytes, direction: Any, after: int) -> dict[str,
 
 # The errors with which a try may fail whose server is killed and restarted.
 _RESTARTED_SERVER = CUT_OFF | {
-    "bigquery": f"{CUT_OFF['bigquery']}|the results of job .* are no longer kept",
+    # Of the kill, the client may see nothing but that the job, which it sends again after the restart, is done.
+    "bigquery": f"{CUT_OFF['bigquery']}|the results of job .* are no longer kept|{_SENT_TWICE}",
     "postgres": f"{CUT_OFF['postgres']}|AdminShutdown: terminating connection",
 }
 _ROLLUP: dict[str, Any] = {"server": "bigquery", "store": "rollup", "task": "publish"}
