@@ -152,7 +152,7 @@ def test_a_month_that_the_lake_lacks_fails_at_once_and_says_what_to_do(
 
     assert end(api, "green_gcs_to_bigquery", run_id) == "failed"
     log = "\n".join(api.log("green_gcs_to_bigquery", run_id, "skip_unchanged", 1))
-    assert f"{ABSENT.lake_object}; load the month into the lake first" in log
+    assert f"{ABSENT.lake_object}; run {ABSENT.dataset.name}_web_to_gcs for it first" in log
 
 
 def test_older_rows_do_not_replace_newer_ones(loaded: dict[str, Store], stack: AirflowSettings) -> None:

@@ -99,7 +99,7 @@ class Store(ABC):
             MissingMonthError: the store does not have it.
         """
         if (stored := self.find(file)) is None:
-            raise MissingMonthError(f"there is no {self.location(file)}; load the month into the {self.name} first")
+            raise MissingMonthError(f"there is no {self.location(file)}; run {self.dag_id(file.dataset)} for it first")
         return stored
 
     def confirm(self, file: PublishedFile, stored: StoredMonth, seen_at: datetime) -> bool:

@@ -167,7 +167,7 @@ def test_the_other_store_says_what_would_be_loaded(revision: str, is_skipped: bo
 
 @pytest.mark.parametrize("force", ["True", "False"])
 def test_a_month_that_the_other_store_lacks_is_an_error(force: str) -> None:
-    with pytest.raises(MissingMonthError, match=r"^there is no source:green/.*\.parquet; load the month into the"):
+    with pytest.raises(MissingMonthError, match=r"^there is no source:green/.*\.parquet; run green_"):
         _run({}, {}, made_from="", loaded_from="source", force=force)
 
 
