@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -71,7 +72,9 @@ def test_what_arrives_meanwhile_starts_its_run_afterwards(
 def test_two_tests_of_one_dag_take_turns(stack: AirflowSettings, api: AirflowApi, loaded: None) -> None:
     dag_id = "fhv_web_to_postgres"
     tested = [_test(dag_id, month, force=True) for month in MONTHS]
-    printed = [_ends_well(process) for process in tested]
+    # Both at once: the first to get its turn would wait for a reader of its full pipe, and the other for its turn.
+    with ThreadPoolExecutor() as readers:
+        printed = list(readers.map(_ends_well, tested))
 
     assert sum(f"waiting for another dags test of {dag_id}" in text for text in printed) == 1
     assert not _is_paused(api, dag_id)
