@@ -58,13 +58,16 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - CREATE TABLE in EXECUTE IMMEDIATE and procedures; dry runs of anything but one SELECT
 - a required partition filter outside of the SELECT that names the table (BigQuery also looks further out), or one that
   compares with a column outside of a subquery
-- ``MERGE ... INSERT ROW``; UPDATE of a table whose project has dashes and no backticks (a syntax error)
+- ``MERGE ... INSERT ROW``, and INSERT VALUES there without columns; UPDATE of one field of a struct, and of a table
+  whose project has dashes and no backticks (a syntax error)
 - Hive partition columns of types other than STRING, INTEGER, FLOAT, NUMERIC, BOOLEAN, DATE, DATETIME and TIMESTAMP; the
   partition value ``NULL``, which DuckDB reads as missing
 - products and quotients of NUMERIC from 10^20 on, as an overflow; functions such as SQRT of NUMERIC, if the result
   needs more than 15 digits; ROUND of NUMERIC to a number of digits that is not a literal
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
+- functions with arguments of ANY TYPE; some pipe operators; names such as ``out`` and ``regexp`` without backticks
+- an alias with a query parameter in HAVING, QUALIFY or a longer key of ORDER BY, if a column of FROM has its name
 - collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
 - SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not
   known

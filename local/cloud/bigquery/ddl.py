@@ -215,9 +215,14 @@ def _partitioning(
             raise invalid(f"require_partition_filter and partition_expiration_days need a partitioned table: {ref}")
         return None
     column = by_name(fields).get(str(partition_by["field"]).lower())
-    if column is not None and column["type"] not in _PARTITION_TYPES:
+    allowed = ("DATE",) if partition_by.get("plain") else _PARTITION_TYPES
+    if column is not None and column["type"] not in allowed:
         raise invalid(_PARTITION_EXPRESSIONS)
-    raw = {**partition_by, "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None}
+    raw = {
+        "type": partition_by["type"],
+        "field": partition_by["field"],
+        "expirationMs": int(float(days) * _MILLISECONDS_A_DAY) if days else None,
+    }
     return parse_time_partitioning(raw, fields, require_filter=required)
 
 
@@ -349,7 +354,7 @@ def _partition_by(expression: exp.Expression) -> dict[str, Any]:
     if isinstance(expression, exp.Identifier | exp.Column):
         if expression.name.upper() in ("_PARTITIONDATE", "_PARTITIONTIME"):
             raise limit(f"support ingestion-time partitioning (PARTITION BY {text}); name a column")
-        return {"type": "DAY", "field": expression.name}
+        return {"type": "DAY", "field": expression.name, "plain": True}
     column = expression.find(exp.Column)
     if column is None or isinstance(expression, exp.RangeBucket):
         raise limit(f"support integer-range partitioning (PARTITION BY {text}); partition by a date or time")

@@ -48,6 +48,7 @@ _UNQUALIFIED_EXTERNAL = re.compile(
     r"(?P<name>`[^`.]+`|\w+)(?![\w.-])",
     re.IGNORECASE,
 )
+_ANY_TYPE = re.compile(r"\bANY\s+TYPE\b", re.IGNORECASE)
 _KEPT_RESULTS = 200
 _KEPT_RESULT_BYTES = 512 * 1024 * 1024
 
@@ -139,6 +140,8 @@ def _statements(sql: str) -> Sequence[Any]:
         if "Unterminated string literal" in error.message:
             place = unclosed_literal(sql)
             raise InvalidQueryError(f"Syntax error: Unclosed string literal at {place}", location="query") from error
+        if "IDENT:'TYPE'" in error.message and _ANY_TYPE.search(sql):
+            raise limit("have functions with arguments of ANY TYPE; declare their types") from error
         if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):
             raise
         raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error

@@ -15,6 +15,7 @@ import re
 import sqlglot.errors
 from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.jobs import error_mapper
+from bqemulator.storage.type_map import duckdb_to_bq
 
 from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.translation.function_names import is_known
@@ -34,9 +35,12 @@ _WORDS = (
     (r'Column "(?P<a>[^"]+)" referenced that exists in the SELECT clause', "Unrecognized name: {a}"),
     (r'Ambiguous reference to column name "(?P<a>[^"]+)"', "Column name {a} is ambiguous"),
     (
-        r'column "(?P<a>[^"]+)" must appear in the GROUP BY clause',
+        r'column "?(?P<a>[^" ]+)"? must appear in the GROUP BY clause',
         "SELECT list expression references column {a} which is neither grouped nor aggregated",
     ),
+    (r'Duplicate CTE name "(?P<a>[^"]+)"', "Duplicate alias {a} for WITH subquery"),
+    (r"Cannot extract field '(?P<a>[^']+)' from", "Cannot access field {a} on a value that is no STRUCT"),
+    (r"Pattern failed to parse, error: '(?P<a>.*)'", "Cannot parse regular expression: {a}"),
     (r"aggregate function calls cannot be nested", "Aggregations of aggregations are not allowed"),
     (r"WHERE clause cannot contain aggregates", "Aggregate function not allowed in WHERE clause"),
     (r"WHERE clause cannot contain window functions", "Analytic function not allowed in WHERE clause"),
@@ -84,6 +88,24 @@ _MISSING = re.compile(r'Table with name "?(?P<name>[^"\s.]+)"? does not exist!')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 
 
+# DuckDB lists its own functions after that.
+_SIGNATURE = re.compile(
+    r"No function matches the given name and argument types '(?!bq_)(?P<name>[^(]+)\((?P<types>[^']*)\)'"
+)
+
+
+def _split(text: str) -> list[str]:
+    """Split a list of DuckDB's types at the commas that are in no parentheses."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+
+
+def _type_name(text: str) -> str:
+    """Return BigQuery's name of a type in DuckDB's message about a signature."""
+    if text in ("INTEGER_LITERAL", "INTEGER"):
+        return "INT64"
+    return "STRING" if text == "STRING_LITERAL" else duckdb_to_bq(text)
+
+
 def install() -> None:
     """Make bqemulator report errors of this package's macros, and overflows, in BigQuery's words."""
     sqlglot.errors.ANSI_UNDERLINE = sqlglot.errors.ANSI_RESET = ""  # its messages are not for terminals
@@ -118,4 +140,8 @@ def bigquery_message(message: str) -> str | None:
     for pattern, words in _WORDS:
         if found := re.search(pattern, message):
             return words.format(**found.groupdict())
+    if found := _SIGNATURE.search(message):
+        kind = "function" if found["name"][0].isalpha() else "operator"
+        given = ", ".join(_type_name(part) for part in _split(found["types"]))
+        return f"No matching signature for {kind} {found['name'].upper()} for argument types: {given}"
     return "numeric overflow" if _NUMERIC.search(message) else None

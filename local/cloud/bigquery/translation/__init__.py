@@ -16,7 +16,7 @@ type of its result belongs in ``functions``.
 - ``casts``: CAST and SAFE_CAST
 - ``coercions``: literals that take the type of their context
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
-- ``merges``: MERGE whose rows never match
+- ``merges``: MERGE whose rows never match; ``names``: names that are keywords of DuckDB
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
 - ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST; ``windows``: their ORDER BY
 - ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
@@ -25,7 +25,7 @@ type of its result belongs in ``functions``.
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
   ``json_paths`` implement; ``format_function``: FORMAT
 - ``system_variables``: ``@@project_id`` and the like
-- ``function_names``: the functions that BigQuery has; ``syntax``: other databases' syntax, which it has not
+- ``function_names``: the functions that BigQuery has; ``syntax``, ``tokens``: other databases' syntax, which it has not
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments; ``debugging``: ERROR, TYPEOF
 """
 
@@ -47,6 +47,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     json_functions,
     json_text,
     merges,
+    names,
     numbers,
     ordering,
     regexps,

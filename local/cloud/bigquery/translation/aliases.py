@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import limit
+
 _MARK = "alias_of_select"
 _OPAQUE = (exp.Query, exp.AggFunc, exp.Window)
 """Nodes in which names stand for columns of FROM, or of another query."""
@@ -101,4 +103,9 @@ def _replace(node: exp.Column) -> None:
         node.replace(exp.Literal.number(position))  # the same expression twice may not be equal: with parameters
         return
     value = item.unalias().copy()
+    if query.args.get("group") is not None and value.find(exp.Parameter):
+        raise limit(
+            f"compute with the alias {node.name}, whose expression has a query parameter, in HAVING, QUALIFY or a "
+            "longer key of ORDER BY, while FROM has a column of its name; give the alias another name"
+        )
     node.replace(exp.paren(value) if isinstance(value, exp.Binary | exp.Unary | exp.Predicate) else value)

@@ -25,6 +25,7 @@ from local.cloud.bigquery.translation.rules import (
 )
 from local.cloud.bigquery.translation.types import Type
 
+_NESTED = {"ARRAY", "STRUCT"}
 _DATES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP)
 # Types that each type can be cast to.
 _CASTS: dict[Type, set[Type]] = {
@@ -188,14 +189,20 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
 
     Source: "Conversion functions", CAST; the texts of errors: recorded answers.
     """
-    target = types.of_syntax(node.to)
+    target, source = types.of_syntax(node.to), context.of(node.this)
+    if (
+        target is not None
+        and source not in (None, types.NULL)
+        and ({source.name, target.name} & _NESTED and source.name != target.name)
+    ):
+        raise invalid(f"Invalid cast from {source} to {target}")
     if target is not None and target.name == "STRUCT":
         return _cast_struct(node, target, context)
     if target is not None and target.name == "ARRAY":
         _check_array_cast(node.this, target, context)
     if target is None or target.name in ("ARRAY", "STRUCT"):
         return None
-    source, safe = context.of(node.this), isinstance(node, exp.TryCast)
+    safe = isinstance(node, exp.TryCast)
     if (source in _CASTS and target not in _CASTS[source]) or (source, target) == (types.STRING, types.JSON):
         raise invalid(f"Invalid cast from {source} to {target}")
     literal = literal_number(node.this)

@@ -24,6 +24,7 @@ _NAMES = {
     **{"=": "Equality", "!=": "Inequality", "<": "Less than", "<=": "Less than or equal"},
     **{">": "Greater than", ">=": "Greater than or equal"},
 }
+_NOT_GROUPABLE = ("JSON", "GEOGRAPHY")
 _NOT_COMPARABLE = ("ARRAY", "JSON", "GEOGRAPHY")
 
 # True if x is NaN; NULL if the other operand is, so that the comparison stays NULL.
@@ -128,6 +129,7 @@ def membership(node: exp.In, context: Context) -> exp.Expression | None:
         kinds = [context.of(query)]
     else:
         kinds = [context.of(other) for other in others]
+    _check_single_column(query, context)
     if value is None or None in kinds:
         return None
     common = context.types.common([node.this, *others]) if others else types.supertype([value, *kinds])
@@ -137,6 +139,15 @@ def membership(node: exp.In, context: Context) -> exp.Expression | None:
         is_nan = call("isnan", node.this.copy())
         return exp.paren(exp.and_(node, exp.not_(is_nan, copy=False), copy=False), copy=False)
     return None
+
+
+def _check_single_column(query: exp.Expression | None, context: Context) -> None:
+    """Refuse a subquery of IN with several columns, other than SELECT AS STRUCT."""
+    columns = context.types.results.get(id(query))
+    while isinstance(query, exp.Subquery):
+        query = query.this
+    if isinstance(query, exp.Select) and not query.args.get("kind") and columns and len(columns.pairs) > 1:
+        raise invalid("Subquery of type IN must have only one output column")
 
 
 def _no_membership(value: Type, kinds: Sequence[Type | None], is_array: bool, is_query: bool) -> str:
@@ -212,6 +223,11 @@ def set_operation(node: exp.SetOperation, context: Context) -> exp.Expression | 
     sides = (node.this.selects, node.expression.selects)
     changed = False
     for position, kinds in enumerate(zip(left_kinds, right_kinds, strict=True)):
+        if node.args.get("distinct") and any(kind is not None and kind.name in _NOT_GROUPABLE for kind in kinds):
+            found = next(kind for kind in kinds if kind is not None and kind.name in _NOT_GROUPABLE)
+            raise invalid(
+                f"Column {position + 1} in {name} has type that does not support set operation comparisons: {found}"
+            )
         items = [side[position].unalias() if len(side) == len(left_kinds) else None for side in sides]
         if None in kinds or _nested(kinds) or kinds[0] == kinds[1]:
             continue
@@ -282,7 +298,7 @@ def choice(node: exp.Expression, context: Context) -> exp.Expression | None:
         raise invalid(f"Array elements of types {{{found}}} do not have a common supertype")
     if refused:
         kinds = [context.of(node.this), *kinds] if isinstance(node, exp.If) else kinds
-        name = "IF" if isinstance(node, exp.If) else node.sql_name()
+        name = "IF" if isinstance(node, exp.If) else str(node.meta.get("name") or node.sql_name()).upper()
         raise invalid(f"No matching signature for function {name} for argument types: {named(kinds)}")
     if isinstance(node, exp.Nullif) and _may_be_nan(node.this, context):
         return call("bq_nullif", node.this, node.expression)

@@ -215,6 +215,33 @@ macro(
 )
 
 
+macro("bq_finite(x)", "CASE WHEN isfinite(x) THEN x END")
+
+
+@rule(exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop, exp.Corr)
+def statistics(node: exp.Func, context: Context) -> exp.Expression | None:
+    """The deviation, the variance and the correlation of values with NaN or infinity are NaN.
+
+    Source: "Statistical aggregate functions". To DuckDB they are out of range.
+    """
+    parts = [part for part in (node.this, node.args.get("expression")) if isinstance(part, exp.Expression)]
+    doubtful = [part for part in parts if context.of(part) == types.FLOAT64 and not isinstance(part, exp.Distinct)]
+    if not doubtful:
+        return None
+    unusual: exp.Expression = exp.or_(*(exp.not_(call("isfinite", part.copy())) for part in doubtful))
+    if len(parts) > 1:  # a pair with a NULL does not count
+        known = [exp.not_(exp.Is(this=part.copy(), expression=exp.null())) for part in parts]
+        unusual = exp.and_(exp.paren(unusual), *known)
+    any_unusual = with_function(node, exp.LogicalOr)
+    test = any_unusual.find(exp.LogicalOr)
+    if test is not None:
+        test.set("this", unusual)
+    for part in doubtful:
+        part.replace(call("bq_finite", part.copy()))
+    nan = cast(exp.Literal.string("nan"), types.FLOAT64)
+    return exp.Case(ifs=[exp.If(this=any_unusual, true=nan)], default=site_of(node).copy())
+
+
 @rule(exp.Cbrt)
 def cube_root(node: exp.Cbrt, context: Context) -> exp.Expression:
     """CBRT of a cube is exact.

@@ -59,6 +59,10 @@ def check_function_names(tree: exp.Expression) -> None:
         name = _written_name(node)
         if name.upper().startswith(_GEOGRAPHY):
             raise limit(f"have the type GEOGRAPHY and its functions ({name.upper()})")
+        if name.upper().startswith("RANGE") and name.upper() != "RANGE_BUCKET":
+            raise limit(f"have the type RANGE and its functions ({name.upper()})")
+        if name.upper() == "VALUES":
+            raise limit("run INSERT VALUES without a list of columns in MERGE; write INSERT (columns) VALUES (values)")
         if name and not is_known(name.upper()):
             raise invalid(f"Function not found: {name}")
 

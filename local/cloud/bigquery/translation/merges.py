@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.translation.rules import Context, rule
 
 _KEY = "_never_a_rowid"
@@ -27,3 +28,22 @@ def merge_on_false(node: exp.Merge, context: Context) -> exp.Expression | None:
     target = node.this.alias_or_name
     node.set("on", exp.EQ(this=exp.column("rowid", table=target, quoted=True), expression=exp.column(_KEY, table=name)))
     return node
+
+
+@rule(exp.Update)
+def assigned_columns(node: exp.Update, context: Context) -> exp.Expression | None:
+    """The columns that UPDATE and MERGE assign may be qualified by the target's name.
+
+    Source: "Data manipulation language syntax", UPDATE statement. DuckDB allows no qualified names there.
+    """
+    merge = node.find_ancestor(exp.Merge)
+    target = merge.this if merge else node.this
+    qualified = [
+        item.this for item in node.expressions if isinstance(item, exp.EQ) and isinstance(item.this, exp.Column)
+    ]
+    qualified = [column for column in qualified if len(column.parts) > 1]
+    for column in qualified:
+        if len(column.parts) > 2 or column.table.lower() != target.alias_or_name.lower():
+            raise limit("update one field of a struct; assign the whole struct")
+        column.set("table", None)
+    return node if qualified else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 
+import duckdb
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
@@ -54,6 +55,37 @@ macro(
     THEN CAST(bq_error('The occurrence argument of REGEXP_EXTRACT must be positive') AS VARCHAR)
     ELSE found[occurrence] END""",
 )
+
+
+@functools.lru_cache
+def is_pattern(text: str) -> bool:
+    """Return whether RE2, which DuckDB has, can compile a regular expression."""
+    try:
+        _engine().cursor().execute("SELECT regexp_matches('', ?)", [text])
+    except duckdb.Error:
+        return False
+    return True
+
+
+@functools.lru_cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:", config={"enable_external_access": "false"})
+
+
+python_function("bq_python_is_pattern", is_pattern, ["VARCHAR"], "BOOLEAN")
+macro("bq_pattern(text)", "CASE WHEN bq_python_is_pattern(text) THEN text END")
+
+
+@rule(exp.RegexpExtract, exp.RegexpExtractAll, exp.RegexpLike, exp.RegexpReplace, exp.RegexpInstr)
+def safe_pattern(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """With the prefix SAFE., an invalid regular expression gives NULL.
+
+    Source: "Function calls", SAFE. prefix. DuckDB compiles a literal expression before the query runs, outside of TRY.
+    """
+    if not fails_safely(node):
+        return None
+    node.set("expression", context.typed(call("bq_pattern", node.args["expression"]), types.STRING))
+    return node
 
 
 @rule(exp.RegexpExtract, exp.RegexpExtractAll)

@@ -51,6 +51,7 @@ _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]]
     exp.Exp: ("EXP", {"this": _NUMBERS}),
     exp.Ln: ("LN", {"this": _NUMBERS}),
     exp.Pow: ("POW", {"this": _NUMBERS, "expression": _NUMBERS}),
+    exp.SafeDivide: ("SAFE_DIVIDE", {"this": _NUMBERS, "expression": _NUMBERS}),
     exp.Sum: ("SUM", {"this": _SUMMABLE}),
     exp.Avg: ("AVG", {"this": _SUMMABLE}),
     exp.Stddev: ("STDDEV", {"this": _NUMBERS}),
@@ -88,9 +89,52 @@ def operands(node: exp.Binary, context: Context) -> exp.Expression | None:
         return None
     if isinstance(node, exp.Sub) and kinds[0] == kinds[1] == types.TIME:
         return None
-    if any(kind in _TIMES for kind in kinds) and any(map(is_literal, (node.this, node.expression))):
+    if isinstance(node, exp.Sub) and _is_text_of_time(node, kinds):
         return None
     raise invalid(f"No matching signature for operator {_OPERATORS[type(node)]} for argument types: {named(kinds)}")
+
+
+def _is_text_of_time(node: exp.Binary, kinds: list[Type | None]) -> bool:
+    """Return whether an operand is a date or time and the other a literal string, which is read as one."""
+    sides = zip(kinds, (node.expression, node.this), (kinds[1], kinds[0]), strict=True)
+    return any(kind in _TIMES and is_literal(other) and text == types.STRING for kind, other, text in sides)
+
+
+_BITWISE = {
+    **{exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "^", exp.BitwiseNot: "~"},
+    **{exp.BitwiseLeftShift: "<<", exp.BitwiseRightShift: ">>"},
+}
+
+
+@rule(*_BITWISE)
+def bits(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """Refuse operands of bitwise operators that are neither INT64 nor BYTES.
+
+    Source: "Operators", bitwise operators.
+    """
+    kinds = [context.of(side) for side in (node.this, node.args.get("expression")) if side is not None]
+    if any(kind not in (None, types.NULL, types.INT64, types.BYTES) for kind in kinds):
+        raise invalid(f"No matching signature for operator {_BITWISE[type(node)]} for argument types: {named(kinds)}")
+    return None
+
+
+_OF_ARRAYS = {exp.ArraySize: "ARRAY_LENGTH", exp.ArrayReverse: "ARRAY_REVERSE", exp.ArrayConcat: "ARRAY_CONCAT"}
+
+
+@rule(*_OF_ARRAYS)
+def array_arguments(node: exp.Expression, context: Context) -> exp.Expression | None:
+    """Refuse arguments that are no arrays, and arrays of elements without a common type.
+
+    Source: "Array functions".
+    """
+    kinds = [context.of(part) for part in (node.this, *node.expressions)]
+    known = [kind for kind in kinds if kind not in (None, types.NULL)]
+    elements = [kind.element for kind in known if kind is not None and kind.name == "ARRAY"]
+    different = None not in elements and bool(elements) and types.supertype(elements) is None
+    if len(elements) < len(known) or (different and not any(part and part.name == "STRUCT" for part in elements)):
+        name = _OF_ARRAYS[type(node)]
+        raise invalid(f"No matching signature for function {name} for argument types: {named(kinds)}")
+    return None
 
 
 @rule(exp.Neg)

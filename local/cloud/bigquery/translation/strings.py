@@ -180,6 +180,8 @@ def concat(node: exp.Concat, context: Context) -> exp.Expression | None:
     kinds = [context.of(operand) for operand in node.expressions]
     if None in kinds or all(kind in (types.STRING, types.NULL) for kind in kinds):
         return None
+    if any(kind is not None and kind.name in ("ARRAY", "STRUCT", "JSON") for kind in kinds):
+        raise invalid(f"No matching signature for function CONCAT for argument types: {named(kinds)}")
     if types.BYTES in kinds:
         if any(kind not in (types.BYTES, types.NULL) for kind in kinds):
             raise invalid(f"No matching signature for function CONCAT for argument types: {named(kinds)}")

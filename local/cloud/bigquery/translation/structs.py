@@ -86,6 +86,21 @@ def fields_of_column(node: exp.Select, context: Context) -> exp.Expression | Non
 
 
 @rule(exp.Select)
+def columns_of_struct(node: exp.Select, context: Context) -> exp.Expression | None:
+    """The fields of SELECT AS STRUCT are the columns of a statement's result.
+
+    Source: "Query syntax", SELECT AS STRUCT.
+    """
+    query: exp.Expression = node
+    while isinstance(query.parent, exp.SetOperation):
+        query = query.parent
+    if query.parent is not None or node.args.get("kind") != "STRUCT":
+        return None
+    node.set("kind", None)
+    return node
+
+
+@rule(exp.Select)
 def value_table(node: exp.Select, context: Context) -> exp.Expression | None:
     """The fields of SELECT AS VALUE of a struct are the columns of the query's result.
 

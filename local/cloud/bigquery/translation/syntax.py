@@ -16,6 +16,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.literals import position_of
 from local.cloud.bigquery.translation.function_names import check_function_names
+from local.cloud.bigquery.translation.tokens import check_tokens
 
 _OPERATORS: dict[type[exp.Expression], str] = {
     **{exp.ILike: "ILIKE", exp.SimilarTo: "SIMILAR TO", exp.Glob: "GLOB", exp.Filter: "FILTER"},
@@ -58,6 +59,12 @@ _TYPES = {
     **{_DType.BIGDECIMAL: "BIGNUMERIC", _DType.GEOGRAPHY: "GEOGRAPHY", _DType.RANGE: "RANGE"},
     **{_DType.NULL: "NULL", _DType.UNKNOWN: "UNKNOWN", _DType.UNION: "UNION"},
 }
+_PIPE = re.compile(r"Unsupported pipe syntax operator: '(?P<name>\w+)'")
+_NAMES_ELSEWHERE = {
+    *("ALTER", "DECLARE", "DROP", "GLOB", "ILIKE", "INSERT", "NOTNULL", "OUT", "PARTITIONED_BY", "REGEXP", "RETURNING"),
+    *("REVOKE", "RLIKE", "ROLLBACK", "UNCACHE", "XOR", "CONNECT_BY_ROOT"),
+}
+"""Keywords of the parser that are names in BigQuery, where the parser reads no name."""
 _LIMITS: dict[type[exp.Expression], str] = {exp.ParseBignumeric: "BIGNUMERIC"}
 """Functions of a type that the embedded BigQuery does not have."""
 _INSTEAD = {
@@ -103,6 +110,10 @@ def check_parses(sql: str) -> None:
         first = error.errors[0] if error.errors else {}
         place = f"[{first.get('line')}:{(first.get('col') or 1) - len(first.get('highlight') or ' ') + 1}]"
         description = str(first.get("description"))
+        if pipe := _PIPE.search(description):
+            raise limit(f"have the pipe operator {pipe['name']}") from error
+        if word := _quoted_elsewhere(sql, first):
+            raise limit(f"read {word} as a name without backticks; write `{word}`") from error
         if "Expected DISTINCT or ALL" in description:
             token = first.get("highlight")
             message = f"Expected keyword ALL or keyword DISTINCT but got keyword {token} at {place}"
@@ -121,6 +132,19 @@ def check_parses(sql: str) -> None:
                 raise invalid(f'Syntax error: Unexpected "{first.get("highlight")}" at {place}') from error
     except sqlglot.errors.SqlglotError:
         pass
+
+
+def _quoted_elsewhere(sql: str, error: dict[str, Any]) -> str | None:
+    """Return the word at or before an error of the parser that is a name in BigQuery, and a keyword of the parser."""
+    lines = sql.splitlines()[: error.get("line") or 0]
+    before = "\n".join([*lines[:-1], lines[-1][: error.get("col") or 0]]) if lines else ""
+    words = re.findall(r"(?<![\w`.'\"])\w+", before)
+    return next((word for word in words[:-3:-1] if word.upper() in _NAMES_ELSEWHERE), None) if _is_select(sql) else None
+
+
+def _is_select(sql: str) -> bool:
+    first = _FIRST_WORD.match(sql)
+    return first is not None and first["word"].upper() in ("SELECT", "WITH")
 
 
 def _explain_call(sql: str, found: dict[str, Any], error: Exception) -> None:
@@ -202,6 +226,7 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
     Raises:
         ValidationError: as for other errors of syntax.
     """
+    check_tokens(sql)
     for node in tree.walk():
         kind = type(node)
         if kind in _OPERATORS:
@@ -212,6 +237,7 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             words = {str(node.args.get(part) or "").upper() for part in ("method", "side", "kind")} & _JOINS
             if words:
                 raise _unexpected(words.pop())
+            _check_join(node)  # type: ignore[arg-type]
         elif kind is exp.Distinct and node.args.get("on") is not None:
             raise _unexpected("ON")
         elif kind is exp.Values and not isinstance(node.parent, exp.Insert):
@@ -220,6 +246,11 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise _unexpected("ALL")
         elif kind is exp.LimitOptions:
             raise _unexpected("%")
+        elif kind in (exp.Cast, exp.TryCast) and isinstance(node.this, exp.Array) and node.to.this != _DType.ARRAY:  # type: ignore[attr-defined]
+            # Here and not with the other casts: the parser writes it as something else.
+            raise invalid(f"Invalid cast from ARRAY to {node.to.sql(dialect='bigquery')}")  # type: ignore[attr-defined]
+        elif kind is exp.Unnest and isinstance(node.parent, exp.Select | exp.Alias):
+            raise _unexpected("UNNEST")
         elif isinstance(node, exp.SetOperation):
             _check_set_operation(node)
         elif kind in (exp.JSONExtract, exp.JSONExtractScalar) and node.args.get("only_json_types") is not None:
@@ -235,6 +266,19 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
     if _FROM_FIRST.search(sql):
         _check_from_first(sql)
     check_function_names(tree)
+
+
+def _check_join(join: exp.Join) -> None:
+    """Refuse a join without a condition, other than with an array, and CROSS JOIN with one.
+
+    Source: "Query syntax", join types.
+    """
+    has_condition = join.args.get("on") is not None or bool(join.args.get("using"))
+    if join.kind == "CROSS" and has_condition:
+        raise _unexpected("ON")
+    if join.kind != "CROSS" and not has_condition and not isinstance(join.this, exp.Unnest):
+        name = f"{join.side} OUTER" if join.side else "INNER"
+        raise invalid(f"Syntax error: {name} JOIN must have an immediately following ON or USING clause")
 
 
 def _refuse_type(name: str) -> None:

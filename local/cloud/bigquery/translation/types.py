@@ -48,10 +48,12 @@ class Type:
         """Return the type of a field of a STRUCT, by name; None if its type is unknown.
 
         Raises:
-            ValidationError: there is no such field; in BigQuery's words.
+            ValidationError: there is no such field, or this is no STRUCT; in BigQuery's words.
         """
         if self.name == "STRUCT" and name != "*" and name.lower() not in {field.lower() for field, _ in self.fields}:
             raise invalid(f"Field name {name} does not exist in {self}")
+        if self.name not in ("STRUCT", "NULL"):
+            raise invalid(f"Cannot access field {name} on a value with type {self}")
         return self.field(name)
 
 

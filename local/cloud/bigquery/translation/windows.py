@@ -1,4 +1,4 @@
-"""Window functions: which take ORDER BY, and percentiles with RESPECT NULLS.
+"""Window functions: which take ORDER BY, COUNTIF, and percentiles with RESPECT NULLS.
 
 Sources: "Window function calls" (https://cloud.google.com/bigquery/docs/reference/standard-sql/window-function-calls)
 and "Navigation functions"; the texts of errors: GoogleSQL's analyzer.
@@ -11,6 +11,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
+from local.cloud.bigquery.translation.numbers import with_function
 from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
 
 _ORDERED = (
@@ -107,6 +108,22 @@ def needs_over(node: exp.Func, context: Context) -> exp.Expression | None:
     if not isinstance(site_of(node), exp.Window):
         raise invalid(f"Analytic function {_name(node)} cannot be called without an OVER clause")
     return None
+
+
+@rule(exp.CountIf)
+def count_if(node: exp.CountIf, context: Context) -> exp.Expression:
+    """COUNTIF counts the rows for which a condition is true, also over a window.
+
+    Source: "Aggregate functions", COUNTIF. bqemulator puts it into COALESCE, also before OVER.
+    """
+    distinct = node.this if isinstance(node.this, exp.Distinct) else None
+    condition = distinct.expressions[0] if distinct else node.this
+    value: exp.Expression = exp.Case(ifs=[exp.If(this=condition.copy(), true=exp.Literal.number(1))])
+    site = with_function(node, exp.Count)
+    count = site.find(exp.Count)
+    if count is not None:
+        count.set("this", exp.Distinct(expressions=[value]) if distinct else value)
+    return site
 
 
 @rule(exp.Where)
