@@ -18,7 +18,6 @@ from typing import Any
 
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
-from bqemulator.catalog.models import PartitionMeta
 
 from local.cloud.bigquery.patches.engine import Engine
 
@@ -65,10 +64,3 @@ class Catalog(DuckDBCatalogRepository):
         with self._cache.lock:
             for name, content in mark.items():
                 setattr(self._cache, name, content)
-
-    def list_partitions(self, project_id: str, dataset_id: str, table_id: str) -> tuple[PartitionMeta, ...]:
-        """Return the partitions of a native table; external tables and views have none, as in BigQuery."""
-        table = self.get_table(project_id, dataset_id, table_id)
-        if table is not None and table.table_type != "TABLE":
-            return ()
-        return super().list_partitions(project_id, dataset_id, table_id)

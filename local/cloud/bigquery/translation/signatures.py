@@ -89,15 +89,11 @@ def operands(node: exp.Binary, context: Context) -> exp.Expression | None:
         return None
     if isinstance(node, exp.Sub) and kinds[0] == kinds[1] == types.TIME:
         return None
-    if isinstance(node, exp.Sub) and _is_text_of_time(node, kinds):
-        return None
+    if isinstance(node, exp.Sub) and any(kind in _TIMES for kind in kinds):
+        texts = [side for side, kind in zip((node.this, node.expression), kinds, strict=True) if kind == types.STRING]
+        if texts and all(map(is_literal, texts)):  # it is read as a date or time
+            return None
     raise invalid(f"No matching signature for operator {_OPERATORS[type(node)]} for argument types: {named(kinds)}")
-
-
-def _is_text_of_time(node: exp.Binary, kinds: list[Type | None]) -> bool:
-    """Return whether an operand is a date or time and the other a literal string, which is read as one."""
-    sides = zip(kinds, (node.expression, node.this), (kinds[1], kinds[0]), strict=True)
-    return any(kind in _TIMES and is_literal(other) and text == types.STRING for kind, other, text in sides)
 
 
 _BITWISE = {

@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import time_formats, types
+from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.rules import Context, call, cast, rule
 from local.cloud.bigquery.translation.time_arguments import (
     CIVIL,
@@ -190,7 +191,14 @@ def operator(node: exp.Binary, context: Context) -> exp.Expression | None:
     minus = isinstance(node, exp.Sub)
     left, right = node.this, node.expression
     first, second = context.of(left), context.of(right)
-    if minus and first in KINDS and second in KINDS:
+    if (
+        minus
+        and {first, second} & set(KINDS)
+        and all(
+            kind in KINDS or (kind == types.STRING and is_literal(side))
+            for side, kind in ((left, first), (right, second))
+        )
+    ):
         (end, start), kind = arguments([left, right], context, types.DATE, "-", allowed=KINDS)
         return typed("bq_between", kind, end, start)
     if not minus and (second in KINDS or first == types.INTERVAL):
