@@ -187,7 +187,10 @@ def test_partition_filter_is_required_through_the_api(client: bigquery.Client, d
     table.require_partition_filter = False
     table.description = "changed"
     table.schema = [*table.schema, bigquery.SchemaField("more", "STRING")]
-    table = client.update_table(table, ["require_partition_filter", "description", "schema"])
+    table.labels = {"kept": "1", "removed": "1"}
+    table = client.update_table(table, ["require_partition_filter", "description", "schema", "labels"])
+    table.labels = {"removed": None, "added": "2"}
+    assert client.update_table(table, ["labels"]).labels == {"kept": "1", "added": "2"}
     assert (table.description, table.require_partition_filter, table.schema[-1].name) == ("changed", False, "more")
     assert query(client, f"SELECT more FROM {dataset}.trips") == []
 

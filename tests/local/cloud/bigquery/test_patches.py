@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from local.cloud.settings import REPOSITORY
+from tests.local.cloud.bigquery.conftest import Server
+from tests.local.cloud.bigquery.corpus.patched import ENTRIES, WITHOUT_ANSWER, ask, create_dataset
+from tests.local.cloud.bigquery.corpus.upstream import bare
 
 PACKAGE = REPOSITORY / "local/cloud/bigquery"
 PATCHES = sorted(path for path in (PACKAGE / "patches").glob("*.py") if path.name != "__init__.py")
@@ -68,3 +71,26 @@ def test_the_index_lists_every_patch() -> None:
     index = (PACKAGE / "patches/__init__.py").read_text()
     listed = re.findall(r"^(?:\d+\. |- |)``(\w+)``", index, re.MULTILINE)
     assert sorted(listed) == [path.stem for path in PATCHES]
+
+
+def test_each_patch_has_an_entry_for_the_authors() -> None:
+    assert sorted([*ENTRIES, *WITHOUT_ANSWER]) == [path.stem for path in PATCHES]
+
+
+@pytest.fixture(scope="module")
+def answers(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    """The answers of bqemulator and of the embedded BigQuery to each entry."""
+    with bare(tmp_path_factory.mktemp("bqemulator")) as alone:
+        create_dataset(alone.url)
+        create_dataset(server.url)
+        return {patch: (ask(alone.url, entry), ask(server.url, entry)) for patch, entry in ENTRIES.items()}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("patch", ENTRIES)
+def test_bqemulator_differs_and_the_embedded_bigquery_does_not(answers: dict[str, tuple[str, str]], patch: str) -> None:
+    entry = ENTRIES[patch]
+    alone, embedded = answers[patch]
+    assert entry.here in alone
+    assert (entry.ours or entry.google) in embedded
+    assert entry.here not in embedded

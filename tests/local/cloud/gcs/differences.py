@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.cloud.settings import REPOSITORY
+from tests.local.cloud.bigquery.corpus import patched
 
 PAGE = REPOSITORY / "docs" / "local-cloud-upstream.md"
 VERSION = "1.54.0"
@@ -242,9 +243,7 @@ _START = f"""\
 <!-- Written by python -m tests.local.cloud.gcs.differences; test_differences.py beside it sends the requests. -->
 
 Each entry can be sent upstream as it is: the fewest requests that show it, the answer, and Cloud Storage's. What the
-front of the embedded cloud does about it is in [local-cloud.md](local-cloud.md#gcs-limits). The differences of
-bqemulator, each with its query, are in [upstream.md](../tests/local/cloud/bigquery/corpus/upstream.md) beside the
-corpus, and the replaced parts in [patches](../local/cloud/bigquery/patches/__init__.py), each with its reason.
+front of the embedded cloud does about it is in [local-cloud.md](local-cloud.md#gcs-limits).
 
 ## fake-gcs-server {VERSION}
 
@@ -262,6 +261,16 @@ _END = """
 """
 
 
+_BIGQUERY = """
+## bqemulator 1.4.0 and sqlglot 30.11
+
+The fewest statements or requests for each of the [patches](../local/cloud/bigquery/patches/__init__.py), which name the
+replaced part and the reason. They run in a project with an empty dataset `d`. Every question of the corpus that
+bqemulator answers in another way, each with its query, is in
+[upstream.md](../tests/local/cloud/bigquery/corpus/upstream.md).
+"""
+
+
 def page() -> str:
     """Return docs/local-cloud-upstream.md."""
     lines = []
@@ -270,7 +279,7 @@ def page() -> str:
         lines += [_short(request.curl()) for request in one.requests]
         lines += ["```", "", f"- fake-gcs-server: {_shown(one.here)}", f"- Cloud Storage: {_shown(one.google)}"]
         lines += [f"- source: <https://cloud.google.com/storage/docs/{one.source}>"]
-    return _START + "\n".join(lines) + "\n" + _END
+    return _START + "\n".join(lines) + "\n" + _END + _BIGQUERY + patched.section()
 
 
 def _short(text: str) -> str:

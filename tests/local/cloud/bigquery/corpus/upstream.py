@@ -48,7 +48,7 @@ _THREADS = 4
 def main() -> None:
     """Ask all cases that need nothing but SQL, and write the page."""
     cases = {case.id: case for case in all_cases() if not _needs_trips(case)}
-    with tempfile.TemporaryDirectory() as folder, _bare(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, bare(Path(folder)) as server:
         judge = Judge(server)
         with ThreadPoolExecutor(_THREADS) as pool:
             outcomes = dict(zip(cases, pool.map(lambda case: _ask(judge, case), cases.values()), strict=True))
@@ -106,7 +106,7 @@ def _version() -> str:
 
 
 @contextmanager
-def _bare(folder: Path) -> Iterator[Server]:
+def bare(folder: Path) -> Iterator[Server]:
     """Run bqemulator during the block."""
     with socket.socket() as rest, socket.socket() as grpc:
         rest.bind(("127.0.0.1", 0))
