@@ -32,9 +32,9 @@ def merge_on_false(node: exp.Merge, context: Context) -> exp.Expression | None:
 
 @rule(exp.Update)
 def assigned_columns(node: exp.Update, context: Context) -> exp.Expression | None:
-    """The columns that UPDATE and MERGE assign may be qualified by the target's name.
+    """The columns that UPDATE and MERGE assign may be qualified by the target's name; a value may be DEFAULT.
 
-    Source: "Data manipulation language syntax", UPDATE statement. DuckDB allows no qualified names there.
+    Source: "Data manipulation language syntax", UPDATE statement. DuckDB allows neither.
     """
     merge = node.find_ancestor(exp.Merge)
     target = merge.this if merge else node.this
@@ -46,4 +46,17 @@ def assigned_columns(node: exp.Update, context: Context) -> exp.Expression | Non
         if len(column.parts) > 2 or column.table.lower() != target.alias_or_name.lower():
             raise limit("update one field of a struct; assign the whole struct")
         column.set("table", None)
-    return node if qualified else None
+    defaults = [item for item in node.expressions if isinstance(item, exp.EQ) and _is_default(item.expression, context)]
+    for item in defaults:
+        item.set("expression", exp.null())
+    return node if qualified or defaults else None
+
+
+def _is_default(value: exp.Expression, context: Context) -> bool:
+    """Return whether a value is the word DEFAULT, and no column: NULL, because columns have no default values here."""
+    return (
+        isinstance(value, exp.Column)
+        and len(value.parts) == 1
+        and value.name.upper() == "DEFAULT"
+        and context.of(value) is None
+    )
