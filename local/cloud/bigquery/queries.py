@@ -108,7 +108,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         if tree is not None and not parse_assert(sql):
             # Before names are qualified, which writes TRY_CAST as SAFE_CAST.
             check_syntax(tree, sql)
-        sql = _with_dataset(apply_default_dataset(sql, config, request_project_id=project), config, project)
+        sql = _with_dataset(sql, config, project)
         sql = ddl.with_view_columns(sql)
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
@@ -124,8 +124,18 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
 
 
 def _with_dataset(sql: str, config: Mapping[str, Any], project: str) -> str:
-    """Qualify the name of CREATE EXTERNAL TABLE, which sqlglot cannot parse, by the default dataset."""
+    """Qualify the names of a statement by the default dataset.
+
+    sqlglot cannot parse CREATE EXTERNAL TABLE, and takes ASSERT for a function.
+    """
     dataset = config.get("defaultDataset") or {}
+    asserted = parse_assert(sql)
+    if asserted:
+        condition, message = asserted
+        select = apply_default_dataset(f"SELECT ({condition})", config, request_project_id=project)
+        quote = '"' if "'" in message else "'"
+        return f"ASSERT {select.removeprefix('SELECT ')} AS {quote}{message}{quote}"
+    sql = apply_default_dataset(sql, config, request_project_id=project)
     external = _UNQUALIFIED_EXTERNAL.match(sql)
     if not external or not dataset.get("datasetId"):
         return sql

@@ -1,6 +1,6 @@
 """Patch of bqemulator 1.4.0: errors of running statements in BigQuery's words.
 
-Puts a function before those of ``bqemulator.jobs.error_mapper._DUCKDB_TRANSLATORS``.
+Puts a function before those of ``bqemulator.jobs.error_mapper._DUCKDB_TRANSLATORS``, and one behind them.
 
 Why: bqemulator reports most of DuckDB's messages as they are, and some in words of another error, such as
 ``division by zero: 1 / 0`` whatever was divided.
@@ -90,8 +90,10 @@ _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the dest
 
 # DuckDB lists its own functions after that.
 _SIGNATURE = re.compile(
-    r"No function matches the given name and argument types '(?!bq_)(?P<name>[^(]+)\((?P<types>[^']*)\)'"
+    r"(?:No function matches the given name and argument types '|best candidate function for the function call \")"
+    r"(?!bq_)(?P<name>[^(]+)\((?P<types>[^'\"]*)\)['\"]"
 )
+_OWN_PARTS = re.compile(r"\n\s*(?:LINE \d+:|Candidate )")
 
 
 def _split(text: str) -> list[str]:
@@ -109,7 +111,7 @@ def _type_name(text: str) -> str:
 def install() -> None:
     """Make bqemulator report errors of this package's macros, and overflows, in BigQuery's words."""
     sqlglot.errors.ANSI_UNDERLINE = sqlglot.errors.ANSI_RESET = ""  # its messages are not for terminals
-    error_mapper._DUCKDB_TRANSLATORS = (_translated, *error_mapper._DUCKDB_TRANSLATORS)
+    error_mapper._DUCKDB_TRANSLATORS = (_translated, *error_mapper._DUCKDB_TRANSLATORS, _shortened)
 
 
 def _translated(message: str, sql: str | None) -> DomainError | None:
@@ -118,6 +120,12 @@ def _translated(message: str, sql: str | None) -> DomainError | None:
         return limit(f"have the function {'NET.' if missing['net'] else ''}{missing['name'].upper()}")
     text = _of_unqualified_table(message, sql or "") or bigquery_message(message)
     return InvalidQueryError(text, location="query") if text else None
+
+
+def _shortened(message: str, _: str | None) -> DomainError | None:
+    """Return another message without DuckDB's functions and the translated statement, which are not the user's."""
+    short = _OWN_PARTS.split(message, maxsplit=1)[0].strip()
+    return InvalidQueryError(f"Query execution failed: {short}", location="query") if short != message else None
 
 
 def _of_unqualified_table(message: str, sql: str) -> str | None:
@@ -143,5 +151,6 @@ def bigquery_message(message: str) -> str | None:
     if found := _SIGNATURE.search(message):
         kind = "function" if found["name"][0].isalpha() else "operator"
         given = ", ".join(_type_name(part) for part in _split(found["types"]))
-        return f"No matching signature for {kind} {found['name'].upper()} for argument types: {given}"
+        name = found["name"].upper().removeprefix("BQEMU_")
+        return f"No matching signature for {kind} {name} for argument types: {given}"
     return "numeric overflow" if _NUMERIC.search(message) else None

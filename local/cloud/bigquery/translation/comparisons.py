@@ -175,6 +175,19 @@ def logic(node: exp.Expression, context: Context) -> exp.Expression | None:
     return None
 
 
+@rule(exp.Is)
+def truth(node: exp.Is, context: Context) -> exp.Expression | None:
+    """IS TRUE and IS FALSE take BOOL.
+
+    Source: "Operators", IS operators.
+    """
+    kind = context.of(node.this)
+    if isinstance(node.expression, exp.Boolean) and kind not in (None, types.NULL, types.BOOL):
+        word = node.expression.sql().upper()
+        raise invalid(f"No matching signature for operator IS {word} for argument types: {kind}")
+    return None
+
+
 @rule(exp.Where, exp.Having, exp.Qualify, exp.Join)
 def condition(node: exp.Expression, context: Context) -> exp.Expression | None:
     """WHERE, HAVING, QUALIFY and ON take BOOL.
@@ -292,6 +305,9 @@ def choice(node: exp.Expression, context: Context) -> exp.Expression | None:
         if len(operands) == 1 and isinstance(operands[0], exp.Query):
             return None
     kinds = [context.of(operand) or (types.NULL if isinstance(operand, exp.Null) else None) for operand in operands]
+    unordered = [kind for kind in kinds if kind is not None and kind.name in (*_NOT_COMPARABLE, "STRUCT")]
+    if unordered and isinstance(node, exp.Greatest | exp.Least):
+        raise invalid(f"{node.sql_name()} is not defined for arguments of type {unordered[0]}")
     refused = refused or (None not in kinds and context.types.common(operands) is None and not _nested(kinds))
     if refused and isinstance(node, exp.Array):
         found = ", ".join(sorted({str(kind) for kind in kinds}))

@@ -48,12 +48,13 @@ class Context:
         return self.typed(cast(node, kind), kind)
 
 
-def rule(*kinds: type[exp.Expression]) -> Callable[[Rule], Rule]:
-    """Declare a function to be the rule of these kinds of nodes."""
+def rule(*kinds: type[exp.Expression], first: bool = False) -> Callable[[Rule], Rule]:
+    """Declare a function to be the rule of these kinds of nodes; a check is ``first``, before a node is replaced."""
 
     def register(function: Rule) -> Rule:
         for kind in kinds:
-            _RULES.setdefault(kind, []).append(function)
+            rules = _RULES.setdefault(kind, [])
+            rules.insert(0 if first else len(rules), function)
         return function
 
     return register

@@ -18,6 +18,11 @@ _TEXT = (types.STRING, types.BYTES)
 _NUMBERS = types.NUMBERS
 _INTEGER = (types.INT64,)
 _BOOL = (types.BOOL,)
+_BYTES = (types.BYTES,)
+_OF_ANGLES = (
+    *(exp.Sin, exp.Cos, exp.Tan, exp.Asin, exp.Acos, exp.Atan),
+    *(exp.Sinh, exp.Cosh, exp.Tanh, exp.Asinh, exp.Acosh, exp.Atanh, exp.Cbrt),
+)
 _SUMMABLE = (*types.NUMBERS, types.INTERVAL)
 _TIMES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP, types.INTERVAL)
 
@@ -51,6 +56,14 @@ _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]]
     exp.Exp: ("EXP", {"this": _NUMBERS}),
     exp.Ln: ("LN", {"this": _NUMBERS}),
     exp.Pow: ("POW", {"this": _NUMBERS, "expression": _NUMBERS}),
+    exp.SafeNegate: ("SAFE_NEGATE", {"this": _NUMBERS}),
+    exp.LowerHex: ("TO_HEX", {"this": _BYTES}),
+    exp.ToBase64: ("TO_BASE64", {"this": _BYTES}),
+    exp.SafeConvertBytesToString: ("SAFE_CONVERT_BYTES_TO_STRING", {"this": _BYTES}),
+    exp.BitwiseAndAgg: ("BIT_AND", {"this": _INTEGER}),
+    exp.BitwiseOrAgg: ("BIT_OR", {"this": _INTEGER}),
+    exp.BitwiseXorAgg: ("BIT_XOR", {"this": _INTEGER}),
+    **{kind: (kind.sql_name(), {"this": _NUMBERS}) for kind in _OF_ANGLES},
     exp.SafeDivide: ("SAFE_DIVIDE", {"this": _NUMBERS, "expression": _NUMBERS}),
     exp.Sum: ("SUM", {"this": _SUMMABLE}),
     exp.Avg: ("AVG", {"this": _SUMMABLE}),
@@ -64,7 +77,7 @@ _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]]
 _OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 
 
-@rule(*_SIGNATURES)
+@rule(*_SIGNATURES, first=True)
 def arguments(node: exp.Expression, context: Context) -> exp.Expression | None:
     """Refuse arguments of types that the function does not take.
 
@@ -102,7 +115,7 @@ _BITWISE = {
 }
 
 
-@rule(*_BITWISE)
+@rule(*_BITWISE, first=True)
 def bits(node: exp.Expression, context: Context) -> exp.Expression | None:
     """Refuse operands of bitwise operators that are neither INT64 nor BYTES.
 
@@ -114,10 +127,14 @@ def bits(node: exp.Expression, context: Context) -> exp.Expression | None:
     return None
 
 
-_OF_ARRAYS = {exp.ArraySize: "ARRAY_LENGTH", exp.ArrayReverse: "ARRAY_REVERSE", exp.ArrayConcat: "ARRAY_CONCAT"}
+_OF_ARRAYS = {
+    **{exp.ArraySize: "ARRAY_LENGTH", exp.ArrayReverse: "ARRAY_REVERSE", exp.ArrayConcat: "ARRAY_CONCAT"},
+    **{exp.ArraySlice: "ARRAY_SLICE", exp.ArrayFirst: "ARRAY_FIRST", exp.ArrayLast: "ARRAY_LAST"},
+    exp.ArrayToString: "ARRAY_TO_STRING",
+}
 
 
-@rule(*_OF_ARRAYS)
+@rule(*_OF_ARRAYS, first=True)
 def array_arguments(node: exp.Expression, context: Context) -> exp.Expression | None:
     """Refuse arguments that are no arrays, and arrays of elements without a common type.
 
@@ -126,6 +143,8 @@ def array_arguments(node: exp.Expression, context: Context) -> exp.Expression | 
     kinds = [context.of(part) for part in (node.this, *node.expressions)]
     known = [kind for kind in kinds if kind not in (None, types.NULL)]
     elements = [kind.element for kind in known if kind is not None and kind.name == "ARRAY"]
+    if isinstance(node, exp.ArrayToString) and any(part not in (None, types.NULL, *_TEXT) for part in elements):
+        elements = []
     different = None not in elements and bool(elements) and types.supertype(elements) is None
     if len(elements) < len(known) or (different and not any(part and part.name == "STRUCT" for part in elements)):
         name = _OF_ARRAYS[type(node)]

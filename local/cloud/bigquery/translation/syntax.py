@@ -90,6 +90,7 @@ _COUNTS: dict[type[exp.Expression], Callable[[Any], bool]] = {
         (exp.PercentileCont, exp.PercentileDisc),
         lambda node: node.args.get("expression") is not None,
     ),
+    exp.Rand: lambda node: node.this is None,
     exp.If: lambda node: isinstance(node.parent, exp.Case) or node.args.get("false") is not None,
     **dict.fromkeys(
         (exp.DateDiff, exp.DatetimeDiff, exp.TimestampDiff, exp.TimeDiff),
