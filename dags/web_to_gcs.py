@@ -28,7 +28,7 @@ from nyc_taxi.dag_parts.docs import dag_doc
 from nyc_taxi.dag_parts.links import LakeObjectLink, link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
-from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.lake.upload import UploadOperator
@@ -64,7 +64,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
 
         local_to_gcs = UploadOperator(
             task_id="local_to_gcs",
-            src=LOCAL_PARQUET,
+            src=PARQUET,
             bucket="{{ var.value.lake_bucket }}",
             dst="{{ file().lake_object }}",
             mime_type="application/vnd.apache.parquet",

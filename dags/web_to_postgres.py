@@ -28,7 +28,7 @@ from nyc_taxi.dag_parts.links import link_tasks
 from nyc_taxi.dag_parts.notifications import notify_warning
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
-from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
@@ -67,7 +67,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
 
         load_staging = ParquetToPostgresOperator(
             task_id="load_staging",
-            src=LOCAL_PARQUET,
+            src=PARQUET,
             table="{{ new_staging() }}",
             create_sql=f"postgres/load/{dataset.kind}_staging.sql",
         ).as_setup()

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nyc_taxi.common.own_folder import is_own
+
 _FULL = {errno.ENOSPC: "its disk is full", errno.EDQUOT: "the disk quota is used up"}
 
 
@@ -55,8 +57,13 @@ def explained_disk_full(target: Path) -> Iterator[None]:
         raise DiskFullError(
             error.errno,
             f"cannot write {target}: {_FULL[error.errno]}; {_space(target)}. Free some space there, or set the "
-            "variable work_dir to a folder on a larger disk, then clear the task",
+            f"{_setting(target)} to a folder on a larger disk, then clear the task",
         ) from error
+
+
+def _setting(target: Path) -> str:
+    """Return the setting that decides on which disk a file is."""
+    return "environment variable TMPDIR of the worker" if is_own(target) else "variable work_dir"
 
 
 def _space(target: Path) -> str:

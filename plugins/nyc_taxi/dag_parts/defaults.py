@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import get_parsing_context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryDecision, RetryRule
 
+from nyc_taxi.common.objects import WorkDirError
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.notifications import end_log_with_cause, notify_failure
@@ -51,7 +52,7 @@ def _shortest_backoff(try_number: int) -> float:
 RETRY_POLICY = SourceRetryPolicy(
     rules=[
         RetryRule(
-            exception=[ContractError, MissingMonthError, MonthError, NotPublishedError, ParameterError],
+            exception=[ContractError, MissingMonthError, MonthError, NotPublishedError, ParameterError, WorkDirError],
             action=RetryAction.FAIL,
             reason="Wrong input: a retry would fail the same way.",
         ),

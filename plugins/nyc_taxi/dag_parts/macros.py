@@ -15,7 +15,7 @@ import jinja2
 from jinja2.runtime import Context
 
 from nyc_taxi.dag_parts.params import refuse_unknown
-from nyc_taxi.dag_parts.work_dir import folder_name, run_hash
+from nyc_taxi.dag_parts.work_dir import run_folder, run_hash, try_folder
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import PublishedFile, TripDataset
@@ -98,8 +98,21 @@ def publication_wait(context: Context) -> float:
 @jinja2.pass_context
 def run_dir(context: Context) -> str:
     """``{{ run_dir() }}``: the run's own folder in the work dir; no other run writes to it."""
-    work_dir, dag_id = str(context["var"]["value"].work_dir).rstrip("/"), context["dag"].dag_id
-    return f"{work_dir}/{dag_id}/{folder_name(dag_id, context['run_id'])}"
+    return run_folder(str(context["var"]["value"].work_dir), context["dag"].dag_id, context["run_id"])
+
+
+@jinja2.pass_context
+def try_dir(context: Context) -> str:
+    """``{{ try_dir() }}``: the folder to which this try of ``download`` writes; in a bucket, no other try does."""
+    return try_folder(run_dir(context), context["ti"].try_number)
+
+
+@jinja2.pass_context
+def parquet_path(context: Context) -> str:
+    """``{{ parquet_path() }}``: the path or URI of the run's Parquet file, beside the download that it is made from."""
+    downloaded = context["ti"].xcom_pull("download")
+    folder = downloaded.rpartition("/")[0] if downloaded else run_dir(context)
+    return f"{folder}/{file(context).parquet_name}"
 
 
 @jinja2.pass_context
@@ -160,6 +173,8 @@ MACROS = {
     "asked_at": asked_at,
     "publication_wait": publication_wait,
     "run_dir": run_dir,
+    "try_dir": try_dir,
+    "parquet_path": parquet_path,
     "staging_table": staging_table,
     "new_staging": new_staging,
     "loaded_staging": loaded_staging,

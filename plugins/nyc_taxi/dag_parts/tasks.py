@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 from airflow.sdk import BaseOperator, XComArg, task
 
+from nyc_taxi.common.work_files import remove_folder
 from nyc_taxi.dag_parts.work_dir import remove_ended_runs
 from nyc_taxi.parquet.to_parquet import ToParquetOperator
 from nyc_taxi.source.http_to_local import HttpToLocalFilesystemOperator
 from nyc_taxi.source.publication_sensor import PublicationSensor
 
-LOCAL_PARQUET = "{{ run_dir() }}/{{ file().parquet_name }}"
+PARQUET = "{{ parquet_path() }}"
 
 
 def wait_for_publication() -> BaseOperator:
@@ -23,7 +21,7 @@ def wait_for_publication() -> BaseOperator:
 
 
 def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
-    """Declare the tasks that download the file, convert it to ``LOCAL_PARQUET``, and remove both files.
+    """Declare the tasks that download the file, convert it to ``PARQUET``, and remove both files.
 
     The first two are setups and the removal is their teardown. So the files are removed however the run ends, and
     clearing a task that reads them also reruns the tasks that create them. The download first removes the files of runs
@@ -35,14 +33,14 @@ def fetch_parquet() -> tuple[BaseOperator, BaseOperator, XComArg]:
     download = HttpToLocalFilesystemOperator(
         task_id="download",
         endpoint="{{ source_path() }}",
-        dst="{{ run_dir() }}/{{ source_path().name }}",
+        dst="{{ try_dir() }}/{{ source_path().name }}",
         announced="{{ ti.xcom_pull('wait_for_publication', key='announced') or '' }}",
         pre_execute=remove_ended_runs,
     ).as_setup()
     to_parquet = ToParquetOperator(
         task_id="to_parquet",
         src=download.output,
-        dst=LOCAL_PARQUET,
+        dst=PARQUET,
         dataset="{{ dataset.name }}",
         month="{{ file().month or '' }}",
         source_version="{{ ti.xcom_pull('download', key='version') }}",
@@ -58,7 +56,6 @@ def remove_files(folder: str) -> None:
     """Remove the run's own folder in the work dir.
 
     Raises:
-        OSError: something is left of it; the error names the file.
+        OSError: something is left of it; the error names the file or object.
     """
-    if Path(folder).exists():  # otherwise an earlier try has removed it
-        shutil.rmtree(folder)
+    remove_folder(folder)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
 from nyc_taxi.common.text import printable
+from nyc_taxi.common.work_files import input_file, output_file
 from nyc_taxi.parquet.convert import to_parquet
 from nyc_taxi.parquet.provenance import provenance
 from nyc_taxi.registry.datasets import get_dataset
@@ -24,13 +24,13 @@ UNKNOWN_COLUMNS = ("fail", "ignore")
 class ToParquetOperator(BaseOperator):
     """Convert one published file, CSV or Parquet, to one Parquet file that matches the dataset's contract.
 
-    The file is written atomically, and its metadata has its provenance. A rerun converts again and replaces it; the
-    same input gives the same rows.
+    The file appears whole, and its metadata has its provenance. A rerun converts again and replaces it; the same input
+    gives the same bytes. An object is read and written by way of a temporary file.
 
     Args:
-        src: path of the file: Parquet if its name ends in ``.parquet``, else CSV, gzipped if it ends in ``.gz``
-            (templated).
-        dst: path of the Parquet file (templated).
+        src: path or ``gs://`` URI of the file: Parquet if its name ends in ``.parquet``, else CSV, gzipped if it ends
+            in ``.gz`` (templated).
+        dst: path or ``gs://`` URI of the Parquet file (templated).
         dataset: name of the dataset in the registry (templated).
         month: the month of the file, ``YYYY-MM``; empty for a dataset without months (templated).
         source_version: the file's version at the source, as its download returned it; empty if unknown (templated).
@@ -43,6 +43,8 @@ class ToParquetOperator(BaseOperator):
     Raises:
         ContractError: the file does not match the contract; the message names the file, the column and the row. A
             retry would fail the same way.
+        MissingFileError: the file is missing that the download has written.
+        WorkDirError: the bucket does not exist, or refuses the object. A retry would fail the same way.
     """
 
     template_fields: Sequence[str] = ("src", "dst", "dataset", "month", "source_version", "unknown_columns")
@@ -72,15 +74,16 @@ class ToParquetOperator(BaseOperator):
             raise ContractError(
                 f"unknown_columns is {self.unknown_columns!r}; set it to {' or '.join(UNKNOWN_COLUMNS)}"
             )
-        source, dataset = Path(self.src), get_dataset(self.dataset)
-        converted = to_parquet(
-            source,
-            Path(self.dst),
-            dataset=dataset,
-            month=Month.parse(self.month) if self.month else None,
-            provenance=provenance(dataset, source.name, self.source_version),
-            accept_unknown=self.unknown_columns == "ignore",
-        )
+        dataset = get_dataset(self.dataset)
+        with input_file(self.src) as source, output_file(self.dst) as target:
+            converted = to_parquet(
+                source,
+                target,
+                dataset=dataset,
+                month=Month.parse(self.month) if self.month else None,
+                provenance=provenance(dataset, source.name, self.source_version),
+                accept_unknown=self.unknown_columns == "ignore",
+            )
         if converted.ignored:
             self.log.warning(
                 "Left out columns that are not in the contract: %s", ", ".join(map(printable, converted.ignored))

@@ -1,13 +1,13 @@
-"""Downloads a file from an HTTP connection to the local filesystem."""
+"""Downloads a file from an HTTP connection to the work dir."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from nyc_taxi.common.work_files import output_file
 from nyc_taxi.source.download import download
 from nyc_taxi.source.session import source_session
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class HttpToLocalFilesystemOperator(BaseOperator):
-    """Download one file from an HTTP source to a local file.
+    """Download one file from an HTTP source to a local file, or to an object by way of a temporary file.
 
-    The file is written atomically. A rerun downloads it again and replaces it. A transfer that breaks off is resumed;
-    docs/sources.md has the limits.
+    The file appears whole. A rerun downloads it again and replaces it. A transfer that breaks off is resumed within the
+    try; docs/sources.md has the limits. A retry starts over, on whatever machine.
 
     Args:
         endpoint: path of the file below the connection's base URL (templated).
-        dst: path of the local file (templated).
+        dst: path of the local file, or ``gs://`` URI of the object (templated).
         announced: what the source stated about the file, as PublicationSensor pushes it; a file of another length is
             refused as cut short. Empty if unknown (templated).
         http_conn_id: the HTTP connection of the source (templated).
 
     Returns:
-        The path of the local file. The XCom ``version`` is the file's version; empty if the source does not state it.
+        The path or URI of the file. The XCom ``version`` is the file's version; empty if the source does not state it.
         The XCom ``downloaded_at`` is when the source began to send it: of two downloads, the later one is newer. The
         XCom ``run_started_at`` is when the run started, by the scheduler's clock; empty if unknown.
 
@@ -39,6 +39,7 @@ class HttpToLocalFilesystemOperator(BaseOperator):
             fail the same way.
         SourceError: the source is down, answers with an error, is too slow, or dropped the connection.
         DiskFullError: the disk is full.
+        WorkDirError: the bucket does not exist, or refuses the object. A retry would fail the same way.
     """
 
     template_fields: Sequence[str] = ("endpoint", "dst", "announced", "http_conn_id")
@@ -54,8 +55,11 @@ class HttpToLocalFilesystemOperator(BaseOperator):
         self.http_conn_id = http_conn_id
 
     def execute(self, context: Context) -> str:
-        with source_session(self.http_conn_id, self.endpoint) as (session, url):
-            downloaded = download(session, url, Path(self.dst), announced=self.announced)
+        with (
+            output_file(self.dst) as target,
+            source_session(self.http_conn_id, self.endpoint) as (session, url),
+        ):
+            downloaded = download(session, url, target, announced=self.announced)
         self.log.info("Downloaded %s: %s bytes, %s", url, f"{downloaded.size:,}", downloaded.version)
         # Noted here and not asked for later: if only later tasks are cleared, the run starts again without a download.
         started_at = context["dag_run"].start_date

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import pytest
 
+from nyc_taxi.common.objects import WorkDirError
 from nyc_taxi.dag_parts.macros import MACROS
 from nyc_taxi.registry.datasets import GREEN, ZONES
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -20,6 +21,7 @@ def _render(template: str, *, dataset: Dataset = GREEN, **differences: Any) -> s
         "dag_run": SimpleNamespace(partition_key="2021-01", logical_date=None, conf={}),
         "params": {},
         "run_id": "one",
+        "ti": SimpleNamespace(try_number=2, xcom_pull=lambda task_id: None),
         "var": {"value": SimpleNamespace(work_dir="/files")},
     }
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
@@ -113,6 +115,28 @@ def test_each_run_has_its_own_folder_in_the_work_dir() -> None:
 def test_a_work_dir_may_end_with_a_slash() -> None:
     with_slash = {"value": SimpleNamespace(work_dir="/files/")}
     assert _render("{{ run_dir() }}", var=with_slash) == _render("{{ run_dir() }}")
+
+
+IN_BUCKET = {"value": SimpleNamespace(work_dir="gs://bucket/work/")}
+
+
+@pytest.mark.parametrize("var", [{"value": SimpleNamespace(work_dir="/files")}, IN_BUCKET], ids=["folder", "bucket"])
+def test_the_parquet_file_lies_beside_the_download_of_the_successful_try(var: Any) -> None:
+    """A try that was given up may still write, on another machine, where it writes nothing that others read."""
+    folders = [_render("{{ try_dir() }}", var=var, ti=SimpleNamespace(try_number=number)) for number in (1, 2)]
+    folder = _render("{{ run_dir() }}", var=var)
+    tries = ("/try-1", "/try-2") if var is IN_BUCKET else ("", "")
+    assert folders == [f"{folder}{own}" for own in tries]
+    for own in tries:
+        returned = {"download": f"{folder}{own}/green_tripdata_2021-01.csv.gz"}
+        rendered = _render("{{ parquet_path() }}", var=var, ti=SimpleNamespace(xcom_pull=returned.get))
+        assert rendered == f"{folder}{own}/green_tripdata_2021-01.parquet"
+    assert _render("{{ parquet_path() }}", var=var) == f"{folder}/green_tripdata_2021-01.parquet"
+
+
+def test_a_wrong_work_dir_is_refused_by_name() -> None:
+    with pytest.raises(WorkDirError, match="the variable work_dir is 's3://bucket'; set it to the absolute path of a"):
+        _render("{{ run_dir() }}", var={"value": SimpleNamespace(work_dir="s3://bucket")})
 
 
 def test_each_run_has_its_own_staging_table_that_needs_no_quotes() -> None:

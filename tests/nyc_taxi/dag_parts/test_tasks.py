@@ -26,7 +26,7 @@ def test_download_and_conversion_are_setups_and_the_removal_is_their_teardown() 
     assert isinstance(tidying, BaseOperator)
     assert (first.is_setup, last.is_setup, tidying.is_teardown) == (True, True, True)
     assert tidying.upstream_task_ids == {"download", "to_parquet"}
-    assert (first.dst, last.dst) == ("{{ run_dir() }}/{{ source_path().name }}", tasks.LOCAL_PARQUET)
+    assert (first.dst, last.dst) == ("{{ try_dir() }}/{{ source_path().name }}", tasks.PARQUET)
     assert tidying.op_args == ("{{ run_dir() }}",)  # type: ignore[attr-defined]
 
 

@@ -47,6 +47,7 @@ def _clean(work_dir: Path, states: Mapping[str, str], *, asked: list[str] | None
     context: Any = {
         "ti": ti,
         "dag": SimpleNamespace(dag_id=DAG_ID, dagrun_timeout=TIMEOUT),
+        "run_id": OWN,
         "task": SimpleNamespace(dst=str(work_dir / DAG_ID / folder_name(DAG_ID, OWN) / "file.csv.gz")),
     }
     remove_ended_runs(context)

@@ -17,6 +17,7 @@ from google.cloud.exceptions import PreconditionFailed
 
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
+from nyc_taxi.common.work_files import input_file
 from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, is_ahead, newer_mark, parse_time
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class UploadOperator(LocalFilesystemToGCSOperator):
     Args:
         downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
         run_started_at: when the run that downloaded it started, in ISO 8601; empty if unknown (templated).
-        kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``.
+        kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``. ``src`` may also be the
+            ``gs://`` URI of an object in the work dir, which is downloaded first: so the upload is the same.
 
     Returns:
         The object's URI, in a list.
@@ -51,6 +53,8 @@ class UploadOperator(LocalFilesystemToGCSOperator):
     Raises:
         AirflowSkipException: the object was made from a newer download, or maybe was, and the worker's clock was ahead.
         RuntimeError: other runs replaced the object before each upload.
+        MissingFileError: the file is missing that the conversion has written.
+        WorkDirError: the bucket of the work dir does not exist, or refuses the request.
     """
 
     template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at", "run_started_at")
@@ -67,6 +71,11 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         self.run_started_at = run_started_at
 
     def execute(self, context: Context) -> list[str]:
+        assert isinstance(self.src, str)  # one file
+        with input_file(self.src) as self._file:
+            return self._replace_object(context)
+
+    def _replace_object(self, context: Context) -> list[str]:
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
         bucket = hook.get_conn().bucket(self.bucket)
         uri = f"gs://{self.bucket}/{self.dst}"
@@ -89,8 +98,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         """Return whether the object has the mark and the content of this upload."""
         if (existing.metadata or {}).get(DOWNLOADED_AT, "") != self.downloaded_at:
             return False
-        assert isinstance(self.src, str)  # one file
-        with Path(self.src).open("rb") as file:
+        with self._file.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()
         return existing.md5_hash == base64.b64encode(digest).decode()
 
@@ -116,10 +124,9 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
         if self.downloaded_at:
             blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
-        assert isinstance(self.src, str)  # one file
-        size = Path(self.src).stat().st_size
-        progress = Progress(self.log, f"upload of {Path(self.src).name}", size=size)
-        with progress, _WatchedFile(self.src, progress) as file:
+        size = self._file.stat().st_size
+        progress = Progress(self.log, f"upload of {self._file.name}", size=size)
+        with progress, _WatchedFile(self._file, progress) as file:
             blob.upload_from_file(
                 file,
                 size=size,
@@ -132,7 +139,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
 class _WatchedFile(io.BufferedReader):
     """A file open for reading that reports how far it has been read."""
 
-    def __init__(self, path: str, progress: Progress) -> None:
+    def __init__(self, path: Path, progress: Progress) -> None:
         super().__init__(io.FileIO(path))
         self._progress = progress
 

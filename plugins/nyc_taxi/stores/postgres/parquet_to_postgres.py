@@ -1,4 +1,4 @@
-"""Loads a local Parquet file into a fresh Postgres table."""
+"""Loads a Parquet file of the work dir into a fresh Postgres table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from psycopg import sql
 
 from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.common.runs import staged_by
+from nyc_taxi.common.work_files import input_file
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.stores.postgres.copy import copy_parquet
 from nyc_taxi.stores.postgres.errors import printable_errors
@@ -34,7 +35,7 @@ class ParquetToPostgresOperator(BaseOperator):
     last try of the load.
 
     Args:
-        src: path of the Parquet file (templated).
+        src: path or ``gs://`` URI of the Parquet file (templated).
         table: name of the staging table, ``schema.table`` (templated).
         create_sql: the statement that creates the table, or the name of its ``.sql`` file (templated).
         postgres_conn_id: the Postgres connection (templated).
@@ -44,6 +45,8 @@ class ParquetToPostgresOperator(BaseOperator):
 
     Raises:
         DiskFullError: the disk of the Postgres server is full.
+        MissingFileError: the file is missing that the conversion has written.
+        WorkDirError: the bucket does not exist, or refuses the request. A retry would fail the same way.
         psycopg.Error: the database rejects the statement or a row.
     """
 
@@ -63,7 +66,8 @@ class ParquetToPostgresOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         try:
-            rows = self._load(Path(self.src), context)
+            with input_file(self.src) as source:
+                rows = self._load(source, context)
         except psycopg.errors.DiskFull as error:
             raise DiskFullError(
                 errno.ENOSPC,

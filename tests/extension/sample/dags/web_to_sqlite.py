@@ -19,7 +19,7 @@ from nyc_taxi.dag_parts.docs import dag_doc
 from nyc_taxi.dag_parts.links import link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
-from nyc_taxi.dag_parts.tasks import LOCAL_PARQUET, fetch_parquet, wait_for_publication
+from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 from nyc_taxi.stores.sqlite.parquet_to_sqlite import ParquetToSqliteOperator
@@ -43,7 +43,7 @@ for dag_id, dataset in each_dataset("web_to_sqlite"):
         download, to_parquet, remove_files = fetch_parquet()
         publish = ParquetToSqliteOperator(
             task_id="publish",
-            src=LOCAL_PARQUET,
+            src=PARQUET,
             table="{{ dataset.table }}",
             create_sql="sqlite/create.sql",
             delete_sql="sqlite/delete.sql",

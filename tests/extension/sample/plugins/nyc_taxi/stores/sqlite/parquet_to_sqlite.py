@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from airflow.sdk import BaseOperator, Variable
 
+from nyc_taxi.common.work_files import input_file
 from nyc_taxi.parquet.provenance import read_footer
 
 
@@ -19,7 +20,7 @@ class ParquetToSqliteOperator(BaseOperator):
     """Replace one file's rows in an SQLite table by those of its Parquet file, in one transaction.
 
     Args:
-        src: path of the Parquet file (templated).
+        src: path or ``gs://`` URI of the Parquet file (templated).
         table: name of the table (templated).
         create_sql: statements that create the tables if they do not exist (templated).
         delete_sql: statement that deletes the file's rows (templated).
@@ -37,18 +38,18 @@ class ParquetToSqliteOperator(BaseOperator):
 
     def execute(self, context: Any) -> int:
         """Return the number of rows."""
-        with closing(sqlite3.connect(Variable.get("sqlite_file"))) as database:
+        with closing(sqlite3.connect(Variable.get("sqlite_file"))) as database, input_file(self.src) as source:
             database.executescript(self.create_sql)
             with database:
-                return self._replace(database)
+                return self._replace(database, source)
 
-    def _replace(self, database: sqlite3.Connection) -> int:
+    def _replace(self, database: sqlite3.Connection, source: Path) -> int:
         database.execute(self.delete_sql)
-        table = pq.read_table(self.src)
+        table = pq.read_table(source)
         values = ", ".join("?" * table.num_columns)
         rows = (tuple(_value(value) for value in row.values()) for row in table.to_pylist())
         database.executemany(f"INSERT INTO {self.table} VALUES ({values})", rows)
-        loaded = (Path(self.src).name, read_footer(Path(self.src)).provenance)
+        loaded = (source.name, read_footer(source).provenance)
         database.execute("INSERT OR REPLACE INTO loaded_files VALUES (?, ?, datetime('now') || '+00:00')", loaded)
         return int(table.num_rows)
 
