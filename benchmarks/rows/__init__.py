@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import Benchmark
-from benchmarks.rows import conversion, guards, loading, memory, month, overhead, parsing, settings
+from benchmarks.rows import conversion, guards, loading, memory, month, overhead, parsing, settings, work_dir
 
 BENCHMARKS: Sequence[Benchmark] = (
     conversion.CSV_TO_PARQUET,
@@ -14,6 +14,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     loading.PARQUET_TO_POSTGRES,
     loading.PARQUET_TO_BIGQUERY,
     memory.TASK_MEMORY_FHVHV,
+    work_dir.WORK_DIR,
     month.MONTH_END_TO_END,
     overhead.START_UP,
     overhead.TASK_OVERHEAD,

@@ -65,6 +65,7 @@ class Order:
         retries: instead of the declared ones.
         ahead: seconds by which the clock is ahead that says when the source was asked, and when a download began.
         is_scheduled: whether the clock has started the run, and not a person.
+        folder: the working directory; the worker's own if it is empty.
         resume: what the task goes on with after a wait in the triggerer: the name of its method, and its arguments.
     """
 
@@ -87,6 +88,7 @@ class Order:
     retries: int | None = None
     ahead: float = 0.0
     is_scheduled: bool = False
+    folder: str = ""
     resume: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -191,6 +193,7 @@ def _become_try(order: Order, dags: Mapping[str, Any]) -> None:
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.environ |= order.environment
+        os.chdir(order.folder or ".")
         if order.disk:
             disks.mount_over(Path(os.environ["AIRFLOW_VAR_WORK_DIR"]), **order.disk)
         faulthandler.dump_traceback_later(STUCK_SECONDS)  # has a thread, with which the mount could not be made

@@ -74,7 +74,7 @@ def folders(uri: str) -> list[str]:
     bucket, prefix = _parts(f"{uri}/")
     with _explained("list", uri):
         found = _hook().list(bucket, prefix=prefix, delimiter="/")
-    return [f"{SCHEME}{bucket}/{name.rstrip('/')}" for name in found if name.endswith("/") and name != prefix]
+    return sorted(f"{SCHEME}{bucket}/{name.rstrip('/')}" for name in found if name.endswith("/") and name != prefix)
 
 
 def remove_folder(uri: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from google.api_core import exceptions
 from google.cloud import storage
 
-from nyc_taxi.common import work_files
+from nyc_taxi.common import objects, work_files
 from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.common.objects import MissingFileError, WorkDirError
 from nyc_taxi.common.work_files import changed_at, checked_work_dir, folders, input_file, output_file, remove_folder
@@ -85,6 +86,21 @@ def test_what_one_task_writes_another_one_reads(work_dir: str, tmp_of_task: Path
             assert source.name == NAME
             assert source.read_bytes() == content
         assert list(tmp_of_task.iterdir()) == []
+
+
+def test_the_memory_does_not_grow_with_the_file(bucket: storage.Bucket, tmp_of_task: Path) -> None:
+    uri, size = f"gs://{bucket.name}/work/large/{NAME}", 4 * objects.CHUNK_BYTES
+    tracemalloc.start()
+    try:
+        with output_file(uri) as target, target.open("wb") as file:
+            file.truncate(size)
+        with input_file(uri) as source:
+            assert source.stat().st_size == size
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The client has a chunk, and while it sends it, at most a copy.
+    assert objects.CHUNK_BYTES < peak < 2.5 * objects.CHUNK_BYTES
 
 
 def test_if_the_task_fails_no_object_appears_and_an_old_one_stays(bucket: storage.Bucket, tmp_of_task: Path) -> None:
