@@ -50,7 +50,8 @@ def fetch(uri: str, target: Path) -> None:
         try:
             hook.download(bucket, name, filename=str(target))
         except NotFound:
-            hook.list(bucket, max_results=1)  # fails as well if the bucket is what is missing
+            # Fails as well if the bucket is what is missing. The hook's own list would go on to the end of the bucket.
+            next(iter(hook.get_conn().list_blobs(bucket, max_results=1)), None)
             raise MissingFileError(
                 f"there is no {uri}, which an earlier task of this run has written: a lifecycle rule of the bucket or "
                 "somebody has deleted it. Clear the run, which writes it again"
@@ -130,7 +131,12 @@ def _explained(verb: str, uri: str) -> Iterator[None]:
             f"{problem}: the bucket {bucket} does not exist; create it, or set the variable work_dir to another one, "
             "then clear the task"
         ) from error
-    except (BadRequest, Forbidden, Unauthorized) as error:
+    except BadRequest as error:
+        raise WorkDirError(
+            f"{problem}: Cloud Storage does not understand it ({error.code} {printable(error.message)}); correct the "
+            "variable work_dir, then clear the task"
+        ) from error
+    except (Forbidden, Unauthorized) as error:
         raise WorkDirError(
             f"{problem}: Cloud Storage refuses it ({error.code} {printable(error.message)}); grant the account of the "
             f"connection google_cloud_default the role {_ROLE} on the bucket {bucket}, which the variable work_dir "

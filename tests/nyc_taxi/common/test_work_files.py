@@ -182,7 +182,10 @@ def test_a_folder_that_is_not_shared_is_named_with_its_setting(tmp_path: Path, m
     )
 
 
-def test_an_object_that_is_gone_is_named(bucket: storage.Bucket, tmp_of_task: Path) -> None:
+def test_an_object_that_is_gone_is_named(
+    bucket: storage.Bucket, tmp_of_task: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GCSHook, "list", None)  # lists the whole bucket, which may be the lake's
     uri = f"gs://{bucket.name}/work/gone/{NAME}"
     with pytest.raises(MissingFileError, match="lifecycle rule of the bucket or somebody has deleted it"):
         _read(uri)
@@ -208,6 +211,11 @@ def test_a_bucket_that_does_not_exist_is_named_with_its_setting(
     [
         (exceptions.Forbidden("GET x: no\x1b access"), WorkDirError, r"refuses it \(403 GET x: no.* access\); grant"),
         (exceptions.Unauthorized("who"), WorkDirError, "grant the account of the connection google_cloud_default the"),
+        (
+            exceptions.BadRequest("Invalid bucket name"),
+            WorkDirError,
+            "Invalid bucket name.; correct the variable work_",
+        ),
         (exceptions.ServiceUnavailable("later"), OSError, "503 later; clear the task when Cloud Storage answers"),
         (exceptions.RetryError("timeout", None), OSError, "clear the task when Cloud Storage answers"),
     ],
