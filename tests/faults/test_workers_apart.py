@@ -27,6 +27,7 @@ from nyc_taxi.parquet.provenance import read_footer
 from nyc_taxi.registry.datasets import GREEN
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
+from tests.faults.proxy import Fault, Kind, Proxy
 from tests.faults.runs import Ended, Hooks, Run, Worker
 from tests.faults.worker import BEFORE, Order
 from tests.local.cloud.conftest import Cloud, cloud_in
@@ -212,6 +213,29 @@ def test_a_task_that_is_killed_is_retried_on_another_machine(
     assert [one.state for one in ended.of(task_id)] == ["up_for_retry", "success"]
     assert bool(left[0]) is (moment != BEFORE), "a killed task leaves its temporary folder"
     _assert_loaded(place, run, ended, rows, store)
+
+
+@pytest.mark.full
+def test_a_try_that_was_given_up_and_uploads_later_does_not_reach_the_run(place: _Place) -> None:
+    """Its machine is cut off from the bucket, and back when the next try has downloaded a newer version of the file."""
+    run = place.run(machines=MANY, force=True)
+    run.go(until="download")
+    with Proxy(place.cloud.settings.gcs_port, rewrite=True) as proxy:
+        cut = proxy.set(Fault(kind=Kind.STALL, match=b"POST /upload/", direction="request"))
+        lost = run.order("download", 9)
+        state = Path(f"{lost.state}.lost")  # Airflow takes nothing from a try that it has given up
+        state.write_bytes(Path(lost.state).read_bytes())
+        over_proxy = {**lost.environment, "STORAGE_EMULATOR_HOST": proxy.url}
+        pid = place.worker.begin(replace(lost, state=str(state), environment=over_proxy))
+        assert cut.reached.wait(PATIENCE), run.log()[-6000:]
+        rows = place.publish()
+        run.go(until="local_to_gcs")
+        before = place.in_work_dir()
+        proxy.lift()
+        assert place.worker.wait(pid) == 0
+    [uploaded] = set(place.in_work_dir()) - set(before)
+    assert "/try-9/" in uploaded
+    _assert_loaded(place, run, run.go(), rows)
 
 
 @pytest.mark.full
