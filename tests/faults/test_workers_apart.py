@@ -198,7 +198,8 @@ def test_each_task_on_a_machine_of_its_own_loads_what_tasks_on_one_machine_load(
 def test_a_task_that_is_killed_is_retried_on_another_machine(
     place: _Place, store: str, task_id: str, moment: str
 ) -> None:
-    rows, left = place.publish(), []
+    rows = place.publish()
+    left: list[list[str]] = []
     run = place.run(machines=2, store=store)
 
     def kill(number: int, pid: int, order: Order) -> None:

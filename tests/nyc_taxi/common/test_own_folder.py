@@ -9,10 +9,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nyc_taxi.common import own_folder as module
 from nyc_taxi.common.own_folder import PREFIX, SUFFIX, is_own, own_folder, remove_abandoned
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
@@ -99,15 +99,16 @@ def test_the_folder_of_another_user_stays(tmpdir_of_machine: Path, monkeypatch: 
 def test_a_folder_that_is_taken_for_an_abandoned_one_before_it_is_locked_is_made_again(
     tmpdir_of_machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, made = tempfile.mkdtemp, []
+    make = tempfile.mkdtemp
+    made: list[str] = []
 
-    def mkdtemp(**arguments: str) -> str:
+    def mkdtemp(**arguments: Any) -> str:
         made.append(make(**arguments))
         if len(made) == 1:
             remove_abandoned()
         return made[-1]
 
-    monkeypatch.setattr(module.tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
     with own_folder() as folder:
         assert [str(folder)] == made[1:]
         assert list(tmpdir_of_machine.iterdir()) == [folder]

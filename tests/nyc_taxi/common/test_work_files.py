@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import tempfile
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from google.api_core import exceptions
 from google.cloud import storage
 
-from nyc_taxi.common import objects, work_files
+from nyc_taxi.common import objects
 from nyc_taxi.common.files import DiskFullError
 from nyc_taxi.common.objects import MissingFileError, WorkDirError
 from nyc_taxi.common.work_files import changed_at, checked_work_dir, folders, input_file, output_file, remove_folder
@@ -139,8 +141,8 @@ def test_an_object_that_another_task_deletes_first_is_no_error(
     for name in ("one", "two"):
         _write(f"{folder}/{name}")
 
-    def list_and_delete(self: GCSHook, *arguments: str, **more: str) -> list[str]:
-        found = list_(self, *arguments, **more)  # type: ignore[arg-type]
+    def list_and_delete(self: GCSHook, *arguments: Any, **more: Any) -> Any:
+        found = list_(self, *arguments, **more)
         bucket.blob(found[0]).delete()
         return found
 
@@ -172,7 +174,7 @@ def test_a_work_dir_that_is_neither_a_folder_nor_a_bucket_is_refused_by_name(bad
 
 
 def test_a_folder_that_is_not_shared_is_named_with_its_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_files.platform, "node", lambda: "worker-2")
+    monkeypatch.setattr(platform, "node", lambda: "worker-2")
     with pytest.raises(MissingFileError) as missing:
         _read(f"{tmp_path}/work/{NAME}")
     assert str(missing.value) == (
@@ -192,13 +194,20 @@ def test_an_object_that_is_gone_is_named(
     assert list(tmp_of_task.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["read", "write", "list", "delete"])
+ACTS: Mapping[str, Callable[[str], object]] = {
+    "read": _read,
+    "write": _write,
+    "list": folders,
+    "delete": remove_folder,
+}
+
+
+@pytest.mark.parametrize("verb", ACTS)
 def test_a_bucket_that_does_not_exist_is_named_with_its_setting(
     bucket: storage.Bucket, tmp_of_task: Path, verb: str
 ) -> None:
-    act = {"read": _read, "write": _write, "list": folders, "delete": remove_folder}[verb]
     with pytest.raises(WorkDirError) as refused:
-        act("gs://no-such-bucket/work/file")
+        ACTS[verb]("gs://no-such-bucket/work/file")
     assert str(refused.value) == (
         f"cannot {verb} gs://no-such-bucket/work/file: the bucket no-such-bucket does not exist; create it, or set "
         "the variable work_dir to another one, then clear the task"
@@ -228,7 +237,7 @@ def test_a_refusal_is_one_line_that_says_what_to_do(
 
     for method in ("download", "upload", "list"):
         monkeypatch.setattr(GCSHook, method, refuse)
-    for act in (_read, _write, folders, remove_folder):
+    for act in ACTS.values():
         with pytest.raises(error, match=says) as refused:
             act("gs://bucket/work/file")
         assert type(refused.value) is error
