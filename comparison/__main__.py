@@ -2,7 +2,7 @@
 
 A full run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
 ``docs/comparison.md``. With ``--only``, it replaces the kept results of these concepts' checks. The exit code is 0 if
-both sides ran and left identical rows, and every check passed or found that its side cannot do it.
+both sides ran and left identical rows, and every check ended with a finding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.measurements import Amounts, Measurement, lines_of_code, measure
-from comparison.page import MARKS, concept_table, write_page
+from comparison.page import concept_table, write_page
 from comparison.place import Place, place
 from comparison.plot import write_plot
 from comparison.prefect_side import PrefectSide
@@ -227,7 +227,7 @@ def _check(
         results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
         for result in results:
             found[result.concept] = result
-            outcome = f"{side.name:<8} {MARKS[result.outcome]:<8} {result.concept:<24} {result.seconds:6.1f} s"
+            outcome = f"{side.name:<8} {result.outcome:<12} {result.concept:<24} {result.seconds:6.1f} s"
             print(f"{outcome}  {result.note}", flush=True)
         return {concept: found[concept] for concept in concepts}
 

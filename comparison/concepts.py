@@ -1,14 +1,18 @@
 """The concept table as data: what each concept is, and which lines of each version show it.
 
-Each concept has a check on both sides, in ``comparison/checks/airflow.py`` and ``comparison/checks/prefect.py``.
+Each concept has a check on both sides, in the folders ``comparison/checks/airflow`` and ``comparison/checks/prefect``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from local.cloud.settings import REPOSITORY
+
+Group = Literal["write", "run", "schedule", "operate", "deploy"]
+# In the order in which somebody meets them; each has a module of this name among the checks of each side.
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 class Lines(NamedTuple):
@@ -43,12 +47,14 @@ class Concept:
 
     Attributes:
         name: the name of its checks.
+        group: what somebody does who needs it.
         title: its name on the page; where the two use different words, Airflow's comes first.
         sentence: its purpose.
         airflow, prefect: its place in each version.
     """
 
     name: str
+    group: Group
     title: str
     sentence: str
     airflow: Lines
@@ -70,6 +76,7 @@ def _examples(airflow: str, prefect: str = "") -> dict[str, Lines]:
 CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="flow",
+        group="write",
         title="DAG / flow",
         sentence="The unit that is scheduled, run and monitored.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "with DAG("),
@@ -77,6 +84,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="task",
+        group="write",
         title="Task",
         sentence="A step with its own state, times and tries.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "local_to_gcs = UploadOperator("),
@@ -84,6 +92,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="dependencies",
+        group="write",
         title="Dependencies and data passing",
         sentence="The order of the steps, and the values that one passes to the next.",
         airflow=Lines(f"{_DAGS}web_to_gcs.py", "skip_unchanged >> download >> to_parquet"),
@@ -91,6 +100,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="control_flow",
+        group="write",
         title="Control flow at run time",
         sentence="A step repeats until nothing is left; how often is not known in advance.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "load.expand(month=list_months())"),
@@ -98,6 +108,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="parameters",
+        group="write",
         title="Parameters and their validation",
         sentence="A run takes a month; an invalid one is refused before anything runs.",
         airflow=Lines(f"{_PLUGINS}dag_parts/params.py", "pattern=MONTH_PATTERN"),
@@ -105,12 +116,14 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="typed_parameters",
+        group="write",
         title="Parameters with Python types",
         sentence="A date parameter is a date object in the code.",
         **_examples("typed"),
     ),
     Concept(
         name="run_names",
+        group="run",
         title="Run names",
         sentence="Runs can be told apart at a glance.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", 'key_format="%Y-%m"'),
@@ -118,6 +131,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="retries",
+        group="run",
         title="Retries with backoff",
         sentence="A failed task is retried with growing delays, unless a retry cannot help.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"retry_exponential_backoff"'),
@@ -125,6 +139,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="caching",
+        group="run",
         title="Caching / skipping what is there",
         sentence="An unchanged month is not loaded again.",
         airflow=Lines(f"{_PLUGINS}stores/skip_unchanged.py", "class SkipUnchangedOperator("),
@@ -132,6 +147,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="time_outs",
+        group="run",
         title="Time-outs",
         sentence="A hanging task is stopped.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"execution_timeout"'),
@@ -139,6 +155,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="logging",
+        group="run",
         title="Logging",
         sentence="A log message can be read at the step that wrote it.",
         airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", 'self.log.info("Converted'),
@@ -146,12 +163,14 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="subflows",
+        group="write",
         title="Task group, triggered DAG / subflow",
         sentence="A large workflow consists of smaller ones that can run on their own.",
         **_examples("parent"),
     ),
     Concept(
         name="mapping",
+        group="write",
         title="Mapping",
         sentence="One step for each item that an earlier step found.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "def mapped("),
@@ -159,6 +178,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="concurrency",
+        group="run",
         title="Concurrency limits",
         sentence="No more work at a time than other systems can take.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"max_active_runs": 4'),
@@ -166,6 +186,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="connections",
+        group="operate",
         title="Connections / blocks",
         sentence="Addresses and credentials of other systems, kept outside the code.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW_CONN_TAXI_SOURCE"'),
@@ -173,6 +194,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="providers",
+        group="write",
         title="Providers / collections",
         sentence="Ready-made integrations with other systems.",
         airflow=Lines(f"{_DAGS}gcs_to_bigquery.py", "from airflow.providers.google.cloud.operators.bigquery"),
@@ -180,6 +202,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="secrets",
+        group="operate",
         title="Secrets and masking",
         sentence="A password is stored encrypted, and appears nowhere in clear text.",
         airflow=Lines(_AIRFLOW_EXAMPLES, 'print("the password is"'),
@@ -187,6 +210,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="variables",
+        group="operate",
         title="Variables",
         sentence="A value that can change without a new deployment.",
         airflow=Lines(f"{_PLUGINS}dag_parts/tasks.py", "var.value.get('unknown_columns'"),
@@ -194,6 +218,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="deployment",
+        group="deploy",
         title="Deployment",
         sentence="How code becomes something that can run.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
@@ -201,6 +226,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="workers",
+        group="deploy",
         title="Executor and queue / agent, worker and work pool",
         sentence="Who runs the code, and where.",
         airflow=Lines("local/airflow/airflow.env", "AIRFLOW__CORE__EXECUTOR"),
@@ -208,19 +234,22 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="infrastructure_per_run",
+        group="run",
         title="Infrastructure for one run",
         sentence="The caller gives a single run more memory, another image or another variable.",
-        airflow=Lines("comparison/checks/airflow.py", '["TriggerDAGRunPostBody"]'),
+        airflow=Lines("comparison/checks/airflow/run.py", '["TriggerDAGRunPostBody"]'),
         prefect=Lines(_PREFECT_EXAMPLES, "def in_its_environment("),
     ),
     Concept(
         name="schedule",
+        group="schedule",
         title="Schedule with a time zone",
         sentence="Runs at a local time, in summer and in winter.",
         **_examples("in_new_york"),
     ),
     Concept(
         name="several_schedules",
+        group="schedule",
         title="Several schedules with parameters",
         sentence="The same code at several times, each time with other parameters.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "def monthly("),
@@ -228,6 +257,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="backfill",
+        group="schedule",
         title="Backfill of past months",
         sentence="One command loads a range of past months, without those that already ran.",
         airflow=Lines("README.md", "bin/airflow backfill create"),
@@ -235,12 +265,14 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="catch_up",
+        group="schedule",
         title="Catch-up after downtime",
         sentence="Every scheduled time that was missed gets a run afterwards, however long ago it was.",
         **_examples("caught_up"),
     ),
     Concept(
         name="events",
+        group="schedule",
         title="Starting by assets or events",
         sentence="The arrival of a month starts the next step for that month.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "return PartitionedAssetTimetable(assets=asset)"),
@@ -248,6 +280,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="notifications",
+        group="operate",
         title="Notifications of failures",
         sentence="A failed run sends an alert.",
         airflow=Lines(f"{_PLUGINS}dag_parts/notifications.py", "def notify_failure"),
@@ -255,6 +288,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="lateness",
+        group="operate",
         title="Lateness (SLA)",
         sentence="A late run sends an alert while it still runs.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "deadline=DeadlineAlert("),
@@ -262,6 +296,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="metadata",
+        group="operate",
         title="Asset metadata / artifacts",
         sentence="What a run reports about its result, for people.",
         airflow=Lines(_AIRFLOW_EXAMPLES, 'yield Metadata(Asset("compared")'),
@@ -269,6 +304,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="results",
+        group="write",
         title="XCom / persisted results",
         sentence="A step's return value, available after its run.",
         airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", "return converted.rows"),
@@ -276,6 +312,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="transactions",
+        group="write",
         title="Setup and teardown / transactions and rollback",
         sentence="Temporary objects are removed, whether the work succeeds or fails.",
         airflow=Lines(f"{_DAGS}web_to_postgres.py", ").as_teardown(setups=load_staging)"),
@@ -283,6 +320,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="crash_recovery",
+        group="run",
         title="Crash recovery",
         sentence="A process is killed, and the work still completes.",
         airflow=Lines("config/airflow.env", "TASK_INSTANCE_HEARTBEAT_TIMEOUT"),
@@ -290,6 +328,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="rerun",
+        group="run",
         title="Rerun from a chosen task",
         sentence="A finished run is repeated from a chosen task on; earlier tasks stay as they are.",
         airflow=Lines("docs/operations.md", "repeat a run from one task on"),
@@ -297,25 +336,29 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="cancelling",
+        group="run",
         title="Cancelling",
         sentence="A run is stopped by hand, and its process ends.",
         **_examples("cancelled"),
     ),
     Concept(
         name="approval",
+        group="run",
         title="Pausing for approval",
         sentence="A run waits for a person's answer.",
         **_examples("approved"),
     ),
     Concept(
         name="code_from_git",
+        group="deploy",
         title="Code from git, with versions",
         sentence="A run executes a commit, and records which one.",
         airflow=Lines("comparison/airflow_side.py", "airflow.providers.git.bundles.git.GitDagBundle"),
-        prefect=Lines("comparison/checks/prefect.py", '"prefect.deployments.steps.git_clone"'),
+        prefect=Lines("comparison/checks/prefect/deploy.py", '"prefect.deployments.steps.git_clone"'),
     ),
     Concept(
         name="docker",
+        group="deploy",
         title="Docker infrastructure",
         sentence="The same pipeline from a container image.",
         airflow=Lines("docker-compose.yaml", "x-airflow:"),
@@ -323,6 +366,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="start_up",
+        group="deploy",
         title="Start on a laptop",
         sentence="From nothing to the first run.",
         airflow=Lines("local/airflow/stack.py", "def up("),
@@ -330,6 +374,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="ui",
+        group="operate",
         title="UI",
         sentence="Everything can be monitored in a browser.",
         airflow=Lines("local/airflow/stack.py", '"api-server",'),
@@ -337,6 +382,7 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="rest_api",
+        group="operate",
         title="REST API",
         sentence="A program can do what the UI does.",
         airflow=Lines("local/airflow/api.py", "class AirflowApi"),
@@ -344,16 +390,18 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     Concept(
         name="testing",
+        group="write",
         title="Testing a DAG / flow",
         sentence="It runs in a test, without a scheduler or server.",
         airflow=Lines("tests/integration/test_dags_test.py", "def test_a_date_takes_its_month_to_every_store("),
-        prefect=Lines("comparison/checks/prefect.py", "with prefect_test_harness("),
+        prefect=Lines("comparison/checks/prefect/write.py", "with prefect_test_harness("),
     ),
     Concept(
         name="cloud",
+        group="deploy",
         title="Cloud offering",
         sentence="A hosted service runs it.",
         airflow=Lines("docs/deploy.md", "## Cloud Composer, MWAA and Astro"),
-        prefect=Lines("comparison/checks/prefect.py", '"PREFECT_API_KEY"'),
+        prefect=Lines("comparison/checks/prefect/deploy.py", '"PREFECT_API_KEY"'),
     ),
 )

@@ -64,9 +64,9 @@ class Results:
     lines_of_code: dict[str, int]
     failures: dict[str, str] = field(default_factory=dict)
 
-    def passed(self, side: str) -> int:
-        """The number of a side's checks that passed."""
-        return sum(result.outcome == "passed" for result in self.checks[side].values())
+    def expected(self, side: str) -> int:
+        """The number of a side's checks that ended with a finding, whatever its mark; no score."""
+        return sum(result.is_expected for result in self.checks[side].values())
 
     @property
     def identical(self) -> bool:
@@ -76,8 +76,8 @@ class Results:
     @property
     def is_complete(self) -> bool:
         """Whether everything was compared; a concept that a side cannot do is a finding, not a failure."""
-        ended = {result.outcome for of_side in self.checks.values() for result in of_side.values()}
-        return self.identical and not self.failures and ended <= {"passed", "cannot"}
+        are_expected = all(result.is_expected for of_side in self.checks.values() for result in of_side.values())
+        return self.identical and not self.failures and are_expected
 
     def with_checks_of(self, other: Results) -> Results:
         """These results with the checks, failures and lines of code of another run, which replace the kept ones."""
@@ -95,8 +95,8 @@ class Results:
         )
 
     def last_line(self) -> str:
-        """The comparison in one line, for programs."""
-        counts = " ".join(f"{side}={self.passed(side)}" for side in SIDES)
+        """The comparison in one line, for programs: how many checks there are, and how many ended with a finding."""
+        counts = " ".join(f"{side}={self.expected(side)}" for side in SIDES)
         concepts = len(set().union(*(of_side for of_side in self.checks.values())))
         return f"compared concepts={concepts} {counts} identical={'yes' if self.identical else 'no'}"
 

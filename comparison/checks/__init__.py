@@ -1,8 +1,14 @@
 """The checks of the concept table: one of Airflow and one of Prefect for each concept.
 
-A check uses the concept on the running orchestrator and asserts the result. It returns a short note for the page. If an
-orchestrator lacks the concept, its check asserts that it is missing, and raises :class:`CannotError` with the reason;
-once a later version has it, the check fails with a request to write it.
+A check uses the concept on the running orchestrator, asserts the result, and returns its finding with one clause for
+the page:
+
+- :class:`BuiltIn`: the orchestrator does it, by its documented arguments, settings or rules.
+- :class:`WithCode`: it does it with code of the user's own, which is in this repository, and which the check has run.
+- :class:`NotPossible`: the check has tried the nearest documented way, and asserted how it falls short; once a later
+  version can do it, the check fails.
+
+A concept that was not run has no finding; see :class:`Result`.
 
 Each side runs its checks in its own environment (``python -m comparison.checks.airflow``, ``.prefect``), and prints
 one JSON line for each finished check.
@@ -10,7 +16,9 @@ one JSON line for each finished check.
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 import threading
@@ -20,20 +28,53 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from types import ModuleType
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import httpx
 import psutil
 
-Outcome = Literal["passed", "cannot", "failed", "not run"]
+Mark = Literal["built in", "with code", "not possible"]
+Outcome = Literal["built in", "with code", "not possible", "failed", "not run"]
+# From the best to the worst; a check that ended with one of them ended as expected.
+MARKS: tuple[Mark, ...] = get_args(Mark)
 T = TypeVar("T")
 NOTE_CHARACTERS = 400
 # How long a server may take for an answer on a busy machine.
 SECONDS = 60.0
 
 
-class CannotError(Exception):
-    """The orchestrator cannot do it, or only in part; the message says what is done instead."""
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; one of the three subclasses.
+
+    Attributes:
+        note: one clause for the page, without a full stop: what does it, or how the nearest way falls short.
+    """
+
+    mark: ClassVar[Mark]
+    note: str
+
+
+class BuiltIn(Finding):
+    """The orchestrator does it by itself."""
+
+    mark = "built in"
+
+
+class WithCode(Finding):
+    """The orchestrator does it with code of the user's own, such as the code here that the check ran."""
+
+    mark = "with code"
+
+
+class NotPossible(Finding):
+    """The orchestrator cannot do it; the note says how the nearest documented way falls short."""
+
+    mark = "not possible"
+
+
+Check = Callable[[Any], Finding]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +83,9 @@ class Result:
 
     Attributes:
         concept: the concept's name.
-        outcome: ``passed``; ``cannot``; ``failed``, which is a fault of this repository or of the orchestrator; or
-            ``not run``, because the side did not start.
-        note: what the check observed, or the reason.
+        outcome: the mark of the check's finding; ``failed``, which is a fault of this repository or of the
+            orchestrator; or ``not run``, because the side did not start.
+        note: the finding's note, or the reason.
         seconds: the duration of the check.
     """
 
@@ -53,15 +94,20 @@ class Result:
     note: str
     seconds: float = 0.0
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the check ended with a finding, whatever that is."""
+        return self.outcome in MARKS
+
 
 class Checks:
     """The checks of one side, by the names of their concepts."""
 
     def __init__(self) -> None:
-        self.by_concept: dict[str, Callable[[Any], str]] = {}
+        self.by_concept: dict[str, Check] = {}
         self._alone: list[str] = []
 
-    def check(self, concept: str, *, alone: bool = False) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
+    def check(self, concept: str, *, alone: bool = False) -> Callable[[Check], Check]:
         """Declare a check.
 
         Args:
@@ -69,7 +115,7 @@ class Checks:
             alone: run it in the main thread, one at a time, because a flow that is called runs in its caller's thread.
         """
 
-        def declare(function: Callable[[Any], str]) -> Callable[[Any], str]:
+        def declare(function: Check) -> Check:
             if concept in self.by_concept:
                 raise ValueError(f"there are two checks of {concept}")
             self.by_concept[concept] = function
@@ -98,19 +144,27 @@ class Checks:
                 done.result()
 
 
-def run_check(concept: str, function: Callable[[Any], str], side: Any) -> Result:
+def run_check(concept: str, function: Check, side: Any) -> Result:
     """Run one check; an exception becomes its result."""
     begin = time.monotonic()
-    outcome: Outcome = "passed"
+    outcome: Outcome
     try:
-        note = function(side)
-    except CannotError as reason:
-        outcome, note = "cannot", str(reason)
+        finding = function(side)
+        if type(finding) not in (BuiltIn, WithCode, NotPossible):
+            raise TypeError(f"a check returns BuiltIn, WithCode or NotPossible, but this one returned {finding!r}")
+        outcome, note = finding.mark, finding.note
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         outcome, note = "failed", f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}: {where.line})"
         note = " ".join(note.split())[:NOTE_CHARACTERS]
     return Result(concept=concept, outcome=outcome, note=note, seconds=round(time.monotonic() - begin, 2))
+
+
+def declare(package: ModuleType) -> None:
+    """Import all modules of a side's package, so that their checks are declared."""
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"{package.__name__}.{module.name}")
 
 
 def tell(result: Result) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import comparison.__main__ as comparison
-from comparison.checks import CannotError, Checks, Result, await_, run_check
+from comparison.checks import BuiltIn, Checks, Finding, NotPossible, Result, WithCode, await_, run_check
 from comparison.results import SIDES, Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
 from local.cloud.settings import REPOSITORY
@@ -21,23 +21,29 @@ def _run(function: Any) -> Result:
     return run_check("a concept", function, side=None)
 
 
-def test_a_check_that_returns_has_passed_with_its_note() -> None:
-    result = _run(lambda side: "seen")
+@pytest.mark.parametrize(
+    ("finding", "outcome"), [(BuiltIn, "built in"), (WithCode, "with code"), (NotPossible, "not possible")]
+)
+def test_a_check_returns_its_mark_with_a_note(finding: type[Finding], outcome: str) -> None:
+    result = _run(lambda side: finding("seen"))
 
-    assert (result.concept, result.outcome, result.note) == ("a concept", "passed", "seen")
+    assert (result.concept, result.outcome, result.note) == ("a concept", outcome, "seen")
+    assert result.is_expected
 
 
-def test_what_a_side_cannot_do_is_no_failure() -> None:
-    def check(side: Any) -> str:
-        raise CannotError("nothing like it")
+@pytest.mark.parametrize("returned", ["seen", None, Finding("seen")], ids=repr)
+def test_a_check_without_a_mark_has_failed(returned: Any) -> None:
+    result = _run(lambda side: returned)
 
-    assert (_run(check).outcome, _run(check).note) == ("cannot", "nothing like it")
+    assert result.outcome == "failed"
+    assert "returns BuiltIn, WithCode or NotPossible" in result.note
+    assert not result.is_expected
 
 
 def test_an_assertion_that_does_not_hold_is_a_failure_that_says_where() -> None:
-    def check(side: Any) -> str:
+    def check(side: Any) -> Finding:
         assert [1] == [2]
-        return "never"
+        return BuiltIn("never")
 
     result = _run(check)
     assert result.outcome == "failed"
@@ -51,14 +57,14 @@ def test_checks_run_once_each_and_alone_in_the_callers_thread() -> None:
     checks, threads, told = Checks(), {}, []
 
     @checks.check("beside")
-    def beside(side: Any) -> str:
+    def beside(side: Any) -> Finding:
         threads["beside"] = threading.current_thread()
-        return ""
+        return BuiltIn("")
 
     @checks.check("alone", alone=True)
-    def alone(side: Any) -> str:
+    def alone(side: Any) -> Finding:
         threads["alone"] = threading.current_thread()
-        return ""
+        return BuiltIn("")
 
     checks.run(None, ["beside", "alone"], threads=2, tell=told.append)
 
@@ -97,8 +103,8 @@ def _results(**differences: Any) -> Results:
         "versions": {},
         "source": "synthetic months",
         "checks": {
-            "airflow": {"flow": Result(concept="flow", outcome="passed", note="")},
-            "prefect": {"flow": Result(concept="flow", outcome="cannot", note="")},
+            "airflow": {"flow": Result(concept="flow", outcome="built in", note="")},
+            "prefect": {"flow": Result(concept="flow", outcome="not possible", note="")},
         },
         "loaded": [Loaded(dataset="green", month="2021-01", rows=rows, identical=True)],
         "course_rerun": [3, 6],
@@ -108,15 +114,17 @@ def _results(**differences: Any) -> Results:
     return Results(**(values | differences))
 
 
-def test_the_last_line_counts_what_passed() -> None:
-    assert _results().last_line() == "compared concepts=1 airflow=1 prefect=0 identical=yes"
-    assert _results(loaded=[]).last_line() == "compared concepts=1 airflow=1 prefect=0 identical=no"
+def test_the_last_line_counts_the_checks_that_ended_with_a_finding() -> None:
+    assert _results().last_line() == "compared concepts=1 airflow=1 prefect=1 identical=yes"
+    failed = {"flow": Result(concept="flow", outcome="failed", note="")}
+    one_side = {"airflow": _results().checks["airflow"], "prefect": failed}
+    assert _results(checks=one_side, loaded=[]).last_line() == "compared concepts=1 airflow=1 prefect=0 identical=no"
 
 
 def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     failed = Result(concept="task", outcome="failed", note="")
     kept = _results(checks={side: {"flow": _results().checks[side]["flow"], "task": failed} for side in SIDES})
-    passed = Result(concept="task", outcome="passed", note="seen")
+    passed = Result(concept="task", outcome="built in", note="seen")
 
     other = _results(
         checks={"airflow": {"task": passed}, "prefect": {"task": failed}},
@@ -144,7 +152,7 @@ def test_a_side_that_did_not_start_leaves_the_others_results_and_is_no_success()
     )
 
     assert of_prefect["flow"] == Result(concept="flow", outcome="not run", note="port 4200 is taken")
-    assert results.passed("airflow") == 1
+    assert results.expected("airflow") == 1
     assert not results.is_complete
 
 
@@ -163,7 +171,7 @@ class _Side:
         self.stopped = True
 
     def check(self, concepts: list[str]) -> list[Result]:
-        return [Result(concept=concept, outcome="passed", note="") for concept in concepts]
+        return [Result(concept=concept, outcome="built in", note="") for concept in concepts]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -178,7 +186,7 @@ def test_the_side_that_starts_is_checked_and_the_other_one_is_named(at_once: boo
     assert cold.runs == {"airflow": [1.5]}
     assert there.prefect.stopped
     assert failures == {"prefect": "port 4200 is taken"}
-    assert [result.outcome for result in found["airflow"].values()] == ["passed", "passed"]
+    assert [result.outcome for result in found["airflow"].values()] == ["built in", "built in"]
     assert {(result.outcome, result.note) for result in found["prefect"].values()} == {
         ("not run", "port 4200 is taken")
     }
@@ -192,6 +200,6 @@ def test_a_finding_is_a_success_and_a_failed_check_is_none() -> None:
 
 def test_the_containers_are_as_the_check_of_them_says() -> None:
     """This check looks at files alone, so a change of the compose file that breaks it shows here, without a stack."""
-    from comparison.checks import airflow
+    from comparison.checks.airflow import deploy
 
-    assert airflow.docker(None).startswith("one image, four services")  # type: ignore[arg-type]
+    assert deploy.docker(None).note.startswith("one image, four services")  # type: ignore[arg-type]

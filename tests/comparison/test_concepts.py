@@ -62,9 +62,10 @@ EXPECTED = {
 
 def _checks(side: str) -> dict[str, ast.FunctionDef]:
     """The checks of a side by concept; read from the source, because Prefect is not installed here."""
-    tree = ast.parse((REPOSITORY / "comparison" / "checks" / f"{side}.py").read_text())
-    found = {}
-    for function in (node for node in tree.body if isinstance(node, ast.FunctionDef)):
+    found: dict[str, ast.FunctionDef] = {}
+    modules = sorted((REPOSITORY / "comparison" / "checks" / side).glob("*.py"))
+    functions = [node for path in modules for node in ast.parse(path.read_text()).body]
+    for function in (node for node in functions if isinstance(node, ast.FunctionDef)):
         for decorator in function.decorator_list:
             if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "check":
                 [concept] = decorator.args

@@ -1,0 +1,106 @@
+"""Checks of Airflow: how it is operated."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import httpx
+import psycopg
+
+from comparison.checks import SECONDS, BuiltIn, Finding, WithCode, await_, page_and_script
+from comparison.checks.airflow.side import Airflow, check, set_connection
+
+
+@check("connections")
+def connections(airflow: Airflow) -> Finding:
+    """The address that a task reads from changes without a change of the code."""
+    hosts = ["one.invalid", "two.invalid"]
+    assert [_read(airflow, "connections", host=host)["host"] for host in hosts] == hosts
+    return BuiltIn("connections: from the UI, API, CLI, environment or a secrets manager; a fixed set of fields")
+
+
+def _read(airflow: Airflow, name: str, *, host: str = "one.invalid", value: str = "") -> dict[str, str]:
+    """Set a connection and a variable, and run a task that reads both; returns what it read."""
+    set_connection(airflow, name, host=host, value=value)
+    found: dict[str, str] = airflow.result(airflow.run("connected", name=name), "read")
+    return found
+
+
+@check("secrets")
+def secrets(airflow: Airflow) -> Finding:
+    """Neither the API nor the log of a task that prints it shows a password."""
+    set_connection(airflow, "secrets", host="one.invalid", value="")
+    run = airflow.run("connected", name="secrets")
+    log = airflow.log(run, "read")
+    assert "the password is ***" in log
+    assert "hunter2-compared" not in log
+    assert "hunter2-compared" not in json.dumps(airflow.api.call("GET", "/connections/secrets"))
+    with psycopg.connect(airflow.settings.cloud.postgres_url("airflow")) as database:
+        [[kept]] = database.execute("SELECT password FROM connection WHERE conn_id = 'secrets'").fetchall()
+    assert kept
+    assert "hunter2-compared" not in kept
+    return BuiltIn("encrypted in the database, left out by the API, masked in logs even where a task prints it")
+
+
+@check("variables")
+def variables(airflow: Airflow) -> Finding:
+    """A value that tasks read changes without a change of the code."""
+    values = ["first", "second"]
+    assert [_read(airflow, "variables", value=value)["variable"] for value in values] == values
+    return BuiltIn("variables, also in templates; the pipeline has four")
+
+
+@check("notifications")
+def notifications(airflow: Airflow) -> Finding:
+    """A failed run sends an alert."""
+    run = airflow.run("failing")
+    assert run["state"] == "failed"
+    alerts = await_(lambda: airflow.alerts("failing"), "the receiver gets the alert of the failure")
+    assert len(alerts) == 1
+    return WithCode("one `on_failure_callback` for all DAGs posts to a webhook; it is code, and reviewed as code")
+
+
+@check("lateness")
+def lateness(airflow: Airflow) -> Finding:
+    """A late run sends an alert while it still runs."""
+    run_id = airflow.start("late")
+    await_(lambda: airflow.alerts("late"), "the receiver gets the alert of the delay", timeout=60)
+    assert airflow.api.run("late", run_id)["state"] in ("queued", "running")
+    airflow.api.fail("late", run_id)
+    return BuiltIn(
+        "`DeadlineAlert`: a time after the run was queued, after its date, or relative to its average duration"
+    )
+
+
+@check("metadata")
+def metadata(airflow: Airflow) -> Finding:
+    """A task's description of its result stays with the asset."""
+    run = airflow.run("described")
+    query = urlencode({"source_dag_id": "described", "source_run_id": run["dag_run_id"]})
+    listed = airflow.api.call("GET", f"/assets/events?{query}")
+    [event] = listed["asset_events"]
+    assert event["extra"]["made by"] == run["dag_run_id"]
+    return BuiltIn(
+        "the asset event carries it, for people and for the DAGs that it starts; tables and charts are not shown"
+    )
+
+
+@check("ui")
+def ui(airflow: Airflow) -> Finding:
+    """The server serves its own web page."""
+    page, script = page_and_script(airflow.settings.url)
+    assert (page.status_code, script.status_code) == (200, 200)
+    assert "text/html" in page.headers["content-type"]
+    assert "javascript" in script.headers["content-type"]
+    return BuiltIn("a page and its script are served: grid, graph, Gantt, assets, backfills, the code of each version")
+
+
+@check("rest_api")
+def rest_api(airflow: Airflow) -> Finding:
+    """A program starts a run and waits for its end, as the UI does."""
+    paths = airflow.schema()["paths"]
+    with httpx.Client(base_url=airflow.settings.url, trust_env=False, timeout=SECONDS) as nobody:
+        assert nobody.get("/api/v2/dags").status_code == 401
+    assert airflow.run("child", month="2021-03")["state"] == "success"
+    return BuiltIn(f"{len(paths)} paths in its OpenAPI schema; every call needs a token")

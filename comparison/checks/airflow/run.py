@@ -1,0 +1,172 @@
+"""Checks of Airflow: how its runs go."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import psutil
+
+from comparison.airflow_side import running_pid
+from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, kill_tree
+from comparison.checks.airflow.side import Airflow, check, seconds_between
+from local.airflow import reconcile
+
+
+@check("run_names")
+def run_names(airflow: Airflow) -> Finding:
+    """A run can be recognised by its name."""
+    name = f"child-for-{airflow.ground.month}-{datetime.now(UTC):%H%M%S}"
+    airflow.api.await_parsed(["child"], since="")
+    airflow.api.call("POST", "/dags/child/dagRuns", logical_date=None, dag_run_id=name, conf={"month": "2021-01"})
+    assert airflow.api.run("child", name)["dag_run_id"] == name
+    keys = {run["partition_key"] for run in airflow.api.runs(f"{airflow.ground.dataset}_gcs_to_bigquery")}
+    assert airflow.ground.month in keys
+    return BuiltIn(
+        "the caller can name a run; scheduled, asset-triggered and backfill runs show their month as partition key"
+    )
+
+
+@check("retries")
+def retries(airflow: Airflow) -> Finding:
+    """A task that fails twice is retried with growing delays, and succeeds in the third try."""
+    run = airflow.run("retries")
+    assert run["state"] == "success"
+    path = f"/dags/retries/dagRuns/{run['dag_run_id']}/taskInstances/fetch/tries"
+    tries = sorted(airflow.api.call("GET", path)["task_instances"], key=lambda one: one["try_number"])
+    assert [one["try_number"] for one in tries] == [1, 2, 3]
+    assert tries[-1]["state"] == "success"
+    first, second = (seconds_between(one["end_date"], two["start_date"]) for one, two in pairwise(tries))
+    # One second, then two; Airflow adds random jitter of up to the same length.
+    assert first >= 1
+    assert second >= 2
+    final = airflow.tasks(airflow.run("not_retried"))["fetch"]
+    assert (final["state"], final["try_number"]) == ("failed", 1)
+    return BuiltIn(
+        f"3 tries, {first:.1f} s and {second:.1f} s apart; a single try for an error that a retry policy calls final"
+    )
+
+
+@check("caching")
+def caching(airflow: Airflow) -> Finding:
+    """A month that is unchanged at the source is not loaded again, and the run says so."""
+    blob = reconcile.storage_client(airflow.settings).bucket(airflow.settings.cloud.lake_bucket)
+    before = blob.get_blob(airflow.file.lake_object).generation
+    run = airflow.run(airflow.to_gcs, month=airflow.ground.month)
+    tasks = airflow.tasks(run)
+    assert (tasks["announce_unchanged"]["state"], tasks["download"]["state"]) == ("success", "skipped")
+    assert "is unchanged: it was made from" in airflow.log(run, "skip_unchanged")
+    assert blob.get_blob(airflow.file.lake_object).generation == before
+    return WithCode("not built in: a task of ours compares the source with the provenance that the lake object carries")
+
+
+@check("time_outs")
+def time_outs(airflow: Airflow) -> Finding:
+    """A hanging task is stopped."""
+    run = airflow.run("time_out")
+    hang = airflow.tasks(run)["hang"]
+    assert (run["state"], hang["state"]) == ("failed", "failed")
+    assert "AirflowTaskTimeout" in airflow.log(run, "hang")
+    return BuiltIn(f"stopped after {hang['duration']:.1f} s with a time-out of 1 s; runs can have a time-out too")
+
+
+@check("logging")
+def logging(airflow: Airflow) -> Finding:
+    """A task's log can be read by run, task and try."""
+    run = airflow.month_run(airflow.to_gcs)
+    assert f"Converted {airflow.ground.rows:,} rows" in airflow.log(run, "to_parquet")
+    assert "Converted" not in airflow.log(run, "download")
+    return BuiltIn("one log for each try of a task: in the UI, through the API, on disk or in a bucket")
+
+
+@check("concurrency")
+def concurrency(airflow: Airflow) -> Finding:
+    """With one slot, no two tasks run at the same time."""
+    pool = {"name": "one_at_a_time", "slots": 1, "description": "for the comparison", "include_deferred": False}
+    airflow.api.call("POST", "/pools", **pool)
+    run = airflow.run("limited")
+    spans = sorted((task["start_date"], task["end_date"]) for task in airflow.api.tasks("limited", run["dag_run_id"]))
+    assert len(spans) == 3
+    assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
+    return BuiltIn(
+        "a pool with one slot; also limits for the runs and tasks of a DAG, the runs of a backfill, and the executor"
+    )
+
+
+@check("infrastructure_per_run")
+def infrastructure_per_run(airflow: Airflow) -> Finding:
+    """The caller gives a single run its own environment."""
+    accepted = set(airflow.schema()["components"]["schemas"]["TriggerDAGRunPostBody"]["properties"])
+    assert not accepted & {"env", "executor", "executor_config", "queue", "pool"}, f"write the check: {accepted}"
+    return NotPossible(
+        "queue, pool and executor belong to the task; image and variables only if its operator reads them from `conf`"
+    )
+
+
+@check("crash_recovery")
+def crash_recovery(airflow: Airflow) -> Finding:
+    """A task whose process is killed completes without manual action."""
+    run_id = airflow.start("killed")
+    begin = kill_tree(await_(lambda: running_pid(airflow.api, "killed", run_id), "the task runs"))
+    assert airflow.end("killed", run_id, timeout=240) == "success"
+    [done] = airflow.api.tasks("killed", run_id)
+    assert done["try_number"] == 2
+    seconds = time.monotonic() - begin
+    return BuiltIn(f"killed with SIGKILL, succeeded in the next try {seconds:.0f} s later; retries also cover crashes")
+
+
+@check("cancelling")
+def cancelling(airflow: Airflow) -> Finding:
+    """A run that is stopped by hand ends, and so does its process."""
+    run_id = airflow.start("cancelled")
+    pid = await_(lambda: running_pid(airflow.api, "cancelled", run_id), "the task runs")
+    begin = datetime.now(UTC)
+    airflow.api.fail("cancelled", run_id)
+    await_(lambda: not _lives(pid), "the process ends", timeout=60)
+    seconds = (datetime.now(UTC) - begin).total_seconds()
+    assert airflow.api.run("cancelled", run_id)["state"] == "failed"
+    return BuiltIn(f"marked as failed; the process ended {seconds:.0f} s later; there is no separate state for it")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@check("approval")
+def approval(airflow: Airflow) -> Finding:
+    """A run waits for a person's answer and continues with it."""
+    run_id = airflow.start("approved")
+    asked = f"/dags/approved/dagRuns/{run_id}/taskInstances/ask/-1/hitlDetails"
+
+    def waits() -> bool:
+        [ask] = [task for task in airflow.api.tasks("approved", run_id) if task["task_id"] == "ask"]
+        return ask["state"] in ("awaiting_input", "deferred")
+
+    await_(waits, "the run waits for an answer")
+    assert not airflow.api.call("GET", asked)["response_received"]
+    assert airflow.tasks(airflow.api.run("approved", run_id))["publish"]["state"] is None
+    airflow.api.call("PATCH", asked, chosen_options=["Approve"], params_input={})
+    assert airflow.end("approved", run_id) == "success"
+    assert airflow.result(airflow.api.run("approved", run_id), "publish") == "published"
+    return BuiltIn("`ApprovalOperator`: answered in the UI or through the API; occupies no worker slot while it waits")
+
+
+@check("rerun")
+def rerun(airflow: Airflow) -> Finding:
+    """A finished run is repeated from a chosen task on; earlier tasks stay as they are."""
+    run = airflow.run("parent")
+    before = airflow.tasks(run)
+    body = {"dag_run_id": run["dag_run_id"], "task_ids": ["start_child"], "only_failed": False, "dry_run": False}
+    airflow.api.call("POST", "/dags/parent/clearTaskInstances", **body)
+    await_(lambda: airflow.tasks(run)["start_child"]["try_number"] == 2, "the cleared task has started")
+    assert airflow.end("parent", run["dag_run_id"]) == "success"
+    after = airflow.tasks(run)
+    assert after["start_child"]["try_number"] == 2
+    assert after["prepare.create_table"]["start_date"] == before["prepare.create_table"]["start_date"]
+    return BuiltIn(
+        "clear a task: it and the tasks after it run again, also in many runs at once; earlier tries are kept"
+    )

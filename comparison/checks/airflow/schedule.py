@@ -1,0 +1,106 @@
+"""Checks of Airflow: what starts its runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from comparison.checks import BuiltIn, Finding, NotPossible, await_
+from comparison.checks.airflow.side import ENDED, Airflow, check
+
+
+@check("schedule")
+def schedule(airflow: Airflow) -> Finding:
+    """Runs at six in the morning in New York, also after the clocks change."""
+    airflow.api.await_parsed(["in_new_york"], since="")
+    dag = airflow.api.call("GET", "/dags/in_new_york/details")
+    following = datetime.fromisoformat(dag["next_dagrun_run_after"]).astimezone(ZoneInfo("America/New_York"))
+    assert (following.hour, following.minute) == (6, 0)
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import datetime as moment
+
+    from comparison.airflow_dags import examples
+
+    timetable = decode_timetable(encode_timetable(examples.in_new_york().timetable))
+    hours = set()
+    for month in (3, 11):  # the clocks change
+        restriction = TimeRestriction(moment(2027, month, 5), moment(2027, month, 20), True)
+        last = None
+        while (
+            info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+        ) is not None:
+            last = info.data_interval
+            hours.add(info.run_after.astimezone(ZoneInfo("America/New_York")).hour)
+    assert hours == {6}
+    return BuiltIn(
+        f"next: {following:%Y-%m-%d %H:%M %Z}; one schedule for each DAG, which also determines the run's month"
+    )
+
+
+@check("several_schedules")
+def several_schedules(airflow: Airflow) -> Finding:
+    """One DAG has several schedules, each with its own parameters."""
+    from airflow.sdk import MultipleCronTriggerTimetable
+
+    names = set(MultipleCronTriggerTimetable.__init__.__code__.co_varnames)
+    assert not names & {"params", "parameters", "conf"}, f"schedules have parameters now: write the check: {names}"
+    return NotPossible(
+        "a DAG has one timetable, which may combine several crons; otherwise a loop creates one DAG for each"
+    )
+
+
+@check("backfill")
+def backfill(airflow: Airflow) -> Finding:
+    """One command runs a range of past months, several at a time, and none twice."""
+    dag_id = f"{airflow.ground.dataset}_web_to_postgres"
+    airflow.api.set_paused(dag_id, False)
+    months = ["2020-05", "2020-06"]
+
+    def of_months() -> list[dict[str, Any]]:
+        return [run for run in airflow.api.runs(dag_id) if run["partition_key"] in months]
+
+    for _ in range(2):
+        airflow.api.backfill(dag_id, "2020-05-01", "2020-06-01", conf={}, parallel=2)
+        await_(
+            lambda: len(of_months()) == len(months) and all(run["state"] in ENDED for run in of_months()),
+            "the months have ended",
+            timeout=180,
+        )
+        airflow.api.close_backfills(dag_id)
+    runs = of_months()
+    assert sorted(run["partition_key"] for run in runs) == months
+    assert {run["state"] for run in runs} == {"success"}
+    assert max(run["start_date"] for run in runs) < min(run["end_date"] for run in runs)
+    return BuiltIn(
+        f"a backfill, here through the API: {' and '.join(months)} at the same time; a second backfill left them out"
+    )
+
+
+@check("catch_up")
+def catch_up(airflow: Airflow) -> Finding:
+    """Each scheduled time that was missed gets its own run afterwards."""
+    airflow.api.await_parsed(["caught_up"], since="")
+    airflow.api.set_paused("caught_up", False)
+
+    def years() -> list[str]:
+        runs = [run for run in airflow.api.runs("caught_up") if run["state"] == "success"]
+        return sorted(run["logical_date"][:4] for run in runs)
+
+    expected = ["2022", "2023", "2024", "2025"]
+    await_(lambda: len(years()) >= len(expected), "the missed runs have ended", timeout=120)
+    assert years() == expected
+    return BuiltIn(f"`catchup=True`: {len(expected)} scheduled times from before the DAG existed; off by default")
+
+
+@check("events")
+def events(airflow: Airflow) -> Finding:
+    """A month's arrival in the lake starts its load into the warehouse."""
+    dag_id = f"{airflow.ground.dataset}_gcs_to_bigquery"
+    source = airflow.month_run(airflow.to_gcs)["dag_run_id"]
+    runs = [run for run in airflow.api.runs(dag_id) if source in airflow.api.started_by(dag_id, run["dag_run_id"])]
+    assert [run["partition_key"] for run in runs] == [airflow.ground.month]
+    assert runs[0]["run_type"] == "asset_triggered"
+    return BuiltIn("assets with partitions: declared in the code, one downstream run for each month, lineage in the UI")

@@ -1,0 +1,162 @@
+"""Checks of Airflow: how a pipeline is written."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from comparison.checks import BuiltIn, Finding, NotPossible, refused
+from comparison.checks.airflow.side import Airflow, check
+from nyc_taxi.registry.datasets import DATASETS
+
+
+@check("flow")
+def flow(airflow: Airflow) -> Finding:
+    """Airflow has exactly one DAG for each dataset and step, each with its version."""
+    expected = {f"{name}_{step}" for name in DATASETS for step in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")}
+    found = {dag["dag_id"]: dag for dag in airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]}
+    assert set(found) - {"trips_yearly_rollup"} == expected
+    run = airflow.month_run(airflow.to_gcs)
+    assert run["dag_versions"][-1]["dag_id"] == airflow.to_gcs
+    version = run["dag_versions"][-1]["version_number"]
+    return BuiltIn(f"{len(found)} DAGs from 4 files; the run records version {version} of its DAG")
+
+
+@check("task")
+def task(airflow: Airflow) -> Finding:
+    """Each step has its own state, start, end and number of tries."""
+    tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
+    steps = ["wait_for_publication", "download", "to_parquet", "local_to_gcs", "remove_files"]
+    assert [tasks[step]["state"] for step in steps] == ["success"] * len(steps)
+    assert all(tasks[step]["duration"] > 0 and tasks[step]["try_number"] >= 1 for step in steps)
+    return BuiltIn(f"{len(tasks)} task instances, each with its state, times and tries")
+
+
+@check("dependencies")
+def dependencies(airflow: Airflow) -> Finding:
+    """A step starts when the previous one has ended, and receives its return value: a path, not the rows."""
+    run = airflow.month_run(airflow.to_gcs)
+    tasks = airflow.tasks(run)
+    chain = ["download", "to_parquet", "local_to_gcs"]
+    for before, after in pairwise(chain):
+        assert tasks[before]["end_date"] <= tasks[after]["start_date"]
+    rendered = tasks["to_parquet"]["rendered_fields"]
+    assert rendered["src"] == airflow.result(run, "download")
+    assert airflow.result(run, "to_parquet") == airflow.ground.rows
+    return BuiltIn("the graph is declared; `to_parquet` received the path that `download` returned, through XCom")
+
+
+@check("parameters")
+def parameters(airflow: Airflow) -> Finding:
+    """An invalid month is refused before a run exists."""
+    answer = refused(lambda: airflow.api.trigger(airflow.to_gcs, {"month": "2021-13"}), 400)
+    assert "2021-13" in answer.text
+    assert "2021-13" not in {run["conf"].get("month") for run in airflow.api.runs(airflow.to_gcs)}
+    return BuiltIn("JSON schema in `Param`: `2021-13` is refused with HTTP 400, no run is created")
+
+
+@check("typed_parameters")
+def typed_parameters(airflow: Airflow) -> Finding:
+    """A parameter that is declared as a date arrives as a date."""
+    kind = airflow.result(airflow.run("typed", day="2021-02-28"), "load")
+    assert kind == "str", f"the task gets a {kind} now: write the check"
+    return NotPossible("`Param` validates with JSON schema, but the task receives JSON: a date is a string to parse")
+
+
+@check("subflows")
+def subflows(airflow: Airflow) -> Finding:
+    """Tasks can be grouped, and a task can run another DAG and wait for it."""
+    run = airflow.run("parent")
+    tasks = airflow.tasks(run)
+    assert (run["state"], tasks["prepare.create_table"]["state"]) == ("success", "success")
+    child = airflow.api.run("child", airflow.result(run, "start_child", key="trigger_run_id"))
+    assert (child["state"], child["triggered_by"], child["conf"]) == ("success", "operator", {"month": "2021-02"})
+    assert child["end_date"] <= tasks["start_child"]["end_date"]
+    return BuiltIn(
+        "a task group inside the DAG; a task that runs another DAG and waits. Results are looked up, not returned"
+    )
+
+
+@check("mapping")
+def mapping(airflow: Airflow) -> Finding:
+    """There is one task instance for each month that an earlier task returned."""
+    run = airflow.run("mapped")
+    loads = [task for task in airflow.api.tasks("mapped", run["dag_run_id"]) if task["task_id"] == "load"]
+    months = airflow.result(run, "list_months")
+    assert [task["state"] for task in loads] == ["success"] * len(months)
+    assert sorted(task["map_index"] for task in loads) == list(range(len(months)))
+    return BuiltIn(
+        f"`expand` made {len(loads)} from a list known only at run time. In the pipeline each month is a run instead"
+    )
+
+
+@check("providers")
+def providers(airflow: Airflow) -> Finding:
+    """Operators for Google Cloud come in a separate package, and the pipeline runs them."""
+    found = {each["package_name"]: each for each in airflow.api.call("GET", "/providers?limit=100")["providers"]}
+    google = found["apache-airflow-providers-google"]
+    tasks = airflow.tasks(airflow.month_run(f"{airflow.ground.dataset}_gcs_to_bigquery"))
+    names = ("create_table", "create_external_table", "drop_staging")
+    assert {name: tasks[name]["operator_name"] for name in names} == {
+        "create_table": "BigQueryInsertJobOperator",
+        "create_external_table": "BigQueryCreateTableOperator",
+        "drop_staging": "BigQueryInsertJobOperator",
+    }
+    return BuiltIn(
+        f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline use or extend them"
+    )
+
+
+@check("results")
+def results(airflow: Airflow) -> Finding:
+    """A task's return value can be read after its run."""
+    rows = airflow.result(airflow.month_run(airflow.to_gcs), "to_parquet")
+    assert rows == airflow.ground.rows
+    return BuiltIn("XCom, in the metadata database: for URIs and counts. An XCom backend can keep it in a bucket")
+
+
+@check("transactions")
+def transactions(airflow: Airflow) -> Finding:
+    """Temporary objects are removed although the work fails."""
+    run = airflow.run("tidied")
+    states = {name: task["state"] for name, task in airflow.tasks(run).items()}
+    assert run["state"] == "failed"
+    assert states == {"create_staging": "success", "load": "failed", "drop_staging": "success"}
+    refused(lambda: airflow.api.call("GET", "/variables/staging"), 404)  # created by the setup, removed by the teardown
+    return BuiltIn(
+        "setup and teardown tasks: the teardown ran and the run still failed; clearing a task also reruns its setup"
+    )
+
+
+@check("testing")
+def testing(airflow: Airflow) -> Finding:
+    """A DAG runs to its end without a scheduler."""
+    airflow.api.await_parsed(["in_new_york"], since="")
+    before = len(airflow.api.runs("in_new_york"))  # paused, so that the scheduler starts no run of it
+    done = airflow.airflow("dags", "test", "in_new_york", "2021-01-01")
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    assert len(airflow.api.runs("in_new_york")) == before + 1
+    return BuiltIn(
+        "`dags test`, which needs a metadata database; the functions that tasks call are plain Python and need nothing"
+    )
+
+
+@check("control_flow")
+def control_flow(airflow: Airflow) -> Finding:
+    """A run decides at run time how often a step repeats."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+    from airflow.sdk.exceptions import AirflowDagCycleException
+
+    with DAG("loop", schedule=None) as loop:
+        page = EmptyOperator(task_id="page")
+        following = EmptyOperator(task_id="following")
+        page >> following >> page
+    refusal = None
+    try:
+        loop.check_cycle()
+    except AirflowDagCycleException as error:
+        refusal = str(error)
+    assert refusal, "tasks can be repeated now: write the check"
+    return NotPossible(
+        "the graph is declared before the run and has no cycles: branches, mapping, but no `while` over tasks"
+    )

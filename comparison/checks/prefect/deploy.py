@@ -1,0 +1,170 @@
+"""Checks of Prefect: how it is deployed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import httpx
+import yaml
+
+from comparison.checks import SECONDS, BuiltIn, Finding, await_, git
+from comparison.checks.prefect.side import Prefect, check, run_without_server
+from comparison.receiver import serving
+from local.cloud.settings import REPOSITORY
+
+
+@check("deployment")
+def deployment(prefect: Prefect) -> Finding:
+    """`prefect deploy` makes a flow startable by the server, and an edit a new version."""
+    folder = prefect.ground.folder / "deployed"
+    folder.mkdir(exist_ok=True)
+    source = "from prefect import flow\n\n@flow(log_prints=True)\ndef dropped(value=''):\n    print({value!r}, value)\n"
+    versions = []
+    for value in ("one", "two"):
+        (folder / "dropped.py").write_text(source.format(value=f"code of version {value}"))
+        plan = {
+            "deployments": [
+                {
+                    "name": "dropped",
+                    "entrypoint": "dropped.py:dropped",
+                    "version": value,
+                    "parameters": {"value": value},
+                    "work_pool": {"name": "local"},
+                }
+            ]
+        }
+        (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
+        done = prefect.prefect("deploy", "--all", cwd=folder)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+        run = prefect.api.end(prefect.api.start("dropped/dropped"))
+        assert run["state_type"] == "COMPLETED", run["state"]
+        said = f"code of version {value} {value}"
+        await_(lambda run=run, said=said: said in prefect.api.log(run["id"]), f"a run has logged: {said}", timeout=20)  # type: ignore[misc]
+        versions.append(run["deployment_version"])
+    assert versions == ["one", "two"]
+    return BuiltIn(
+        "`prefect deploy` from `prefect.yaml`, after each change; the server keeps the newest version, not the code"
+    )
+
+
+@check("workers")
+def workers(prefect: Prefect) -> Finding:
+    """Flows run outside the server; the work pool decides where."""
+    [worker] = [
+        each for each in prefect.api.call("POST", "/work_pools/local/workers/filter") if each["status"] == "ONLINE"
+    ]
+    run_id = prefect.api.start("no-ops/example")
+    run = prefect.api.end(run_id)
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["work_pool_name"] == "local"
+    assert run["infrastructure_pid"] != prefect.month_run("web-to-gcs")["infrastructure_pid"]
+    name = worker["name"].split()[0]
+    return BuiltIn(f"a process for each flow run by the worker {name}; Docker, Kubernetes or Cloud Run by another pool")
+
+
+@check("code_from_git")
+def code_from_git(prefect: Prefect) -> Finding:
+    """The code comes from a git repository, and the deployment records its commit."""
+    folder = prefect.ground.folder / "git_flows"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    source = (
+        "from prefect import flow, get_run_logger\n\n@flow\ndef from_git():\n    get_run_logger().info({value!r})\n"
+    )
+    for value in ("told by the first", "told by the second"):
+        (folder / "from_git.py").write_text(source.format(value=value))
+        git(folder, "add", "from_git.py")
+        git(folder, "commit", "--quiet", "--message", value)
+        commit = git(folder, "rev-parse", "HEAD")
+        if value.endswith("first"):
+            _deploy_from_git(prefect, folder, commit)
+    first = git(folder, "rev-parse", "HEAD~1")
+    run = prefect.api.end(prefect.api.start("from-git/from-git"))
+    assert run["state_type"] == "COMPLETED", run["state"]
+    assert run["deployment_version"] == first
+    await_(lambda: "told by the first" in prefect.api.log(run["id"]), "the run has logged its commit", timeout=20)
+    return BuiltIn("a `git_clone` step: each run clones the deployed commit, or the newest of a branch")
+
+
+def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
+    """Deploy the repository's flow at the commit."""
+    clone = {"repository": f"file://{folder}", "commit_sha": commit}
+    deployed = {
+        "name": "from-git",
+        "version": commit,
+        "entrypoint": "from_git.py:from_git",
+        "work_pool": {"name": "local"},
+        "pull": [{"prefect.deployments.steps.git_clone": clone}],
+    }
+    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployed]}))
+    done = prefect.prefect("deploy", "--all", cwd=folder)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+
+
+@check("docker")
+def docker(prefect: Prefect) -> Finding:
+    """A work pool runs flows from an image, and the server accepts its settings."""
+    from prefect_docker.worker import DockerWorker
+
+    template = DockerWorker.get_default_base_job_template()
+    made = {"name": "docker", "type": "docker", "base_job_template": template}
+    answer = httpx.post(f"{prefect.ground.prefect_url}/work_pools/", json=made, trust_env=False, timeout=SECONDS)
+    assert answer.is_success or answer.status_code == 409, answer.text
+    job = template["job_configuration"]
+    assert job["image"] == "{{ image }}"
+    assert {"image", "env", "networks", "volumes", "mem_limit"} <= set(template["variables"]["properties"])
+    return BuiltIn(
+        "a docker work pool: image, networks, volumes by deployment or run. Only the configuration was checked"
+    )
+
+
+@check("start_up")
+def start_up(prefect: Prefect) -> Finding:
+    """The server and the worker are healthy, and a flow also runs without either."""
+    assert prefect.api.is_healthy()
+    assert prefect.api.has_online_worker("local")
+    program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
+    assert run_without_server(program, home=prefect.ground.folder / "alone")[-1:] == ["3"]
+    return BuiltIn("calling a flow runs it, with a temporary server of its own; scheduling needs a server and a worker")
+
+
+@check("cloud")
+def cloud(prefect: Prefect) -> Finding:
+    """Prefect sends its API key to another address, as it would to Prefect Cloud."""
+    with _note_taker() as (url, seen):
+        env = {**os.environ, "PREFECT_API_URL": f"{url}/api", "PREFECT_API_KEY": "pnu_compared"}
+        subprocess.run(
+            [str(Path(sys.executable).with_name("prefect")), "deployment", "ls"],
+            env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert "Bearer pnu_compared" in {headers.get("Authorization") for headers in seen}
+    return BuiltIn(
+        "Prefect Cloud: the same flows, deployments and workers, by address and key, with more features. Not tried"
+    )
+
+
+@contextmanager
+def _note_taker() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that answers 404 and records the headers of each request."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(dict(self.headers))
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(404)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    with serving(Handler) as url:
+        yield url, seen

@@ -1,0 +1,134 @@
+"""Checks of Prefect: how it is operated."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import httpx
+import psycopg
+
+from comparison.checks import SECONDS, BuiltIn, Finding, NotPossible, await_, page_and_script
+from comparison.checks.prefect.side import PASSWORD, Prefect, check
+from comparison.prefect_flows import blocks, examples
+from comparison.prefect_flows.parameters import published_file
+
+
+@check("connections", alone=True)
+def connections(prefect: Prefect) -> Finding:
+    """The address that a flow reads from changes without a change of the code."""
+    _read(value="")
+    block = blocks.LakeBucket.load("compared")
+    found = []
+    for bucket in ("two", "three"):
+        block.bucket = bucket
+        block.save("compared", overwrite=True)
+        found.append(examples.connected()["bucket"])
+    assert found == ["two", "three"]
+    return BuiltIn("blocks: typed, with methods, nested (the bucket holds its credentials); from the UI or from code")
+
+
+def _read(*, value: str) -> dict[str, str]:
+    """Set blocks and a variable, and run a flow that reads them; returns what it read."""
+    from prefect.blocks.system import Secret
+    from prefect.variables import Variable
+
+    credentials = blocks.EmulatorCredentials(project="compared")
+    blocks.LakeBucket(bucket="one", gcp_credentials=credentials).save("compared", overwrite=True)
+    Secret(value=PASSWORD).save("compared", overwrite=True)
+    Variable.set("compared", value, overwrite=True)
+    return examples.connected()
+
+
+@check("secrets", alone=True)
+def secrets(prefect: Prefect) -> Finding:
+    """Neither the API nor the log of a task that prints it shows a password."""
+    _read(value="")
+    shown = json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=False))
+    with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
+        kept = str(database.execute("SELECT data::text FROM block_document").fetchall())
+    assert "compared" in shown
+    assert len(kept) > len(PASSWORD)
+    assert PASSWORD not in shown + kept
+    run = prefect.called("connected")
+
+    def printed() -> str | None:
+        return next((line for line in prefect.api.log(run["id"]) if "the password is" in line), None)
+
+    assert PASSWORD in await_(printed, "the printed line is in the log"), "logs are masked now: assert that"
+    return NotPossible(
+        "encrypted in the database and hidden by the API and the UI, but the log shows it where a task prints it"
+    )
+
+
+@check("variables", alone=True)
+def variables(prefect: Prefect) -> Finding:
+    """A value that flows read changes without a change of the code."""
+    values = ["first", "second"]
+    assert [_read(value=value)["variable"] for value in values] == values
+    return BuiltIn("variables with JSON values, also in the templates of deployments")
+
+
+@check("notifications")
+def notifications(prefect: Prefect) -> Finding:
+    """A failed run sends an alert."""
+    run = prefect.api.end(prefect.api.start("failing/example"))
+    assert run["state_type"] == "FAILED"
+    posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver gets the alert of the failure")
+    assert len(posts) == 1
+    return BuiltIn("an automation in the server, by tag; or a hook in the code; blocks for Slack, Teams and others")
+
+
+@check("lateness")
+def lateness(prefect: Prefect) -> Finding:
+    """A late run sends an alert."""
+    run = prefect.api.run(prefect.api.start("late/example"))
+    await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver gets the alert of the delay", timeout=90)
+    assert prefect.api.run(run["id"])["state_name"] == "Late"
+    return BuiltIn("runs that no worker takes in time become `Late`, and an automation reports them")
+
+
+@check("metadata", alone=True)
+def metadata(prefect: Prefect) -> Finding:
+    """A task's description of its result stays with the asset."""
+    examples.described()
+
+    def payloads(key: str) -> list[dict[str, Any]]:
+        found = prefect.api.events("prefect.asset.materialization.succeeded")
+        return [event["payload"] for event in found if event["resource"]["prefect.resource.id"] == key]
+
+    described = await_(lambda: payloads("file://compared"), "the asset's event is there")
+    assert [payload["made by"] for payload in described] == [prefect.called("described")["id"]]
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    assert {payload["rows"] for payload in payloads(f"gs://{os.environ['LAKE_BUCKET']}/{name}")} == {
+        prefect.ground.rows
+    }
+    slug = published_file(prefect.ground.dataset, prefect.ground.month).slug  # type: ignore[arg-type]
+    found = prefect.api.call(
+        "POST", "/artifacts/latest/filter", artifacts={"key": {"like_": f"checks-{slug}".replace("_", "-")}}
+    )
+    assert [artifact["type"] for artifact in found] == ["table"]
+    return BuiltIn(
+        "the asset event carries it; the checks are an artifact, shown as a table in the UI (assets: in the cloud only)"
+    )
+
+
+@check("ui")
+def ui(prefect: Prefect) -> Finding:
+    """The server serves its own web page."""
+    page, script = page_and_script(prefect.ground.prefect_url.removesuffix("/api"))
+    assert (page.status_code, script.status_code) == (200, 200)
+    assert "text/html" in page.headers["content-type"]
+    assert "javascript" in script.headers["content-type"]
+    return BuiltIn("a page and its script are served: runs, deployments, blocks, variables, automations, artifacts")
+
+
+@check("rest_api")
+def rest_api(prefect: Prefect) -> Finding:
+    """A program starts a run and waits for its end, as the UI does."""
+    paths = prefect.paths()
+    assert httpx.get(f"{prefect.ground.prefect_url}/health", trust_env=False, timeout=SECONDS).is_success
+    run = prefect.api.end(prefect.api.start("no-ops/example"))
+    assert run["state_type"] == "COMPLETED"
+    return BuiltIn(f"{len(paths)} paths; open to everyone who can reach it, unless a password is set")

@@ -1,0 +1,201 @@
+"""Checks of Prefect: how its runs go."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import pairwise
+from typing import Any
+
+import psutil
+
+from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, kill_tree
+from comparison.checks.prefect.side import Prefect, check, flow_pid, timestamp
+from comparison.prefect_flows import blocks, examples
+from comparison.prefect_flows.parameters import published_file
+
+
+@check("run_names")
+def run_names(prefect: Prefect) -> Finding:
+    """A run can be recognised by its name."""
+    run = prefect.month_run("web-to-gcs")
+    assert run["name"] == f"web-to-gcs-{prefect.ground.dataset}-{prefect.ground.month}"
+    return BuiltIn(f"a template with the parameters: `{run['name']}`; also for tasks. Names need not be unique")
+
+
+@check("retries", alone=True)
+def retries(prefect: Prefect) -> Finding:
+    """A task that fails twice is retried with growing delays, and succeeds in the third try."""
+    assert examples.retries() == 3
+    [run] = prefect.api.tasks(prefect.called("retries")["id"])
+    states = prefect.api.call("GET", f"/task_run_states/?task_run_id={run['id']}")
+    waits = [
+        timestamp(after["timestamp"]) - timestamp(before["timestamp"])
+        for before, after in pairwise(states)
+        if before["name"] == "AwaitingRetry"
+    ]
+    if len(waits) != 2:  # the server may keep only the newest states of a task run
+        waits = _waits_by_log(prefect)
+    assert len(waits) == 2
+    # One second, then two.
+    assert waits[0] >= 1
+    assert waits[1] >= 2
+    assert examples.not_retried(return_state=True).is_failed()
+    final = prefect.called("not-retried")["id"]
+    [only] = await_(lambda: prefect.api.tasks(final), "the server has the task run")
+    assert only["run_count"] == 1
+    first, second = waits
+    return BuiltIn(
+        f"3 tries, {first:.1f} s and {second:.1f} s apart; a single try for an error that our condition calls final"
+    )
+
+
+def _waits_by_log(prefect: Prefect) -> list[float]:
+    """The delays between the tries, from the times of the task's log messages."""
+    run = prefect.called("retries")
+    body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC"}
+    records = await_(
+        lambda: found if len(found := _with_failure(prefect.api.call("POST", "/logs/filter", **body))) >= 2 else None,
+        "the failed tries are in the log",
+    )
+    ends = [timestamp(record["timestamp"]) for record in records]
+    [done] = prefect.api.tasks(run["id"])
+    return [ends[1] - ends[0], timestamp(done["end_time"]) - ends[1]]
+
+
+def _with_failure(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record for record in records if "Retry" in record["message"]]
+
+
+@check("caching", alone=True)
+def caching(prefect: Prefect) -> Finding:
+    """A month that is unchanged at the source is not loaded again, and the run says so."""
+    from comparison.prefect_flows.web_to_gcs import web_to_gcs
+
+    blob = blocks.lake().get_bucket()
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    before = blob.get_blob(name).generation
+    web_to_gcs(prefect.ground.dataset, prefect.ground.month)  # type: ignore[arg-type]
+    run = prefect.called("web-to-gcs")
+
+    def states() -> dict[str, str]:
+        return {each["name"].rpartition("-")[0]: each["state_name"] for each in prefect.api.tasks(run["id"])}
+
+    assert await_(lambda: states().get("to_lake") == "Cached", "the server has the task as cached", timeout=10)
+    assert "fetch" not in states()
+    assert blob.get_blob(name).generation == before
+    return WithCode(
+        "built in: the cache key is the file's version and the contract; our flow checks that the object still exists"
+    )
+
+
+@check("time_outs", alone=True)
+def time_outs(prefect: Prefect) -> Finding:
+    """A hanging task is stopped."""
+    begin = time.monotonic()
+    state = examples.time_out(return_state=True)
+    seconds = time.monotonic() - begin
+    assert state.is_failed()
+    assert seconds < 20
+    [run] = await_(lambda: prefect.api.tasks(prefect.called("time-out")["id"]), "the server has the task run")
+    assert run["state_name"] == "TimedOut"
+    return BuiltIn(f"stopped after {run['total_run_time']:.1f} s with a time-out of 1 s, by an exception in its thread")
+
+
+@check("logging")
+def logging(prefect: Prefect) -> Finding:
+    """A task's log can be read by run and task."""
+    run = prefect.month_run("web-to-gcs")
+    [convert] = [task["id"] for task in prefect.api.tasks(run["id"]) if task["name"].startswith("convert")]
+    records = prefect.api.call("POST", "/logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}})
+    wanted = f"Converted {prefect.ground.rows:,} rows"
+    assert [record["task_run_id"] for record in records if wanted in record["message"]] == [convert]
+    return BuiltIn("one log for each flow run, each line with its task; in the UI, through the API and the CLI")
+
+
+@check("concurrency", alone=True)
+def concurrency(prefect: Prefect) -> Finding:
+    """With one slot, no two tasks run at the same time."""
+    prefect.api.call("POST", "/v2/concurrency_limits/", name="one-at-a-time", limit=1)
+    spans = sorted(examples.limited())
+    assert len(spans) == 3
+    assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
+    return BuiltIn(
+        "a limit in the server, acquired in the code; also limits for tags, deployments, work pools and queues"
+    )
+
+
+@check("infrastructure_per_run")
+def infrastructure_per_run(prefect: Prefect) -> Finding:
+    """The caller gives a single run its own environment."""
+    name = "in-its-environment/example"
+    env = prefect.api.deployment(name)["job_variables"].get("env", {}) | {"TAXI_COMPARED": "for this run"}
+    run_id = prefect.api.start(name, job_variables={"env": env})
+    assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
+    said = "TAXI_COMPARED is for this run"
+    await_(lambda: said in prefect.api.log(run_id), "the run has logged its environment", timeout=15)
+    return BuiltIn("`job_variables` of a run: environment, image, memory, as far as the pool's template allows")
+
+
+@check("crash_recovery")
+def crash_recovery(prefect: Prefect) -> Finding:
+    """A run whose process is killed completes without manual action."""
+    run_id = prefect.api.start("killed/example")
+    begin = kill_tree(flow_pid(prefect, run_id))
+    run = prefect.api.end(run_id, timeout=120, states={"COMPLETED"})
+    assert run["run_count"] == 2
+    seconds = time.monotonic() - begin
+    return WithCode(
+        f"killed with SIGKILL, completed {seconds:.0f} s later by our automation. Without it the run stays `Crashed`"
+    )
+
+
+@check("cancelling")
+def cancelling(prefect: Prefect) -> Finding:
+    """A run that is stopped by hand ends, and so does its process."""
+    run_id = prefect.api.start("cancelled/example")
+    pid = flow_pid(prefect, run_id)
+    begin = time.monotonic()
+    prefect.api.call("POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
+    run = prefect.api.end(run_id)
+    assert run["state_type"] == "CANCELLED", run["state"]
+    await_(lambda: not psutil.pid_exists(pid), "the process ends", timeout=60)
+    return BuiltIn(
+        f"`Cancelled` is a separate state; the worker ended the process within {time.monotonic() - begin:.0f} s"
+    )
+
+
+@check("approval", alone=True)
+def approval(prefect: Prefect) -> Finding:
+    """A run waits for a person's answer and continues with it."""
+    answers = []
+
+    def answer() -> None:
+        def paused() -> dict[str, Any] | None:
+            found = prefect.api.runs(flows={"name": {"any_": ["approved"]}}, limit=1)
+            return found[0] if found and found[0]["state_type"] == "PAUSED" else None
+
+        run = await_(paused, "the run asks")
+        answers.append(prefect.api.call("POST", f"/flow_runs/{run['id']}/resume", run_input={"approved": True}))
+
+    person = threading.Thread(target=answer)
+    person.start()
+    outcome = examples.approved()
+    person.join()
+    assert answers
+    assert outcome == "published"
+    return BuiltIn(
+        "`pause_flow_run` with a typed form, also in the middle of a task's code; `suspend` frees the infrastructure"
+    )
+
+
+@check("rerun")
+def rerun(prefect: Prefect) -> Finding:
+    """A finished run is repeated from a chosen task on; earlier tasks stay as they are."""
+    paths = prefect.paths()
+    assert [path for path in paths if "/task_runs/" in path]
+    found = [path for path in paths if "task_run" in path and ("clear" in path or "retry" in path)]
+    assert not found, f"tasks can be started again now: write the check: {found}"
+    return NotPossible(
+        "only a whole run can be retried; tasks with persisted results are skipped, but no task can be chosen"
+    )

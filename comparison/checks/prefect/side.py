@@ -1,0 +1,82 @@
+"""The running Prefect that its checks use, and what several of them need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from comparison import temporary_server
+from comparison.checks import SECONDS, Checks, await_, posts
+from comparison.ground import Ground
+from comparison.prefect_api import PrefectApi
+from local.cloud.settings import REPOSITORY
+
+CHECKS = Checks()
+
+
+check = CHECKS.check
+
+
+PASSWORD = "hunter2-compared"  # noqa: S105 # nobody's
+
+
+class Prefect:
+    """The running Prefect: its API, and the facts that both sides share."""
+
+    def __init__(self, ground: Ground, api: PrefectApi) -> None:
+        self.ground = ground
+        self.api = api
+
+    def month_run(self, flow_name: str) -> dict[str, Any]:
+        """The oldest completed run of a flow for the common month; later ones may have skipped it."""
+        runs = self.api.runs(flows={"name": {"any_": [flow_name]}})
+        wanted = {"dataset": self.ground.dataset, "month": self.ground.month}
+        for run in reversed(runs):
+            if run["state_type"] == "COMPLETED" and wanted.items() <= run["parameters"].items():
+                return run
+        raise AssertionError(f"there is no run of {flow_name} for {self.ground.month}")
+
+    def called(self, name: str) -> dict[str, Any]:
+        """The newest run of the flow ``name``."""
+        return self.api.runs(flows={"name": {"any_": [name]}}, limit=1)[0]
+
+    def alerts(self, run: str, state: str) -> list[dict[str, Any]]:
+        """The alerts that were posted about a run."""
+        return [
+            post for post in posts(self.ground.receiver_url) if post.get("run") == run and post.get("state") == state
+        ]
+
+    def paths(self) -> list[str]:
+        """All paths of the server's API."""
+        schema = httpx.get(f"{self.ground.prefect_url}/openapi.json", trust_env=False, timeout=SECONDS)
+        return list(schema.raise_for_status().json()["paths"])
+
+    def prefect(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the Prefect CLI."""
+        command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", *arguments]
+        return subprocess.run(command, cwd=cwd or REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+
+
+def timestamp(text: str) -> float:
+    """The Unix time of a moment in ISO 8601."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def flow_pid(prefect: Prefect, run_id: str) -> int:
+    """Wait until the flow runs; returns its process id."""
+    return await_(lambda: prefect.api.running_pid(run_id), "the flow runs", timeout=120)
+
+
+def run_without_server(program: str, *, home: Path) -> list[str]:
+    """Run a program that knows no server, and so starts a temporary one; returns the lines that it printed."""
+    env = temporary_server.environment(os.environ) | {"PREFECT_HOME": str(home)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1000:]
+    return done.stdout.strip().splitlines()

@@ -1,0 +1,161 @@
+"""Checks of Prefect: how a pipeline is written."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from itertools import pairwise
+
+from comparison.checks import BuiltIn, Finding, await_, refused
+from comparison.checks.prefect.side import Prefect, check, run_without_server
+from comparison.prefect_flows import examples
+from comparison.prefect_flows.parameters import published_file
+
+
+@check("flow")
+def flow(prefect: Prefect) -> Finding:
+    """A function is a flow; the server lists flows that have run or have a deployment."""
+    expected = {"web-to-gcs", "gcs-to-bigquery", "web-to-postgres", "load-months"}
+    found = {each["name"] for each in prefect.api.call("POST", "/flows/filter", limit=200)}
+    assert expected <= found
+    run = prefect.month_run("web-to-gcs")
+    assert run["state_type"] == "COMPLETED"
+    return BuiltIn(f"{len(expected)} flows for all datasets; a run is a call of the function")
+
+
+@check("task")
+def task(prefect: Prefect) -> Finding:
+    """Each step has its own state, start, end and number of tries."""
+    tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(prefect.month_run("web-to-gcs")["id"])}
+    steps = ["find_version", "to_lake", "fetch", "convert", "upload"]
+    assert [tasks[step]["state_type"] for step in steps] == ["COMPLETED"] * len(steps)
+    assert all(tasks[step]["total_run_time"] > 0 and tasks[step]["run_count"] == 1 for step in steps)
+    return BuiltIn(f"{len(tasks)} task runs, each with its state, times and tries; a task can call tasks")
+
+
+@check("dependencies")
+def dependencies(prefect: Prefect) -> Finding:
+    """A step starts when the previous one has ended, and receives its return value in memory."""
+    run = prefect.month_run("web-to-gcs")
+    tasks = {each["name"].rpartition("-")[0]: each for each in prefect.api.tasks(run["id"])}
+    chain = ["fetch", "convert", "upload"]
+    for before, after in pairwise(chain):
+        assert tasks[before]["end_time"] <= tasks[after]["start_time"]
+    assert {"input_type": "task_run", "id": tasks["fetch"]["id"]} in tasks["convert"]["task_inputs"]["version"]
+    return BuiltIn(
+        "the Python code sets the order; values are passed in memory, and the server records where each came from"
+    )
+
+
+@check("parameters")
+def parameters(prefect: Prefect) -> Finding:
+    """An invalid month is refused before a run exists."""
+    answer = refused(lambda: prefect.api.start("web-to-gcs/green", parameters={"month": "2021-13"}), 409, 422)
+    assert "2021-13" in answer.text
+    runs = prefect.api.runs(flows={"name": {"any_": ["web-to-gcs"]}})
+    assert "2021-13" not in {run["parameters"].get("month") for run in runs}
+    return BuiltIn(
+        f"pydantic types in the signature: `2021-13` is refused with HTTP {answer.status_code}, no run is created"
+    )
+
+
+@check("typed_parameters", alone=True)
+def typed_parameters(prefect: Prefect) -> Finding:
+    """A parameter that is declared as a date arrives as a date."""
+    assert examples.typed(day="2021-02-28") == "February"  # type: ignore[arg-type]
+    return BuiltIn("a string became the `date` that the signature declares; pydantic models work too")
+
+
+@check("subflows", alone=True)
+def subflows(prefect: Prefect) -> Finding:
+    """A flow calls another flow and receives its return value."""
+    assert examples.parent() == "2021-02"
+    run, child = prefect.called("parent"), prefect.called("child")
+    [task] = [each for each in prefect.api.tasks(run["id"]) if each["id"] == child["parent_task_run_id"]]
+    assert child["parameters"] == {"month": "2021-02"}
+    return BuiltIn(f"an ordinary call that returns a value; in the UI it is a run of its own below `{task['name']}`")
+
+
+@check("mapping", alone=True)
+def mapping(prefect: Prefect) -> Finding:
+    """There is one task run for each month that an earlier task returned."""
+    assert examples.mapped() == examples.MONTHS
+    run, count = prefect.called("mapped"), len(examples.MONTHS)
+
+    def loads() -> list[str]:
+        return [each["id"] for each in prefect.api.tasks(run["id"]) if each["name"].startswith("load-")]
+
+    await_(lambda: len(loads()) == count, f"the server has {count} task runs")
+    return BuiltIn(
+        f"`map` made {count} task runs from a list known only at run time, in threads; the pipeline maps its months"
+    )
+
+
+@check("providers")
+def providers(prefect: Prefect) -> Finding:
+    """Blocks and tasks for Google Cloud come in a separate package, and the flows use them."""
+    found = {each["slug"] for each in prefect.api.call("POST", "/block_types/filter", limit=200)}
+    assert {"gcp-credentials", "gcs-bucket", "bigquery-warehouse"} <= found
+    run = prefect.month_run("gcs-to-bigquery")
+    names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
+    assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
+    gcp = version("prefect-gcp")
+    return BuiltIn(
+        f"prefect-gcp {gcp}: blocks and a few tasks; checks, external tables and publishing are our own code"
+    )
+
+
+@check("results", alone=True)
+def results(prefect: Prefect) -> Finding:
+    """A task's return value can be read after its run."""
+    from prefect.client.orchestration import get_client
+
+    run = prefect.month_run("web-to-gcs")
+    [to_lake] = [each for each in prefect.api.tasks(run["id"]) if each["name"].startswith("to_lake")]
+    with get_client(sync_client=True) as client:
+        state = client.read_task_run(to_lake["id"]).state
+        assert state is not None
+        value = state.result(raise_on_failure=False)
+    name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
+    assert value == f"gs://{os.environ['LAKE_BUCKET']}/{name}"
+    return BuiltIn("only on request (`persist_result`): a file in a folder or bucket, for any Python value")
+
+
+@check("transactions", alone=True)
+def transactions(prefect: Prefect) -> Finding:
+    """Temporary objects are removed although the work fails."""
+    from prefect.variables import Variable
+
+    assert examples.tidied(return_state=True).is_failed()
+    assert Variable.get("staging") is None
+    run = prefect.called("tidied")
+
+    def states() -> list[str]:
+        return [each["state_name"] for each in prefect.api.tasks(run["id"])]
+
+    await_(lambda: states() == ["RolledBack"], "the server has the task as rolled back", timeout=15)
+    return BuiltIn(
+        "`with transaction()`: the rollback hook of the completed task ran. It does not run if the process is killed"
+    )
+
+
+@check("testing")
+def testing(prefect: Prefect) -> Finding:
+    """A flow runs to its end in a test, without the server."""
+    program = (
+        "from prefect.testing.utilities import prefect_test_harness\n"
+        "from comparison.prefect_flows.examples import child, mapped\n"
+        "assert child.fn('2021-03') == '2021-03'\n"
+        "with prefect_test_harness(server_startup_timeout=120):\n    assert len(mapped()) == 3\nprint('passed')\n"
+    )
+    assert "passed" in run_without_server(program, home=prefect.ground.folder / "tested")
+    return BuiltIn("call the function (`.fn` without Prefect), or run it in a test harness with its own database")
+
+
+@check("control_flow", alone=True)
+def control_flow(prefect: Prefect) -> Finding:
+    """A run decides at run time how often a step repeats."""
+    assert [examples.until_empty(pages) for pages in (2, 4)] == [2, 4]
+    run = prefect.called("until-empty")
+    await_(lambda: len(prefect.api.tasks(run["id"])) == 5, "the server has five task runs")
+    return BuiltIn("an ordinary `while`: 3 task runs for two pages, 5 for four")
