@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from local.cloud.settings import REPOSITORY
@@ -26,6 +27,7 @@ from benchmarks.results import now
 from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
+from comparison.fingerprints import fingerprint
 from comparison.measurements import Amounts, Measurement, lines_of_code, measure
 from comparison.page import concept_table, write_page
 from comparison.place import Place, place
@@ -226,7 +228,7 @@ def _check(
         found = {}
         results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
         for result in results:
-            found[result.concept] = result
+            found[result.concept] = replace(result, code=fingerprint(side.name, result.concept))
             outcome = f"{side.name:<8} {result.outcome:<12} {result.concept:<24} {result.seconds:6.1f} s"
             print(f"{outcome}  {result.note}", flush=True)
         return {concept: found[concept] for concept in concepts}

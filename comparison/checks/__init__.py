@@ -87,12 +87,14 @@ class Result:
             orchestrator; or ``not run``, because the side did not start.
         note: the finding's note, or the reason.
         seconds: the duration of the check.
+        code: the hash of the check's code when it ran; see ``comparison/fingerprints.py``.
     """
 
     concept: str
     outcome: Outcome
     note: str
     seconds: float = 0.0
+    code: str = ""
 
     @property
     def is_expected(self) -> bool:

@@ -1,0 +1,191 @@
+"""A hash of the code behind each check, kept with its result: a result older than its check is no result.
+
+The hash covers the check's function and whatever it names in this folder, directly or not: helpers of its side, flows,
+example DAGs by their ids, deployments by their names, and the definition that its concept links to. Comments,
+docstrings and formatting do not count. Changes of the pipeline itself are the business of the pipeline's own tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from comparison.concepts import CONCEPTS
+from comparison.results import Results
+from local.cloud.settings import REPOSITORY
+
+_ROOT = REPOSITORY / "comparison"
+_EXAMPLES = {"airflow": _ROOT / "airflow_dags", "prefect": _ROOT / "prefect_flows"}
+_Definition = tuple[Path, str]
+
+
+def fingerprint(side: str, concept: str) -> str:
+    """The hash of the code behind a check.
+
+    Raises:
+        KeyError: the side has no check of the concept.
+    """
+    found: dict[_Definition, str] = {}
+    deployments: dict[str, str] = {}
+    waiting = [_checks(side)[concept], *_linked(side, concept)]
+    while waiting:
+        path, name = waiting.pop()
+        if (path, name) in found:
+            continue
+        statement = _module(path).definitions[name]
+        found[path, name] = _code(statement)
+        waiting += _module(path).named(statement, side)
+        deployments |= _deployments(statement) if side == "prefect" else {}
+    parts = [f"{path.relative_to(_ROOT)} {name}\n{code}" for (path, name), code in sorted(found.items())]
+    return hashlib.sha256("\n".join([*parts, *map(str, sorted(deployments.items()))]).encode()).hexdigest()[:16]
+
+
+def stale(results: Results) -> list[str]:
+    """The checks whose code has changed since their kept result, as ``side concept``."""
+    return [
+        f"{side} {name}"
+        for side, of_side in results.checks.items()
+        for name, result in of_side.items()
+        if result.code != fingerprint(side, name)
+    ]
+
+
+class _Module:
+    """A source file: its definitions at top level, and what its names stand for in other files."""
+
+    def __init__(self, path: Path) -> None:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        self.path = path
+        self.definitions = {name: statement for statement in tree.body for name in _names(statement)}
+        self.modules: dict[str, Path] = {}
+        self.members: dict[str, _Definition] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("comparison"):
+                for alias in node.names:
+                    self._take(alias.asname or alias.name, node.module or "", alias.name)
+
+    def _take(self, name: str, module: str, member: str) -> None:
+        if inner := _file(f"{module}.{member}"):
+            self.modules[name] = inner
+        elif outer := _file(module):
+            self.members[name] = (outer, member)
+
+    def named(self, statement: ast.stmt, side: str) -> Iterator[_Definition]:
+        """The definitions that a statement names."""
+        for node in ast.walk(statement):
+            found: _Definition | None = None
+            if isinstance(node, ast.Name):
+                found = (self.path, node.id) if node.id in self.definitions else self.members.get(node.id)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                found = (self.modules[node.value.id], node.attr) if node.value.id in self.modules else None
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield from _examples(side).get(node.value.partition("/")[0].replace("-", "_"), ())
+            if found and _counts(*found):
+                yield found
+
+
+def _counts(path: Path, name: str) -> bool:
+    """Whether a definition belongs to a check: not what all checks share, such as the running side."""
+    statement = _module(path).definitions.get(name)
+    return statement is not None and name not in ("CHECKS", "check", "Airflow", "Prefect")
+
+
+@cache
+def _module(path: Path) -> _Module:
+    return _Module(path)
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """The file of a module, if it is among the checks, the example DAGs or the flows."""
+    path = REPOSITORY.joinpath(*module.split(".")).with_suffix(".py")
+    folders = (*_EXAMPLES.values(), _ROOT / "checks" / "airflow", _ROOT / "checks" / "prefect")
+    return path if path.parent in folders and path.exists() else None
+
+
+@cache
+def _checks(side: str) -> dict[str, _Definition]:
+    """The checks of a side by concept."""
+    found = {}
+    for path in sorted((_ROOT / "checks" / side).glob("*.py")):
+        for name, statement in _module(path).definitions.items():
+            for decorator in getattr(statement, "decorator_list", []):
+                if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "check":
+                    found[ast.literal_eval(decorator.args[0])] = (path, name)
+    return found
+
+
+@cache
+def _examples(side: str) -> dict[str, list[_Definition]]:
+    """The DAGs or flows of a side by their function's name."""
+    found: dict[str, list[_Definition]] = {}
+    for path in sorted(_EXAMPLES[side].glob("*.py")):
+        for name, statement in _module(path).definitions.items():
+            decorators = [ast.unparse(each) for each in getattr(statement, "decorator_list", [])]
+            if any(each.partition("(")[0] in ("dag", "flow") for each in decorators):
+                found.setdefault(name, []).append((path, name))
+    return found
+
+
+def _linked(side: str, concept: str) -> Iterator[_Definition]:
+    """The definition that holds the line to which a concept links."""
+    [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
+    path = REPOSITORY / lines.path
+    if path.suffix != ".py" or path.parent not in (*_EXAMPLES.values(), _ROOT / "checks" / side):
+        return
+    number = lines.number()
+    for name, statement in _module(path).definitions.items():
+        if _first_line(statement) <= number <= (statement.end_lineno or 0):
+            yield path, name
+
+
+def _first_line(statement: ast.stmt) -> int:
+    return min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+
+
+def _deployments(statement: ast.stmt) -> dict[str, str]:
+    """The deployments that a statement names."""
+    texts = {
+        node.value for node in ast.walk(statement) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {name: deployment for name, deployment in _all_deployments().items() if name in texts}
+
+
+@cache
+def _all_deployments() -> dict[str, str]:
+    """Each deployment of the flows as text, by ``flow/deployment``."""
+    found = {}
+    for path in sorted(_EXAMPLES["prefect"].glob("*.yaml")):
+        deployments: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
+        for each in deployments:
+            flow = each["entrypoint"].rpartition(":")[2].replace("_", "-")
+            found[f"{flow}/{each['name']}"] = json.dumps(each, sort_keys=True, default=str)
+    return found
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    """The names that a statement at top level defines."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [node.id for target in targets if target for node in ast.walk(target) if isinstance(node, ast.Name)]
+
+
+def _code(node: Any) -> str:
+    """The code of a statement, without comments, docstrings and formatting; the same in all versions of Python."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_code, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = dict(ast.iter_fields(node))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
+        fields["body"] = node.body[1:]
+    kept = (f"{name}={_code(value)}" for name, value in fields.items() if value not in (None, []) and name != "ctx")
+    return f"{type(node).__name__}({', '.join(kept)})"
