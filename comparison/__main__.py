@@ -223,17 +223,19 @@ def _check(
     there: Place, running: Sequence[Running], concepts: Sequence[str], failures: dict[str, str]
 ) -> dict[str, dict[str, Result]]:
     """Run the checks of both sides at the same time."""
+    sides: list[Running] = [there.airflow, there.prefect]
+    # Here and not in the threads below: Python 3.11 cannot build syntax trees in two threads at once.
+    code = {(side.name, concept): fingerprint(side.name, concept) for side in sides for concept in concepts}
 
     def of_side(side: Running) -> dict[str, Result]:
         found = {}
         results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
         for result in results:
-            found[result.concept] = replace(result, code=fingerprint(side.name, result.concept))
+            found[result.concept] = replace(result, code=code[side.name, result.concept])
             outcome = f"{side.name:<8} {result.outcome:<12} {result.concept:<24} {result.seconds:6.1f} s"
             print(f"{outcome}  {result.note}", flush=True)
         return {concept: found[concept] for concept in concepts}
 
-    sides: list[Running] = [there.airflow, there.prefect]
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(of_side, sides))
     return {side.name: results for side, results in zip(sides, found, strict=True)}
