@@ -438,7 +438,7 @@ ROLLUP: tuple[Case, ...] = (
 _HANGS = (
     ("lake", "to_parquet", "nyc_taxi.common.files.os", "replace"),
     ("postgres", "to_parquet", "nyc_taxi.common.files.os", "replace"),
-    *((store, "remove_files", "nyc_taxi.dag_parts.tasks.shutil", "rmtree") for store in ("lake", "postgres")),
+    *((store, "remove_files", "nyc_taxi.common.work_files.shutil", "rmtree") for store in ("lake", "postgres")),
 )
 PROCESSES: tuple[Case, ...] = (
     *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.faults.cases import Case, Ends, Lasts
+from tests.faults.catalog import PROCESSES
 from tests.faults.harness import Fault
 from tests.faults.memory import memory_group, read_places, reason_without
 from tests.faults.proxy import HOST, Kind, Proxy
@@ -107,3 +109,11 @@ def test_the_kernel_kills_what_needs_more_than_its_cgroup_has() -> None:
     assert not group.folder.exists()
     moved.communicate(b".")
     assert moved.returncode == 0
+
+
+@pytest.mark.parametrize("hang", sorted({case.hang for case in PROCESSES if ":" in case.hang}))
+def test_a_task_hangs_in_a_function_that_its_module_calls(hang: str) -> None:
+    path, _, function = hang.partition(":")
+    module, _, name = path.rpartition(".")
+    # The module imports that name; else nothing would hang, and the case would wait in vain.
+    assert callable(getattr(getattr(importlib.import_module(module), name), function))
