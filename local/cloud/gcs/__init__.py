@@ -7,9 +7,10 @@ Modules:
 
 - ``front`` passes on what is allowed, and does itself what fake-gcs-server cannot
 - ``parameters`` lists the requests that are served, each with its parameters; ``request`` is one of them
-- ``names`` checks names; ``metadata`` finds them in what clients send
-- ``conditions``, ``listing``, ``uploads`` and ``attributes``: preconditions, lists of objects, resumable uploads and
-  changes of metadata
+- ``names`` checks names; ``metadata`` finds them in what clients send; ``resources`` lists the properties that are kept
+- ``conditions``, ``listing``, ``uploads``, ``checksums`` and ``attributes``: preconditions, lists of objects, resumable
+  uploads, what clients declare about content, and metadata
+- ``errors`` has the form and the words of refusals
 - ``backend`` runs fake-gcs-server so that only the front can use it; ``process`` starts both
 
 Differences from Google Cloud Storage; each is answered with HTTP 400 and a sentence that names it, unless it says
@@ -21,10 +22,13 @@ otherwise:
   at most 230 bytes between two slashes, and no slash at its end. ``a`` and ``a/b`` cannot both be objects.
 - Only the newest generation of an object is kept; another is answered with HTTP 404, as one that was deleted.
 - ``matchGlob`` has no negated or nested sets.
-- Versioning, retention, holds, encryption keys and storage classes of objects are refused. A bucket's location,
-  storage class and labels are accepted and not kept.
+- Versioning, retention, holds, contexts and encryption keys are refused, and so is every property that is not in
+  ``resources``. Of a bucket, the name, location, storage class and labels are kept, from its creation on.
+- A storage class is kept and changes nothing else: there are no minimum durations and no prices.
 - ``fields`` is accepted, and the answer is whole. The list of resumable uploads is lost when the server stops.
-- Checksums that a client declares for an upload are not compared; those of the answer are right.
+- ``Content-MD5``, which belongs to the XML API, is refused; ``X-Goog-Hash`` and the checksums in the metadata are
+  compared with the content before it is stored.
+- A rewrite that names a storage class, and no editable metadata, keeps the source's metadata.
 """
 
 from local.cloud.gcs.process import create_bucket, process

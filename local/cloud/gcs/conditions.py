@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from local.cloud.gcs.errors import RefusedError, no_such_object, not_met
 from local.cloud.gcs.parameters import CONDITIONS, SOURCE_CONDITIONS
-from local.cloud.gcs.request import RefusedError, number
+from local.cloud.gcs.request import number
 
 Resource = Mapping[str, Any]
 
@@ -91,18 +92,13 @@ def check_conditions(
     metageneration = int(found["metageneration"]) if found else 0
     asked = conditions.get("generation")
     if (found is None and (must_exist or asked)) or (asked and asked != generation):
-        of = f"generation {asked} of " if asked else ""
-        raise RefusedError(404, f"No such object: {of}{'/'.join(where)}; only the newest generation is kept")
+        raise no_such_object(where)
     for name in CONDITIONS:
         if name not in conditions:
             continue
         actual = metageneration if "Meta" in name else generation
         if (conditions[name] == actual) == name.endswith("NotMatch"):
-            what = "metageneration" if "Meta" in name else "generation"
-            raise RefusedError(
-                304 if reads and name.endswith("NotMatch") else 412,
-                f"{'/'.join(where)} has the {what} {actual}, and {name} is {conditions[name]}; look at it again",
-            )
+            raise _not_met(excludes=name.endswith("NotMatch"), reads=reads)
 
 
 def has_entity_tags(headers: Mapping[str, str]) -> bool:
@@ -110,9 +106,7 @@ def has_entity_tags(headers: Mapping[str, str]) -> bool:
     return "if-match" in headers or "if-none-match" in headers
 
 
-def check_entity_tags(
-    where: tuple[str, str], found: Resource | None, headers: Mapping[str, str], *, reads: bool
-) -> None:
+def check_entity_tags(found: Resource | None, headers: Mapping[str, str], *, reads: bool) -> None:
     """Check the headers ``If-Match`` and ``If-None-Match``.
 
     Raises:
@@ -122,7 +116,8 @@ def check_entity_tags(
         tags = {tag.strip().removeprefix("W/").strip('"') for tag in headers.get(name, "").split(",") if tag.strip()}
         tag = found["etag"] if found else ""
         if tags and bool(tags & ({"*", tag} if found else set())) is not must:
-            raise RefusedError(
-                412 if must or not reads else 304,
-                f"{'/'.join(where)} has the entity tag {tag}, which {name} excludes; look at the object again",
-            )
+            raise _not_met(excludes=not must, reads=reads)
+
+
+def _not_met(*, excludes: bool, reads: bool) -> RefusedError:
+    return RefusedError(304, "") if excludes and reads else not_met(excludes=excludes)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -20,14 +21,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 from local.cloud import disk
-from local.cloud.gcs.attributes import change, generation, metageneration, set_generation
+from local.cloud.gcs import attributes, resources
 from local.cloud.gcs.backend import Backend
+from local.cloud.gcs.checksums import Content, MultipartContent, check_type
 from local.cloud.gcs.conditions import (
     Turns,
     check_conditions,
@@ -36,6 +38,7 @@ from local.cloud.gcs.conditions import (
     take_conditions,
     take_source_conditions,
 )
+from local.cloud.gcs.errors import NO_BUCKET, NOT_EMPTY, OWN_BUCKET, RefusedError, no_such_object
 from local.cloud.gcs.listing import select
 from local.cloud.gcs.metadata import (
     MAX_BYTES,
@@ -47,9 +50,9 @@ from local.cloud.gcs.metadata import (
 )
 from local.cloud.gcs.names import NameRefusedError, check_bucket, check_file, check_object, check_text
 from local.cloud.gcs.parameters import find_operation
-from local.cloud.gcs.request import Body, DisconnectedError, RefusedError, Request
+from local.cloud.gcs.request import Body, DisconnectedError, Request
 from local.cloud.gcs.uploads import Upload, Uploads, read_part
-from local.cloud.guard import Receive, Scope, Send, refusal_body
+from local.cloud.guard import Receive, Scope, Send
 
 _PATH = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})+")
 _COPY = re.compile(r"(?P<source>.+)/(?P<kind>rewriteTo|copyTo)/b/(?P<bucket>[^/]+)/o/(?P<object>.+)")
@@ -65,6 +68,8 @@ _FROM_DISK = 2**20
 _INCOMPLETE = 308
 """Status that asks a client for the rest of an upload."""
 _CANCELLED = 499
+_MAX_SOURCES = 32
+"""Most objects that one request composes."""
 _NAME = "Cloud Storage"
 _NO_ROOM = 507
 """Status of a write to a full disk. Clients do not repeat it, as they would the 500 of fake-gcs-server for minutes."""
@@ -98,18 +103,26 @@ class Front:
         except DisconnectedError:
             pass
         except (NameRefusedError, BodyRefusedError) as error:
-            await _refuse(send, 400, str(error))
+            await _refuse(scope, send, RefusedError(400, str(error)))
         except RefusedError as error:
-            await _refuse(send, error.status, str(error))
+            await _refuse(scope, send, error)
         except OSError as error:
             if error.errno not in disk.ERRORS:
                 raise
-            await _refuse(send, _NO_ROOM, disk.advice(_NAME, self._root))
+            await _refuse(scope, send, RefusedError(_NO_ROOM, disk.advice(_NAME, self._root)))
 
     async def _serve(self, request: Request, send: Send) -> None:
         match request.operation:
             case "list_buckets" | "list_objects":
                 await self._list(request, send)
+            case "create_bucket":
+                await self._create_bucket(request, send)
+            case "get_bucket":
+                await _send(send, self._complete_bucket(await self._fetch(request)))
+            case "get_layout":
+                await _send(send, self._layout(request.names[0][0]))
+            case "delete_bucket":
+                await self._delete_bucket(request, send)
             case "get":
                 await self._get(request, send)
             case "change":
@@ -124,10 +137,7 @@ class Front:
             case "upload" | "copy" | "compose" | "delete":
                 await self._write(request, send, take_conditions(request.query))
             case _:
-                answer = await self._fetch(request)
-                if request.operation == "delete_bucket" and answer.status == 412:
-                    answer = replace(answer, status=409)  # it is not empty
-                await _send(send, answer)
+                await _send(send, await self._fetch(request))
 
     # --- What a request may be
 
@@ -145,6 +155,8 @@ class Front:
         await self._check_body(request)
         for bucket, name in request.names:
             check_file(self._root, bucket, name)
+            if not (self._root / bucket).is_dir():
+                raise RefusedError(404, NO_BUCKET)
         return request
 
     async def _check_body(self, request: Request) -> None:
@@ -164,6 +176,7 @@ class Front:
             bucket = request.names[0][0] if request.names else ""
             is_bucket = request.operation == "create_bucket"
             checked, objects = check_json(content, bucket=bucket, names_a_bucket=is_bucket)
+            request.resource = resources.read(request.operation, json.loads(checked))
             if is_upload and not objects:
                 check_object(request.query.get("name", ""))
             if request.operation == "compose":
@@ -203,10 +216,43 @@ class Front:
         if answer.status == 200:
             content = json.loads(answer.content)
             page = select(content["kind"], content.get("items") or [], request.query)
-            for item in page.get("items", ()) if request.operation == "list_objects" else ():
-                self._complete(item, request.query)
+            for item in page.get("items", ()):
+                if request.operation == "list_objects":
+                    self._complete(item, request.query)
+                else:
+                    item |= attributes.read_bucket(self._root / item["name"])
             answer = _json(page)
         await _send(send, answer)
+
+    async def _create_bucket(self, request: Request, send: Send) -> None:
+        """Create a bucket, and keep its properties."""
+        folder = self._root / request.resource["name"]
+        if folder.is_dir():
+            raise RefusedError(409, OWN_BUCKET)
+        answer = await self._fetch(request)
+        if answer.status == 200:
+            attributes.describe_bucket(folder, resources.of_new_bucket(request.resource))
+        await _send(send, self._complete_bucket(answer))
+
+    async def _delete_bucket(self, request: Request, send: Send) -> None:
+        answer = await self._fetch(request)
+        if answer.status == 412:
+            raise RefusedError(409, NOT_EMPTY)
+        attributes.forget_bucket(self._root / request.names[0][0])
+        await _send(send, answer)
+
+    def _layout(self, bucket: str) -> _Answer:
+        """Return a bucket's layout, which fake-gcs-server does not know."""
+        kept = resources.of_new_bucket({}) | attributes.read_bucket(self._root / bucket)
+        layout = {"kind": "storage#storageLayout", "bucket": bucket, "hierarchicalNamespace": {"enabled": False}}
+        return _json(layout | {key: kept[key] for key in ("location", "locationType")})
+
+    def _complete_bucket(self, answer: _Answer) -> _Answer:
+        """Add to a bucket's resource the properties that it was created with."""
+        if answer.status != 200:
+            return answer
+        resource = json.loads(answer.content)
+        return _json(resource | attributes.read_bucket(self._root / resource["name"]))
 
     async def _get(self, request: Request, send: Send) -> None:
         """Answer with an object's content or resource."""
@@ -227,10 +273,10 @@ class Front:
     async def _change(self, request: Request, send: Send) -> None:
         """Change an object's metadata."""
         conditions, where = take_conditions(request.query), request.names[0]
-        resource = json.loads(await request.body.read_all() or b"{}")
         async with self._turns.of([where]):
             await self._require(request, where, conditions, must_exist=True)
-            change(check_file(self._root, *where), resource, replaces=request.method == "PUT")
+            path = check_file(self._root, *where)
+            attributes.change(path, request.resource, replaces=request.method == "PUT")
             found = await self._resource(request, where)
         await _send(send, _json(found))
 
@@ -238,11 +284,13 @@ class Front:
         """Pass on a request that writes an object, when the object may be written."""
         source_conditions = take_source_conditions(request.query)
         sources = _sources(await request.body.read_all()) if request.operation == "compose" else []
-        before = 0
+        before, describe = 0, self._describe
         async with AsyncExitStack() as turn:
 
             async def ready() -> None:
-                nonlocal before
+                nonlocal before, describe
+                if request.content is not None:
+                    request.content.check()
                 await turn.enter_async_context(self._turns.of(request.names))
                 where, deletes = request.names[-1], request.operation == "delete"
                 if conditions or deletes or has_entity_tags(request.given):
@@ -252,10 +300,16 @@ class Front:
                 if request.operation == "copy":
                     found = await self._resource(request, request.names[0])
                     check_conditions(request.names[0], found, source_conditions, must_exist=True)
+                    source = attributes.read(check_file(self._root, *request.names[0]))
+                    describe = functools.partial(self._describe_copy, source=source)
                 for name, required in sources:
                     found = await self._resource(request, (where[0], name))
                     check_conditions((where[0], name), found, required, must_exist=True)
-                before = generation(check_file(self._root, *where))
+                if sources:
+                    paths = [check_file(self._root, where[0], name) for name, _ in sources]
+                    count = sum(attributes.components(path) or 1 for path in paths)
+                    describe = functools.partial(self._describe, components=count)
+                before = attributes.generation(check_file(self._root, *where))
 
             answer = await self._fetch(request, ready)
             where = request.names[-1]
@@ -263,9 +317,34 @@ class Front:
                 if before > time.time_ns() // 1000:
                     self._deleted[where] = before
             elif answer.status == 200:
+                describe(request)
                 answer = await self._order(request, answer, max(before, self._deleted.pop(where, 0)))
             await _send(send, answer)
             return answer
+
+    def _describe(self, request: Request, *, components: int = 0) -> None:
+        """Give an object that was written the metadata that fake-gcs-server leaves out."""
+        bucket, name = request.names[-1]
+        attributes.describe(
+            check_file(self._root, bucket, name),
+            request.resource,
+            storage_class=self._class_of(bucket),
+            components=components,
+        )
+
+    def _describe_copy(self, request: Request, *, source: Mapping[str, Any]) -> None:
+        """Give a copy its metadata."""
+        bucket, name = request.names[-1]
+        attributes.describe_copy(
+            check_file(self._root, bucket, name),
+            request.resource,
+            source=source,
+            storage_class=self._class_of(bucket),
+        )
+
+    def _class_of(self, bucket: str) -> str:
+        """Return the storage class of a bucket's objects for which the client names none."""
+        return str(attributes.read_bucket(self._root / bucket).get("storageClass", resources.STANDARD))
 
     async def _order(self, request: Request, answer: _Answer, before: int) -> _Answer:
         """Give an object that was written a generation after ``before``, and return what then is the answer.
@@ -275,9 +354,8 @@ class Front:
         """
         where = request.names[-1]
         path = check_file(self._root, *where)
-        if generation(path) > before:
-            return answer
-        set_generation(path, before + 1)
+        if attributes.generation(path) <= before:
+            attributes.set_generation(path, before + 1)
         content, resource = json.loads(answer.content), await self._resource(request, where)
         return _json({**content, "resource": resource} if "resource" in content else resource)
 
@@ -287,10 +365,12 @@ class Front:
         if conditions or has_entity_tags(request.given):
             await self._require(request, where, conditions, must_exist=False)
         self._check_place(*where)
+        content = Content(request.resource, request.headers, is_partial=True)
+        check_type(request.resource, request.given.get("x-upload-content-type", ""))
         answer = await self._fetch(request)
         if location := dict(answer.headers).get(b"location"):
             [upload_id] = parse_qs(urlsplit(location.decode("latin-1")).query)["upload_id"]
-            self._uploads.begin(upload_id, Upload(where, conditions))
+            self._uploads.begin(upload_id, Upload(where, conditions, resource=request.resource, content=content))
         await _send(send, answer)
 
     async def _continue_upload(self, request: Request, send: Send) -> None:
@@ -311,14 +391,16 @@ class Front:
                 total = part.end if part.is_last else "*"
                 request.set_header("content-range", f"bytes {upload.received}-{(part.end or 0) - 1}/{total}")
             # A PUT, because fake-gcs-server takes a POST with JSON for the begin of another upload.
-            request.method, request.names = "PUT", [upload.where]
+            request.method, request.names, request.resource = "PUT", [upload.where], upload.resource
+            request.content = upload.content.copy()  # the part may break off
             if part.is_last:
+                request.content.declare(request.headers)
                 answer = await self._write(request, send, upload.conditions)
                 upload.result = json.loads(answer.content) if answer.status == 200 else None
                 return
             answer = await self._fetch(request)
             if answer.status in (200, _INCOMPLETE):
-                upload.received = part.end or 0
+                upload.received, upload.content = part.end or 0, request.content
             await _send(send, answer)
 
     async def _require(
@@ -337,12 +419,12 @@ class Front:
         """
         found = await self._resource(request, where)
         check_conditions(where, found, conditions, must_exist=must_exist, reads=reads)
-        check_entity_tags(where, found, request.given, reads=reads)
+        check_entity_tags(found, request.given, reads=reads)
 
     def _complete(self, resource: dict[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
         """Add to an object's resource what fake-gcs-server does not know, and leave out what is not asked for."""
         path = check_file(self._root, resource["bucket"], resource["name"])
-        resource["metageneration"] = metageneration(path, resource["generation"])
+        attributes.complete(path, resource)
         if query.get("projection", "").lower() != "full":
             resource.pop("acl", None)
         return resource
@@ -388,6 +470,8 @@ class Front:
         try:
             await self._send_request(connection, request, None)
             answer, chunk = await self._finish(begin)
+            if answer.status == 404:
+                raise no_such_object(request.names[0])
             await turn.aclose()
             await send(_start(answer.status, self._download_headers(answer, request)))
             while chunk:
@@ -440,7 +524,7 @@ class Front:
     def _download_headers(self, answer: http.client.HTTPResponse, request: Request) -> list[tuple[bytes, bytes]]:
         headers = _headers(answer)
         if generation := answer.getheader("x-goog-generation"):
-            count = metageneration(check_file(self._root, *request.names[0]), generation)
+            count = attributes.metageneration(check_file(self._root, *request.names[0]), generation)
             headers.append((b"x-goog-metageneration", count.encode()))
         return headers
 
@@ -458,15 +542,22 @@ class Front:
     ) -> None:
         """Send a request; the next part of its body is read from the client while the last is on its way."""
         body, waiting = request.body, [ready] if ready else []
+        content = request.content
         if waiting and (body.complete or body.length == 0):
+            if content is not None:
+                content.add(body.known)
+                content = None
             await waiting.pop()()  # before the headers: fake-gcs-server may not wait for a body that it does not need
         await self._finish(lambda: _begin(connection, request))
         chunked = body.exists and body.length is None
         sending: asyncio.Future[None] | None = None
         try:
             async for data, is_last in body.parts(_UPLOAD_CHUNK):
+                adding = self._run(content.add, data) if content is not None else None
                 if sending is not None:
                     await sending
+                if adding is not None:
+                    await adding
                 if is_last and waiting:
                     await waiting.pop()()
                 sending = self._run(connection.send, b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
@@ -559,6 +650,10 @@ def _sources(content: bytes) -> list[tuple[str, dict[str, int]]]:
         found.append((source["name"], take_conditions({key: value for key, value in given.items() if value})))
     if not found:
         raise RefusedError(400, "the composition names no sourceObjects; name at least one")
+    if len(found) > _MAX_SOURCES:
+        raise RefusedError(
+            400, f"The number of source components provided ({len(found)}) exceeds the maximum ({_MAX_SOURCES})"
+        )
     return found
 
 
@@ -570,7 +665,9 @@ def _make_multipart(request: Request) -> None:
     boundary = secrets.token_hex(16)
     kind = request.content_type() or "application/octet-stream"
     head = b"\r\n--%b\r\ncontent-type: %b\r\n\r\n" % (boundary.encode(), kind.encode("latin-1"))
-    request.body.enclose(join_metadata(b"{}", boundary) + head, f"\r\n--{boundary}--\r\n".encode())
+    start = join_metadata(b"{}", boundary)
+    request.body.enclose(start + head, f"\r\n--{boundary}--\r\n".encode())
+    request.content = MultipartContent({}, request.headers, boundary=boundary, newline=b"\r\n", skip=len(start))
     request.query["uploadType"] = "multipart"
     request.set_header("content-type", f'multipart/related; boundary="{boundary}"')
 
@@ -588,7 +685,11 @@ async def _check_multipart(request: Request) -> None:
     if not objects and "name" not in request.query:
         raise BodyRefusedError("neither the metadata nor the query names the object; add its name")
     request.names += objects
-    request.body.replace(join_metadata(checked, boundary, newline), consumed=consumed)
+    request.resource, start = resources.read("upload", json.loads(checked)), join_metadata(checked, boundary, newline)
+    request.body.replace(start, consumed=consumed)
+    request.content = MultipartContent(
+        request.resource, request.headers, boundary=boundary, newline=newline, skip=len(start)
+    )
     request.set_header("content-type", f'multipart/related; boundary="{boundary}"')
 
 
@@ -638,6 +739,10 @@ async def _send(send: Send, answer: _Answer, *, close: bool = False) -> None:
     await send({"type": "http.response.body", "body": answer.content})
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
-    content = b"" if status == 304 else refusal_body(status, message)
-    await _send(send, _Answer(status, [(b"content-type", b"application/json")], content), close=True)
+async def _refuse(scope: Scope, send: Send, error: RefusedError) -> None:
+    """Answer with an error: as a text where an object's content was asked for, as Cloud Storage does."""
+    is_text = scope["path"].startswith("/download/") or b"alt=media" in scope["query_string"].split(b"&")
+    kind = b"text/html; charset=UTF-8" if is_text else b"application/json; charset=UTF-8"
+    content = str(error).encode() if is_text else error.body()
+    answer = _Answer(error.status, [(b"content-type", kind)], b"" if error.status == 304 else content)
+    await _send(send, answer, close=True)

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from local.cloud.gcs.request import RefusedError, boolean, number
+from local.cloud.gcs.errors import RefusedError
+from local.cloud.gcs.request import boolean, number
 
 _MAX_RESULTS = 1000
 """Most items and prefixes of a page, whatever the client asks for."""

@@ -22,14 +22,6 @@ _BOUNDARY = re.compile(
 )
 
 
-_UNKEPT = {"acl", "contexts", "eventbasedhold", "kmskeyname", "retention", "temporaryhold"}
-"""What would change how an object behaves, and is not served; in lower case."""
-_UNKEPT_IN_BUCKETS = {
-    *("autoclass", "defaulteventbasedhold", "encryption", "hierarchicalnamespace", "lifecycle", "objectretention"),
-    *("retentionpolicy", "softdeletepolicy", "versioning", "website"),
-}
-
-
 class BodyRefusedError(ValueError):
     """A request's body cannot be read or is not allowed; the message says why."""
 
@@ -45,7 +37,7 @@ def check_json(body: bytes, *, bucket: str, names_a_bucket: bool = False) -> tup
         The resource, to be passed on in place of ``body``; and all objects that it names, as bucket and name.
 
     Raises:
-        BodyRefusedError: it is not a JSON object, or asks for something that is not served.
+        BodyRefusedError: it is not a JSON object.
         NameRefusedError: a name in it is not allowed.
     """
     try:
@@ -56,7 +48,6 @@ def check_json(body: bytes, *, bucket: str, names_a_bucket: bool = False) -> tup
     if not isinstance(value, dict):
         raise BodyRefusedError("the metadata is not a JSON object; send a resource")
     if names_a_bucket:
-        _refuse_unkept(value, _UNKEPT_IN_BUCKETS)
         check_bucket(_text(value, "name"))
         return encoded, []
     return encoded, list(_objects(value, bucket))
@@ -122,7 +113,6 @@ def _objects(value: Any, bucket: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, dict):
         return
     keys = {key.casefold(): key for key in value}
-    _refuse_unkept(value, _UNKEPT)
     if "bucket" in keys and value[keys["bucket"]] is not None:
         bucket = check_bucket(_text(value, keys["bucket"]))
     if "name" in keys and value[keys["name"]] not in (None, ""):
@@ -130,19 +120,6 @@ def _objects(value: Any, bucket: str) -> Iterator[tuple[str, str]]:
     for folded, key in keys.items():
         if folded != "metadata":
             yield from _objects(value[key], bucket)
-
-
-def _refuse_unkept(value: dict[str, Any], unkept: set[str]) -> None:
-    for key in value:
-        if key.casefold() in unkept and _asks(value[key]):
-            raise BodyRefusedError(f"{key!r} is not served here and would have no effect; leave it out")
-
-
-def _asks(value: Any) -> bool:
-    """Return whether a setting is more than off and empty."""
-    if isinstance(value, dict):
-        return any(_asks(one) for one in value.values())
-    return bool(value) and value != "0"
 
 
 def _text(value: dict[str, Any], key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from local.cloud.gcs.request import RefusedError
+from local.cloud.gcs.errors import RefusedError
 
 _BUCKET = r"/storage/v1/b/(?P<bucket>[^/]+)"
 _OBJECT = rf"{_BUCKET}/o/(?P<object>.+)"
@@ -37,7 +37,7 @@ _VALUES = {
 _UNSERVED = re.compile(rf"{_OBJECT}/(?:acl(?:/[^/]+)?|moveTo/o/.+|restore|iam(?:/\w+)?)")
 """What the JSON API has under an object's path, and would otherwise be read as an object's name."""
 _REFUSED_HEADERS = re.compile(
-    r"x-goog-(encryption|copy-source-encryption)-.*|x-http-method-override|if-(un)?modified-since"
+    r"x-goog-(encryption|copy-source-encryption)-.*|x-http-method-override|if-(un)?modified-since|content-md5"
 )
 
 

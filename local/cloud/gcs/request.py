@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from local.cloud.gcs.checksums import Content
+from local.cloud.gcs.errors import RefusedError
 from local.cloud.gcs.metadata import MAX_BYTES, BodyRefusedError
 from local.cloud.guard import Message, Receive, Scope
 
@@ -16,14 +18,6 @@ _DROPPED = {
     *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"),  # the front decides on them
     b"x-goog-upload-protocol",  # would start a resumable upload whatever the parameters say
 }
-
-
-class RefusedError(Exception):
-    """A request is refused with a status and a message."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class DisconnectedError(Exception):
@@ -63,6 +57,11 @@ class Body:
     def complete(self) -> bool:
         """Whether the client has sent all of it."""
         return self._complete
+
+    @property
+    def known(self) -> bytes:
+        """What has been read and not yet been passed on; all of it, if it is complete."""
+        return self._start + self._end
 
     def replace(self, start: bytes, *, consumed: int | None = None) -> None:
         """Put ``start`` in place of the first ``consumed`` bytes, or of all, of what was read."""
@@ -119,6 +118,8 @@ class Request:
     Attributes:
         operation: what the client asks for; see :mod:`local.cloud.gcs.parameters`.
         names: bucket and name of all objects that the request names; an empty name stands for the bucket.
+        resource: the metadata of the object or bucket that it writes.
+        content: what looks at the content that it uploads.
     """
 
     def __init__(self, scope: Scope, operation: str, path: str, query: dict[str, str], body: Body) -> None:
@@ -128,6 +129,8 @@ class Request:
         self.query = query
         self.body = body
         self.names: list[tuple[str, str]] = []
+        self.resource: dict[str, Any] = {}
+        self.content: Content | None = None
         self.given = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.headers: list[tuple[bytes, bytes]] = [
             (name, value) for name, value in scope["headers"] if name not in _DROPPED and not name.startswith(b"sec-")

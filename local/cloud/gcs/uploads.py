@@ -11,7 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.cloud.gcs.request import RefusedError
+from local.cloud.gcs.checksums import Content
+from local.cloud.gcs.errors import RefusedError
 
 _MAX_SESSIONS = 1000
 """Uploads that never end are forgotten, the oldest first."""
@@ -29,12 +30,16 @@ class Upload:
         conditions: the preconditions that the object must meet when the upload ends.
         received: number of bytes that have arrived.
         result: the object's resource, once the upload has ended.
+        resource: the object's metadata.
+        content: what looks at the content.
     """
 
     where: tuple[str, str]
     conditions: dict[str, int]
     received: int = 0
     result: dict[str, Any] | None = None
+    resource: dict[str, Any] = field(default_factory=dict)
+    content: Content = field(default_factory=lambda: Content({}, ()), compare=False)
 
 
 @dataclass(frozen=True)

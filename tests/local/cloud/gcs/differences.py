@@ -31,7 +31,8 @@ class Request:
         """Return it as a command; ``$gcs`` is the server's address."""
         words = [] if self.method == "GET" or (self.method == "POST" and self.body) else [f"-X {self.method}"]
         words += [f"-H '{name}: {value}'" for name, value in self.headers.items()]
-        words += [f"--data-binary '{self.body}'"] if self.body else []
+        body = self.body.replace("\n", "\\n").replace("'", "\\'")
+        words += [f"--data-binary {'$' if body != self.body else ''}'{body}'"] if body else []
         return " ".join(["curl", *words, f'"$gcs{self.target}"'.replace("{upload}", "$upload")])
 
 
@@ -61,6 +62,19 @@ def put(name: str, content: str = "x") -> Request:
     return Request("POST", f"{UPLOAD}?uploadType=media&name={name}", content)
 
 
+def described(name: str, metadata: str, header: str = "") -> Request:
+    """Return the upload of an object with metadata, and a header of its content."""
+    head = (header,) if header else ()
+    parts = ("", "content-type: application/json", "", metadata, "--b", *head, "", "x", "--b--", "")
+    headers = {"Content-Type": "multipart/related; boundary=b"}
+    return Request("POST", f"{UPLOAD}?uploadType=multipart&name={name}", "--b" + "\n".join(parts), headers)
+
+
+def rewrite(name: str, metadata: str = "") -> Request:
+    """Return the rewrite of an object over itself."""
+    return Request("POST", f"{OBJECT}/{name}/rewriteTo/b/lake/o/{name}", metadata, _JSON)
+
+
 def begin(name: str, more: str = "") -> Request:
     """Return the begin of a resumable upload."""
     return Request("POST", f"{UPLOAD}?uploadType=resumable&name={name}{more}")
@@ -75,6 +89,7 @@ def part(content: str, content_range: str) -> Request:
 _LIST = "json_api/v1/objects/list"
 _CONDITIONS = "request-preconditions"
 _RESUMABLE = "performing-resumable-uploads"
+_OBJECT = "json_api/v1/objects"
 _METADATA = '{"metadata": {"a": null}}'
 _JSON = {"Content-Type": "application/json"}
 
@@ -111,35 +126,35 @@ DIFFERENCES = (
         "DELETE ignores preconditions",
         [put("d"), Request("DELETE", f"{OBJECT}/d?ifGenerationMatch=1")],
         (200, ""),
-        (412, "ifGenerationMatch"),
+        (412, "conditionNotMet"),
         _CONDITIONS,
     ),
     Difference(
         "GET and downloads ignore preconditions",
         [put("g"), Request("GET", f"{OBJECT}/g?alt=media&ifGenerationMatch=1")],
         (200, "x"),
-        (412, "ifGenerationMatch"),
+        (412, "At least one of the pre-conditions"),
         _CONDITIONS,
     ),
     Difference(
         "Copies and rewrites ignore preconditions on the source and on the destination",
         [put("c"), Request("POST", f"{OBJECT}/c/rewriteTo/b/lake/o/c2?ifSourceGenerationMatch=1")],
         (200, "rewriteResponse"),
-        (412, "ifGenerationMatch"),
+        (412, "conditionNotMet"),
         _CONDITIONS,
     ),
     Difference(
         "Uploads ignore ifMetagenerationMatch",
         [put("m"), Request("POST", f"{UPLOAD}?uploadType=media&name=m&ifMetagenerationMatch=9", "y")],
         (200, '"name":"m"'),
-        (412, "ifMetagenerationMatch"),
+        (412, "conditionNotMet"),
         _CONDITIONS,
     ),
     Difference(
         "Simple and resumable uploads ignore ifGenerationMatch",
         [put("r"), begin("r", "&ifGenerationMatch=0")],
         (200, '"name":"r"'),
-        (412, "ifGenerationMatch"),
+        (412, "conditionNotMet"),
         _CONDITIONS,
     ),
     Difference(
@@ -153,6 +168,93 @@ DIFFERENCES = (
         (200, '"metageneration":"1"'),
         (200, '"metageneration": "3"'),
         "json_api/v1/objects/patch",
+    ),
+    Difference(
+        "A checksum that the client declares for an upload is not compared",
+        [described("sum", '{"crc32c": "AAAAAA=="}')],
+        (200, '"name":"sum"'),
+        (400, 'Provided CRC32C \\"AAAAAA==\\" doesn\'t match calculated CRC32C'),
+        "data-validation",
+    ),
+    Difference(
+        "A content type in the metadata of an upload that its content does not have is ignored",
+        [described("typed", '{"contentType": "a/b"}', "content-type: c/d")],
+        (200, '"contentType":"c/d"'),
+        (400, "does not match Content-Type specified in metadata"),
+        "uploading-objects",
+    ),
+    Difference(
+        "A null in the metadata of an upload becomes an empty text",
+        [described("null", _METADATA), Request("GET", f"{OBJECT}/null")],
+        (200, '"metadata":{"a":""}'),
+        (200, '"name": "null", "id": "lake/null"'),
+        _OBJECT,
+    ),
+    Difference(
+        "A rewrite does not change the storage class",
+        [put("cold"), rewrite("cold", '{"storageClass": "COLDLINE"}'), Request("GET", f"{OBJECT}/cold")],
+        (200, '"storageClass":"STANDARD"'),
+        (200, '"storageClass": "COLDLINE"'),
+        "changing-storage-classes",
+    ),
+    Difference(
+        "A rewrite keeps editable metadata of the source although it is given some",
+        [
+            described("merged", '{"cacheControl": "no-store"}'),
+            rewrite("merged", '{"contentLanguage": "de"}'),
+            Request("GET", f"{OBJECT}/merged?fields=cacheControl"),
+        ],
+        (200, '"cacheControl":"no-store"'),
+        (200, '"contentLanguage": "de", "crc32c"'),
+        "json_api/v1/objects/rewrite",
+    ),
+    Difference(
+        "A copy loses the custom time",
+        [
+            described("timed", '{"customTime": "2021-01-01T00:00:00Z"}'),
+            rewrite("timed"),
+            Request("GET", f"{OBJECT}/timed"),
+        ],
+        (200, '"name":"timed"'),
+        (200, '"customTime": "2021-01-01T00:00:00Z"'),
+        "metadata#custom-time",
+    ),
+    Difference(
+        "A composite object has an MD5 hash and no component count",
+        [
+            put("single"),
+            Request(
+                "POST", f"{OBJECT}/both/compose", '{"sourceObjects": [{"name": "single"}, {"name": "single"}]}', _JSON
+            ),
+            Request("GET", f"{OBJECT}/both"),
+        ],
+        (200, '"md5Hash":"'),
+        (200, '"componentCount": 2'),
+        "composite-objects",
+    ),
+    Difference(
+        "A bucket loses its location, storage class and labels",
+        [
+            Request("POST", "/storage/v1/b?project=p", '{"name": "cold-lake", "storageClass": "NEARLINE"}', _JSON),
+            Request("GET", "/storage/v1/b/cold-lake"),
+        ],
+        (200, '"storageClass":"STANDARD"'),
+        (200, '"storageClass": "NEARLINE"'),
+        "json_api/v1/buckets",
+    ),
+    Difference(
+        "A bucket's storage layout is not known",
+        [Request("GET", "/storage/v1/b/lake/storageLayout")],
+        (404, ""),
+        (200, '"kind": "storage#storageLayout"'),
+        "json_api/v1/buckets/getStorageLayout",
+    ),
+    Difference(
+        "Objects and buckets that do not exist are not named in the error",
+        [Request("GET", f"{OBJECT}/absent?alt=media")],
+        (404, "Not Found"),
+        (404, "No such object: lake/absent"),
+        "json_api/v1/status-codes",
     ),
     Difference(
         "Asking how much of a resumable upload has arrived ends it",

@@ -106,6 +106,7 @@ def test_buckets_are_listed_by_prefix(bucket: storage.Bucket) -> None:
 
 # --- Generations and preconditions
 
+NOT_MET = "At least one of the pre-conditions you specified did not hold."
 WRONG: dict[str, Callable[[storage.Blob], dict[str, int]]] = {
     "generation": lambda blob: {"if_generation_match": blob.generation - 1},
     "no object": lambda blob: {"if_generation_match": 0},
@@ -183,8 +184,9 @@ def test_precondition_that_does_not_hold_stops_the_request(blob: storage.Blob, a
         error = errors.NotModified
     if wrong == "not this metageneration" and "upload" in action:
         error = errors.BadRequest  # the client misspells the parameter, which Cloud Storage ignores then
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         act(again(blob), **WRONG[wrong](blob))
+    assert error is not errors.PreconditionFailed or NOT_MET in str(raised.value)
     after = again(blob)
     after.reload()
     assert after._properties == before._properties
@@ -492,13 +494,312 @@ def test_name_that_cannot_be_a_file_is_refused(bucket: storage.Bucket) -> None:
     assert [blob.name for blob in bucket.list_blobs(prefix="file")] == ["file/in/folder"]
 
 
+# --- Metadata and errors
+
+DESCRIPTION = {
+    **{"cache_control": "no-store", "content_disposition": "inline", "content_encoding": "br"},
+    **{"content_language": "de", "content_type": "text/x", "metadata": {"a": "1", "b": "2"}},
+    "custom_time": datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC),
+}
+
+
+def description(blob: storage.Blob) -> dict[str, Any]:
+    found = again(blob)
+    found.reload()
+    return {key: getattr(found, key) for key in DESCRIPTION}
+
+
+def described(blob: storage.Blob, **values: Any) -> storage.Blob:
+    for key, value in values.items():
+        setattr(blob, key, value)
+    return blob
+
+
+def _upload(blob: storage.Blob) -> None:
+    blob.upload_from_string(b"content", content_type=blob.content_type)
+
+
+def _upload_in_parts(blob: storage.Blob) -> None:
+    blob.chunk_size = UNIT
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.cloud.storage.blob._MAX_MULTIPART_SIZE", 0)
+        _upload(blob)
+
+
+def _copy_description(blob: storage.Blob) -> None:
+    source = described(blob.bucket.blob("described"), **DESCRIPTION)
+    _upload(source)
+    blob.bucket.copy_blob(source, blob.bucket, blob.name)
+
+
+def _replace_description(blob: storage.Blob) -> None:
+    source = described(blob.bucket.blob("described"), cache_control="public", metadata={"other": "1"})
+    _upload(source)
+    blob.rewrite(source)
+
+
+def _compose_from_seed(blob: storage.Blob) -> None:
+    seed = blob.bucket.blob("seed")
+    seed.upload_from_string(b"x")
+    blob.compose([seed])
+
+
+DESCRIBE: dict[str, Callable[[storage.Blob], object]] = {
+    "upload": _upload,
+    "resumable upload": _upload_in_parts,
+    "patch": lambda blob: (again(blob).upload_from_string(b"x"), blob.patch()),
+    "update": lambda blob: (again(blob).upload_from_string(b"x"), blob.update()),
+    "composition": lambda blob: (
+        blob.bucket.blob("seed").upload_from_string(b"x"),
+        blob.compose([blob.bucket.blob("seed")]),
+    ),
+    "copy": _copy_description,
+    "rewrite": _replace_description,
+}
+
+
+@pytest.mark.parametrize("way", DESCRIBE)
+def test_metadata_is_kept(bucket: storage.Bucket, way: str) -> None:
+    blob = described(bucket.blob(f"kept/{way}"), **DESCRIPTION)
+    DESCRIBE[way](blob)
+    assert description(blob) == DESCRIPTION
+
+
+def test_nulls_leave_metadata_out(url: str, bucket: storage.Bucket) -> None:
+    body = b'--b\n\n{"metadata": {"a": "1", "b": null}, "cacheControl": null}\n--b\n\nx\n--b--'
+    headers = {"Content-Type": "multipart/related; boundary=b"}
+    query = {"uploadType": "multipart", "name": "nulls"}
+    answer = requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", body, params=query, headers=headers, timeout=60)
+    assert answer.json()["metadata"] == {"a": "1"}
+    found = bucket.get_blob("nulls")
+    assert (found.metadata, found.cache_control) == ({"a": "1"}, None)
+    requests.patch(f"{url}/storage/v1/b/{BUCKET}/o/nulls", json={"metadata": None}, timeout=60)
+    assert bucket.get_blob("nulls").metadata is None
+
+
+def test_custom_time_goes_only_forward(bucket: storage.Bucket) -> None:
+    blob = described(bucket.blob("timed"), **DESCRIPTION)
+    _upload(blob)
+    for wrong in (None, datetime.datetime(2020, 12, 31, tzinfo=datetime.UTC)):
+        with pytest.raises(errors.BadRequest, match="can only be set to a later time"):
+            described(again(blob), custom_time=wrong).patch()
+    later = datetime.datetime(2021, 1, 2, tzinfo=datetime.UTC)
+    described(again(blob), custom_time=later).patch()
+    described(again(blob), content_type="a/b").update()
+    assert description(blob)["custom_time"] == later
+
+
+def test_storage_class_is_that_of_the_object_or_of_the_bucket(bucket: storage.Bucket) -> None:
+    made = bucket.client.bucket("cold-lake")
+    made.storage_class, made.labels = "NEARLINE", {"team": "taxi"}
+    bucket.client.create_bucket(made, location="eu")
+    for found in (bucket.client.get_bucket("cold-lake"), *bucket.client.list_buckets(prefix="cold")):
+        assert (found.storage_class, found.location, found.location_type) == ("NEARLINE", "EU", "multi-region")
+        assert found.labels == {"team": "taxi"}
+    blob = described(made.blob("own"), storage_class="ARCHIVE", cache_control="no-store")
+    blob.upload_from_string(b"x")
+    _upload_in_parts(made.blob("default"))
+    made.copy_blob(blob, bucket, "moved")
+    made.blob("composed").compose([blob])
+    assert blob.bucket.get_blob("own").storage_class == "ARCHIVE"
+    assert made.get_blob("default").storage_class == made.get_blob("composed").storage_class == "NEARLINE"
+    assert bucket.get_blob("moved").storage_class == "STANDARD"
+    again(blob).update_storage_class("COLDLINE")
+    changed = made.get_blob("own")
+    assert (changed.storage_class, changed.cache_control) == ("COLDLINE", "no-store")
+    changed.content_type = "a/b"
+    changed.update()  # names the class that the object has
+    with pytest.raises(errors.BadRequest, match="is changed by a rewrite"):
+        described(again(blob), storage_class="STANDARD").patch()
+    with pytest.raises(errors.BadRequest, match="'FROZEN' is none"):
+        described(again(blob), storage_class="FROZEN").upload_from_string(b"x")
+    made.delete(force=True)
+    bucket.client.create_bucket("cold-lake")
+    assert bucket.client.get_bucket("cold-lake").storage_class == "STANDARD"
+    bucket.client.bucket("cold-lake").delete()
+
+
+def test_composite_object_has_components_and_no_md5(bucket: storage.Bucket) -> None:
+    part, whole = bucket.blob("composite/part"), bucket.blob("composite/whole")
+    part.upload_from_string(b"ab")
+    whole.compose([part, part])
+    bucket.blob("composite/larger").compose([whole, part])
+    copied = bucket.copy_blob(whole, bucket, "composite/copy")
+    rewritten = described(bucket.blob("composite/cold"), storage_class="COLDLINE")
+    rewritten.rewrite(whole)
+    for name, count, content in (
+        ("whole", 2, b"abab"),
+        ("larger", 3, b"ababab"),
+        ("copy", 2, b"abab"),
+        ("cold", 1, b"abab"),
+        ("part", None, b"ab"),
+    ):
+        found = bucket.get_blob(f"composite/{name}")
+        assert (found.component_count, bool(found.md5_hash)) == (count, count is None)
+        assert found.download_as_bytes() == content
+    assert copied.component_count == 2
+    part.upload_from_string(b"new")
+    whole.upload_from_string(b"new")
+    assert bucket.get_blob(whole.name).component_count is None
+    with pytest.raises(errors.BadRequest, match=r"provided \(33\) exceeds the maximum \(32\)"):
+        whole.compose([part] * 33)
+
+
+WRONG_SUMS = {"crc32c": ("crc32c", "AAAAAA==", "CRC32C"), "md5Hash": ("md5", "A" * 22 + "==", "MD5 hash")}
+
+
+@pytest.mark.parametrize("kind", ["multipart", "media", "resumable", "resumable at its end"])
+@pytest.mark.parametrize("key", WRONG_SUMS)
+def test_content_that_has_another_checksum_is_not_stored(url: str, blob: storage.Blob, kind: str, key: str) -> None:
+    header, wrong, name = WRONG_SUMS[key]
+    right = {"crc32c": blob.crc32c, "md5Hash": blob.md5_hash}[key]
+
+    def upload(checksum: str) -> requests.Response:
+        query = {"uploadType": kind.split()[0], "name": blob.name}
+        target = f"{url}/upload/storage/v1/b/{BUCKET}/o"
+        headers, body = {"X-Goog-Hash": f"{header}={checksum}"}, b"content"
+        metadata = json.dumps({key: checksum}).encode()
+        if kind == "multipart":
+            body = b"--b\n\n%b\n--b\n\ncontent\n--b--" % metadata
+            headers = {"Content-Type": "multipart/related; boundary=b"}
+        elif kind != "media":
+            begun = requests.post(target, b"" if "end" in kind else metadata, params=query, timeout=60)
+            return requests.put(
+                begun.headers["Location"], b"content", headers=headers if "end" in kind else {}, timeout=60
+            )
+        return requests.post(target, body, params=query, headers=headers, timeout=60)
+
+    refused = upload(wrong)
+    message = f'Provided {name} "{wrong}" doesn\'t match calculated {name} "{right}".'
+    assert (refused.status_code, refused.json()["error"]["message"]) == (400, message)
+    assert refused.json()["error"]["errors"] == [{"message": message, "domain": "global", "reason": "invalid"}]
+    assert again(blob).exists()
+    assert blob.bucket.get_blob(blob.name).generation == blob.generation
+    assert upload(right).status_code == 200
+
+
+def test_client_sees_a_wrong_checksum(bucket: storage.Bucket) -> None:
+    with pytest.raises(errors.BadRequest, match="doesn't match calculated MD5 hash"):
+        described(bucket.blob("sums"), md5_hash="A" * 22 + "==").upload_from_string(b"x")
+    assert not bucket.blob("sums").exists()
+
+
+ABSENT: dict[str, tuple[Callable[[storage.Bucket], Any], type[errors.GoogleAPICallError], str]] = {
+    "reload": (lambda bucket: bucket.blob("absent").reload(), errors.NotFound, f"No such object: {BUCKET}/absent"),
+    "read": (
+        lambda bucket: bucket.blob("absent").download_as_bytes(),
+        errors.NotFound,
+        f": No such object: {BUCKET}/absent:",
+    ),
+    "delete": (lambda bucket: bucket.blob("absent").delete(), errors.NotFound, f"No such object: {BUCKET}/absent"),
+    "rewrite": (
+        lambda bucket: bucket.blob("x").rewrite(bucket.blob("absent")),
+        errors.NotFound,
+        f"No such object: {BUCKET}/absent",
+    ),
+    **{
+        f"{name} in a bucket": (
+            lambda bucket, ask=ask: ask(bucket.client.bucket("absent-lake")),
+            errors.NotFound,
+            "The specified bucket does not exist.",
+        )
+        for name, ask in {
+            "reload": lambda bucket: bucket.reload(),
+            "list": lambda bucket: list(bucket.list_blobs()),
+            "read": lambda bucket: bucket.blob("x").download_as_bytes(),
+            "upload": lambda bucket: bucket.blob("x").upload_from_string(b"x"),
+            "resumable": lambda bucket: _upload_in_parts(bucket.blob("x")),
+            "delete": lambda bucket: bucket.delete(),
+        }.items()
+    },
+    "create": (
+        lambda bucket: bucket.client.create_bucket(BUCKET),
+        errors.Conflict,
+        "Your previous request to create the named bucket succeeded and you already own it.",
+    ),
+    "delete what is not empty": (
+        lambda bucket: (bucket.blob("full").upload_from_string(b"x"), bucket.delete()),
+        errors.Conflict,
+        "The bucket you tried to delete is not empty.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ABSENT)
+def test_errors_are_worded_as_cloud_storage_does(bucket: storage.Bucket, name: str) -> None:
+    ask, error, text = ABSENT[name]
+    with pytest.raises(error) as raised:
+        ask(bucket)
+    assert text in str(raised.value)
+
+
+def test_errors_have_a_reason_and_a_location(url: str, blob: storage.Blob) -> None:
+    target = f"{url}/storage/v1/b/{BUCKET}/o/{quote(blob.name, safe='')}"
+
+    def error(method: str, query: str, name: str = target) -> dict[str, str]:
+        answer = requests.request(method, f"{name}?{query}", timeout=60)
+        [only] = answer.json()["error"].pop("errors")
+        assert answer.json()["error"]["message"] == only.pop("message")
+        assert answer.json()["error"]["code"] == answer.status_code
+        return dict(only)
+
+    not_met = {"domain": "global", "reason": "conditionNotMet", "locationType": "header"}
+    assert error("GET", "ifGenerationMatch=1") == not_met | {"location": "If-Match"}
+    assert error("DELETE", "ifMetagenerationMatch=1") == not_met | {"location": "If-Match"}
+    assert error("DELETE", f"ifGenerationNotMatch={blob.generation}") == not_met | {"location": "If-None-Match"}
+    assert error("GET", "", f"{target}x") == {"domain": "global", "reason": "notFound"}
+    assert error("GET", "unknown=1") == {"domain": "global", "reason": "invalid"}
+    unchanged = requests.get(target, params={"ifGenerationNotMatch": str(blob.generation)}, timeout=60)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("acl", [{"entity": "allUsers", "role": "READER"}]),
+        ("contexts", {"custom": {"a": {"value": "1"}}}),
+        ("customTime", "yesterday"),
+        ("eventBasedHold", True),
+        ("kmsKeyName", "k"),
+        ("metadata", {"a": 1}),
+        ("metadata", "a"),
+        ("retention", {"mode": "Locked", "retainUntilTime": "2040-01-01T00:00:00Z"}),
+        ("storageClass", "FROZEN"),
+        ("tags", {"a": "b"}),
+        ("temporaryHold", True),
+    ],
+)
+def test_metadata_that_would_be_lost_is_refused(url: str, blob: storage.Blob, key: str, value: object) -> None:
+    name = quote(blob.name, safe="")
+    target, resource = f"{url}/storage/v1/b/{BUCKET}/o", {key: value}
+    query = {"uploadType": "resumable", "name": blob.name}
+    source = {"sourceObjects": [{"name": blob.name}], "destination": resource}
+    for answer in (
+        requests.post(f"{url}/upload/storage/v1/b/{BUCKET}/o", json=resource, params=query, timeout=60),
+        requests.patch(f"{target}/{name}", json=resource, timeout=60),
+        requests.put(f"{target}/{name}", json=resource, timeout=60),
+        requests.post(f"{target}/{name}/rewriteTo/b/{BUCKET}/o/lost", json=resource, timeout=60),
+        requests.post(f"{target}/{name}/copyTo/b/{BUCKET}/o/lost", json=resource, timeout=60),
+        requests.post(f"{target}/lost/compose", json=source, timeout=60),
+    ):
+        assert answer.status_code == 400
+        assert key in answer.text or str(value) in answer.text
+    assert not blob.bucket.blob("lost").exists()
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [{"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}}}, {"labels": "a"}, {"colour": "red"}],
+)
+def test_property_of_a_bucket_that_would_be_lost_is_refused(url: str, resource: dict[str, object]) -> None:
+    answer = requests.post(f"{url}/storage/v1/b?project=p", json={"name": "lost-lake", **resource}, timeout=60)
+    assert answer.status_code == 400
+    assert next(iter(resource)) in answer.text
+
+
 def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blob) -> None:
     def hold() -> None:
         blob.temporary_hold = True
-        blob.patch()
-
-    def custom_time() -> None:
-        blob.custom_time = datetime.datetime(2021, 1, 1, tzinfo=datetime.UTC)
         blob.patch()
 
     def batch() -> None:
@@ -513,7 +814,6 @@ def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blo
     for ask in (
         blob.make_public,
         hold,
-        custom_time,
         batch,
         version,
         bucket.get_iam_policy,
@@ -521,7 +821,6 @@ def test_what_is_not_served_is_refused(bucket: storage.Bucket, blob: storage.Blo
         lambda: bucket.blob("x", encryption_key=b"0" * 32).upload_from_string(b"x"),
         lambda: bucket.blob("x", kms_key_name="k").upload_from_string(b"x"),
         lambda: bucket.blob("x").upload_from_string(b"x", predefined_acl="publicRead"),
-        lambda: bucket.blob("x").update_storage_class("COLDLINE"),
         lambda: bucket.rename_blob(blob, "file/"),
         lambda: bucket.move_blob(blob, "x"),
     ):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from local.cloud.gcs.errors import RefusedError
 from local.cloud.gcs.listing import glob_pattern, select
-from local.cloud.gcs.request import RefusedError
 
 DOCUMENTED = ["a/b", "a/c", "d", "e", "e/f", "e/g/h"]
 """The example of the documentation of ``objects.list``."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from local.cloud.gcs.errors import RefusedError
 from local.cloud.gcs.parameters import OPERATIONS, find_operation
-from local.cloud.gcs.request import RefusedError
 
 BUCKET = "/storage/v1/b/lake"
 REQUESTS = {

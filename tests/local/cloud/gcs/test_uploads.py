@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.cloud.gcs.request import RefusedError
+from local.cloud.gcs.errors import RefusedError
 from local.cloud.gcs.uploads import Part, Upload, Uploads, read_part
 
 UNIT = 2**18
