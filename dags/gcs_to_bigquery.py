@@ -161,4 +161,4 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             create_table >> create_external_table
 
         links = {"load_staging": LakeObjectLink(), "publish": BigQueryTableLink()}
-        link_tasks(dag, month=isinstance(dataset, TripDataset), **links)
+        link_tasks(dag, dataset=dataset, **links)

@@ -76,4 +76,4 @@ with DAG(
     # First, because most months complete no year: those runs end here and create nothing.
     check_months >> create_table >> publish
 
-    link_tasks(dag, month=False, publish=BigQueryTableLink())
+    link_tasks(dag, dataset=None, publish=BigQueryTableLink())

@@ -29,7 +29,6 @@ from nyc_taxi.dag_parts.links import LakeObjectLink, link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
-from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.lake.upload import UploadOperator
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
@@ -75,4 +74,4 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
         wait >> skip_unchanged >> announce_unchanged
         skip_unchanged >> download >> to_parquet >> local_to_gcs >> remove_files
 
-        link_tasks(dag, month=isinstance(dataset, TripDataset), local_to_gcs=LakeObjectLink())
+        link_tasks(dag, dataset=dataset, local_to_gcs=LakeObjectLink())

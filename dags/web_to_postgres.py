@@ -30,7 +30,6 @@ from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
 from nyc_taxi.registry.checks import Level
-from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.postgres.check_table import SQLTableAuditOperator
 from nyc_taxi.stores.postgres.checks import postgres_checks
 from nyc_taxi.stores.postgres.parquet_to_postgres import ParquetToPostgresOperator
@@ -108,4 +107,4 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
         [to_parquet, create_table] >> load_staging >> [*checks, remove_files]
         checks >> publish >> drop_staging
 
-        link_tasks(dag, month=isinstance(dataset, TripDataset))
+        link_tasks(dag, dataset=dataset)

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pendulum
 import pytest
@@ -29,6 +31,7 @@ from airflow.sdk import (
     PartitionedAssetTimetable,
     RollupMapper,
     StartOfYearMapper,
+    TaskInstanceState,
     YearWindow,
 )
 from airflow.sdk.definitions.timetables.assets import AssetTriggeredTimetable
@@ -36,14 +39,19 @@ from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DagRunInfo, TimeRestriction
 
+from months import MonthsPlugin
 from nyc_taxi.dag_parts.defaults import RETRY_POLICY
 from nyc_taxi.dag_parts.schedules import LATE
 from nyc_taxi.dag_parts.timetables import MonthlyTimetable
+from nyc_taxi.months_page.runs import dag_ids
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
+from nyc_taxi.registry.model import TripDataset
+from nyc_taxi.registry.months import Month
 from nyc_taxi.stores import STORES
 from nyc_taxi.stores.audit import AuditMixin
 from tests.conftest import REPOSITORY
+from tests.dags.rendering import RUN_ID, golden_key, render
 
 FLOWS = {store.step: store.asset for store in STORES}
 LOADED_FROM = {store.step: store.loaded_from for store in STORES}
@@ -385,10 +393,42 @@ LINKS = {
 
 def test_no_task_has_a_link_of_googles_operators(dag: DAG) -> None:
     dataset, flow = _names(dag.dag_id)
-    month = ["Month in every store"] if dataset not in ("zones", "trips") else []
+    in_stores = {"zones": ["Dataset in every store"], "trips": []}.get(dataset, ["Month in every store"])
     own = LINKS.get(flow, {})
     for task in DagSerialization.from_dict(DagSerialization.to_dict(dag)).tasks:
-        assert sorted(task.extra_links) == sorted([*month, *own.get(task.task_id, [])]), task.task_id
+        assert sorted(task.extra_links) == sorted([*in_stores, *own.get(task.task_id, [])]), task.task_id
+
+
+def test_no_link_of_a_task_is_dead(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each leads to a tab of the run that the page *Months* fills, or, without emulators, to Google's console."""
+    rendered = render(dag, partition_key=golden_key(dag))
+    key: Any = SimpleNamespace(dag_id=dag.dag_id, run_id=RUN_ID, state=TaskInstanceState.SUCCESS)
+    tabs = {one["url_route"] for one in MonthsPlugin.external_views if one["destination"] == "dag_run"}
+    with_months = {id_ for dataset in DATASETS.values() for id_ in dag_ids(dataset).values()}
+    run = {f"/dags/{dag.dag_id}/runs/{RUN_ID}/plugin/{tab}" for tab in tabs if dag.dag_id in with_months}
+    console = {f"https://console.cloud.google.com/{place}" for place in _console(dag.dag_id)}
+    for host, alive in (("http://127.0.0.1:1", run), ("", run | console)):
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", host)
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", host)
+        shown = {
+            link.get_link(SimpleNamespace(**rendered[task.task_id]), ti_key=key)  # type: ignore[arg-type]
+            for task in dag.tasks
+            for link in task.operator_extra_links
+        }
+        assert shown - {""} == alive
+
+
+def _console(dag_id: str) -> set[str]:
+    """Return the addresses in Google's console of what the golden run of a DAG reads and writes."""
+    name, flow = _names(dag_id)
+    dataset = DATASETS.get(name)
+    file = dataset.file(Month(2021, 1)) if isinstance(dataset, TripDataset) else dataset.file() if dataset else None
+    table = "bigquery?project=golden-project&p=golden-project&d=trips&t={}&page=table"
+    places = {"Table in BigQuery": table.format(name if file else "yearly_rollup")}
+    if file:
+        lake_object = quote(file.lake_object)
+        places["Object in Cloud Storage"] = f"storage/browser/_details/golden-lake/{lake_object}"
+    return {places[link] for links in LINKS.get(flow, {}).values() for link in links}
 
 
 # Tasks

@@ -20,7 +20,6 @@ from nyc_taxi.dag_parts.links import link_tasks
 from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import monthly
 from nyc_taxi.dag_parts.tasks import PARQUET, fetch_parquet, wait_for_publication
-from nyc_taxi.registry.model import TripDataset
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 from nyc_taxi.stores.sqlite.parquet_to_sqlite import ParquetToSqliteOperator
 from nyc_taxi.stores.sqlite.store import SqliteStore
@@ -52,4 +51,4 @@ for dag_id, dataset in each_dataset("web_to_sqlite"):
         wait >> skip_unchanged >> download
         to_parquet >> publish >> remove_files
 
-        link_tasks(dag, month=isinstance(dataset, TripDataset))
+        link_tasks(dag, dataset=dataset)
