@@ -223,8 +223,7 @@ def command(words: list[str], env: dict[str, str] | None = None) -> None:
 def cloud_environment(settings: AirflowSettings) -> dict[str, str]:
     """The variables by which a measured program and Google's clients reach the embedded cloud."""
     return {
-        "STORAGE_EMULATOR_HOST": settings.cloud.gcs_url,
-        "BIGQUERY_EMULATOR_HOST": settings.cloud.bigquery_url,
+        **settings.cloud.google_environment,
         "GCP_PROJECT": settings.cloud.project,
         "LAKE_BUCKET": settings.cloud.lake_bucket,
         "POSTGRES_URL": settings.cloud.postgres_url("ny_taxi"),

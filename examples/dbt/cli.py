@@ -46,6 +46,7 @@ def environment(settings: AirflowSettings) -> dict[str, str]:
     """Return the variables that lead dbt to the project, from any folder, and the project to its BigQuery."""
     written = settings.cloud.state_dir / "dbt"
     return {
+        **({} if settings.uses_real_google_cloud else settings.cloud.google_environment),
         "DBT_PROJECT_DIR": str(PROJECT),
         "DBT_PROFILES_DIR": str(PROJECT),
         "DBT_TARGET_PATH": str(written / "target"),

@@ -125,6 +125,21 @@ class Settings:
     def source_url(self) -> str:
         return f"http://{HOST}:{self.source_port}"
 
+    @property
+    def google_environment(self) -> dict[str, str]:
+        """The variables by which Google's clients reach the emulators, and gRPC and google.auth nothing of Google's.
+
+        No variable leads BigQuery's Storage Read API elsewhere. With the emulator as its proxy, gRPC asks that for a
+        way to Google, and is refused at once.
+        """
+        return {
+            "STORAGE_EMULATOR_HOST": self.gcs_url,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
+            "grpc_proxy": self.bigquery_url,
+            "no_grpc_proxy": "localhost,127.0.0.1",
+            "NO_GCE_CHECK": "true",  # no search for the metadata server of Google's machines
+        }
+
     def postgres_password(self) -> str:
         """Return the password of the Postgres superuser ``postgres``, generated on first use."""
         return secret(self.state_dir, "postgres_password")

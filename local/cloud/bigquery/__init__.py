@@ -76,7 +76,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 Differences without an error:
 
 - There is no Storage API. A read of a whole table (``list_rows(...).to_dataframe()``) and results of more than 10,000
-  rows ask for it, if ``google-cloud-bigquery-storage`` is installed: they need ``create_bqstorage_client=False``.
+  rows and 10 MB ask for it, if ``google-cloud-bigquery-storage`` is installed: they need
+  ``create_bqstorage_client=False``. Without that, they would go to Google, and ``grpc_proxy`` keeps them here.
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
 - AVG of FLOAT64 beyond its range is infinite. ``'it''s'``, two literals without a space between them, is one string.
 - A NULL array in a stored struct stays NULL, and NULL elements in such an array are kept.

@@ -29,6 +29,8 @@ _INSERT_WAIT_SECONDS = 20.0
 _DEFAULT_QUERY_WAIT_MS = 10_000
 _MAX_QUERY_WAIT_MS = 30_000
 _PAGE_ROWS = 10_000
+_PAGE_BYTES = 10 * 10**6
+"""Largest result that is one page, however many rows it has, as in BigQuery."""
 _PAGE_TABLES = 1_000
 _PAGE_JOBS = 1_000
 # Key of the next page's token in lists of resources; in lists of rows it is "pageToken".
@@ -271,7 +273,7 @@ def _page(
     """Return the requested page: first index, last index, and the token of the next page.
 
     The Python client waits for a query with maxResults=0. Unless the response has all rows, it then reads them through
-    the Storage API, which does not exist here. So a small result is returned whole even then.
+    the Storage API, which does not exist here. So a result of one page is returned whole even then.
     """
     params = request.query_params
     text = given if given is not None else params.get("maxResults")
@@ -280,8 +282,8 @@ def _page(
         size = default if text is None else min(int(text), _MAX_PAGE_ROWS)
     except ValueError as error:
         raise invalid(f"Invalid page: {error}") from error
-    if size == 0 and total <= _PAGE_ROWS:
-        size = _PAGE_ROWS
+    if size == 0 and total <= default:
+        size = default
     end = start + size
     return start, end, {next_key: str(end)} if size and end < total else {}
 
@@ -379,7 +381,8 @@ def _anonymous_table(project: str, dataset: str, table: str) -> dict[str, Any]:
 def _kept_rows(job_id: str, request: Request, max_results: Any = None) -> dict[str, Any]:
     """Return a page of the rows that a query left in memory."""
     arrow = JOB_RESULTS[job_id]
-    start, end, token = _page(request, arrow.num_rows, default=_PAGE_ROWS, given=max_results)
+    default = max(_PAGE_ROWS, arrow.num_rows if arrow.nbytes <= _PAGE_BYTES else 0)
+    start, end, token = _page(request, arrow.num_rows, default=default, given=max_results)
     body: dict[str, Any] = {"schema": {"fields": JOB_SCHEMAS.get(job_id, [])}, "totalRows": str(arrow.num_rows)} | token
     if end > start:  # clients take a response with "rows", even if empty, as the first page
         body["rows"] = _rest_rows(arrow, start, end)

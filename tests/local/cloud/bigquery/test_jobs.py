@@ -123,13 +123,24 @@ def test_unnamed_columns_are_named_and_case_is_kept(client: bigquery.Client, dat
     assert [field.name for field in result.schema] == ["f0_", "vendorId", "f1_"]
 
 
-def test_frames_and_arrow_work_without_the_storage_api(client: bigquery.Client) -> None:
+def test_frames_and_arrow_work_without_the_storage_api(
+    client: bigquery.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(self: bigquery.Client, *_: object, **__: object) -> None:
+        raise AssertionError("a client of the Storage API")
+
+    monkeypatch.setattr(bigquery.Client, "_ensure_bqstorage_client", ask)
     job = client.query("SELECT n, CAST(NULL AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 5)) AS n")
     with pytest.warns(PendingDeprecationWarning, match="pandas_gbq"):  # the check operators of Airflow use it
         assert job.to_dataframe()["n"].sum() == 15
     large = client.query("SELECT n FROM UNNEST(GENERATE_ARRAY(1, 25000)) AS n")
-    assert large.to_arrow(create_bqstorage_client=False).num_rows == 25_000
+    assert large.to_arrow().num_rows == 25_000
     assert client.get_table(large.destination).num_rows == 25_000
+    # More than 10 MB, in rows that are many and few.
+    for rows, size in ((12_000, 1000), (100, 110_000)):
+        largest = client.query(f"SELECT REPEAT('x', {size}) AS s FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS n")
+        found = largest.to_arrow(create_bqstorage_client=False)
+        assert (found.num_rows, len(found["s"][rows - 1].as_py())) == (rows, size)
 
 
 def test_query_writes_its_destination(client: bigquery.Client, dataset: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, Settings
 from tests.local.cloud.bigquery.conftest import Server
 from tests.local.cloud.bigquery.support import PROJECT
 from tests.local.cloud.gcs.fronts import BUCKET, start, stop
@@ -86,6 +86,40 @@ def seen(server: Server, tmp_path_factory: pytest.TempPathFactory, free_ports, c
         stop(front)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+_PLAIN = """
+import sys, time
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+called = set()
+sys.addaudithook(lambda event, given: called.add(given[0]) if event == "socket.getaddrinfo" else None)
+client = bigquery.Client(project=sys.argv[1], credentials=AnonymousCredentials())
+rows = client.list_rows(sys.argv[2])
+print(rows.to_arrow(create_bqstorage_client=False).num_rows, client.query("SELECT 1 AS a").to_arrow().num_rows)
+started = time.monotonic()
+try:
+    client.list_rows(sys.argv[2]).to_arrow()
+except Exception as error:
+    print(f"{type(error).__name__} after {time.monotonic() - started:.0f} s: {error}")
+print(sorted(called))
+"""
+
+
+def test_python_of_ones_own_reaches_no_storage_api_but_the_emulators_refusal(
+    server: Server, seen: Any, tmp_path: Path
+) -> None:
+    """Google's client is not patched here. Its gRPC asks the proxy, which is the emulator, and no name server."""
+    settings = Settings.from_env({"BIGQUERY_PORT": str(server.port), "GCS_PORT": "1", "LOCAL_DIR": str(tmp_path)})
+    command = [sys.executable, "-W", "ignore", "-c", _PLAIN, PROJECT, f"{PROJECT}.{DATASET}.t"]
+    environment = {**os.environ, **settings.google_environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+    counts, refusal, called = done.stdout.splitlines()
+    assert counts == "1 1"
+    assert refusal.startswith(("ServiceUnavailable after 0 s", "ServiceUnavailable after 1 s"))
+    assert f"ipv4:127.0.0.1:{server.port}: HTTP proxy returned response code 400" in refusal
+    assert called == "['127.0.0.1']"
 
 
 def test_nothing_goes_to_google(seen: Any) -> None:
