@@ -97,7 +97,6 @@ dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt e
 
 # Units in parallel; integration tests after them, one at a time: they share one running stack.
 PYTEST := .venv/bin/python -m pytest
-KILLS := tests/integration/test_faults.py
 UNITS := -n 2 --dist loadfile --ignore=tests/integration
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
@@ -105,11 +104,12 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 	@$(PYTEST) -m "not full" tests/integration
 
 test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
-	@$(PYTEST) -m full $(UNITS)
-	@$(PYTEST) -m full tests/integration --ignore=$(KILLS)
+	@$(PYTEST) -m "full and not every_step" $(UNITS)
+	@$(PYTEST) -m "full and not every_step" tests/integration
 
-test-faults: install ## Kill the components of a running stack at every step of every DAG, in a quarter of an hour
-	@$(PYTEST) -m full $(KILLS)
+test-faults: install ## Cause each fault at every other step, and kill the components of a running stack at every step, in 20 minutes
+	@$(PYTEST) -m every_step $(UNITS)
+	@$(PYTEST) -m every_step tests/integration
 
 soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak

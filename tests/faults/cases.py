@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -125,6 +125,27 @@ class Case:
         return Promise(
             id=self.id, fault=self.what, where=f"`{STEP_OF[self.store]}.{self.task}`", promise=text, group=group
         )
+
+
+# The steps at which a fault does most harm, the worst one first.
+_WORST = ("publish", "local_to_gcs", "load_staging")
+
+
+def one_of_each_fault(promises: Collection[Promise], quick: Collection[str] = ()) -> set[str]:
+    """Return the ids of one case of each fault: those that ``make test`` and ``make test-all`` run.
+
+    It is a quick one if there is any, or else the one at the step where the fault does most harm. The same fault at
+    other steps, and of other stores, is left to ``make test-faults``.
+    """
+
+    def order(promise: Promise) -> tuple[bool, int]:
+        step = promise.where.strip("`").rpartition(".")[2]
+        return promise.id not in quick, _WORST.index(step) if step in _WORST else len(_WORST)
+
+    chosen: dict[tuple[str, str], str] = {}
+    for promise in sorted(promises, key=order):
+        chosen.setdefault((promise.group, promise.fault), promise.id)
+    return {*chosen.values(), *quick}
 
 
 # The DAGs that load each store; each dataset has its own, but for the rollup.

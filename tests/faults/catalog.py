@@ -512,7 +512,7 @@ PROCESSES: tuple[Case, ...] = (
 )
 
 
-def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: str) -> Case:
+def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: str, *, quick: bool = False) -> Case:
     """A limit of the process during the first try; the id begins with the limit."""
     limit = {"RLIMIT_FSIZE": "file-size", "RLIMIT_DATA": "memory", "RLIMIT_NOFILE": "file"}[next(iter(limits))]
     return Case(
@@ -523,6 +523,7 @@ def _limited(what: str, store: str, task: str, limits: dict[str, int], cause: st
         limits=limits,
         ends=Ends.RETRIED,
         cause=cause,
+        quick=quick,
     )
 
 
@@ -614,7 +615,9 @@ LIMITS: tuple[Case, ...] = (
         for store, task in (("lake", "to_parquet"), ("postgres", "load_staging"))
     ),
     *(
-        _limited("No more files can be opened", *at, {"RLIMIT_NOFILE": 1}, "Too many open files")
+        _limited(
+            "No more files can be opened", *at, {"RLIMIT_NOFILE": 1}, "Too many open files", quick=at[0] == "postgres"
+        )
         for at in (("lake", "download"), ("lake", "to_parquet"), ("lake", "local_to_gcs"), ("postgres", "load_staging"))
     ),
 )

@@ -15,8 +15,8 @@ from _pytest.mark import ParameterSet
 
 from nyc_taxi.stores.store import Content
 from tests.faults import disks
-from tests.faults.cases import Act, Case, Ends, Lasts
-from tests.faults.catalog import CASES
+from tests.faults.cases import Act, Case, Ends, Lasts, one_of_each_fault
+from tests.faults.catalog import CASES, OVERLAPS
 from tests.faults.invariants import check_invariants
 from tests.faults.memory import memory_group, reason_without
 from tests.faults.proxy import Due, Kind
@@ -116,13 +116,20 @@ def _await(condition: object) -> None:
         time.sleep(0.01)
 
 
+QUICK = {case.id for case in CASES if case.quick}
+IN_TEST_ALL = one_of_each_fault([*(case.promise for case in CASES), *OVERLAPS], QUICK)
+
+
 def parameters(store: str) -> list[ParameterSet]:
-    """Return the cases of the runs that load a store; ``make test`` runs only the quick ones."""
-    return [
-        pytest.param(case, id=case.id, marks=() if case.quick else pytest.mark.full)
-        for case in CASES
-        if case.store == store
-    ]
+    """Return the cases of the runs that load a store, each with the mark of the command that runs it."""
+    return [pytest.param(case, id=case.id, marks=marks(case.id)) for case in CASES if case.store == store]
+
+
+def marks(case_id: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Return the marks of a case: ``make test`` runs the quick ones, ``make test-all`` one of each other fault."""
+    if case_id in QUICK:
+        return ()
+    return (pytest.mark.full,) if case_id in IN_TEST_ALL else (pytest.mark.full, pytest.mark.every_step)
 
 
 def check_case(scene: Scene, case: Case) -> None:

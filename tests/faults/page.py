@@ -38,8 +38,8 @@ month in every store with what it may have.
 | command | cases |
 | --- | --- |
 | `make test` | the quick ones, marked * |
-| `make test-all` | all others but those of a running stack, and a short soak |
-| `make test-faults` | those of a running stack; not part of `.ci/run` |
+| `make test-all` | one of each other fault, at the step where it does most harm, and a short soak |
+| `make test-faults` | the same faults at every other step, and the cases of a running stack; not part of `.ci/run` |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
 Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A load

@@ -21,20 +21,18 @@ from nyc_taxi.source import publication_trigger
 from tests import clients
 from tests.faults.cases import Promise
 from tests.faults.catalog import OVERLAPS, PUBLISH_JOB
-from tests.faults.harness import REACHED_SECONDS
+from tests.faults.harness import REACHED_SECONDS, marks
 from tests.faults.invariants import check_invariants
 from tests.faults.proxy import Due, Fault, Kind
 from tests.faults.runs import Ended, Hooks, Run
 from tests.faults.scene import FILE, ROWS, STEPS, Place, Scene
 from tests.faults.worker import Order
 
-pytestmark = pytest.mark.full
-
 HOUR = 3600.0
 POLL_SECONDS = 0.05
 
 
-@pytest.mark.parametrize("case", OVERLAPS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id, marks=marks(case.id)) for case in OVERLAPS])
 def test_overlap(scene: Scene, monkeypatch: pytest.MonkeyPatch, case: Promise) -> None:
     TESTS[case.id](scene, monkeypatch)
 

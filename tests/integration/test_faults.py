@@ -55,7 +55,7 @@ from tests.integration.support import (
 )
 
 # The first test waits for all runs, whose tasks are killed and retried.
-pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.full, pytest.mark.every_step, pytest.mark.timeout(1800)]
 
 # The month that is loaded under faults, and one that must stay as it is.
 MONTH, OTHER_MONTH = Month(2022, 7), Month(2022, 8)
