@@ -102,14 +102,8 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     if not is_script:
         check_words(sql)
         sql, parameters = numbered_parameters(sql, given)
-        tree = parse(sql)
-        if tree is None:
-            check_parses(sql)
-        if tree is not None and not parse_assert(sql):
-            # Before names are qualified, which writes TRY_CAST as SAFE_CAST.
-            check_syntax(tree, sql)
-        sql = _with_dataset(sql, config, project)
-        sql = ddl.with_view_columns(sql)
+        _check_statement(sql)
+        sql = ddl.with_view_columns(_with_dataset(sql, config, project))
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
@@ -121,6 +115,19 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         is_script=is_script,
         parameters=parameters,
     )
+
+
+def _check_statement(sql: str) -> None:
+    """Check the syntax before names are qualified, which writes TRY_CAST as SAFE_CAST.
+
+    Raises:
+        DomainError: it is none of BigQuery's, or not implemented.
+    """
+    tree = parse(sql)
+    if tree is None:
+        check_parses(sql)
+    elif not parse_assert(sql):
+        check_syntax(tree, sql)
 
 
 def _with_dataset(sql: str, config: Mapping[str, Any], project: str) -> str:

@@ -64,9 +64,9 @@ def complete(path: Path, resource: dict[str, Any]) -> None:
         resource["componentCount"] = attributes[_COMPONENTS]
 
 
-def components(path: Path) -> int:
-    """Return how many objects an object was composed of; 0 if it was not."""
-    return int(read(path).get(_COMPONENTS, 0))
+def components(attributes: Mapping[str, Any]) -> int:
+    """Return how many objects the one with these attributes was composed of; 1 if it was not."""
+    return int(attributes.get(_COMPONENTS, 1))
 
 
 def describe(path: Path, resource: Mapping[str, Any], *, storage_class: str, components: int = 0) -> None:

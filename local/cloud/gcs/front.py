@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import http.client
 import json
 import os
@@ -282,34 +281,18 @@ class Front:
 
     async def _write(self, request: Request, send: Send, conditions: dict[str, int]) -> _Answer:
         """Pass on a request that writes an object, when the object may be written."""
-        source_conditions = take_source_conditions(request.query)
-        sources = _sources(await request.body.read_all()) if request.operation == "compose" else []
-        before, describe = 0, self._describe
+        sources = await _sources(request)
+        before, found = 0, list[dict[str, Any]]()
         async with AsyncExitStack() as turn:
 
             async def ready() -> None:
-                nonlocal before, describe
+                nonlocal before, found
                 if request.content is not None:
                     request.content.check()
                 await turn.enter_async_context(self._turns.of(request.names))
-                where, deletes = request.names[-1], request.operation == "delete"
-                if conditions or deletes or has_entity_tags(request.given):
-                    await self._require(request, where, conditions, must_exist=deletes)
-                if not deletes:
-                    self._check_place(*where)
-                if request.operation == "copy":
-                    found = await self._resource(request, request.names[0])
-                    check_conditions(request.names[0], found, source_conditions, must_exist=True)
-                    source = attributes.read(check_file(self._root, *request.names[0]))
-                    describe = functools.partial(self._describe_copy, source=source)
-                for name, required in sources:
-                    found = await self._resource(request, (where[0], name))
-                    check_conditions((where[0], name), found, required, must_exist=True)
-                if sources:
-                    paths = [check_file(self._root, where[0], name) for name, _ in sources]
-                    count = sum(attributes.components(path) or 1 for path in paths)
-                    describe = functools.partial(self._describe, components=count)
-                before = attributes.generation(check_file(self._root, *where))
+                await self._may_write(request, conditions)
+                found = [await self._source(request, where, required) for where, required in sources]
+                before = attributes.generation(check_file(self._root, *request.names[-1]))
 
             answer = await self._fetch(request, ready)
             where = request.names[-1]
@@ -317,30 +300,41 @@ class Front:
                 if before > time.time_ns() // 1000:
                     self._deleted[where] = before
             elif answer.status == 200:
-                describe(request)
+                self._describe(request, found)
                 answer = await self._order(request, answer, max(before, self._deleted.pop(where, 0)))
             await _send(send, answer)
             return answer
 
-    def _describe(self, request: Request, *, components: int = 0) -> None:
-        """Give an object that was written the metadata that fake-gcs-server leaves out."""
-        bucket, name = request.names[-1]
-        attributes.describe(
-            check_file(self._root, bucket, name),
-            request.resource,
-            storage_class=self._class_of(bucket),
-            components=components,
-        )
+    async def _may_write(self, request: Request, conditions: dict[str, int]) -> None:
+        """Check the object that a request writes or deletes.
 
-    def _describe_copy(self, request: Request, *, source: Mapping[str, Any]) -> None:
-        """Give a copy its metadata."""
+        Raises:
+            RefusedError: a precondition does not hold, or the object cannot be a file.
+        """
+        deletes = request.operation == "delete"
+        if conditions or deletes or has_entity_tags(request.given):
+            await self._require(request, request.names[-1], conditions, must_exist=deletes)
+        if not deletes:
+            self._check_place(*request.names[-1])
+
+    async def _source(self, request: Request, where: tuple[str, str], required: dict[str, int]) -> dict[str, Any]:
+        """Return the attributes of an object that is copied or becomes part of another.
+
+        Raises:
+            RefusedError: see :func:`check_conditions`.
+        """
+        check_conditions(where, await self._resource(request, where), required, must_exist=True)
+        return attributes.read(check_file(self._root, *where))
+
+    def _describe(self, request: Request, sources: list[dict[str, Any]]) -> None:
+        """Give an object that was written, from objects with these attributes, what fake-gcs-server leaves out."""
         bucket, name = request.names[-1]
-        attributes.describe_copy(
-            check_file(self._root, bucket, name),
-            request.resource,
-            source=source,
-            storage_class=self._class_of(bucket),
-        )
+        path, storage_class = check_file(self._root, bucket, name), self._class_of(bucket)
+        if request.operation == "copy":
+            attributes.describe_copy(path, request.resource, source=sources[0], storage_class=storage_class)
+        else:
+            count = sum(attributes.components(source) for source in sources)
+            attributes.describe(path, request.resource, storage_class=storage_class, components=count)
 
     def _class_of(self, bucket: str) -> str:
         """Return the storage class of a bucket's objects for which the client names none."""
@@ -635,19 +629,25 @@ def _objects(path: str, bucket: str, rest: str) -> tuple[str, list[tuple[str, st
     return f"{prefix}{_object_path(bucket, name)}{compose}", [(bucket, name)]
 
 
-def _sources(content: bytes) -> list[tuple[str, dict[str, int]]]:
-    """Return the objects that a composition is made of, each with the generation and the precondition that it requires.
+async def _sources(request: Request) -> list[tuple[tuple[str, str], dict[str, int]]]:
+    """Return the objects that a copy or composition is made of, each with its generation and preconditions.
 
     Raises:
-        RefusedError: there are none, or one is none.
+        RefusedError: a composition has none, too many, or one that is none.
     """
-    found: list[tuple[str, dict[str, int]]] = []
-    for source in json.loads(content or b"{}").get("sourceObjects") or ():
+    of_source = take_source_conditions(request.query)
+    if request.operation == "copy":
+        return [(request.names[0], of_source)]
+    if request.operation != "compose":
+        return []
+    found: list[tuple[tuple[str, str], dict[str, int]]] = []
+    for source in json.loads(await request.body.read_all() or b"{}").get("sourceObjects") or ():
         required = source.get("objectPreconditions") or {} if isinstance(source, dict) else None
         if not isinstance(required, dict) or not source.get("name"):
             raise RefusedError(400, f"{str(source)[:200]} is not a source object; name an object of the same bucket")
         given = {"generation": source.get("generation"), "ifGenerationMatch": required.get("ifGenerationMatch")}
-        found.append((source["name"], take_conditions({key: value for key, value in given.items() if value})))
+        conditions = take_conditions({key: value for key, value in given.items() if value})
+        found.append(((request.names[-1][0], source["name"]), conditions))
     if not found:
         raise RefusedError(400, "the composition names no sourceObjects; name at least one")
     if len(found) > _MAX_SOURCES:
