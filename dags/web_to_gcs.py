@@ -68,6 +68,7 @@ for dag_id, dataset in each_dataset("web_to_gcs"):
             dst="{{ file().lake_object }}",
             mime_type="application/vnd.apache.parquet",
             chunk_size=UPLOAD_CHUNK_BYTES,
+            rows="{{ converted_rows() }}",
             **updates(dataset, store_asset(LakeStore, dataset)),
         )
 

@@ -92,6 +92,7 @@ for dag_id, dataset in each_dataset("web_to_postgres"):
             task_id="publish",
             conn_id="ny_taxi",
             sql=f"postgres/publish/{dataset.kind}.sql",
+            rows="{{ converted_rows() }}",
             trigger_rule=PUBLISH_RULE,
             **updates(dataset, store_asset(PostgresStore, dataset)),
         )

@@ -51,6 +51,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores import STORES
 from nyc_taxi.stores.audit import AuditMixin
 from tests.conftest import REPOSITORY
+from tests.dags.moving import MOVING, STILL
 from tests.dags.rendering import RUN_ID, golden_key, render
 
 FLOWS = {store.step: store.asset for store in STORES}
@@ -432,6 +433,12 @@ def _console(dag_id: str) -> set[str]:
 
 
 # Tasks
+
+
+def test_it_is_known_of_each_task_whether_it_moves_data(bag) -> None:
+    """Those that do have to say how much; tests/integration/test_pipeline.py reads their logs."""
+    assert {task.task_type for dag in bag.dags.values() for task in dag.tasks} == {*MOVING, *STILL}
+
 
 FETCH = {
     "wait_for_publication": {"skip_unchanged"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.months import Month
+from tests.dags.moving import MOVING
 from tests.integration.conftest import REPOSITORY, SYNTHETIC_ROWS, Command, publish
 from tests.integration.support import (
     NOTHING_LEFT,
@@ -27,11 +29,14 @@ from tests.integration.support import (
     line,
     query_postgres,
     run_months,
+    runs_of,
     trigger_both,
     warehouse_runs,
 )
 
 pytestmark = pytest.mark.full
+
+TWICE = {"HttpToLocalFilesystemOperator": 2, "ToParquetOperator": 2, "PublishOperator": 2}
 
 
 @pytest.mark.parametrize(
@@ -65,6 +70,23 @@ def june(stack: AirflowSettings, api: AirflowApi) -> Month:
     """A synthetic month of green that has gone through all DAGs."""
     run_months(api, {"green": "2020-06"}, force=True)
     return Month(2020, 6)
+
+
+def test_each_task_that_moved_data_says_at_its_end_how_much(api: AirflowApi, june: Month) -> None:
+    ended = []
+    for step in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres"):
+        dag_id = f"green_{step}"
+        run_id = next(run["dag_run_id"] for run in runs_of(api, dag_id, str(june)) if run["state"] == "success")
+        for task in api.tasks(dag_id, run_id):
+            if pattern := MOVING.get(task["operator"]):
+                lines = api.log(dag_id, run_id, task["task_id"], task["try_number"])
+                ends = [line for line in lines if line.startswith("End of ")]
+                assert [line for line in ends if pattern.fullmatch(line)] == ends, task["task_id"]
+                rows = {line.partition(": ")[2].partition(" rows")[0] for line in ends if " rows, " in line}
+                assert rows == (set() if task["task_id"] == "download" else {f"{SYNTHETIC_ROWS:,}"}), task["task_id"]
+                ended += [task["operator"]] * len(ends)
+    # The download and the conversion are in two DAGs, and each store but the lake has a publish.
+    assert Counter(ended) == {**dict.fromkeys(MOVING, 1), **TWICE}
 
 
 BROKEN = {

@@ -78,3 +78,9 @@ DECLARE
         )
     );
 {%- endmacro %}
+
+{#- Tells the client that this statement has published the rows of the table `stored`, and their bytes. At the level
+    INFO, which no setting of the client or the server turns off. #}
+{%- macro tell(stored) %}
+    RAISE INFO 'published % bytes', pg_table_size('{{ stored }}');
+{%- endmacro %}

@@ -51,6 +51,7 @@ class Progress:
         self._rows: int | None = None
         self._size: int | None = None
         self._share: float | None = None
+        self._state = ""
         self.all_rows = rows
         self.all_bytes = size
 
@@ -64,7 +65,12 @@ class Progress:
             self._log.info("End of %s: %s", self._what, self._line(ended=True))
 
     def reach(
-        self, *, rows: int | None = None, size: int | None = None, share: Callable[[], float | None] | None = None
+        self,
+        *,
+        rows: int | None = None,
+        size: int | None = None,
+        share: Callable[[], float | None] | None = None,
+        state: str = "",
     ) -> None:
         """Record how far the transfer has come since its beginning, and log it if the last line is old enough.
 
@@ -75,9 +81,11 @@ class Progress:
             size: the number of bytes so far.
             share: returns the share of the whole, from 0 to 1; needed if neither ``rows`` nor ``size`` has a known
                 total. Called only for a line.
+            state: a word for what the transfer is doing, such as that of a job's state.
         """
         self._rows = self._rows if rows is None else rows
         self._size = self._size if size is None else size
+        self._state = state
         now = self._clock()
         if now < self._next:
             return
@@ -87,7 +95,7 @@ class Progress:
 
     def _line(self, *, ended: bool) -> str:
         seconds = self._clock() - self._begin
-        parts, rates = [], []
+        parts, rates = [] if ended or not self._state else [self._state], []
         if self._rows is not None:
             parts.append(f"{self._rows:,} rows")
             rates.append(f"{self._rows / seconds:,.0f} rows/s" if seconds else "")

@@ -14,6 +14,7 @@ from airflow.providers.google.cloud.transfers.gcs_to_bigquery import GCSToBigQue
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.runs import staged_by
 from nyc_taxi.registry.datasets import published_file
+from nyc_taxi.stores.bigquery.job_progress import watch
 from nyc_taxi.stores.bigquery.staging import drop_ended_runs
 from nyc_taxi.stores.lake.store import LakeStore
 
@@ -67,11 +68,13 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
         file = published_file(self.dataset, self.month)
         before = lake.get(file)
         for _ in range(LOADS):
-            progress = Progress(self.log, f"load job into {self.destination_project_dataset_table}")
+            self._progress = Progress(
+                self.log, f"load job into {self.destination_project_dataset_table}", rows=before.rows
+            )
             super().execute(context)
             after = lake.get(file)
             if after.revision == before.revision:
-                with progress:
+                with self._progress as progress:
                     progress.reach(rows=after.rows)
                 self.log.info("Loaded generation %s of %s", after.revision, lake.location(file))
                 return {
@@ -83,6 +86,12 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
             self.log.info("%s was replaced during the load, so it is loaded again", lake.location(file))
             before = after
         raise RuntimeError(f"{lake.location(file)} was replaced during each of {LOADS} loads")
+
+    def _submit_job(self, hook: BigQueryHook, job_id: str) -> Any:
+        job = super()._submit_job(hook, job_id)
+        self.job_id = job.job_id  # the job that is cancelled if the task is killed meanwhile
+        watch(job, self._progress)
+        return job
 
     def _drop_ended_runs(self, context: Context) -> None:
         hook = BigQueryHook(

@@ -69,6 +69,22 @@ def test_the_end_has_the_totals_and_comes_once(clock: Clock, caplog: pytest.LogC
     assert logged(caplog) == ["End of copy: 30 rows, 9.0 MB, 100%, 2.0 s, 15 rows/s, 4.5 MB/s"]
 
 
+def test_a_job_says_its_state_until_its_end(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with started(clock) as progress:
+        clock.now += 5
+        progress.reach(state="PENDING")
+        clock.now += 5
+        progress.reach(state="RUNNING", rows=50)
+        progress.reach(state="DONE", rows=100)
+
+    assert logged(caplog) == [
+        "Progress of copy: PENDING, 5.0 s",
+        "Progress of copy: RUNNING, 50 rows, 10.0 s, 5 rows/s",
+        "End of copy: 100 rows, 100%, 10.0 s, 10 rows/s",
+    ]
+
+
 def test_a_transfer_without_time_has_no_rate(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with started(clock) as progress:

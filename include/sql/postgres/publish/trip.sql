@@ -1,7 +1,7 @@
 -- Swaps the staging table in as the month's partition, in one transaction. Readers see the old month or the new one.
 -- A retry after a try that was killed after its commit recognizes the partition by its comment and does nothing.
 {%- from "postgres/locks.sql" import lock_table, lock_variables, name_holders, take_turn %}
-{%- from "postgres/marks.sql" import mark, refuse_older %}
+{%- from "postgres/marks.sql" import mark, refuse_older, tell %}
 {%- set table = "public." ~ dataset.table %}
 {%- set staging = loaded_staging() %}
 {%- set target = file().table %}
@@ -34,6 +34,7 @@ BEGIN
     ALTER TABLE {{ table }} ATTACH PARTITION {{ partition }} FOR VALUES IN ('{{ file().month.first_day }}');
     -- The staging table's comment has come along with it.
     {{- mark(target, staging, partition, downloaded_at()) }}
+    {{- tell(partition) }}
 {{- name_holders() }}
 END
 $publish$;

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
 from google.cloud.exceptions import Conflict, NotFound
 
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
+from nyc_taxi.stores.bigquery.job_progress import watch, written_rows
 from nyc_taxi.stores.bigquery.schema import OVERTAKEN
 
 if TYPE_CHECKING:
@@ -62,6 +64,14 @@ class PublishOperator(BigQueryInsertJobOperator):
             f"{OVERTAKEN}: the published rows stay. If the lake does not have that object any more, remove its mark: "
             "docs/operations.md says how.",
         )
+
+    def poll_until_complete(self, external_id: Any, context: Any) -> None:
+        """Wait for the end of the job, whose progress goes to the task's log."""
+        table = self.configuration["query"]["destinationTable"]
+        with Progress(self.log, f"publish to {table['datasetId']}.{table['tableId']}") as progress:
+            watch(self._job, progress)
+            super().poll_until_complete(external_id, context)
+            progress.reach(rows=written_rows(self._job))
 
     def on_kill(self) -> None:
         """Cancel the job; without an error if it was never submitted, which would hide why the task ends."""

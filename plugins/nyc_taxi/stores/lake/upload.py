@@ -44,6 +44,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
     Args:
         downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
         run_started_at: when the run that downloaded it started, in ISO 8601; empty if unknown (templated).
+        rows: the file's number of rows, for the log; without one it is unknown (templated).
         kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``. ``src`` may also be the
             ``gs://`` URI of an object in the work dir, which is downloaded first: so the upload is the same.
 
@@ -57,18 +58,25 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         WorkDirError: the bucket of the work dir does not exist, or refuses the request.
     """
 
-    template_fields: Sequence[str] = (*LocalFilesystemToGCSOperator.template_fields, "downloaded_at", "run_started_at")
+    template_fields: Sequence[str] = (
+        *LocalFilesystemToGCSOperator.template_fields,
+        "downloaded_at",
+        "run_started_at",
+        "rows",
+    )
 
     def __init__(
         self,
         *,
         downloaded_at: str = "{{ downloaded_at() }}",
         run_started_at: str = "{{ run_started_at() }}",
+        rows: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.downloaded_at = downloaded_at
         self.run_started_at = run_started_at
+        self.rows = rows
 
     def execute(self, context: Context) -> list[str]:
         assert isinstance(self.src, str)  # one file
@@ -124,7 +132,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         blob = bucket.blob(self.dst, chunk_size=self.chunk_size)
         if self.downloaded_at:
             blob.metadata = {DOWNLOADED_AT: self.downloaded_at}
-        size = self._file.stat().st_size
+        size, rows = self._file.stat().st_size, int(self.rows) if self.rows.isdigit() else None
         progress = Progress(self.log, f"upload of {self._file.name}", size=size)
         with progress, _WatchedFile(self._file, progress) as file:
             blob.upload_from_file(
@@ -134,6 +142,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
                 if_generation_match=existing.generation if existing else 0,
                 if_metageneration_match=existing.metageneration if existing else None,
             )
+            progress.reach(rows=rows, size=size)
 
 
 class _WatchedFile(io.BufferedReader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from nyc_taxi.stores.bigquery.schema import OVERTAKEN
 
 
 def _operator() -> PublishOperator:
-    configuration = {"query": {"destinationTable": {"tableId": "green$202101"}}}
+    configuration = {"query": {"destinationTable": {"datasetId": "trips", "tableId": "green$202101"}}}
     return PublishOperator(task_id="publish", configuration=configuration, mark_query="SELECT 1")
 
 
@@ -60,6 +61,28 @@ def test_a_job_that_was_never_submitted_does_not_hide_why_the_task_ends(monkeypa
 
     monkeypatch.setattr(BigQueryInsertJobOperator, "on_kill", on_kill)
     _operator().on_kill()
+
+
+@pytest.mark.parametrize("rows", [1234, None])
+def test_the_rows_that_were_published_are_logged_and_cannot_fail_the_publish(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rows: int | None
+) -> None:
+    """After the commit a failure would start a publish again that has succeeded."""
+
+    def result(**options: Any) -> Any:
+        if not options and rows is None:
+            raise NotFound("the result is gone")
+        return SimpleNamespace(total_rows=rows)
+
+    monkeypatch.setattr(PublishOperator, "log", logging.getLogger("publish"))
+    caplog.set_level(logging.INFO)
+    operator = _operator()
+    operator._job = SimpleNamespace(
+        job_id="job", state="DONE", error_result=None, errors=None, done=lambda **_: True, result=result
+    )
+    operator.poll_until_complete("job", {})
+    known = "1,234 rows, " if rows else ""
+    assert f"End of publish to trips.green$202101: {known}100%, " in caplog.text
 
 
 # Two publishes at the same moment

@@ -50,6 +50,7 @@ class _Lake:
             chunk_size=2**18 * 8,
             downloaded_at=downloaded_at,
             run_started_at=run_started_at,
+            rows="1234",
         )
         return operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})  # type: ignore[typeddict-item]
 
@@ -109,9 +110,9 @@ def test_the_log_tells_how_far_the_upload_is_and_its_end(
     monkeypatch.setattr(UploadOperator, "log", logging.getLogger("upload"))
     caplog.set_level(logging.INFO)
     lake.upload(os.urandom(RESUMABLE), EARLIER)
-    lines = [line.split(", ")[:2] for line in caplog.messages if " of upload of file: " in line]
-    assert lines[0] == ["Progress of upload of file: 2.1 MB", "22%"]
-    assert lines[-1] == ["End of upload of file: 9.4 MB", "100%"]
+    lines = [line for line in caplog.messages if " of upload of file: " in line]
+    assert lines[0].startswith("Progress of upload of file: 2.1 MB, 22%, ")
+    assert lines[-1].startswith("End of upload of file: 1,234 rows, 9.4 MB, 100%, ")
 
 
 @pytest.mark.parametrize("size", [SMALL, RESUMABLE])
@@ -352,7 +353,7 @@ def _set_ahead(gcs: Cloud, lake: _Lake, hours: int) -> None:
     """Let the object be that of a worker and of a bucket whose clocks were ahead."""
     path = gcs.settings.gcs_root / lake.bucket.name / lake.name
     ahead = timedelta(hours=hours)
-    found = attributes._read(path)
+    found = attributes.read(path)
     for name in ("Created", "Updated"):
         found[name] = (datetime.fromisoformat(found[name]) + ahead).isoformat()
     mark = datetime.fromisoformat(found["Metadata"][DOWNLOADED_AT]) + ahead

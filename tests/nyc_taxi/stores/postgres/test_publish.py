@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -35,7 +36,8 @@ def _run(sql: str, operator: type[LockingStatementOperator] = LockingStatementOp
     """Execute the operator on the database of ``ny_taxi``; returns the XComs that it pushed."""
     pushed: dict[str, str] = {}
     ti = SimpleNamespace(xcom_push=lambda key, value: pushed.update({key: value}))
-    operator(task_id="x", conn_id="ny_taxi", sql=sql).execute({"ti": ti})  # type: ignore[typeddict-item]
+    rows = {"rows": "3"} if operator is PublishOperator else {}
+    operator(task_id="x", conn_id="ny_taxi", sql=sql, **rows).execute({"ti": ti})  # type: ignore[typeddict-item]
     return pushed
 
 
@@ -352,11 +354,36 @@ def test_two_publishes_at_once_take_turns(database: Database, newer_is_first: bo
     assert database.days() == [(3, 3)]
 
 
-def test_a_publish_that_was_killed_after_its_commit_does_nothing_more(database: Database) -> None:
+def test_a_publish_that_was_killed_after_its_commit_does_nothing_more_and_says_so(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(PublishOperator, "log", logging.getLogger("publish"))
+    caplog.set_level(logging.INFO, "publish")
+    # A server that hides what is less than an error still tells what was published.
+    database.rows(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET client_min_messages = error', current_database()); END $$"
+    )
     load = database.stage("first", 1, rows=3, downloaded_at=EARLIER)
-    _publish(load)
-    _publish(load)
+    said = []
+    for _ in range(2):
+        caplog.clear()
+        _publish(load)
+        said.append(caplog.messages[-1])
     assert database.days() == [(1, 3)]
+    assert re.fullmatch(r"End of publish: 3 rows, 0\.0 MB, 100%, [0-9.]+ s, [0-9,]+ rows/s, 0\.\d MB/s", said[0])
+    assert said[1] == "This run has published its rows before, and they are still there: nothing was done"
+
+
+def test_the_end_of_a_publish_of_zones_has_its_rows(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(PublishOperator, "log", logging.getLogger("publish"))
+    caplog.set_level(logging.INFO, "publish")
+    load = Load(file=ZONES.file(), run="zones")
+    for name in ("create/lookup_table", "load/lookup_staging"):
+        database.rows(load.render(f"postgres/{name}.sql"))
+    _run(load.render("postgres/publish/lookup.sql"), PublishOperator)
+    assert caplog.messages[-1].startswith("End of publish: 3 rows, 0.0 MB, 100%, ")
 
 
 def test_a_publish_that_was_killed_after_its_commit_and_then_overtaken_is_skipped(database: Database) -> None:

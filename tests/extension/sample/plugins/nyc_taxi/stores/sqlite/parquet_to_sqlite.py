@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from airflow.sdk import BaseOperator, Variable
 
+from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.work_files import input_file
 from nyc_taxi.parquet.provenance import read_footer
 
@@ -40,8 +41,10 @@ class ParquetToSqliteOperator(BaseOperator):
         """Return the number of rows."""
         with closing(sqlite3.connect(Variable.get("sqlite_file"))) as database, input_file(self.src) as source:
             database.executescript(self.create_sql)
-            with database:
-                return self._replace(database, source)
+            with Progress(self.log, f"load of {source.name}") as progress, database:
+                rows = self._replace(database, source)
+                progress.reach(rows=rows, size=source.stat().st_size)
+        return rows
 
     def _replace(self, database: sqlite3.Connection, source: Path) -> int:
         database.execute(self.delete_sql)
