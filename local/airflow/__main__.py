@@ -21,6 +21,7 @@ sys.path.insert(0, str(REPOSITORY / "plugins"))
 
 from local.airflow import foreground, health, stack
 from local.airflow.environment import AirflowSettings
+from local.airflow.no_effect import without_effect
 from local.airflow.watcher import Restarts, restarts_file
 
 
@@ -64,6 +65,7 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
         stack.up(settings)
         foreground.unpause_left_over(settings)
         _print_login(settings)
+        _tell_without_effect(settings)
     elif options.command == "down":
         stack.down(settings)
     elif options.command == "status":
@@ -71,6 +73,7 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
     elif options.command == "demo":
         from local.airflow.demo import demo
 
+        _tell_without_effect(settings)
         return 0 if demo(settings, dataset=options.dataset, month=options.month) else 1
     elif options.command == "restart":
         stack.restart(settings, options.names, overrides=json.loads(os.environ.get(stack.OVERRIDES, "{}")))
@@ -108,6 +111,11 @@ def _status(settings: AirflowSettings) -> int:
     if code == 0:
         _print_login(settings)
     return code
+
+
+def _tell_without_effect(settings: AirflowSettings) -> None:
+    for sentence in without_effect(settings):
+        _tell(f"note: {sentence}")
 
 
 def _tell(text: str) -> None:
