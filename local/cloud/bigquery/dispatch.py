@@ -18,8 +18,9 @@ from typing import Any
 
 import duckdb
 from bqemulator.domain.errors import DomainError
+from bqemulator.jobs.error_mapper import translate_runtime_error
 
-from local.cloud.bigquery.limits import invalid, limit, no_room
+from local.cloud.bigquery.limits import limit, no_room
 from local.cloud.bigquery.store import Store
 
 Message = MutableMapping[str, Any]
@@ -133,7 +134,7 @@ def _json_answer(status: int, content: dict[str, Any]) -> _Answer:
 
 
 def _failure(error: duckdb.Error) -> _Answer:
-    return _error_answer(no_room(error) or invalid(str(error)))
+    return _error_answer(no_room(error) or translate_runtime_error(error))
 
 
 def _error_answer(error: DomainError) -> _Answer:

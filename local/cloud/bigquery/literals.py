@@ -17,7 +17,7 @@ _TOKEN = re.compile(
     |(?P<name>`(?:[^`\\]|\\.)*`)
     |(?<![\w@])(?P<prefix>[rRbB]{0,2})(?P<quote>\"\"\"|'''|"|')(?P<body>(?:\\.|(?!(?P=quote)).)*)(?P=quote)
     |(?P<parameter>(?<!@)@(?!@)(?:`(?P<quoted>[^`]+)`|(?P<plain>[A-Za-z_]\w*)))
-    |(?P<position>\?)""",
+    |(?P<position>(?<!\?)\?(?!\?))""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(
@@ -58,9 +58,9 @@ def check_tables(sql: str) -> None:
 
 
 def unclosed_literal(sql: str) -> str:
-    """Return the place, as ``[line:column]``, of the string literal that does not end."""
+    """Return the place, as ``[line:column]``, of the string literal, or name in backticks, that does not end."""
     rest = _TOKEN.sub(lambda token: " " * len(token[0]), sql)
-    found = re.search(r"[rRbB]{0,2}['\"]", rest)
+    found = re.search(r"[rRbB]{0,2}['\"]|`", rest)
     return position_of(sql, found.start() if found else 0)
 
 
@@ -110,8 +110,9 @@ def numbered_parameters(
     Raises:
         ValidationError: the statement names a parameter that is not given.
     """
-    if not parameters:
+    if not parameters and "@" not in sql and "?" not in sql:
         return sql, None
+    parameters = parameters or ()
     by_name = {str(given.get("name") or "").lower(): number for number, given in enumerate(parameters)}
     positions = iter(range(len(parameters)))
     used: list[dict[str, Any]] = []
@@ -120,7 +121,8 @@ def numbered_parameters(
         if token["position"]:
             number = next(positions, None)
             if number is None:
-                raise invalid("Query has more positional parameters (?) than values")
+                provided = len(parameters)
+                raise invalid(f"Query parameter number {provided + 1} is not defined ({provided} provided)")
         elif token["parameter"]:
             name = token["quoted"] or token["plain"]
             number = by_name.get(name.lower())

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.load_errors import reading_error
 from local.cloud.bigquery.objects import StoredObject, require_objects
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.schemas import (
@@ -36,6 +37,7 @@ _OPTIONS = {
 }
 # Accepted and ignored: they apply to other formats only.
 _OTHER_FORMATS = {"useAvroLogicalTypes"}
+_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _FORMATS = ("PARQUET", "CSV", "NEWLINE_DELIMITED_JSON")
 
 
@@ -92,7 +94,7 @@ def run_load(store: Store, project: str, config: Mapping[str, Any], *, upload: P
         try:
             rows = write_table(store, write)
         except (duckdb.Error, UnicodeDecodeError) as error:
-            raise invalid(f"Error while reading data, error message: {error}") from error
+            raise reading_error(error) from error
     return _statistics(objects, rows)
 
 
@@ -184,7 +186,7 @@ def _read_text(
     try:
         rows = store.execute(f"DESCRIBE {select}").fetchall()
     except duckdb.Error as error:
-        raise invalid(f"Error while reading data, error message: {error}") from error
+        raise reading_error(error) from error
     return select, normalized(field_of_duckdb(row[0], row[1]) for row in rows)
 
 
@@ -210,7 +212,7 @@ def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) 
     quote = config["quote"] if config.get("quote") is not None else '"'
     padding = ", null_padding = true" if config.get("allowJaggedRows") else ""
     columns = []
-    for column in fields:
+    for position, column in enumerate(fields):
         if column["type"] in ("RECORD", "BYTES", "GEOGRAPHY") or column["mode"] == "REPEATED":
             raise limit(f"load CSV into the column {column['name']} of type {column['type']} ({column['mode']})")
         value = quoted(column["name"])
@@ -220,12 +222,28 @@ def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) 
             value = f"nullif({value}, '')"
         if column["type"] == "STRING" and not marker:
             value = f"coalesce({value}, '')"
-        columns.append(f"CAST({value} AS {duckdb_type(column)}) AS {quoted(column['name'])}")
+        columns.append(f"{_parsed(value, column, position)} AS {quoted(column['name'])}")
     return (
         f"SELECT {', '.join(columns)} FROM read_csv({paths}, columns = {{{names}}}, auto_detect = false, "
         f"header = false, skip = {skip}, delim = {literal(delimiter)}, quote = {literal(quote)}, "
         f"escape = {literal(quote)}, nullstr = '\x01', strict_mode = true{padding})"
     )
+
+
+def _parsed(value: str, column: Field, position: int) -> str:
+    """Return SQL that reads a text as a column's type, or fails as BigQuery does."""
+    kind = duckdb_type(column)
+    if column["type"] == "STRING":
+        return value
+    text = value
+    if column["type"] == "INTEGER":  # DuckDB rounds 1.5
+        text = rf"CASE WHEN regexp_full_match({value}, '\s*[+-]?\d+\s*') THEN {value} END"
+    before, after = (
+        "Could not parse '",
+        f"' as {_SQL_TYPES.get(column['type'], column['type'])} for field {column['name']} (position {position})",
+    )
+    failed = f"CAST(CAST(bq_error({literal(before)} || {value} || {literal(after)}) AS VARCHAR) AS {kind})"
+    return f"CASE WHEN {value} IS NOT NULL THEN coalesce(TRY_CAST({text} AS {kind}), {failed}) END"
 
 
 def _json_select(store: Store, paths: str, fields: Sequence[Field], config: Mapping[str, Any]) -> str:
@@ -241,7 +259,7 @@ def _json_select(store: Store, paths: str, fields: Sequence[Field], config: Mapp
         try:
             unknown = [row[0] for row in store.execute(sql).fetchall() if row[0].lower() not in known]
         except duckdb.Error as error:
-            raise invalid(f"Error while reading data, error message: {error}") from error
+            raise reading_error(error) from error
         if unknown:
             raise invalid(f"Error while reading data, error message: JSON parsing error: No such field: {unknown[0]}.")
     types = ", ".join(f"{literal(f['name'])}: {literal(duckdb_type(f))}" for f in fields)

@@ -49,6 +49,9 @@ _UNQUALIFIED_EXTERNAL = re.compile(
     re.IGNORECASE,
 )
 _ANY_TYPE = re.compile(r"\bANY\s+TYPE\b", re.IGNORECASE)
+# What is before the body of a function.
+_SIGNATURE = re.compile(r"\bFUNCTION\s+[\w.`-]+\s*\((?P<types>(?:(?!\bAS\b).)*)\bAS\b", re.IGNORECASE | re.DOTALL)
+_LENGTH = re.compile(r"\b(STRING|BYTES|NUMERIC|DECIMAL|BIGNUMERIC|BIGDECIMAL)\s*\(\s*\d", re.IGNORECASE)
 _KEPT_RESULTS = 200
 _KEPT_RESULT_BYTES = 512 * 1024 * 1024
 
@@ -86,6 +89,9 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
         raise invalid("Required parameter is missing: query")
     check_dispositions(config, write_default="WRITE_EMPTY")
     check_tables(sql)
+    for signature in _SIGNATURE.finditer(sql):
+        if _LENGTH.search(signature["types"]):
+            raise invalid("Parameterized types are not supported in function arguments")
     sql = plain_literals(sql)
     statements = _statements(sql)
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
@@ -157,6 +163,11 @@ def _statements(sql: str) -> Sequence[Any]:
         if "Unterminated string literal" in error.message:
             place = unclosed_literal(sql)
             raise InvalidQueryError(f"Syntax error: Unclosed string literal at {place}", location="query") from error
+        if "Unterminated backtick" in error.message:
+            place = unclosed_literal(sql)
+            raise InvalidQueryError(
+                f"Syntax error: Unclosed identifier literal at {place}", location="query"
+            ) from error
         if "IDENT:'TYPE'" in error.message and _ANY_TYPE.search(sql):
             raise limit("have functions with arguments of ANY TYPE; declare their types") from error
         if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):

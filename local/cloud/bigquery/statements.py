@@ -197,7 +197,7 @@ def _check_target(tree: exp.Expression, table: TableMeta, ref: TableRef) -> None
     if isinstance(tree, exp.Drop):
         if tree.kind in ("TABLE", "VIEW") and not tree.args.get("materialized") and tree.kind != table.table_type:
             raise invalid(f"Cannot drop {ref} which has type {table.table_type}. A {tree.kind} was expected")
-    elif table.table_type == "EXTERNAL":
+    elif table.table_type == "EXTERNAL" or (table.table_type != "TABLE" and not isinstance(tree, exp.Alter)):
         raise invalid(f"{ref} is not allowed for this operation because it is currently a {table.table_type}.")
 
 

@@ -1,9 +1,10 @@
 """Patch of bqemulator 1.4.0: errors of running statements in BigQuery's words.
 
-Puts a function before those of ``bqemulator.jobs.error_mapper._DUCKDB_TRANSLATORS``, and one behind them.
+Puts a function before those of ``bqemulator.jobs.error_mapper._DUCKDB_TRANSLATORS`` that say what happened, and one
+behind them for all other errors.
 
 Why: bqemulator reports most of DuckDB's messages as they are, and some in words of another error, such as
-``division by zero: 1 / 0`` whatever was divided.
+``division by zero: 1 / 0`` whatever was divided, with DuckDB's message behind them.
 
 Can be removed when bqemulator words these errors as BigQuery does, or has a hook for them.
 """
@@ -11,11 +12,14 @@ Can be removed when bqemulator words these errors as BigQuery does, or has a hoo
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
+import sqlglot
 import sqlglot.errors
-from bqemulator.domain.errors import DomainError, InvalidQueryError
+from bqemulator.domain.errors import DomainError, InvalidQueryError, NotFoundError
 from bqemulator.jobs import error_mapper
 from bqemulator.storage.type_map import duckdb_to_bq
+from sqlglot import exp
 
 from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.translation.function_names import is_known
@@ -29,15 +33,12 @@ _INT64 = re.compile(r"Overflow in (?P<operation>\w+) of INT64 \((?P<left>-?\d+) 
 _NUMERIC = re.compile(r"Overflow in (?P<operation>\w+) of DECIMAL")
 # Patterns of DuckDB's messages, and BigQuery's words for them.
 _WORDS = (
-    (r'Referenced (?:column|table) "(?P<a>[^"]+)" not found', "Unrecognized name: {a}"),
+    (r'Referenced (?:update )?(?:column|table) "?(?P<a>[^" ]+)"? (?:was )?not found', "Unrecognized name: {a}"),
     (r'Table "(?P<b>[^"]+)" does not have a column named "(?P<a>[^"]+)"', "Name {a} not found inside {b}"),
     (r'Table "(?P<b>[^"]+)" does not have a column with name "(?P<a>[^"]+)"', "Column {a} is not present in table {b}"),
     (r'Column "(?P<a>[^"]+)" referenced that exists in the SELECT clause', "Unrecognized name: {a}"),
     (r'Ambiguous reference to column name "(?P<a>[^"]+)"', "Column name {a} is ambiguous"),
-    (
-        r'column "?(?P<a>[^" ]+)"? must appear in the GROUP BY clause',
-        "SELECT list expression references column {a} which is neither grouped nor aggregated",
-    ),
+    (r'Column "(?P<a>[^"]+)" in REPLACE list not found', "Column {a} in SELECT * REPLACE list does not exist"),
     (r'Duplicate CTE name "(?P<a>[^"]+)"', "Duplicate alias {a} for WITH subquery"),
     (r"Cannot extract field '(?P<a>[^']+)' from", "Cannot access field {a} on a value that is no STRUCT"),
     (r"Pattern failed to parse, error: '(?P<a>.*)'", "Cannot parse regular expression: {a}"),
@@ -60,12 +61,23 @@ _WORDS = (
     ),
     (r'Duplicate column name "(?P<a>[^"]+)" in INSERT', "INSERT has columns with duplicate name: {a}"),
     (r'Column "(?P<a>[^"]+)" in EXCLUDE list not found', "Column {a} in SELECT * EXCEPT list does not exist"),
+    (r"LIMIT/OFFSET cannot be negative", "LIMIT expects a non-negative integer literal or parameter"),
     (
-        r"(?P<a>ORDER|GROUP)( BY)? term out of range - should be between 1 and (?P<b>\d+)",
-        "{a} BY column number item is out of range. Column numbers must be between one and the number of columns in "
-        "the SELECT list ({b})",
+        r"Could not convert string .* to INT64[\s\S]*LIMIT '",
+        "LIMIT expects a non-negative integer literal or parameter",
     ),
-    (r"LIMIT/OFFSET cannot be negative", "LIMIT and OFFSET need an integer that is not negative"),
+    (
+        r"value (?P<a>-?\d+) can't be cast because the value is out of range for the destination type INT32",
+        "Adding the interval {a} causes overflow",
+    ),
+    (r"Timestamp microseconds out of range", "TIMESTAMP value out of range: it is not in the years 1 to 9999"),
+    (r"Could not convert string '(?P<a>.*)' to INT64", "Bad int64 value: {a}"),
+    (r"Could not convert string '(?P<a>.*)' to DOUBLE", "Bad double value: {a}"),
+    (r"Could not convert string '(?P<a>.*)' to BOOL", "Bad bool value: {a}"),
+    (r"Overflow in division of (?P<a>-?\d+ / -?\d+)", "int64 overflow: {a}"),
+    (r"(STDDEV|VAR|COVAR|CORR)\w* is out of range", "double overflow"),
+    (r"SELECT clause without selection list", "Syntax error: SELECT list must not be empty"),
+    (r"prepared statement parameters: (?P<a>\w+)", "Query parameter '{a}' not found"),
     (
         r'Column "(?P<a>[^"]+)" does not exist on (?P<b>left|right) side of join',
         "Column {a} in USING clause not found on {b} side of join",
@@ -84,16 +96,27 @@ _WORDS = (
         "Cannot parse regular expression: {a}",
     ),
 )
+_NOT_GROUPED = re.compile(r'column "?(?P<name>[^" ]+)"? must appear in the GROUP BY clause')
+_POSITION = re.compile(r"(?P<clause>ORDER|GROUP)( BY)? term out of range - should be between 1 and (?P<most>\d+)")
+_MISSING_VIEW = re.compile(r"View with name (?P<name>\S+) does not exist")
 _MISSING = re.compile(r'Table with name "?(?P<name>[^"\s.]+)"? does not exist!')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
 
 
+# BigQuery has these messages without what was divided, and no others.
+_OF_BQEMULATOR = (
+    *("_try_unterminated_string", "_try_schema_not_found", "_try_table_already_exists", "_try_table_not_found"),
+    *("_try_scalar_function_not_found", "_try_concat_no_args", "_try_substring_bad_arity", "_try_unknown_timezone"),
+    "_try_js_udf_error",
+)
+"""The translators of bqemulator that do not quote DuckDB."""
 # DuckDB lists its own functions after that.
 _SIGNATURE = re.compile(
     r"(?:No function matches the given name and argument types '|best candidate function for the function call \")"
     r"(?!bq_)(?P<name>[^(]+)\((?P<types>[^'\"]*)\)['\"]"
 )
-_OWN_PARTS = re.compile(r"\n\s*(?:LINE \d+:|Candidate )")
+_OWN_PARTS = re.compile(r"\n\s*(?:LINE \d+:|Candidate |Did you mean|At:)")
+_KIND = re.compile(r"\A(?:[A-Z][A-Za-z ]+ Error: )?(?:Python exception occurred while executing the UDF: \w+: )?")
 
 
 def _split(text: str) -> list[str]:
@@ -111,21 +134,27 @@ def _type_name(text: str) -> str:
 def install() -> None:
     """Make bqemulator report errors of this package's macros, and overflows, in BigQuery's words."""
     sqlglot.errors.ANSI_UNDERLINE = sqlglot.errors.ANSI_RESET = ""  # its messages are not for terminals
-    error_mapper._DUCKDB_TRANSLATORS = (_translated, *error_mapper._DUCKDB_TRANSLATORS, _shortened)
+    kept = (getattr(error_mapper, name) for name in _OF_BQEMULATOR)
+    error_mapper._DUCKDB_TRANSLATORS = (_translated, *kept, _unknown)
 
 
 def _translated(message: str, sql: str | None) -> DomainError | None:
     missing = _FUNCTION.search(message)
     if missing and (missing["net"] or is_known(missing["name"].upper())):
         return limit(f"have the function {'NET.' if missing['net'] else ''}{missing['name'].upper()}")
-    text = _of_unqualified_table(message, sql or "") or bigquery_message(message)
+    if view := _MISSING_VIEW.search(message):
+        return NotFoundError(f"Not found: Table {view['name']} was not found in location US")
+    finders = (_of_unqualified_table, _of_ungrouped_column, _of_position)
+    text = next(filter(None, (find(message, sql or "") for find in finders)), None) or bigquery_message(message)
     return InvalidQueryError(text, location="query") if text else None
 
 
-def _shortened(message: str, _: str | None) -> DomainError | None:
-    """Return another message without DuckDB's functions and the translated statement, which are not the user's."""
-    short = _OWN_PARTS.split(message, maxsplit=1)[0].strip()
-    return InvalidQueryError(f"Query execution failed: {short}", location="query") if short != message else None
+def _unknown(message: str, _: str | None) -> DomainError:
+    """Return an error whose words in BigQuery are not known here, without DuckDB's functions and statement."""
+    short = _KIND.sub("", _OWN_PARTS.split(message, maxsplit=1)[0]).strip()
+    return InvalidQueryError(
+        f"the embedded BigQuery does not word this error as BigQuery does: {short}", location="query"
+    )
 
 
 def _of_unqualified_table(message: str, sql: str) -> str | None:
@@ -134,6 +163,52 @@ def _of_unqualified_table(message: str, sql: str) -> str | None:
     if missing is None or not sql or re.search(rf"\.\s*\"?{re.escape(missing['name'])}\b", sql):
         return None
     return f'Table "{missing["name"]}" must be qualified with a dataset (e.g. dataset.table)'
+
+
+def _of_ungrouped_column(message: str, sql: str) -> str | None:
+    """Return BigQuery's message for a column that is not grouped, which names the clause that it is in."""
+    found = _NOT_GROUPED.search(message)
+    if found is None:
+        return None
+    clause = "SELECT list"
+    with suppress(sqlglot.errors.SqlglotError):
+        select = sqlglot.parse_one(sql, read="duckdb")
+        if isinstance(select, exp.Select):
+            clause = _clause_of(select, found["name"])
+    return f"{clause} expression references column {found['name']} which is neither grouped nor aggregated"
+
+
+def _of_position(message: str, sql: str) -> str | None:
+    """Return BigQuery's message for a number in ORDER BY or GROUP BY that is no column's."""
+    found = _POSITION.search(message)
+    if found is None:
+        return None
+    place = "?"
+    with suppress(sqlglot.errors.SqlglotError):
+        kind = exp.Order if found["clause"] == "ORDER" else exp.Group
+        numbers = [
+            item.sql()
+            for clause in sqlglot.parse_one(sql, read="duckdb").find_all(kind)
+            for item in (one.this if isinstance(one, exp.Ordered) else one for one in clause.expressions)
+            if isinstance(item, exp.Literal | exp.Neg)
+        ]
+        place = next((number for number in numbers if not 1 <= int(number) <= int(found["most"])), place)
+    if found["clause"] == "ORDER" and place.startswith(("0", "-")):
+        lowest = "Column numbers must be greater than or equal to one"
+        return f"ORDER BY column number item is out of range. {lowest}. Found : {place}"
+    return f"{found['clause']} BY is out of SELECT column number range: {place}"
+
+
+def _clause_of(select: exp.Select, name: str) -> str:
+    def names(node: exp.Expression | None) -> bool:
+        return node is not None and any(column.name == name for column in node.find_all(exp.Column))
+
+    if any(names(item) for item in select.expressions):
+        return "SELECT list"
+    if any(item.is_star for item in select.expressions):
+        return "Star expansion"
+    clauses = {"having": "HAVING clause", "qualify": "QUALIFY clause", "order": "ORDER BY clause"}
+    return next((words for part, words in clauses.items() if names(select.args.get(part))), "SELECT list")
 
 
 def bigquery_message(message: str) -> str | None:

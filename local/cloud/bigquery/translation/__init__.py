@@ -20,12 +20,13 @@ type of its result belongs in ``functions``.
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
 - ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST; ``windows``: their ORDER BY
 - ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
-- ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT
+- ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT; ``code_points``: also encodings
 - ``times``, ``time_conversions``, ``time_texts``, ``buckets``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
   ``json_paths`` implement; ``format_function``: FORMAT
 - ``system_variables``: ``@@project_id`` and the like
 - ``function_names``: the functions that BigQuery has; ``syntax``, ``tokens``: other databases' syntax, which it has not
+- ``clauses``: where aggregates may stand; ``parse_errors``: words for what cannot be parsed
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments; ``debugging``: ERROR, TYPEOF
 """
 
@@ -39,6 +40,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     arrays,
     buckets,
     casts,
+    code_points,
     coercions,
     comparisons,
     debugging,

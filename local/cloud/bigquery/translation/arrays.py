@@ -11,7 +11,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, bound, call, named, rule, site_of, with_bound
+from local.cloud.bigquery.translation.rules import Context, bound, call, is_simple, named, rule, site_of, with_bound
 
 _MOST_QUANTILES = 100_000
 
@@ -70,13 +70,26 @@ macro(
         greatest(CASE WHEN last < 0 THEN len(elements) + last ELSE last END + 1, 0)
     ) END""",
 )
+_MOST_ELEMENTS = 1_048_575
+macro(
+    "bq_checked_end(first, last, step)",
+    f"""CASE WHEN abs(CAST(last AS DOUBLE) - first) / nullif(abs(CAST(step AS DOUBLE)), 0) < {_MOST_ELEMENTS}
+        OR step = 0 OR sign(CAST(last AS DOUBLE) - first) <> sign(step) THEN last
+    WHEN last IS NOT NULL AND first IS NOT NULL AND step IS NOT NULL
+    THEN bq_error(format('GENERATE_ARRAY({{}}, {{}}, {{}}) produced too many elements', first, last, step)) END""",
+)
 macro("bq_checked_step(step)", "CASE WHEN step = 0 THEN bq_error('Sequence step cannot be 0.') ELSE step END")
-macro("bq_series(first, last, step)", "generate_series(first, last, bq_checked_step(step))")
+macro(
+    "bq_series(first, last, step)", "generate_series(first, bq_checked_end(first, last, step), bq_checked_step(step))"
+)
 # Each number is computed from the first, so that errors do not add up.
 macro(
     "bq_series_of_float64(first, last, step)",
     """list_transform(
-        generate_series(0, CAST(floor((last - first) / bq_checked_step(step)) AS BIGINT)),
+        generate_series(0, CASE WHEN isnan(first) OR isnan(last) OR isnan(step)
+            THEN bq_error('Sequence start, end, and step cannot be NaN.')
+            WHEN isinf(step) THEN bq_error('Sequence step cannot be +/-inf.')
+            ELSE CAST(floor((bq_checked_end(first, last, step) - first) / bq_checked_step(step)) AS BIGINT) END),
         lambda bq_n: first + bq_n * step
     )""",
 )
@@ -94,9 +107,28 @@ macro(
     """list_filter(coalesce(elements, []), lambda e: CASE WHEN e IS NOT NULL THEN true ELSE
         CAST(bq_error('Array cannot have a null element; error in writing field ' || name) AS BOOLEAN) END)""",
 )
+# The first bound that is NULL, or greater than the next one.
+macro(
+    "bq_bad_bound(bounds)",
+    """list_filter(range(1, len(bounds) + 1), lambda bq_n: bounds[bq_n] IS NULL OR bounds[bq_n + 1] < bounds[bq_n]
+        OR (bq_n < len(bounds) AND bounds[bq_n + 1] IS NULL))[1]""",
+)
+macro("bq_bad_bounds(problem)", "bq_error('Elements in input array to RANGE_BUCKET ' || problem)")
 macro(
     "bq_range_bucket(point, bounds)",
-    "CASE WHEN point IS NOT NULL THEN len(list_filter(bounds, lambda bq_bound: bq_bound <= point)) END",
+    """CASE WHEN point IS NULL OR bounds IS NULL THEN NULL
+    WHEN bq_bad_bound(bounds) IS NULL THEN len(list_filter(bounds, lambda bq_bound: bq_bound <= point))
+    WHEN bounds[bq_bad_bound(bounds)] IS NULL
+    THEN bq_bad_bounds('cannot be null. Null element found at position ' || bq_bad_bound(bounds))
+    ELSE bq_bad_bounds('must be in ascending order. Nonconforming elements found at position '
+        || bq_bad_bound(bounds) || ' and ' || bq_bad_bound(bounds) + 1) END""",
+)
+macro("bq_nan_bound(bounds)", "list_filter(range(1, len(bounds) + 1), lambda bq_n: isnan(bounds[bq_n]))[1]")
+macro(
+    "bq_range_bucket_of_float64(point, bounds)",
+    """CASE WHEN isnan(point) THEN NULL WHEN point IS NOT NULL AND bq_nan_bound(bounds) IS NOT NULL
+    THEN bq_bad_bounds('cannot be NaN. NaN element found at position ' || bq_nan_bound(bounds))
+    ELSE bq_range_bucket(point, bounds) END""",
 )
 
 
@@ -104,9 +136,18 @@ macro(
 def range_bucket(node: exp.RangeBucket, context: Context) -> exp.Expression | None:
     """RANGE_BUCKET gives the number of bounds that are not greater.
 
-    Source: "Mathematical functions", RANGE_BUCKET. bqemulator's own takes a column x for its bound.
+    Source: "Mathematical functions", RANGE_BUCKET. bqemulator's own takes a column x for its bound, and any bounds.
     """
-    return call("bq_range_bucket", node.this, node.expression)
+    kinds = [context.of(node.this), context.of(node.expression)]
+    element = kinds[1].element if kinds[1] is not None and kinds[1].name == "ARRAY" else None
+    common = types.supertype([kinds[0], element])
+    if None not in (kinds[0], element) and common is None:
+        raise invalid(f"No matching signature for function RANGE_BUCKET for argument types: {named(kinds)}")
+    name = "bq_range_bucket_of_float64" if common == types.FLOAT64 else "bq_range_bucket"
+    bounds = node.expression
+    if isinstance(bounds, exp.Array) and all(map(is_simple, bounds.expressions)):  # DuckDB checks it once
+        return with_bound([node.this], lambda names: call(name, *names, bounds))
+    return bound(name, node.this, bounds)
 
 
 @rule(exp.Bracket)

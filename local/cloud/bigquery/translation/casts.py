@@ -152,6 +152,13 @@ macro(
 )
 
 
+for _type, _length, _kind in (("STRING", "length(x)", "VARCHAR"), ("BYTES", "octet_length(x)", "BLOB")):
+    macro(
+        f"bq_{_type.lower()}_of_length(x, most)",
+        f"""CASE WHEN {_length} <= most THEN x WHEN x IS NOT NULL THEN CAST(bq_error(format(
+            '{_type}({{}}) has maximum length {{}} but got a value with length {{}}', most, most, {_length}
+        )) AS {_kind}) END""",
+    )
 macro("bq_bytes_of_string(x)", "encode(x)")
 macro(
     "bq_string_of_bytes(x)",
@@ -212,10 +219,12 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
         result = bound(_MACROS[source, target], node.this)
     elif target == types.NUMERIC:
         result = numeric(node.this)
+    elif node.to.expressions:
+        result = cast(node.this, target)
     else:
         return None
-    if target == types.NUMERIC and node.to.expressions:
-        result = _rounded(result, node.to)
+    if node.to.expressions:
+        result = _rounded(result, node.to) if target == types.NUMERIC else _of_length(result, node.to, target)
     return safely(result, safe)
 
 
@@ -245,6 +254,21 @@ def _rounded(value: exp.Expression, kind: exp.DataType) -> exp.Expression:
     if precision - scale > 29 or not 0 <= scale <= 9:
         raise invalid("In NUMERIC(P, S), S must be between 0 and 9, and P between max(S, 1) and S + 29")
     return bound("bq_numeric_in_range", call("bq_numeric_rounded", value, scale), precision, scale)
+
+
+def _of_length(value: exp.Expression, kind: exp.DataType, target: Type) -> exp.Expression:
+    """Check the length of a value that is cast to ``STRING(length)`` or ``BYTES(length)``.
+
+    Source: "Data types", parameterized types.
+    """
+    length = kind.expressions[0].name
+    if target not in (types.STRING, types.BYTES) or len(kind.expressions) > 1:
+        raise invalid(f"{target} does not support type parameters")
+    if not length.isdigit():
+        raise invalid(f'Syntax error: Unexpected "{length}" in {target}({length})')
+    if not int(length):
+        raise invalid(f"{target} length must be greater than 0")
+    return bound(f"bq_{target.name.lower()}_of_length", value, int(length))
 
 
 def _cast_struct(node: exp.Cast, target: Type, context: Context) -> exp.Expression | None:

@@ -275,6 +275,10 @@ def case(node: exp.Case, context: Context) -> exp.Expression | None:
             f"found: {named(kinds)}"
         )
     if node.this is None:
+        tests = [context.of(branch.this) for branch in branches]
+        if any(kind not in (None, types.NULL, types.BOOL) for kind in tests):
+            found = f"all WHEN argument types must be BOOL but found: {named(tests)}"
+            raise invalid(f"No matching signature for operator CASE; {found}")
         return None
     values = [node.this, *(branch.this for branch in branches)]
     compared = [context.of(value) for value in values]

@@ -218,28 +218,43 @@ macro(
 macro("bq_finite(x)", "CASE WHEN isfinite(x) THEN x END")
 
 
-@rule(exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop, exp.Corr)
-def statistics(node: exp.Func, context: Context) -> exp.Expression | None:
-    """The deviation, the variance and the correlation of values with NaN or infinity are NaN.
+_OF_SAMPLES = (exp.Stddev, exp.StddevSamp, exp.Variance, exp.CovarSamp, exp.Corr)
 
-    Source: "Statistical aggregate functions". To DuckDB they are out of range.
+
+@rule(*_OF_SAMPLES, exp.StddevPop, exp.VariancePop, exp.CovarPop)
+def statistics(node: exp.Func, context: Context) -> exp.Expression | None:
+    """Statistics of values with NaN or infinity are NaN; those of a sample of less than two values are NULL.
+
+    Source: "Statistical aggregate functions". To DuckDB values with NaN are out of range, and CORR of one pair is NaN.
     """
     parts = [part for part in (node.this, node.args.get("expression")) if isinstance(part, exp.Expression)]
     doubtful = [part for part in parts if context.of(part) == types.FLOAT64 and not isinstance(part, exp.Distinct)]
-    if not doubtful:
+    if not doubtful and not isinstance(node, exp.Corr):
         return None
-    unusual: exp.Expression = exp.or_(*(exp.not_(call("isfinite", part.copy())) for part in doubtful))
-    if len(parts) > 1:  # a pair with a NULL does not count
-        known = [exp.not_(exp.Is(this=part.copy(), expression=exp.null())) for part in parts]
-        unusual = exp.and_(exp.paren(unusual), *known)
-    any_unusual = with_function(node, exp.LogicalOr)
-    test = any_unusual.find(exp.LogicalOr)
-    if test is not None:
-        test.set("this", unusual)
+    known = exp.and_(*(exp.not_(exp.Is(this=part.copy(), expression=exp.null())) for part in parts))
+    branches = []
+    if isinstance(node, _OF_SAMPLES):
+        value = exp.Case(ifs=[exp.If(this=known.copy(), true=parts[0].copy())])
+        distinct = isinstance(parts[0], exp.Distinct)
+        count = _with_argument(node, exp.Count, parts[0].copy() if distinct else value)
+        branches.append(exp.If(this=exp.LT(this=count, expression=exp.Literal.number(2)), true=exp.null()))
+    if doubtful:
+        unusual: exp.Expression = exp.or_(*(exp.not_(call("isfinite", part.copy())) for part in doubtful))
+        test = exp.and_(exp.paren(unusual), known) if len(parts) > 1 else unusual
+        nan = cast(exp.Literal.string("nan"), types.FLOAT64)
+        branches.append(exp.If(this=_with_argument(node, exp.LogicalOr, test), true=nan))
     for part in doubtful:
         part.replace(call("bq_finite", part.copy()))
-    nan = cast(exp.Literal.string("nan"), types.FLOAT64)
-    return exp.Case(ifs=[exp.If(this=any_unusual, true=nan)], default=site_of(node).copy())
+    return exp.Case(ifs=branches, default=site_of(node).copy())
+
+
+def _with_argument(node: exp.Func, kind: type[exp.Func], argument: exp.Expression) -> exp.Expression:
+    """Return a copy of an aggregate and its modifiers with another function of another argument in its place."""
+    site = with_function(node, kind)
+    function = site.find(kind)
+    if function is not None:
+        function.set("this", argument)
+    return site
 
 
 @rule(exp.Cbrt)

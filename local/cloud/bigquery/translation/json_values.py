@@ -37,7 +37,11 @@ def normal(text: str, wide_number_mode: str = "exact") -> str:
     try:
         return _compact(_read(text, lambda digits: _number(digits, exact)), sort=True)
     except json.JSONDecodeError as error:
-        raise ValueError(f"Invalid input to PARSE_JSON: syntax error while parsing value - {error}") from None
+        place = text.find(error.doc) if error.doc != text else error.pos  # NaN and Infinity come without their place
+        problem = (
+            f"invalid literal; last read: '{text[: place + 1]}'" if place < len(text) else "unexpected end of input"
+        )
+        raise ValueError(f"Invalid input to PARSE_JSON: syntax error while parsing value - {problem}") from None
 
 
 def _number(digits: str, exact: bool) -> _Number:

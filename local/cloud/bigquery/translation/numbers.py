@@ -37,7 +37,8 @@ macro(
 )
 macro(
     "bq_int64_mod(a, b)",
-    "CASE WHEN b = 0 THEN bq_error('division by zero: MOD(' || a || ', ' || b || ')') ELSE CAST(a AS BIGINT) % b END",
+    """CASE WHEN b = 0 THEN bq_error('division by zero: MOD(' || a || ', ' || b || ')')
+    WHEN b = -1 THEN a - a ELSE CAST(a AS BIGINT) % b END""",
 )
 macro(
     "bq_numeric_div(a, b)",
@@ -133,6 +134,25 @@ def negation(node: exp.Neg, context: Context) -> exp.Expression | None:
     if context.of(node) != types.INT64 or not isinstance(node.this, exp.Literal) or int(node.this.this) <= _MOST:
         return None
     return cast(node, types.INT64)
+
+
+macro("bq_bit_count(x)", "CAST(bit_count(CAST(x AS BIGINT)) AS BIGINT)")
+macro(
+    "bq_bit_count_of_bytes(x)",
+    "CASE WHEN octet_length(x) = 0 THEN 0 ELSE CAST(bit_count(CAST(x AS BIT)) AS BIGINT) END",
+)
+
+
+@rule(exp.BitwiseCount)
+def bit_count(node: exp.BitwiseCount, context: Context) -> exp.Expression | None:
+    """BIT_COUNT counts the bits of the two's complement of 64 bits, or of BYTES.
+
+    Source: "Bit functions", BIT_COUNT. DuckDB counts those of the smallest type that a literal fits into.
+    """
+    kind = context.of(node.this)
+    if kind not in (None, types.NULL, types.INT64, types.BYTES):
+        raise invalid(f"No matching signature for function BIT_COUNT for argument types: {kind}")
+    return bound("bq_bit_count_of_bytes" if kind == types.BYTES else "bq_bit_count", node.this)
 
 
 # Both shift the 64 bits of an INT64 as an unsigned number.

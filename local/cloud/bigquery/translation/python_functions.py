@@ -20,7 +20,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], list[str], str]] = {}
 _ARROW_TYPES = {
     **{"VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_()},
     **{"TIMESTAMP": pa.timestamp("us"), "DATE": pa.date32(), "TIME": pa.time64("us")},
-    "VARCHAR[]": pa.list_(pa.string()),
+    **{"VARCHAR[]": pa.list_(pa.string()), "BIGINT[]": pa.list_(pa.int64()), "BLOB": pa.binary()},
 }
 
 

@@ -19,6 +19,9 @@ from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.python_functions import python_function
 from local.cloud.bigquery.translation.rules import Context, bound, call, named, rule
 
+_LONGEST = 100_000_000
+_TOO_LONG = "bq_error('the embedded BigQuery does not make strings of more than 100 MB')"
+"""Stops a string that would take all memory; BigQuery stops it too, at another length."""
 macro(
     "bq_like(x, pattern)",
     r"""CASE WHEN (length(pattern) - length(rtrim(pattern, '\'))) % 2 = 1
@@ -49,6 +52,7 @@ for _side in ("left", "right"):
         THEN CAST(bq_error('Second argument (output size) for LPAD/RPAD cannot be negative') AS VARCHAR)
         WHEN pattern = ''
         THEN CAST(bq_error('Third argument (pad pattern) for LPAD/RPAD cannot be empty') AS VARCHAR)
+        WHEN size > {_LONGEST} THEN CAST({_TOO_LONG} AS VARCHAR)
         ELSE {_side[0]}pad(x, CAST(size AS INTEGER), pattern) END""",
     )
 
@@ -243,6 +247,71 @@ def contains_substr(node: exp.Anonymous, context: Context) -> exp.Expression | N
     return call("bq_python_contains", as_string(value, kind), searched)
 
 
+# --- Characters -------------------------------------------------------------------------------------------------------
+
+macro(
+    "bq_translate(x, source, target)",
+    """CASE WHEN len(list_distinct(string_split(source, ''))) < length(source)
+    THEN CAST(bq_error('Duplicate character in TRANSLATE source characters: ' || source) AS VARCHAR)
+    ELSE translate(x, source, target) END""",
+)
+_FORMS = {"NFC", "NFKC", "NFD", "NFKD"}
+
+
+@rule(exp.Translate)
+def translate(node: exp.Translate, context: Context) -> exp.Expression | None:
+    """TRANSLATE refuses a character that is to become two.
+
+    Source: "String functions", TRANSLATE.
+    """
+    return bound("bq_translate", node.this, node.args["from_"], node.args["to"])
+
+
+@rule(exp.Normalize)
+def normalized(node: exp.Normalize, context: Context) -> None:
+    """NORMALIZE has four forms.
+
+    Source: "String functions", NORMALIZE.
+    """
+    form = node.args.get("form")
+    if isinstance(form, exp.Expression) and form.name.upper() not in _FORMS:
+        raise invalid(f"Argument is not a valid NORMALIZE mode: {form.name}")
+
+
+macro(
+    "bq_max_distance(n)",
+    "CASE WHEN n >= 0 THEN n WHEN n < 0 THEN bq_error('Max distance must be non-negative') END",
+)
+
+
+@rule(exp.Levenshtein)
+def edit_distance(node: exp.Levenshtein, context: Context) -> exp.Expression | None:
+    """EDIT_DISTANCE refuses a negative greatest distance.
+
+    Source: "String functions", EDIT_DISTANCE.
+    """
+    if types.BYTES in (context.of(node.this), context.of(node.expression)):
+        raise limit("run EDIT_DISTANCE of BYTES; cast them to STRING")
+    most = node.args.get("max_dist")
+    if most is None:
+        return None
+    node.set("max_dist", call("bq_max_distance", most))
+    return node
+
+
+@rule(exp.Split)
+def split(node: exp.Split, context: Context) -> exp.Expression | None:
+    """SPLIT by NULL is NULL.
+
+    Source: "String functions", SPLIT. DuckDB does not split then.
+    """
+    delimiter = node.expression
+    if delimiter is None or (isinstance(delimiter, exp.Literal) and delimiter.is_string):
+        return None
+    known = exp.not_(exp.Is(this=delimiter.copy(), expression=exp.null()))
+    return exp.Case(ifs=[exp.If(this=known, true=node.copy())])
+
+
 # --- Bytes ------------------------------------------------------------------------------------------------------------
 
 _OF_STRINGS = {
@@ -254,7 +323,7 @@ _OF_STRINGS = {
 }
 
 
-@rule(*_OF_STRINGS)
+@rule(*_OF_STRINGS, first=True)
 def of_bytes(node: exp.Expression, context: Context) -> None:
     """Functions of strings take BYTES too; here only of strings.
 
@@ -278,7 +347,8 @@ def collate(node: exp.Collate, context: Context) -> exp.Expression:
 
 macro(
     "bq_repeat(x, times)",
-    """CASE WHEN times < 0 THEN CAST(bq_error('Second argument in REPEAT() cannot be negative') AS VARCHAR)
+    f"""CASE WHEN times < 0 THEN CAST(bq_error('Second argument in REPEAT() cannot be negative') AS VARCHAR)
+    WHEN length(x) * CAST(times AS HUGEINT) > {_LONGEST} THEN CAST({_TOO_LONG} AS VARCHAR)
     ELSE repeat(x, times) END""",
 )
 

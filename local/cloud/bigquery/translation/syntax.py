@@ -15,7 +15,9 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.literals import position_of
-from local.cloud.bigquery.translation.function_names import check_function_names
+from local.cloud.bigquery.translation.clauses import check_clauses
+from local.cloud.bigquery.translation.function_names import check_function_names, is_known
+from local.cloud.bigquery.translation.parse_errors import syntax_error
 from local.cloud.bigquery.translation.tokens import check_tokens
 
 _OPERATORS: dict[type[exp.Expression], str] = {
@@ -26,6 +28,8 @@ _OPERATORS: dict[type[exp.Expression], str] = {
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*(?P<word>\w+)", re.DOTALL)
 _STATEMENTS = {"ASSERT", "CALL", "EXPORT", "GRANT", "LOAD", "RAISE", "REVOKE", "UNDROP"}
 """First words of statements that the parser does not know, and other modules do."""
+_PARSED = {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"}
+"""First words of statements that only the parser reads."""
 _JOINS = {"ASOF", "SEMI", "ANTI", "POSITIONAL", "NATURAL"}
 # Words that the tree does not keep apart from BigQuery's own.
 _WORDS = {
@@ -59,6 +63,7 @@ _TYPES = {
     **{_DType.BIGDECIMAL: "BIGNUMERIC", _DType.GEOGRAPHY: "GEOGRAPHY", _DType.RANGE: "RANGE"},
     **{_DType.NULL: "NULL", _DType.UNKNOWN: "UNKNOWN", _DType.UNION: "UNION"},
 }
+_WITH_LENGTHS = {"STRING", "BYTES", "NUMERIC", "DECIMAL", "BIGNUMERIC", "BIGDECIMAL"}
 _PIPE = re.compile(r"Unsupported pipe syntax operator: '(?P<name>\w+)'")
 _NAMES_ELSEWHERE = {
     *("ALTER", "DECLARE", "DROP", "GLOB", "ILIKE", "INSERT", "NOTNULL", "OUT", "PARTITIONED_BY", "REGEXP", "RETURNING"),
@@ -122,15 +127,16 @@ def check_parses(sql: str) -> None:
         if "Required keyword" in description or "number of provided arguments" in description:
             _explain_call(sql, first, error)
         start = _FIRST_WORD.match(sql)
-        if "Expecting )" in description and start and start["word"].upper() == "CREATE" and _is_word(first):
-            raise invalid(f"Type not found: {first['highlight']} at {place}") from error
-        if start and "Unexpected token" in description:
-            is_name = sqlglot.tokenize(sql, read="bigquery")[0].token_type == sqlglot.TokenType.VAR
-            if is_name and start["word"].upper() not in _STATEMENTS:
-                place = position_of(sql, start.start("word"))
-                raise invalid(f'Syntax error: Unexpected identifier "{start["word"]}" at {place}') from error
-            if not is_name:
-                raise invalid(f'Syntax error: Unexpected "{first.get("highlight")}" at {place}') from error
+        of_type = (
+            "Expecting >" in description
+            or "Expected TYPE" in description
+            or ("Expecting )" in description and _begins(sql, "CREATE"))
+        )
+        if of_type and _is_word(first):
+            raise _unknown_type(sql, first) from error
+        word = start["word"].upper() if start else ""
+        if word in _PARSED or ("Unexpected token" in description and word not in _STATEMENTS):
+            raise syntax_error(sql, first) from error
     except sqlglot.errors.SqlglotError:
         pass
 
@@ -141,6 +147,23 @@ def _quoted_elsewhere(sql: str, error: dict[str, Any]) -> str | None:
     before = "\n".join([*lines[:-1], lines[-1][: error.get("col") or 0]]) if lines else ""
     words = re.findall(r"(?<![\w`.'\"])\w+", before)
     return next((word for word in words[:-3:-1] if word.upper() in _NAMES_ELSEWHERE), None) if _is_select(sql) else None
+
+
+def _unknown_type(sql: str, found: dict[str, Any]) -> Exception:
+    """Return the error for a type that is no BigQuery's: the parser stops at it, or at the name of its field."""
+    tokens = sqlglot.tokenize(sql, read="bigquery")
+    at = (found.get("line"), found.get("col"))
+    number = next(one for one, token in enumerate(tokens) if (token.line, token.col) == at)
+    if number + 1 < len(tokens) and tokens[number + 1].text.isidentifier():
+        number += 1
+    if tokens[number].text.upper() in _WITH_LENGTHS:  # the parser does not know its length there
+        return limit(f"support parameterized types such as {tokens[number].text.upper()} in arrays and structs")
+    return invalid(f"Type not found: {tokens[number].text} at {position_of(sql, tokens[number].start)}")
+
+
+def _begins(sql: str, word: str) -> bool:
+    first = _FIRST_WORD.match(sql)
+    return first is not None and first["word"].upper() == word
 
 
 def _is_select(sql: str) -> bool:
@@ -245,6 +268,12 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise _unexpected("VALUES")
         elif kind is exp.Ordered and _is_all(node.args.get("this")):
             raise _unexpected("ALL")
+        elif kind is exp.Table and isinstance(node.this, exp.Parameter | exp.Placeholder):
+            raise invalid("Query parameters cannot be used in place of table names")
+        elif kind in (exp.Limit, exp.Offset) and _is_no_count(node.args.get("expression")):
+            raise invalid(f"{kind.__name__.upper()} expects a non-negative integer literal or parameter")
+        elif kind is exp.Distinct and isinstance(node.parent, exp.Count) and node.find(exp.Star):
+            raise invalid("COUNT(*) cannot be used with DISTINCT")
         elif kind is exp.LimitOptions:
             raise _unexpected("%")
         elif kind in (exp.Cast, exp.TryCast) and isinstance(node.this, exp.Array) and node.to.this != _DType.ARRAY:  # type: ignore[attr-defined]
@@ -259,7 +288,11 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
         elif kind in _COUNTS and not _COUNTS[kind](node):
             name = str(node.meta.get("name") or node.sql_name()).upper()  # type: ignore[attr-defined]
             what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
+            if not is_known(name):
+                raise invalid(f"Function not found: {name}")
             raise invalid(f"No matching signature for {what} {name}: wrong number of arguments")
+        elif kind is exp.DataTypeParam:
+            _check_parameterized(node.parent)
         elif kind in _LIMITS or (kind is exp.DataType and node.this in _TYPES):
             _refuse_type(_LIMITS.get(kind) or _TYPES[node.this])  # type: ignore[attr-defined]
         elif kind in _WORDS and (found := _WORDS[kind].search(sql)):
@@ -267,6 +300,8 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
     if _FROM_FIRST.search(sql):
         _check_from_first(sql)
     check_function_names(tree)
+    for select in tree.find_all(exp.Select):
+        check_clauses(select)
 
 
 def _check_join(join: exp.Join) -> None:
@@ -282,10 +317,30 @@ def _check_join(join: exp.Join) -> None:
         raise invalid(f"Syntax error: {name} JOIN must have an immediately following ON or USING clause")
 
 
+def _check_parameterized(kind: exp.Expression | None) -> None:
+    """Refuse a type with a length or precision, other than in a cast and of a variable: no column enforces it here.
+
+    Source: "Data types", parameterized types.
+    """
+    if kind is None or isinstance(kind.parent, exp.Cast):
+        return
+    of_variable = kind.parent is None and isinstance(kind, exp.DataType) and kind.this == _DType.DECIMAL
+    if not of_variable:  # DECLARE casts what it assigns
+        name = kind.sql(dialect="bigquery")
+        raise limit(
+            f"support parameterized types such as {name} other than in CAST; check the values with an expression"
+        )
+
+
 def _refuse_type(name: str) -> None:
     if name in _INSTEAD:
         raise limit(f"have the type {name}{_INSTEAD[name]}")
     raise invalid(f"Type not found: {name}")
+
+
+def _is_no_count(node: object) -> bool:
+    """Return whether the number of LIMIT or OFFSET is negative, or no number."""
+    return isinstance(node, exp.Neg) or (isinstance(node, exp.Literal) and node.is_string)
 
 
 def _is_all(key: object) -> bool:

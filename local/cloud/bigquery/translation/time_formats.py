@@ -62,6 +62,10 @@ def zone_of(zone: str) -> tzinfo:
     return zoneinfo.ZoneInfo(zone)
 
 
+class OutOfRangeError(ValueError):
+    """A time that no timestamp is of."""
+
+
 def local_time(instant: datetime, zone: str) -> datetime:
     """Return the civil time in a zone at an instant, both without ``tzinfo``."""
     try:
@@ -75,7 +79,7 @@ def instant_of(local: datetime, zone: str) -> datetime:
     try:
         return local.replace(tzinfo=zone_of(zone)).astimezone(UTC).replace(tzinfo=None)
     except OverflowError:
-        raise ValueError(f"Cannot convert datetime {local} at time zone {zone} to a timestamp") from None
+        raise OutOfRangeError(f"Cannot convert datetime {local} at time zone {zone} to a timestamp") from None
 
 
 # --- Canonical texts --------------------------------------------------------------------------------------------------
@@ -131,7 +135,10 @@ def timestamp_of(text: str, zone: str | None = None) -> datetime:
         moment = _moment(match)
     except (ValueError, OverflowError):
         raise ValueError(f"Invalid timestamp: '{text}'") from None
-    return instant_of(moment, "UTC" if own in ("Z", "z") else own or ("UTC" if zone is None else zone))
+    try:
+        return instant_of(moment, "UTC" if own in ("Z", "z") else own or ("UTC" if zone is None else zone))
+    except OutOfRangeError:
+        raise ValueError(f"Invalid timestamp: '{text}'") from None
 
 
 def _moment(match: re.Match[str] | None) -> datetime:

@@ -14,6 +14,7 @@ import sqlglot
 
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.literals import position_of
+from local.cloud.bigquery.translation.parse_errors import token_words
 
 _Token = sqlglot.TokenType
 _OPERATORS = frozenset({"==", "%", "!", "<=>", "??", "~~", "~~~", "~~*", ":="})
@@ -51,6 +52,7 @@ def check_tokens(sql: str) -> None:
     except sqlglot.errors.SqlglotError:
         return  # the parser reports it
     calls: list[str] = []
+    missing: Exception | None = None  # an error of syntax comes first
     for number, token in enumerate(tokens):
         before = tokens[number - 1] if number else None
         after = tokens[number + 1] if number + 1 < len(tokens) else None
@@ -63,11 +65,15 @@ def check_tokens(sql: str) -> None:
         elif token.token_type == _Token.INTERVAL:
             _check_interval(sql, tokens, number)
         _check_token(sql, before, token, after, calls[-1] if calls else "")
+        if missing is None and _is_foreign_call(sql, before, token, after):
+            missing = invalid(f"Function not found: {token.text} at {position_of(sql, token.start)}")
+    if missing:
+        raise missing
 
 
 def _check_token(sql: str, before: Any, token: Any, after: Any, call: str) -> None:
     """Refuse a token that BigQuery does not have at its place; ``call`` is the function whose arguments it is in."""
-    written, kind, word = sql[token.start : token.end + 1], token.token_type, token.text.upper()
+    written, kind = sql[token.start : token.end + 1], token.token_type
     next_kind = after.token_type if after else None
     if written == "%":
         raise invalid(f'Syntax error: Illegal input character "%" at {position_of(sql, token.start)}; use MOD')
@@ -77,19 +83,24 @@ def _check_token(sql: str, before: Any, token: Any, after: Any, call: str) -> No
         raise _unexpected(sql, token, "identifier ")
     if kind == _Token.IN and after and next_kind not in (_Token.L_PAREN, _Token.UNNEST):
         place = position_of(sql, after.start)
-        raise invalid(f'Syntax error: Expected "(" or keyword UNNEST but got "{after.text}" at {place}')
+        raise invalid(f'Syntax error: Expected "(" or keyword UNNEST but got {token_words(after)} at {place}')
     if kind == _Token.FROM and call in _OF_VALUES:
         raise _unexpected(sql, token, "keyword ")
     if kind == _Token.STAR and next_kind == _Token.ALIAS:
         raise _unexpected(sql, after, "keyword ")
-    is_name = before is not None and before.token_type in _NO_FUNCTION_AFTER
-    if word in _FUNCTIONS and next_kind == _Token.L_PAREN and written.upper() == word and not is_name:
-        raise invalid(f"Function not found: {token.text} at {position_of(sql, token.start)}")
     if kind == _Token.NUMBER and before and before.token_type in (_Token.LIMIT, _Token.OFFSET):
         if not token.text.isdigit():
             raise _unexpected(sql, token, "floating point literal ")
         if next_kind == _Token.COMMA and before.token_type == _Token.LIMIT:
             raise invalid(f'Syntax error: Expected end of input but got "," at {position_of(sql, after.start)}')
+
+
+def _is_foreign_call(sql: str, before: Any, token: Any, after: Any) -> bool:
+    """Return whether a token is the name in a call of a function that the parser keeps no name of."""
+    word = token.text.upper()
+    is_name = before is not None and before.token_type in _NO_FUNCTION_AFTER
+    is_call = after is not None and after.token_type == _Token.L_PAREN
+    return word in _FUNCTIONS and is_call and sql[token.start : token.end + 1].upper() == word and not is_name
 
 
 def _check_interval(sql: str, tokens: Sequence[Any], number: int) -> None:

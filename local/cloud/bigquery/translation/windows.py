@@ -126,22 +126,6 @@ def count_if(node: exp.CountIf, context: Context) -> exp.Expression:
     return site
 
 
-@rule(exp.Where)
-def no_aggregates_in_where(node: exp.Where, context: Context) -> exp.Expression | None:
-    """WHERE has no aggregate and no window functions, other than in subqueries.
-
-    Source: "Query syntax", WHERE clause; the texts: GoogleSQL's analyzer.
-    """
-    if not isinstance(node.parent, exp.Select):
-        return None
-    for part in node.this.walk(prune=lambda found: isinstance(found, exp.Query)):
-        if isinstance(part, exp.Window):
-            raise invalid("Analytic function not allowed in WHERE clause")
-        if isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window):
-            raise invalid(f"Aggregate function {_name(part)} not allowed in WHERE clause")
-    return None
-
-
 def _name(node: exp.Expression) -> str:
     """Return the name of a function as the statement writes it, in capitals."""
     while isinstance(node, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):

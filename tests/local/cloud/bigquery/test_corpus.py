@@ -16,9 +16,10 @@ from tests.local.cloud.bigquery.corpus.case_file import (
     REFERENCE,
     Case,
     cases,
+    check_error,
 )
 from tests.local.cloud.bigquery.corpus.page import PAGE, page
-from tests.local.cloud.bigquery.corpus.running import Judge, Outcome
+from tests.local.cloud.bigquery.corpus.running import Judge, Outcome, own_words
 from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG, listed, unknown
 
 # `make test` asks every third case, so some of each area, and `make test-all` the others.
@@ -60,7 +61,7 @@ VERDICTS = [
     (_case(rows=[[1, "a"], [1, "a"]]), WRONG),
     (_case(columns={"n": "FLOAT64", "s": "STRING"}, rows=[[1, "a"]]), WRONG),
     (_case(columns={"s": "STRING", "n": "INT64"}, rows=[[1, "a"]]), WRONG),
-    (_case(error="."), WRONG),
+    (_case(error="Not found"), WRONG),
     (_case(query="SELECT * FROM {dataset}.nothing", rows=[]), WRONG),
     (_case(query="SELECT * FROM {dataset}.nothing", error="Not found: Table"), RIGHT),
     (_case(query="SELECT * FROM {dataset}.nothing", error="Not found: Dataset"), WRONG),
@@ -68,7 +69,7 @@ VERDICTS = [
     (_case(query="CREATE TABLE t AS SELECT 1 AS n", then="SELECT n FROM t", columns={"n": "INT64"}, rows=[[2]]), WRONG),
     (_case(query="INSERT INTO t (n) VALUES (1)", setup=["CREATE TABLE t (n INT64)"], affected=2), WRONG),
     (_case(options={"useLegacySql": True}, rows=[[1, "a"]]), REFUSED),
-    (_case(options={"useLegacySql": True}, error="."), REFUSED),
+    (_case(options={"useLegacySql": True}, error="Not found"), REFUSED),
     (_case(bytes=1), WRONG),
 ]
 
@@ -76,6 +77,34 @@ VERDICTS = [
 @pytest.mark.parametrize(("case", "verdict"), VERDICTS)
 def test_runner_tells_right_refused_and_wrong(server: Server, case: Case, verdict: str) -> None:
     assert Judge(server).judge(case).verdict == verdict
+
+
+@pytest.mark.parametrize("pattern", ["", ".", ".*", ".+", "x|", r"\w", r"[^\n]*$", "(?s).*nothing|.*", r"(?i)[a-z ]+"])
+def test_pattern_that_any_error_matches_is_no_answer(pattern: str) -> None:
+    with pytest.raises(ValueError, match="matches any error"):
+        check_error("area/name", pattern)
+
+
+OWN_WORDS = [
+    "Binder Error: x",
+    'Catalog Error: Table with name t does not exist!\nDid you mean "u"?',
+    "Syntax error: Expected x (sqlglot: Expecting ))",
+    "Invalid Input Error: x\n\nLINE 1: SELECT x",
+    "No matching signature for function BQEMU_F for argument types: VARCHAR",
+    "the embedded BigQuery does not word this error as BigQuery does: x",
+    "ValueError: x\n\nAt:\n  /srv/engine.py(1): run",
+]
+
+
+@pytest.mark.parametrize("message", OWN_WORDS)
+def test_message_in_the_words_of_the_layers_below_is_found(message: str) -> None:
+    assert own_words(message, "SELECT 1")
+
+
+def test_words_of_the_statement_may_be_in_its_message() -> None:
+    assert own_words("Type not found: DOUBLE", "SELECT CAST(1 AS DOUBLE)") is None
+    assert own_words("Unrecognized name: fares; Did you mean fare?", "SELECT fares FROM t") is None
+    assert own_words('Syntax error: Expected ")" but got end of script at [1:9]', "SELECT (1") is None
 
 
 def test_listed_verdicts_are_of_cases() -> None:

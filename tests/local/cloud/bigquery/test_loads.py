@@ -12,6 +12,7 @@ from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
 from tests.local.cloud.bigquery.conftest import Server
+from tests.local.cloud.bigquery.corpus.running import own_words
 from tests.local.cloud.bigquery.support import BUCKET, PROJECT, TRIP_FIELDS, create_trips, load, query, trips
 
 FIELDS = [
@@ -180,6 +181,31 @@ def test_csv_is_loaded(client: bigquery.Client, server: Server, dataset: str) ->
     ]
 
 
+# Texts that are no values of their column, and what the job says of them.
+WRONG_TEXTS = [
+    ("abc", "INTEGER", r"Could not parse 'abc' as INT64 for field x \(position 0\)"),
+    ("1.5", "INTEGER", "Could not parse '1.5' as INT64"),
+    ("x", "FLOAT", "Could not parse 'x' as FLOAT64"),
+    ("x", "NUMERIC", "Could not parse 'x' as NUMERIC"),
+    ("maybe", "BOOLEAN", "Could not parse 'maybe' as BOOL"),
+    ("2021-13-01", "DATE", "Could not parse '2021-13-01' as DATE"),
+    ("2021-01-01 99:00:00", "TIMESTAMP", "Could not parse '2021-01-01 99:00:00' as TIMESTAMP"),
+    ("1,2", "INTEGER", "Line 1 has 2 columns, expected 1"),
+    ('"x', "STRING", "Missing close quote character"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "message"), WRONG_TEXTS)
+def test_csv_that_does_not_fit_is_an_error_in_the_words_of_bigquery(
+    client: bigquery.Client, dataset: str, text: str, kind: str, message: str
+) -> None:
+    config = bigquery.LoadJobConfig(source_format="CSV", schema=[bigquery.SchemaField("x", kind)])
+    with pytest.raises(BadRequest, match=f"Error while reading data, error message: {message}") as error:
+        client.load_table_from_file(io.BytesIO(f"{text}\n".encode()), f"{dataset}.t", job_config=config).result()
+    assert own_words(str(error.value), "") is None
+    assert list(client.list_tables(dataset)) == []
+
+
 def test_json_is_loaded(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = put_text(server, f"{dataset}/a.json", '{"n": 1, "Name": "x"}\n{"f": 2.5}\n')
     config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", schema=FIELDS)
@@ -190,6 +216,20 @@ def test_json_is_loaded(client: bigquery.Client, server: Server, dataset: str) -
         client.load_table_from_uri(unknown, f"{PROJECT}.{dataset}.t", job_config=config).result()
     config.ignore_unknown_values = True
     assert client.load_table_from_uri(unknown, f"{PROJECT}.{dataset}.t", job_config=config).result().output_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"n": "x"}', "JSON parsing error in line 1: "), ('{"n": ', "JSON parsing error in line 2: ")],
+)
+def test_json_that_does_not_fit_is_an_error_without_paths(
+    client: bigquery.Client, dataset: str, text: str, message: str
+) -> None:
+    config = bigquery.LoadJobConfig(source_format="NEWLINE_DELIMITED_JSON", schema=FIELDS)
+    with pytest.raises(BadRequest, match=f"Error while reading data, error message: {message}") as error:
+        client.load_table_from_file(io.BytesIO(f"{text}\n".encode()), f"{dataset}.t", job_config=config).result()
+    assert own_words(str(error.value), "") is None
+    assert "/" not in error.value.errors[0]["message"]
 
 
 def test_parquet_types_are_kept(client: bigquery.Client, server: Server, dataset: str) -> None:

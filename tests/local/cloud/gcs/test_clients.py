@@ -6,6 +6,8 @@ import datetime
 import json
 import os
 import socket
+import subprocess
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from urllib.parse import quote
 import google.api_core.exceptions as errors
 import pandas
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
@@ -905,8 +908,37 @@ def test_pyarrow_reads_and_writes(front: Front) -> None:
 # --- DuckDB
 
 
-def test_duckdb_reads_an_object_by_its_address(front: Front, bucket: storage.Bucket) -> None:
-    """As DuckDB's httpfs does: the length by a HEAD, then ranges. Its ``gs://`` is the XML API, which is refused."""
+_READ_WITH_DUCKDB = """
+import sys
+sys.path.append(sys.argv[1])  # gcsfs is not in the environment that DuckDB is in
+import duckdb
+from gcsfs.core import GCSFileSystem
+connection = duckdb.connect()
+connection.register_filesystem(GCSFileSystem("p", token="anon", endpoint_url=sys.argv[2], skip_instance_cache=True))
+trips = connection.read_parquet(sys.argv[3])
+print(trips.aggregate("month, sum(trips)").order("month").fetchall())
+"""
+
+
+def test_duckdb_reads_parquet_through_gcsfs(url: str, bucket: storage.Bucket, cloud_python: Path) -> None:
+    """DuckDB reads ``gs://`` with a registered file system, for which it needs no extension of its own."""
+    for month in ("01", "02"):
+        rows = TABLE.filter(pyarrow.compute.field("month") == month).drop(["month"])
+        with pa.BufferOutputStream() as stream:
+            pyarrow.parquet.write_table(rows, stream)
+        bucket.blob(f"duckdb/month={month}/x.parquet").upload_from_string(stream.getvalue().to_pybytes())
+    arguments = [sysconfig.get_path("purelib"), url, f"gs://{BUCKET}/duckdb/*/x.parquet"]
+    environment = {"PATH": os.environ["PATH"], "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    run = [cloud_python, "-c", _READ_WITH_DUCKDB, *arguments]
+    answer = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (answer.returncode, answer.stdout) == (0, "[('01', 3), ('02', 3)]\n"), answer.stderr
+
+
+def test_object_is_read_by_its_address_as_httpfs_does(front: Front, bucket: storage.Bucket) -> None:
+    """The requests of DuckDB's extension httpfs, which is not installed here: the length by a HEAD, then ranges.
+
+    Its ``gs://`` is the XML API, which is refused.
+    """
     bucket.blob("duckdb/month=01/x.parquet").upload_from_string(b"0123456789")
     for name in ("duckdb/month=01/x.parquet", "duckdb%2Fmonth%3D01%2Fx.parquet?alt=media"):
         target = f"/download/storage/v1/b/{BUCKET}/o/{name}"

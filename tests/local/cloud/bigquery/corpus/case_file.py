@@ -35,6 +35,8 @@ _Loader.add_implicit_resolver(
     list("-+.0123456789"),
 )
 
+_OTHER_MESSAGES = ("", "x", "7", "Job 7 of x has failed: the disk is full, or another y of it.")
+"""Messages of errors that no case is about: what matches them says nothing about an error."""
 COLUMNS = "columns"
 """The way of asking in which values are columns of a table."""
 COMPUTED = "computed: "
@@ -134,4 +136,15 @@ def _read(path: Path) -> Case:
         raise ValueError(f"{name}: says no answer: neither rows, error, bytes nor affected")
     if case.rows is not None and case.columns is None:
         raise ValueError(f"{name}: has rows without columns")
+    check_error(name, case.error)
     return case
+
+
+def check_error(name: str, pattern: str | None) -> None:
+    """Check that the pattern of an error does not match the errors of other mistakes too.
+
+    Raises:
+        ValueError: it does, as ``.`` and ``.*`` do.
+    """
+    if pattern is not None and any(re.search(pattern, message, re.IGNORECASE) for message in _OTHER_MESSAGES):
+        raise ValueError(f"{name}: its error {pattern!r} matches any error; write the words that name what is wrong")

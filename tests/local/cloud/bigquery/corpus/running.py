@@ -24,6 +24,12 @@ from tests.local.cloud.bigquery.corpus.verdicts import REFUSED, RIGHT, WRONG
 
 _LIMIT = "the embedded BigQuery does not"
 _BAD_REQUEST = 400
+_OWN_WORDS = re.compile(
+    r"\b[A-Z][A-Za-z ]+ Error:|\bLINE \d+:|\bDid you mean:? \"|\bCandidate|\.py\b|"
+    r"does not word this error|Python exception|(?i:duckdb|sqlglot|\bbqemu|\bbq_|prepared statement)|"
+    r"\b(VARCHAR|BIGINT|HUGEINT|UBIGINT|INT32|INT128|DOUBLE|BLOB|\w+_LITERAL)\b"
+)
+"""Words of the layers below the emulator: BigQuery has no such messages."""
 _CODES = (_BAD_REQUEST, 404, 409)
 """HTTP codes of errors that are the query's: it is wrong, or what it names is missing or exists."""
 _THREADS = 4
@@ -180,15 +186,15 @@ class _Session:
         try:
             return self._send(query, options, parameters)
         except GoogleAPICallError as error:
-            raise _judged(error, purpose) from error
+            raise _judged(error, query, purpose) from error
 
     def must_fail(self, query: str, pattern: str, *, options: Mapping[str, Any] | None, parameters: Any) -> None:
         """Run a statement that must fail with a message that matches ``pattern``."""
         try:
             answer = self._send(query, options, parameters)
         except GoogleAPICallError as error:
-            if _LIMIT in error.message:
-                raise _judged(error, "") from error
+            if _LIMIT in error.message or own_words(error.message, query):
+                raise _judged(error, query) from error
             if error.code not in _CODES or not re.search(pattern, error.message, re.IGNORECASE):
                 raise Wrong(f"expected an error {pattern!r}, found {error.code} {error.message}") from error
         else:
@@ -220,8 +226,19 @@ def _rows(answer: Mapping[str, Any]) -> list[list[Any]]:
         raise Wrong(f"the rows do not fit their schema: {answer.get('schema')} {answer.get('rows')}") from error
 
 
-def _judged(error: GoogleAPICallError, purpose: str) -> Refused | Wrong:
+def own_words(message: str, query: str) -> str | None:
+    """Return words of the layers below the emulator, DuckDB and sqlglot, in a message; None if there are none.
+
+    Words that the query itself has may be in the message.
+    """
+    found = (match[0] for match in _OWN_WORDS.finditer(message))
+    return next((words for words in found if words.lower() not in query.lower()), None)
+
+
+def _judged(error: GoogleAPICallError, query: str, purpose: str = "") -> Refused | Wrong:
     place = f"{purpose}: " if purpose else ""
+    if words := own_words(error.message, query):
+        return Wrong(f"{place}its own words {words!r} in {error.message}")
     if error.code == _BAD_REQUEST and _LIMIT in error.message:
         return Refused(place + error.message)
     return Wrong(f"{place}{error.code} {error.message}")
