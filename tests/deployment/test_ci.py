@@ -166,7 +166,9 @@ def test_a_browser_test_is_skipped_without_a_browser_but_fails_where_one_is_requ
 def test_the_workflow_requires_a_browser(jobs: dict[str, Any]) -> None:
     [step] = [step for job in jobs.values() for step in job["steps"] if step.get("run") == ".ci/run"]
     assert step["env"] == {"REQUIRE_BROWSER": "1"}
-    assert "if .ci/browser; then export REQUIRE_BROWSER=1; fi" in (REPOSITORY / ".ci/run").read_text()
+    script = (REPOSITORY / ".ci/run").read_text()
+    assert ".ci/browser & browser=$!" in script
+    assert 'if wait "$browser"; then export REQUIRE_BROWSER=1; fi' in script
 
 
 def test_hooks_are_the_projects_own_tools() -> None:
