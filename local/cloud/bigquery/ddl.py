@@ -258,12 +258,12 @@ async def _selected_rows(statement: Statement, query: exp.Expression, ref: Table
     return Rows(select=_renamed(given.select, given.fields, fields), values=given.values, fields=fields)
 
 
-def _check_named(query: exp.Expression) -> None:
+def _check_named(query: exp.Expression, kind: str = "TABLE") -> None:
     """Refuse a query with a column that has no name."""
     named = (exp.Alias, exp.Column, exp.Star, exp.Dot)
     for number, item in enumerate(query.selects if isinstance(query, exp.Query) else (), 1):
         if not isinstance(item, named) or (isinstance(item, exp.Dot) and isinstance(item.expression, exp.Func)):
-            raise invalid(f"CREATE TABLE columns must be named, but column {number} has no name")
+            raise invalid(f"CREATE {kind} columns must be named, but column {number} has no name")
 
 
 def _renamed(select: str, given: Sequence[Field], wanted: Sequence[Field]) -> str:
@@ -376,7 +376,10 @@ def with_view_columns(sql: str) -> str:
         ValidationError: the list does not fit the query, or has more than names.
     """
     tree = parse(sql)
-    if not isinstance(tree, exp.Create) or tree.kind != "VIEW" or not isinstance(tree.this, exp.Schema):
+    if not isinstance(tree, exp.Create) or tree.kind != "VIEW":
+        return sql
+    if not isinstance(tree.this, exp.Schema):
+        _check_named(tree.expression, "VIEW")
         return sql
     names = tree.this.expressions
     query: Any = tree.expression

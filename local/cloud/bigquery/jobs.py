@@ -24,6 +24,7 @@ from bqemulator.scripting.exceptions import ScriptRaise
 from local.cloud.bigquery import copies, ddl, loads, queries
 from local.cloud.bigquery.limits import from_unsupported, invalid, limit, no_room, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.patches.error_messages import without_own_words
 from local.cloud.bigquery.store import Store
 
 _log = logging.getLogger(__name__)
@@ -225,7 +226,7 @@ def _as_domain_error(error: BaseException) -> DomainError:
     if isinstance(error, UnsupportedFeatureError):
         return from_unsupported(error)
     if isinstance(error, DomainError) and error.http_status < 500:
-        return error
+        return without_own_words(error)
     if isinstance(error, duckdb.Error):
         return InvalidQueryError(str(error))
     _log.error("job failed unexpectedly", exc_info=error)

@@ -19,7 +19,13 @@ from sqlglot import exp
 from local.cloud.bigquery import ddl
 from local.cloud.bigquery.estimates import bytes_read
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
-from local.cloud.bigquery.literals import check_tables, numbered_parameters, plain_literals, unclosed_literal
+from local.cloud.bigquery.literals import (
+    check_tables,
+    numbered_parameters,
+    plain_literals,
+    position_of,
+    unclosed_literal,
+)
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset, referenced_materialized_views
 from local.cloud.bigquery.query_parameters import read_parameters
@@ -170,6 +176,9 @@ def _statements(sql: str) -> Sequence[Any]:
             ) from error
         if "IDENT:'TYPE'" in error.message and _ANY_TYPE.search(sql):
             raise limit("have functions with arguments of ANY TYPE; declare their types") from error
+        if "EOF" in error.message:
+            place = position_of(sql, len(sql.rstrip()))
+            raise InvalidQueryError(f"Syntax error: Unexpected end of script at {place}", location="query") from error
         if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):
             raise
         raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error

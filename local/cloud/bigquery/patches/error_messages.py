@@ -76,6 +76,31 @@ _WORDS = (
     (r"Could not convert string '(?P<a>.*)' to BOOL", "Bad bool value: {a}"),
     (r"Overflow in division of (?P<a>-?\d+ / -?\d+)", "int64 overflow: {a}"),
     (r"(STDDEV|VAR|COVAR|CORR)\w* is out of range", "double overflow"),
+    (r"Column with name (?P<a>\S+) already exists", "Column already exists: {a}"),
+    (
+        r"Only one ALTER command per statement",
+        "the embedded BigQuery does not run several actions in one ALTER TABLE; write a statement for each",
+    ),
+    (r"Sample sample_size .* out of range", "PERCENT value must be in the range [0, 100]"),
+    (r'window "(?P<a>[^"]+)" does not exist', "Unrecognized window alias {a}"),
+    (
+        r"struct_extract with an integer key",
+        "Subscript access using [INT64] is not supported on values of type STRUCT",
+    ),
+    (
+        r"Cannot cast STRUCTs of different size",
+        "No matching signature for operator = for argument types: STRUCT, STRUCT",
+    ),
+    (
+        r'Circular reference to CTE "(?P<a>[^"]+)"',
+        'Table "{a}" must be qualified with a dataset (e.g. dataset.table)',
+    ),
+    (r"Could not convert string '(?P<a>.*)' to INTERVAL", "Invalid INTERVAL value '{a}'"),
+    (r"Table Function with name (?P<a>\w+) does not exist", "Table-valued function not found: {a}"),
+    (
+        r"Cannot deduce template type",
+        "the embedded BigQuery does not find the common type of these array elements; cast them",
+    ),
     (r"SELECT clause without selection list", "Syntax error: SELECT list must not be empty"),
     (r"prepared statement parameters: (?P<a>\w+)", "Query parameter '{a}' not found"),
     (
@@ -98,6 +123,8 @@ _WORDS = (
 )
 _NOT_GROUPED = re.compile(r'column "?(?P<name>[^" ]+)"? must appear in the GROUP BY clause')
 _POSITION = re.compile(r"(?P<clause>ORDER|GROUP)( BY)? term out of range - should be between 1 and (?P<most>\d+)")
+_MISSING_SCHEMA = re.compile(r"Schema with name (?P<project>\S+?)__(?P<name>\S+) does not exist")
+_ROUTINE = re.compile(r"\b[a-z]\w*__(?P<dataset>\w+?)__(?P<name>\w+)")
 _MISSING_VIEW = re.compile(r"View with name (?P<name>\S+) does not exist")
 _MISSING = re.compile(r'Table with name "?(?P<name>[^"\s.]+)"? does not exist!')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
@@ -116,6 +143,9 @@ _SIGNATURE = re.compile(
     r"(?!bq_)(?P<name>[^(]+)\((?P<types>[^'\"]*)\)['\"]"
 )
 _OWN_PARTS = re.compile(r"\n\s*(?:LINE \d+:|Candidate |Did you mean|At:)")
+_OWN_ERROR = re.compile(
+    r"\b(Binder|Catalog|Conversion|Parser|Constraint|Invalid Input|Out of Range|Not implemented|Invalid Type) Error: "
+)
 _KIND = re.compile(r"\A(?:[A-Z][A-Za-z ]+ Error: )?(?:Python exception occurred while executing the UDF: \w+: )?")
 
 
@@ -142,11 +172,23 @@ def _translated(message: str, sql: str | None) -> DomainError | None:
     missing = _FUNCTION.search(message)
     if missing and (missing["net"] or is_known(missing["name"].upper())):
         return limit(f"have the function {'NET.' if missing['net'] else ''}{missing['name'].upper()}")
+    if schema := _MISSING_SCHEMA.search(message):
+        return NotFoundError(f"Not found: Dataset {schema['project']}:{schema['name']} was not found in location US")
+    if missing and (routine := _ROUTINE.fullmatch(missing["name"])):
+        return InvalidQueryError(f"Function not found: {routine['dataset']}.{routine['name']}", location="query")
     if view := _MISSING_VIEW.search(message):
         return NotFoundError(f"Not found: Table {view['name']} was not found in location US")
     finders = (_of_unqualified_table, _of_ungrouped_column, _of_position)
     text = next(filter(None, (find(message, sql or "") for find in finders)), None) or bigquery_message(message)
     return InvalidQueryError(text, location="query") if text else None
+
+
+def without_own_words(error: DomainError) -> DomainError:
+    """Return an error without a message of DuckDB that bqemulator has put into it, as it does for EXECUTE IMMEDIATE."""
+    found = _OWN_ERROR.search(error.message)
+    if found is None:
+        return error
+    return error_mapper.translate_runtime_error(RuntimeError(error.message[found.start() :]))
 
 
 def _unknown(message: str, _: str | None) -> DomainError:
@@ -222,7 +264,7 @@ def bigquery_message(message: str) -> str | None:
         return "int64 overflow"
     for pattern, words in _WORDS:
         if found := re.search(pattern, message):
-            return words.format(**found.groupdict())
+            return _ROUTINE.sub(r"\g<dataset>.\g<name>", words.format(**found.groupdict()))
     if found := _SIGNATURE.search(message):
         kind = "function" if found["name"][0].isalpha() else "operator"
         given = ", ".join(_type_name(part) for part in _split(found["types"]))

@@ -152,9 +152,11 @@ def _inserted(source: exp.Expression, names: list[str], columns: Columns, known:
 
 
 def _row(row: exp.Expression | None, names: list[str], columns: Columns, known: Types) -> Iterator[_Assignment]:
-    values = row.expressions if isinstance(row, exp.Tuple) else []
-    if len(values) != len(names):
+    if not isinstance(row, exp.Tuple):
         return
+    values = row.expressions
+    if len(values) != len(names):
+        raise invalid(f"Inserted row has wrong column count; Has {len(values)}, expected {len(names)}")
     for value, name in zip(values, names, strict=True):
         target = columns.by_name.get(name.lower())
         if target is not None:

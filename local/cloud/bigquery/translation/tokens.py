@@ -116,6 +116,11 @@ def _check_interval(sql: str, tokens: Sequence[Any], number: int) -> None:
     if part and word in _PLURALS:
         raise invalid(f"A valid date part name is required but found {part.text} at {position_of(sql, part.start)}")
     value = tokens[end] if end < len(tokens) else None
+    if value and part and value.token_type in (_Token.NUMBER, _Token.STRING) and word not in _PARTS:
+        if part.token_type == _Token.VAR:
+            raise invalid(f"A valid date part name is required but found {part.text} at {position_of(sql, part.start)}")
+        if value.token_type == _Token.NUMBER:
+            raise invalid(f"Syntax error: Unexpected {token_words(part)} at {position_of(sql, part.start)}")
     if value and value.token_type == _Token.STRING and word not in _PARTS and re.search(r"[A-Za-z]", value.text):
         raise invalid(f"Syntax error: Unexpected string literal at {position_of(sql, value.start)}")
 

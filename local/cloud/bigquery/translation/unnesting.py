@@ -25,7 +25,7 @@ def unnest(node: exp.Unnest, context: Context) -> exp.Expression | None:
     """UNNEST with WITH OFFSET counts from 0; the fields of an array's structs are columns.
 
     Source: "Query syntax", UNNEST operator. bqemulator subtracts 1 from every column of the offset's name, whatever
-    table it belongs to, and DuckDB expands structs in literal arrays only.
+    table it belongs to, and DuckDB expands structs in literal arrays only, if they are of plain values.
     """
     if not isinstance(node.parent, exp.From | exp.Join) or len(node.expressions) != 1:
         return None
@@ -37,7 +37,7 @@ def unnest(node: exp.Unnest, context: Context) -> exp.Expression | None:
         raise invalid(f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {kind}")
     fields = _fields(kind)
     is_plain = not fields and (alias or kind is None)
-    if not offset and (is_plain or (fields and isinstance(array, exp.Array))):
+    if not offset and is_plain:
         return None
     _add_condition(node.parent)
     position = offset.name if isinstance(offset, exp.Identifier) else "offset" if offset else ""
