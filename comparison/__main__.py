@@ -1,8 +1,8 @@
 """Compares both versions: ``python -m comparison [--quick] [--only CONCEPT ...]``; ``report`` only rewrites the page.
 
 A full run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
-``docs/comparison.md``. With ``--only``, it replaces the kept results of these concepts' checks. The exit code is 0 if
-both sides ran and left identical rows, and every check ended with a finding.
+``docs/comparison.md``. With ``--only`` or ``--no-figures``, it replaces the kept results of these concepts' checks, and
+keeps the figures. The exit code is 0 if both sides ran and left identical rows, and every check ended with a finding.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.fingerprints import fingerprint
-from comparison.measurements import Amounts, Measurement, lines_of_code, measure
+from comparison.measurements import Amounts, Measurement, measure
 from comparison.page import concept_table, write_page
 from comparison.place import Place, place
 from comparison.plot import write_plot
 from comparison.prefect_side import PrefectSide
-from comparison.results import RESULTS, SIDES, Loaded, Results
+from comparison.results import ORCHESTRATORS, RESULTS, SIDES, Loaded, Results
 from comparison.sides import DatasetMonth, not_run
 from local.cloud.processes import raise_on_signals
 
@@ -66,8 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results = Results.read()
             _publish(results)
         else:
-            results = compare(options.only, quick=options.quick, source=_source(options.source))
-            if len(options.only) < len(CONCEPTS) and RESULTS.exists():
+            with_figures = options.figures and len(options.only) == len(CONCEPTS)
+            results = compare(
+                options.only, quick=options.quick, source=_source(options.source), with_figures=with_figures
+            )
+            if not with_figures and RESULTS.exists():
                 results = Results.read().with_checks_of(results)
             RESULTS.write_text(results.to_json(), encoding="utf-8")
             _publish(Results.read())
@@ -88,6 +91,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparison", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
     parser.add_argument("--quick", action="store_true", help="less data and fewer runs")
+    parser.add_argument("--no-figures", dest="figures", action="store_false", help="only check")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
     parser.add_argument(
         "--source",
@@ -107,13 +111,14 @@ def _source(given: str) -> str:
     return str(folder)
 
 
-def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
+def compare(concepts: Sequence[str], *, quick: bool, source: str, with_figures: bool = True) -> Results:
     """Compare both sides.
 
     Args:
         concepts: names of the concepts to check.
         quick: less data and fewer runs.
         source: ``synthetic``, or a folder in the mirror's layout that has the months that are compared.
+        with_figures: also measure.
     """
     concept_table({side: {} for side in SIDES})  # a broken link must show now, not after the run
     begin, date, machine = time.monotonic(), now(), system.machine()
@@ -126,8 +131,7 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         course = _course(there, failures)
         checks = _check(there, running, concepts, failures)
         _tell("checked")
-        is_whole = len(concepts) == len(CONCEPTS)
-        measurements = [cold, *(_measure(running, amounts, failures) if is_whole else [])]
+        measurements = [cold, *(_measure(running, amounts, failures) if with_figures else [])]
     return Results(
         date=date,
         quick=quick,
@@ -139,7 +143,6 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str) -> Results:
         loaded=loaded,
         course_rerun=course,
         measurements=measurements,
-        lines_of_code=lines_of_code(),
         failures=failures,
     )
 
@@ -225,13 +228,15 @@ def _check(
     """Run the checks of both sides at the same time."""
     sides: list[Running] = [there.airflow, there.prefect]
     # Here and not in the threads below: Python 3.11 cannot build syntax trees in two threads at once.
+    versions = system.versions()
     code = {(side.name, concept): fingerprint(side.name, concept) for side in sides for concept in concepts}
 
     def of_side(side: Running) -> dict[str, Result]:
         found = {}
         results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
         for result in results:
-            found[result.concept] = replace(result, code=code[side.name, result.concept])
+            version = versions.get(ORCHESTRATORS[side.name], "")
+            found[result.concept] = replace(result, code=code[side.name, result.concept], version=version)
             outcome = f"{side.name:<8} {result.outcome:<12} {result.concept:<24} {result.seconds:6.1f} s"
             print(f"{outcome}  {result.note}", flush=True)
         return {concept: found[concept] for concept in concepts}

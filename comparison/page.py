@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
+from benchmarks import system
 from benchmarks.measure import median
 from benchmarks.page import figure
 from comparison.checks import Outcome, Result
 from comparison.concepts import CONCEPTS, Concept, Lines
-from comparison.results import SIDES, Results
+from comparison.measurements import lines_of_code
+from comparison.results import ORCHESTRATORS, SIDES, Results
 from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "comparison.md"
@@ -90,15 +93,39 @@ def _summary(results: Results) -> list[str]:
     machine = results.machine
     kind = "A quick run, whose figures are no measure of speed," if results.quick else "A full run"
     on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
-    versions = ", ".join(f"{name} {version}" for name, version in results.versions.items())
     lines = [
         f"{kind} of {results.date[:10]}, {results.seconds / 60:.0f} minutes, on {on}; source: {results.source}.",
         "",
         f"{len(CONCEPTS)} concepts. Identical rows in all stores: {'yes' if results.identical else 'no'}.",
         "",
-        f"Versions: {versions}.",
+        f"The checks ran on {_checked_on(results)}.",
+        "",
+        "Versions of this run, by environment:",
+        "",
+        *(f"- {title}: {_versions(results, names)}." for title, names in _environments().items()),
     ]
     return [*lines, *(f"- {name}: {' '.join(reason.split())}" for name, reason in results.failures.items())]
+
+
+def _checked_on(results: Results) -> str:
+    """The orchestrators' versions that the checks ran on; single checks may be newer than the figures."""
+    found = []
+    for side, package in ORCHESTRATORS.items():
+        counted = Counter(result.version or results.versions[package] for result in results.checks[side].values())
+        found += [f"{package} {version} ({count} of the checks)" for version, count in counted.most_common()]
+    return ", ".join(found)
+
+
+def _environments() -> dict[str, Sequence[str]]:
+    return {
+        "Airflow": ("python", *system.OURS),
+        "Prefect": system.PREFECT,
+        "The embedded cloud": (*system.CLOUD, "postgres"),
+    }
+
+
+def _versions(results: Results, names: Sequence[str]) -> str:
+    return ", ".join(f"{name} {results.versions[name]}" for name in sorted(names) if name in results.versions)
 
 
 def _months(results: Results) -> list[str]:
@@ -123,7 +150,7 @@ def _figures(results: Results) -> list[str]:
     for each in (each for each in results.measurements if each.runs):
         figures = " | ".join(_runs(each.runs.get(side)) for side in SIDES)
         lines.append(f"| {each.title} | {each.unit} | {figures} | {each.note} |")
-    code = results.lines_of_code
+    code = lines_of_code()
     lines += [
         f"| The version's own code | lines | {code['airflow']} | {code['prefect']} | "
         f"without blank lines, comments, docstrings and shared code. Airflow's also waits for publication, skips "

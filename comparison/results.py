@@ -14,6 +14,8 @@ from local.cloud.settings import REPOSITORY
 
 RESULTS = REPOSITORY / "comparison" / "results.json"
 SIDES = ("airflow", "prefect")
+# The package of each side whose version the page names.
+ORCHESTRATORS = {"airflow": "apache-airflow", "prefect": "prefect"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,12 @@ class Results:
         quick: whether it was a quick run, whose figures are no measure of speed.
         seconds: its duration.
         machine: the machine; see :func:`benchmarks.system.machine`.
-        versions: the versions of the packages involved.
+        versions: the versions of the packages when the figures were measured.
         source: the source of the months, in words.
         checks: the result of each check, by side and concept.
         loaded: the months that both sides loaded into all stores.
         course_rerun: rows of the course's table after its first and its second run of one month; empty if not run.
         measurements: the figures.
-        lines_of_code: the lines of code by version.
         failures: failures outside the checks, such as a side that did not start, or a missing figure.
     """
 
@@ -61,7 +62,6 @@ class Results:
     loaded: list[Loaded]
     course_rerun: list[int]
     measurements: list[Measurement]
-    lines_of_code: dict[str, int]
     failures: dict[str, str] = field(default_factory=dict)
 
     def expected(self, side: str) -> int:
@@ -80,7 +80,7 @@ class Results:
         return self.identical and not self.failures and are_expected
 
     def with_checks_of(self, other: Results) -> Results:
-        """These results with the checks, failures and lines of code of another run, which replace the kept ones."""
+        """These results with the checks and failures of another run, which replace the kept ones."""
         names = [concept.name for concept in CONCEPTS]
         renewed = {side: {**of_side, **other.checks[side]} for side, of_side in self.checks.items()}
         ordered = {side: {name: found[name] for name in names if name in found} for side, found in renewed.items()}
@@ -90,7 +90,6 @@ class Results:
             self,
             checks=ordered,
             loaded=loaded,
-            lines_of_code=other.lines_of_code,
             failures={**self.failures, **other.failures},
         )
 

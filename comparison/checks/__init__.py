@@ -88,6 +88,7 @@ class Result:
         note: the finding's note, or the reason.
         seconds: the duration of the check.
         code: the hash of the check's code when it ran; see ``comparison/fingerprints.py``.
+        version: the version of the orchestrator that it ran on.
     """
 
     concept: str
@@ -95,6 +96,7 @@ class Result:
     note: str
     seconds: float = 0.0
     code: str = ""
+    version: str = ""
 
     @property
     def is_expected(self) -> bool:

@@ -109,7 +109,6 @@ def _results(**differences: Any) -> Results:
         "loaded": [Loaded(dataset="green", month="2021-01", rows=rows, identical=True)],
         "course_rerun": [3, 6],
         "measurements": [],
-        "lines_of_code": {"airflow": 1, "prefect": 1, "course": 1},
     }
     return Results(**(values | differences))
 
@@ -129,7 +128,6 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     other = _results(
         checks={"airflow": {"task": passed}, "prefect": {"task": failed}},
         failures={"prefect": "it is late"},
-        lines_of_code={"airflow": 2},
     )
     renewed = kept.with_checks_of(other)
 
@@ -138,7 +136,6 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     assert list(renewed.checks["airflow"]) == ["flow", "task"]
     assert renewed.loaded == kept.loaded
     assert renewed.failures == {"prefect": "it is late"}
-    assert renewed.lines_of_code == {"airflow": 2}
     different = replace(kept.loaded[0], identical=False)
     assert not kept.with_checks_of(replace(other, loaded=[different])).identical
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from airflow.dag_processing.dagbag import DagBag
 
+from comparison import page
 from comparison.concepts import CONCEPTS, Lines
 from comparison.measurements import CODE, count_lines, lines_of_code
-from comparison.page import PAGE, concept_table, page_with
+from comparison.page import PAGE, concept_table, page_with, sections
 from comparison.results import RESULTS, SIDES, Results
 from tests.conftest import REPOSITORY
 
@@ -123,6 +125,28 @@ def test_the_results_are_those_of_a_whole_run() -> None:
     assert results.is_complete, results.failures
     assert results.course_rerun[1] == 2 * results.course_rerun[0] > 0
     assert json.loads(results.to_json()) == json.loads(RESULTS.read_text())
+
+
+def test_versions_stand_with_their_environment_and_with_the_checks_that_ran_on_them() -> None:
+    kept = Results.read()
+    newer = {**kept.checks["prefect"], "flow": replace(kept.checks["prefect"]["flow"], version="99.1")}
+    summary = sections(replace(kept, checks={**kept.checks, "prefect": newer}))["summary"]
+
+    [checked] = [line for line in summary if line.startswith("The checks ran on ")]
+    assert "apache-airflow" in checked
+    assert "prefect 99.1 (1 of the checks)" in checked
+    [airflow] = [line for line in summary if line.startswith("- Airflow: ")]
+    [prefect] = [line for line in summary if line.startswith("- Prefect: ")]
+    assert "sqlalchemy" in airflow
+    assert "prefect" not in airflow
+    assert "sqlalchemy" not in prefect
+
+
+def test_lines_of_code_on_the_page_are_those_of_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "lines_of_code", lambda: {"airflow": 7001, "prefect": 7002, "course": 7003})
+
+    [line] = [line for line in page.sections(Results.read())["figures"] if "own code" in line]
+    assert "| 7001 | 7002 |" in line
 
 
 def test_lines_of_code_leave_out_what_is_no_code(tmp_path: Path) -> None:
