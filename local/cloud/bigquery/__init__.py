@@ -12,7 +12,8 @@ Modules:
 - ``translation``: what functions and operators mean for the types of their arguments
 - ``estimates``: bytes that a query reads; ``table_ddl``: the DDL of a table
 - ``query_parameters``, ``literals``: what a request's SQL has beside names; ``script_variables``: variables of scripts
-- ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``: as their names say
+- ``external_tables``, ``objects``, ``schemas``, ``partitions``, ``partition_filter``, ``limits``, ``nesting``,
+  ``failures``: as their names say
 - ``patches``: all that replaces parts of bqemulator and sqlglot, with the reasons
 
 What the layer adds to bqemulator:
@@ -72,6 +73,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not
   known
 - table names that differ by case only
+- statements of more than 300 nested levels
 
 Differences without an error:
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import duckdb
 from bqemulator.domain.errors import DomainError
-from bqemulator.jobs.error_mapper import translate_runtime_error
 
+from local.cloud.bigquery.failures import as_domain_error
 from local.cloud.bigquery.limits import limit, no_room
 from local.cloud.bigquery.store import Store
 
@@ -34,6 +34,7 @@ _PROJECT = re.compile(r"(?:/upload|/resumable)?(?:/upload)?/bigquery/v2/projects
 # Paths that run jobs; a job manages its own transactions.
 _JOB_PATHS = re.compile(r"/upload/|/resumable/|/projects/[^/]+/(jobs|queries)\b")
 _BAD_REQUEST = 400
+_SERVER_ERROR = 500
 
 
 @dataclass
@@ -115,9 +116,9 @@ class Dispatcher:
 
         try:
             runner.run(call(), context=contextvars.copy_context())
-        except duckdb.Error as error:  # bqemulator answers 500, which clients retry for minutes
+        except Exception as error:  # bqemulator answers 500, which clients retry for minutes
             return _failure(error)
-        return answer
+        return answer if answer.status < _SERVER_ERROR else _failure(RuntimeError(answer.body.decode()))
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -133,8 +134,8 @@ def _json_answer(status: int, content: dict[str, Any]) -> _Answer:
     return _Answer(status=status, headers=[(b"content-type", b"application/json")], body=json.dumps(content).encode())
 
 
-def _failure(error: duckdb.Error) -> _Answer:
-    return _error_answer(no_room(error) or translate_runtime_error(error))
+def _failure(error: Exception) -> _Answer:
+    return _error_answer(no_room(error) or as_domain_error(error))
 
 
 def _error_answer(error: DomainError) -> _Answer:

@@ -17,14 +17,12 @@ from uuid import uuid4
 import duckdb
 from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import JobMeta
-from bqemulator.domain.errors import AlreadyExistsError, DomainError, InvalidQueryError, UnsupportedFeatureError
-from bqemulator.jobs.error_mapper import translate_runtime_error
-from bqemulator.scripting.exceptions import ScriptRaise
+from bqemulator.domain.errors import AlreadyExistsError, DomainError
 
 from local.cloud.bigquery import copies, ddl, loads, queries
-from local.cloud.bigquery.limits import from_unsupported, invalid, limit, no_room, refuse_other_options
+from local.cloud.bigquery.failures import as_domain_error
+from local.cloud.bigquery.limits import invalid, limit, no_room, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
-from local.cloud.bigquery.patches.error_messages import without_own_words
 from local.cloud.bigquery.store import Store
 
 _log = logging.getLogger(__name__)
@@ -171,7 +169,7 @@ class Jobs:
                 finally:
                     job.cursor = None
         except BaseException as error:  # any error must end the job, or clients wait forever
-            job.error = no_room(error) or _as_domain_error(error)
+            job.error = no_room(error) or as_domain_error(error)
         finally:
             if timer:
                 timer.cancel()
@@ -206,31 +204,13 @@ class Jobs:
             with self._store.engine.session():
                 self._store.catalog.upsert_job(meta)
                 queries.forget_old_results()
-        except duckdb.Error as cause:
+        except Exception as cause:  # any error must end the job
             _log.error("job %s cannot be recorded, and is known only until the server ends: %s", job.job_id, cause)
         finally:
             job.meta = meta
             with self._lock:
                 self._running.pop((job.project, job.job_id), None)
             job.done.set()
-
-
-def _as_domain_error(error: BaseException) -> DomainError:
-    """Convert an error to one with a reason that clients do not retry."""
-    if isinstance(error, ScriptRaise):
-        error = error.error
-    if isinstance(error, duckdb.InterruptException):
-        return InvalidQueryError("Job execution was cancelled")
-    if isinstance(error, duckdb.Error):
-        error = translate_runtime_error(error)
-    if isinstance(error, UnsupportedFeatureError):
-        return from_unsupported(error)
-    if isinstance(error, DomainError) and error.http_status < 500:
-        return without_own_words(error)
-    if isinstance(error, duckdb.Error):
-        return InvalidQueryError(str(error))
-    _log.error("job failed unexpectedly", exc_info=error)
-    return invalid(f"the embedded BigQuery has failed: {type(error).__name__}: {error}; see its log")
 
 
 def destination_of(meta: JobMeta) -> TableRef | None:

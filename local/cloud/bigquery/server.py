@@ -28,6 +28,7 @@ from bqemulator.versioning.materialized_views import hydrate_subscriptions
 from local.cloud.bigquery import patches
 from local.cloud.bigquery.dispatch import Dispatcher
 from local.cloud.bigquery.jobs import Jobs
+from local.cloud.bigquery.nesting import allow_nesting
 from local.cloud.bigquery.patches.application import build_app
 from local.cloud.bigquery.patches.catalog import Catalog
 from local.cloud.bigquery.patches.engine import Engine
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_allow_host(parser)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    allow_nesting()
     try:
         asyncio.run(
             serve(

@@ -23,6 +23,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery import external_tables
 from local.cloud.bigquery.limits import invalid, limit, not_found
+from local.cloud.bigquery.nesting import check_parentheses
 from local.cloud.bigquery.partition_filter import check_partition_filter
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.query_parameters import DECLARED
@@ -62,6 +63,7 @@ def parse(sql: str) -> exp.Expression | None:
 
 def _parse(sql: str) -> exp.Expression | None:
     try:
+        check_parentheses(sql)
         return sqlglot.parse_one(sql, read="bigquery")
     except sqlglot.errors.SqlglotError:
         return None  # bqemulator reports the syntax error

@@ -25,6 +25,7 @@ must be in place before the catalog reads its first table:
 17. ``delete_from``: DELETE without FROM
 18. ``cast_format``: CAST with FORMAT is refused
 19. ``type_names``: only BigQuery's names of types
+20. ``backtracking``: sqlglot parses calls once
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -49,6 +50,7 @@ def install(store: Store, jobs: Jobs) -> None:
     """Install all patches, for a server of ``store`` and ``jobs``; call it once, before the database is opened."""
     # Imported here: the patches import modules that themselves import ``internals`` and ``table_metadata``.
     from local.cloud.bigquery.patches import (
+        backtracking,
         cast_format,
         decimals,
         delete_from,
@@ -89,3 +91,4 @@ def install(store: Store, jobs: Jobs) -> None:
     delete_from.install()
     cast_format.install()
     type_names.install()
+    backtracking.install()

@@ -36,6 +36,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
+from local.cloud.bigquery.nesting import check_nesting
 from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     arrays,
     buckets,
@@ -94,6 +95,7 @@ def apply_types(
 
     Raises:
         ValidationError: BigQuery would refuse the statement for its types.
+        NestedTooDeeplyError: the tree that it becomes is nested too deeply.
     """
     mend_json_literals(tree)
     mend_searches(tree)
@@ -108,4 +110,5 @@ def apply_types(
     tree, changed = apply_rules(tree, known)
     if known.overrides:
         replace_aliases(tree)
+    check_nesting(tree)
     return tree, pivoted or coerced or isolated or changed or known.overrides

@@ -81,7 +81,8 @@ def arithmetic(node: exp.Binary, context: Context) -> exp.Expression | None:
     """
     kind = context.of(node)
     if kind == types.INT64:
-        node.set("this", cast(node.this, types.INT64))  # DuckDB multiplies small literals with 32 bits
+        if not isinstance(node.this, exp.Add | exp.Sub | exp.Mul):  # the first operand of a chain
+            node.set("this", cast(node.this, types.INT64))  # DuckDB multiplies small literals with 32 bits
         return node
     if kind == types.NUMERIC:
         _coerce_operands(node, context)

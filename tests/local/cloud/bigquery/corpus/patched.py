@@ -206,6 +206,8 @@ ENTRIES: dict[str, Entry] = {
 }
 """By the name of the patch."""
 WITHOUT_ANSWER = {
+    "backtracking": "Nested calls such as `DATE(DATE(x))`, `STRUCT(STRUCT(x))` and `SAFE.f(SAFE.f(x))` take twice the "
+    "time with each level.",
     "internals": "Functions that every extension of the REST API needs are private: they convert tables and fields.",
     "parse_cache": "Each step of the translation parses the statement's text again: about twenty times a query.",
     "time_travel": "Every change of a table copies the whole table, and nothing can switch that off.",
