@@ -4,7 +4,7 @@ Each module covers one patched thing. Its docstring says what it replaces in whi
 removed. When bqemulator or sqlglot is upgraded, these are the modules to check.
 
 :func:`install` replaces attributes of the libraries, in this order. No patch depends on another, but ``table_metadata``
-must be in place before the catalog reads its first table:
+must be in place before the catalog reads its first table, and ``backtracking`` wraps what ``type_names`` has installed:
 
 1. ``parse_cache``: sqlglot parses each statement once
 2. ``table_metadata``: the catalog keeps what bqemulator's table metadata has no field for

@@ -11,28 +11,32 @@ Can be removed when sqlglot's time grows with the length of such calls.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.tokens import TokenType
 
-_parse_types = BigQuery.Parser._parse_types
 _parse_column_ops = BigQuery.Parser._parse_column_ops
 _PREFIXES = {"SAFE": exp.SafeFunc, "NET": exp.NetFunc}
 
 
 def install() -> None:
-    """Make sqlglot parse calls once."""
-    BigQuery.Parser._parse_types = _types  # type: ignore[method-assign]
+    """Make sqlglot parse calls once; what ``type_names`` has put around its parser of types stays."""
+    BigQuery.Parser._parse_types = _types(BigQuery.Parser._parse_types)  # type: ignore[method-assign]
     BigQuery.Parser._parse_column_ops = _column_ops  # type: ignore[method-assign]
 
 
-def _types(self: BigQuery.Parser, check_func: bool = False, *arguments: Any, **options: Any) -> exp.Expr | None:
+def _types(parse: Callable[..., exp.Expr | None]) -> Callable[..., exp.Expr | None]:
     """Leave calls where an expression is expected to the parser of functions."""
-    if check_func and self._next.token_type == TokenType.L_PAREN:
-        return None
-    return _parse_types(self, check_func, *arguments, **options)
+
+    def parse_type(self: BigQuery.Parser, check_func: bool = False, *args: Any, **options: Any) -> exp.Expr | None:
+        if check_func and self._next.token_type == TokenType.L_PAREN:
+            return None
+        return parse(self, check_func, *args, **options)
+
+    return parse_type
 
 
 def _column_ops(self: BigQuery.Parser, this: exp.Expr | None) -> exp.Expr | None:
