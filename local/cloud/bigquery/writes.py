@@ -119,7 +119,7 @@ def write_table(store: Store, write: Write) -> int:
             table = _prepare_destination(store, write, table)
         partition = partition_of(table, ref) if ref.partition is not None else None
         _clear(store, write, partition)
-        rows = _insert_into_partition(store, write, table, partition) if partition else _insert(store, write, table)
+        rows = _insert_into_partition(store, write, partition) if partition else _insert(store, write)
         store.catalog.update_table(touched(table, store.context.clock.now(), num_rows=count_rows(store, ref)))
     return rows
 
@@ -312,7 +312,7 @@ def _update_schema(store: Store, write: Write, table: TableMeta) -> TableMeta:
     return store.catalog.update_table(touched(table, store.context.clock.now(), schema_=schema))
 
 
-def _insert_into_partition(store: Store, write: Write, table: TableMeta, partition: Partition) -> int:
+def _insert_into_partition(store: Store, write: Write, partition: Partition) -> int:
     """Insert the rows; raise if the number of rows outside of the partition has changed.
 
     Counting afterwards is far cheaper than storing the rows of a query to check them first.
@@ -321,7 +321,7 @@ def _insert_into_partition(store: Store, write: Write, table: TableMeta, partiti
     if partition.field.lower() not in by_name(write.fields):
         raise invalid(f"The rows have no column {partition.field}, by which {ref.table} is partitioned")
     before = count_rows(store, ref) - count_rows(store, ref, partition.predicate)
-    rows = _insert(store, write, table)
+    rows = _insert(store, write)
     outside = count_rows(store, ref) - count_rows(store, ref, partition.predicate) - before
     if outside:
         raise invalid(
@@ -340,15 +340,9 @@ def _clear(store: Store, write: Write, partition: Partition | None) -> None:
         store.execute(f"DELETE FROM {ref.sql} WHERE {predicate}")
 
 
-def _insert(store: Store, write: Write, table: TableMeta) -> int:
+def _insert(store: Store, write: Write) -> int:
     columns = ", ".join(quoted(f["name"]) for f in write.fields)
-    try:
-        select = f"SELECT {stored_values(write.fields)} FROM ({write.select})"
-        sql = f"INSERT INTO {write.destination.sql} ({columns}) {select}"
-        row = store.execute(sql, list(write.values) or None).fetchone()
-    except duckdb.ConstraintException as error:
-        if "NOT NULL" in str(error):
-            required = [f.name for f in table.schema_.fields if f.mode == "REQUIRED"]
-            raise invalid(f"Required fields cannot be null (required: {', '.join(required)}): {error}") from error
-        raise
+    select = f"SELECT {stored_values(write.fields)} FROM ({write.select})"
+    sql = f"INSERT INTO {write.destination.sql} ({columns}) {select}"
+    row = store.execute(sql, list(write.values) or None).fetchone()
     return int(row[0]) if row else 0

@@ -256,7 +256,7 @@ def test_not_null_is_enforced(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS})")
     with pytest.raises(BadRequest):
         query(client, f"INSERT INTO {dataset}.t (at) VALUES (NULL)")
-    with pytest.raises(BadRequest, match="Required fields cannot be null"):
+    with pytest.raises(BadRequest, match="Required field VendorID cannot be null"):
         query(
             client,
             "SELECT CAST(NULL AS INT64) AS VendorID",

@@ -915,7 +915,7 @@ import duckdb
 from gcsfs.core import GCSFileSystem
 connection = duckdb.connect()
 connection.register_filesystem(GCSFileSystem("p", token="anon", endpoint_url=sys.argv[2], skip_instance_cache=True))
-trips = connection.read_parquet(sys.argv[3])
+trips = connection.read_parquet(sys.argv[3], hive_partitioning=True)
 print(trips.aggregate("month, sum(trips)").order("month").fetchall())
 """
 
