@@ -111,7 +111,7 @@ def _set_server_ahead(scene: Scene, store: str) -> None:
     """Let what a server has just noted of the month be of a clock that was ahead; the worker's is in its mark."""
     if store == "lake":
         path = scene.settings.cloud.gcs_root / scene.settings.cloud.lake_bucket / FILE.lake_object
-        found = attributes._read(path)
+        found = attributes.read(path)
         for name in ("Created", "Updated"):
             found[name] = _ahead(found[name])
         found["Generation"] += int(HOUR) * 10**6
