@@ -16,7 +16,7 @@ from _pytest.mark import ParameterSet
 from nyc_taxi.stores.store import Content
 from tests.faults import disks
 from tests.faults.cases import Act, Case, Ends, Lasts, one_of_each_fault
-from tests.faults.catalog import CASES, OVERLAPS
+from tests.faults.catalog import CASES, LEFTOVERS, OVERLAPS
 from tests.faults.invariants import check_invariants
 from tests.faults.memory import memory_group, reason_without
 from tests.faults.proxy import Due, Kind
@@ -117,7 +117,7 @@ def _await(condition: object) -> None:
 
 
 QUICK = {case.id for case in CASES if case.quick}
-IN_TEST_ALL = one_of_each_fault([*(case.promise for case in CASES), *OVERLAPS], QUICK)
+IN_TEST_ALL = one_of_each_fault([*(case.promise for case in CASES), *OVERLAPS, *LEFTOVERS], QUICK)
 
 
 def parameters(store: str) -> list[ParameterSet]:

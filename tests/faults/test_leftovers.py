@@ -10,13 +10,12 @@ import pytest
 
 from tests.faults.cases import Promise
 from tests.faults.catalog import JOB, LEFTOVERS
+from tests.faults.harness import marks
 from tests.faults.invariants import check_invariants
 from tests.faults.proxy import Due, Fault, Kind
 from tests.faults.runs import Hooks
 from tests.faults.scene import FILE, STEPS, UNTOUCHED, Leftovers, Place, Scene
 from tests.faults.worker import Order
-
-pytestmark = pytest.mark.full
 
 # Where runs time out: when the first one has files, and each later one has more.
 STEPS_OF_TIMED_OUT = {
@@ -26,7 +25,7 @@ STEPS_OF_TIMED_OUT = {
 }
 
 
-@pytest.mark.parametrize("case", LEFTOVERS, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id, marks=marks(case.id)) for case in LEFTOVERS])
 def test_leftovers(scene: Scene, case: Promise) -> None:
     try:
         TESTS[case.id](scene)
