@@ -112,6 +112,8 @@ def scheduled(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Sche
     runs = {dag_id: run["dag_run_id"] for dag_id, run in {**found, **too_late}.items()}
     for run in runs.items():
         assert end(api, *run) == "success"
+    for dag_id in runs:
+        assert len(api.runs(dag_id)) == 1, "the clock strikes once"
     return Scheduled(month, runs)
 
 
