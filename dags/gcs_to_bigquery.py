@@ -1,21 +1,20 @@
-"""Load one month of trips (zones: the taxi zones) from the lake into one BigQuery partition (zones: a table).
+"""Load {one month of trips} (zones: the taxi zones) from the lake into BigQuery.
 
 - **Owner** data-platform
-- **Schedule** once for each month announced in the asset `lake_<dataset>` (zones: after each update of it)
-- **Input** the month's Parquet object in the lake
-- **Output** the month's partition of `trips.<dataset>`, asset `warehouse_<dataset>`; also the external table
-  `trips.<dataset>_external` over all of the dataset's objects in the lake (zones: the table, and no external table)
-- **When it is skipped** `skip_unchanged` skips the load if the partition was loaded from the same generation of the
-  object that the lake has now. `announce_unchanged` then runs instead and announces the month, so that
-  `trips_yearly_rollup` counts it even if the run that published it could not say so. `publish` is skipped if another
-  run has meanwhile published a newer object. `check_warnings` is skipped if a warning check does not hold; the rows are
-  published all the same.
-- **When it fails** read the log of the failed task. Only `publish` changes the partition, in one step, so the
+- **Schedule** {once for each month announced in} (zones: after each update of) the asset `lake_<dataset>`
+- **Input** {the month's} (zones: the zones') Parquet object in the lake
+- **Output** {the month's partition of `trips.<dataset>`, and the external table `trips.<dataset>_external` over all of
+  the dataset's objects in the lake} (zones: the table `trips.<dataset>`); asset `warehouse_<dataset>`
+- **When it is skipped** `skip_unchanged` skips the load if the rows were loaded from the same generation of the
+  object that the lake has now. `announce_unchanged` then runs instead and updates the asset, which a run that was
+  killed after its publish could not do. `publish` is skipped if another run has meanwhile published a newer object.
+  `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
+- **When it fails** read the log of the failed task. Only `publish` changes the table, in one step, so the
   warehouse keeps the previous rows until then. If a check failed, its log has a table of all results; compare the
-  lake's object with the source. If the lake lacks the month (`MissingMonthError`), there are no retries: run
-  `<dataset>_web_to_gcs` for that month.
-- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The partition is
-  replaced whole.
+  lake's object with the source. If the lake lacks the object (`MissingMonthError`), there are no retries: run
+  `<dataset>_web_to_gcs` first.
+- **Rerun** clear the run. Or start one {with the same `month`} (zones: by hand), with `force` if the source is
+  unchanged. {The partition} (zones: The table) is replaced whole.
 """
 
 from __future__ import annotations

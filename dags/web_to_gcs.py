@@ -1,20 +1,21 @@
-"""Load one month of trips (zones: the taxi zones) from the web into the lake as one Parquet object in GCS.
+"""Load {one month of trips} (zones: the taxi zones) from the web into the lake as one Parquet object in GCS.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
-  that takes too long. Unpausing starts nothing before the first of the next month. Load past months by backfill.
-- **Input** the month's file at the connection `taxi_source`
-- **Output** in the bucket of the variable `lake_bucket`, the object `<dataset>_tripdata_YYYY-MM.parquet` in the folder
-  `<dataset>/year=YYYY/month=MM` (zones: `zones/taxi_zone_lookup.parquet`); asset `lake_<dataset>`
+- **Schedule** monthly, for {the month two months earlier} (zones: the file as it is then); the run waits until that is
+  published, and is skipped if it takes too long. Unpausing starts nothing before the first of the next month.
+  {Load past months by backfill.} (zones: To load the zones at once, start a run.)
+- **Input** {the month's file} (zones: the file of all zones) at the connection `taxi_source`
+- **Output** in the bucket of the variable `lake_bucket`, {the object `<dataset>_tripdata_YYYY-MM.parquet` in the folder
+  `<dataset>/year=YYYY/month=MM`} (zones: the object `zones/taxi_zone_lookup.parquet`); asset `lake_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the load if the object was made from the same version of the source's
-  file by the same contract. `announce_unchanged` then runs instead and announces the month, so that
-  `<dataset>_gcs_to_bigquery` starts and loads the month if the warehouse lacks it. `local_to_gcs` is skipped if another
+  file by the same contract. `announce_unchanged` then runs instead and updates the asset, so that
+  `<dataset>_gcs_to_bigquery` starts and loads what the warehouse lacks. `local_to_gcs` is skipped if another
   run has meanwhile uploaded a newer download.
-- **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
-  file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
+- **When it fails** read the log of the failed task; the message names the cause. There are no retries if the
+  file is not published or violates the contract. HTTP 403 is retried, because the TLC also sends it for too many
   requests. The lake keeps the previous object.
-- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The object is replaced
-  whole.
+- **Rerun** clear the run. Or start one {with the same `month`} (zones: by hand), with `force` if the source is
+  unchanged. The object is replaced whole.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""Load one month of trips (zones: the taxi zones) from the web into one partition of a Postgres table (zones: a table).
+"""Load {one month of trips} (zones: the taxi zones) from the web into Postgres.
 
 - **Owner** data-platform
-- **Schedule** monthly, for the month two months earlier; the run waits until the month is published, and is skipped if
-  that takes too long. Unpausing starts nothing before the first of the next month. Load past months by backfill.
-- **Input** the month's file at the connection `taxi_source`
-- **Output** in the database of the connection `ny_taxi`, the month's partition of `<dataset>_trips`
+- **Schedule** monthly, for {the month two months earlier} (zones: the file as it is then); the run waits until that is
+  published, and is skipped if it takes too long. Unpausing starts nothing before the first of the next month.
+  {Load past months by backfill.} (zones: To load the zones at once, start a run.)
+- **Input** {the month's file} (zones: the file of all zones) at the connection `taxi_source`
+- **Output** in the database of the connection `ny_taxi`, {the month's partition of `<dataset>_trips`}
   (zones: the table `taxi_zones`); asset `postgres_<dataset>`
-- **When it is skipped** `skip_unchanged` skips the run if the partition was made from the same version of the source's
+- **When it is skipped** `skip_unchanged` skips the run if the rows were made from the same version of the source's
   file by the same contract. `publish` is skipped if another run has meanwhile published a newer download.
   `check_warnings` is skipped if a warning check does not hold; the rows are published all the same.
-- **When it fails** read the log of the failed task; the message names the cause. A month that is not published and a
-  file that violates the contract fail without retries. HTTP 403 is retried, because the TLC also sends it for too many
-  requests. Only `publish` changes the partition, in one transaction, so the table keeps the previous rows until then.
+- **When it fails** read the log of the failed task; the message names the cause. There are no retries if the
+  file is not published or violates the contract. HTTP 403 is retried, because the TLC also sends it for too many
+  requests. Only `publish` changes the table, in one transaction, so it keeps the previous rows until then.
   `LockedError` names the session that holds a lock on the table.
-- **Rerun** clear the run. Or start one with the same `month`, with `force` if it is unchanged. The partition is
-  replaced whole.
+- **Rerun** clear the run. Or start one {with the same `month`} (zones: by hand), with `force` if the source is
+  unchanged. {The partition} (zones: The table) is replaced whole.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def _file(dag: DAG) -> str:
 
 def _section(file: str, dags: list[DAG]) -> str:
     """The section on the DAGs of one file; each DAG's page in the UI is the file's docstring with its own names."""
-    doc = inspect.cleandoc(ast.get_docstring(ast.parse(Path(dags[0].fileloc).read_text())) or "")
+    from nyc_taxi.dag_parts.docs import file_doc  # plugins/ is on the path only by now
+
+    doc = file_doc(inspect.cleandoc(ast.get_docstring(ast.parse(Path(dags[0].fileloc).read_text())) or ""))
     return "\n".join([f"## dags/{file}\n", doc, "", *_table(dags), "", *_tasks(dags), "", *_params(dags)])
 
 
