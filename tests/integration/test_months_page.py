@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import FrameLocator, Page, expect
+from playwright.sync_api import FrameLocator, Page, Route, expect
 
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
@@ -65,6 +65,28 @@ def test_a_month_shows_its_runs_its_trips_and_its_rows(page: Page, june: Month) 
     assert dialog.locator(".rows tbody tr").count() == 20
     dialog.get_by_role("link", name="success: green_gcs_to_bigquery").click()
     page.wait_for_url("**/dags/green_gcs_to_bigquery/runs/**")
+
+
+def test_an_open_month_follows_the_stores(page: Page, june: Month) -> None:
+    has_answered = False
+
+    def unknown_at_first(route: Route) -> None:
+        answer = route.fetch()
+        overview = answer.json()
+        if not has_answered:
+            green = next(dataset for dataset in overview["datasets"] if dataset["name"] == "green")
+            green["months"]["2020-06"]["postgres"]["state"] = "unknown"
+            green["looks"]["postgres"]["running"] = True  # so that the page asks again soon
+        route.fulfill(response=answer, json=overview)
+
+    page.route("**/api/overview*", unknown_at_first)
+    frame = page.frame_locator("iframe")
+    page.get_by_role("link", name="Months").first.click()
+    frame.locator('[data-key="green/2020-06/postgres"]').click()
+    row = frame.get_by_role("dialog").get_by_role("row", name="postgres")
+    expect(row).to_contain_text("the store has not answered yet")
+    has_answered = True
+    expect(row).to_contain_text("as in the lake")
 
 
 def test_a_month_loaded_from_the_page_is_found_by_its_month(page: Page, api: AirflowApi, june: Month) -> None:

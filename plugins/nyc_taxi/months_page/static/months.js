@@ -4,7 +4,7 @@ const API = new URL("../api/v2/", document.baseURI);
 const POLL_MS = { busy: 2000, idle: 30000 };
 const HEATS = 4;
 const number = new Intl.NumberFormat("en-US");
-const state = { overview: null, timer: 0, opening: 0, opened: "", focus: {} };
+const state = { overview: null, timer: 0, opening: 0, opened: "", month: "", focus: {} };
 
 /** Make an element: el("td", {class: "x", onclick: f}, child, "text"). Text is never read as HTML. */
 function el(tag, attributes = {}, ...children) {
@@ -68,6 +68,7 @@ async function refresh({ again = false } = {}) {
     state.overview = await ask(again ? "api/overview?again=true" : "api/overview");
     busy = isBusy(state.overview);
     draw();
+    await redrawFacts();
   } catch (error) {
     notify(error.message, true);
   }
@@ -302,14 +303,14 @@ function confirmed(question) {
 
 async function openMonth(dataset, month) {
   const opening = ++state.opening;
-  state.opened = dataset.name;
+  [state.opened, state.month] = [dataset.name, month];
   const dialog = document.getElementById("month");
   document.getElementById("month-title").textContent = `${dataset.title} ${month}`;
   const content = document.getElementById("month-content");
   content.replaceChildren(el("p", {}, "Looking …"));
   tell("");
   if (!dialog.open) dialog.showModal();
-  const path = `api/months/${dataset.name}/${month || "-"}`;
+  const path = pathOf(dataset.name, month);
   try {
     const found = await ask(path);
     if (opening !== state.opening) return; // another month has been opened meanwhile
@@ -319,6 +320,23 @@ async function openMonth(dataset, month) {
   } catch (error) {
     if (opening === state.opening) content.replaceChildren(el("p", { class: "error" }, error.message));
   }
+}
+
+const pathOf = (name, month) => `api/months/${name}/${month || "-"}`;
+
+/** What the stores and the runs of the open month are by now; its plots and rows stay. */
+async function redrawFacts() {
+  const opening = state.opening;
+  const table = document.querySelector("#month[open] .facts");
+  if (!table) return;
+  const found = await ask(pathOf(state.opened, state.month));
+  // Another month has been opened meanwhile, or a click is being answered.
+  if (opening !== state.opening || table.querySelector("button:disabled")) return;
+  const made = facts(state.overview.datasets.find((one) => one.name === state.opened), state.month, found);
+  if (made.innerHTML === table.innerHTML) return;
+  const focused = [...table.querySelectorAll("a, button")].indexOf(document.activeElement);
+  table.replaceWith(made);
+  made.querySelectorAll("a, button")[focused]?.focus();
 }
 
 async function fill(place, path, drawIt) {
