@@ -84,7 +84,7 @@ def describe(path: Path, resource: Mapping[str, Any], *, storage_class: str, com
     if components:
         attributes[_COMPONENTS] = components
         attributes["Md5Hash"] = ""  # Cloud Storage has none for a composite object
-        _set_etag(attributes)
+    _set_etag(attributes)
     _write(path, attributes)
 
 
@@ -188,6 +188,7 @@ def _check_custom_time(attributes: Mapping[str, Any], resource: Mapping[str, Any
 
 
 def _set_etag(attributes: dict[str, Any]) -> None:
+    """Tell generations and their metadata apart; fake-gcs-server tells contents apart."""
     text = f"{attributes['Generation']}/{attributes.get(_COUNT, 1)}"
     attributes["Etag"] = base64.b64encode(text.encode()).decode()
 

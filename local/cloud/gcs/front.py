@@ -238,7 +238,7 @@ class Front:
         if answer.status == 412:
             raise RefusedError(409, NOT_EMPTY)
         attributes.forget_bucket(self._root / request.names[0][0])
-        await _send(send, answer)
+        await _send(send, _of_deletion(answer))
 
     def _layout(self, bucket: str) -> _Answer:
         """Return a bucket's layout, which fake-gcs-server does not know."""
@@ -299,6 +299,7 @@ class Front:
             if request.operation == "delete":
                 if before > time.time_ns() // 1000:
                     self._deleted[where] = before
+                answer = _of_deletion(answer)
             elif answer.status == 200:
                 self._describe(request, found)
                 answer = await self._order(request, answer, max(before, self._deleted.pop(where, 0)))
@@ -728,10 +729,15 @@ def _start(status: int, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
+def _of_deletion(answer: _Answer) -> _Answer:
+    """Return Cloud Storage's answer to a deletion, which has no content, where fake-gcs-server has ``null``."""
+    return _Answer(204, [], b"") if answer.status == 200 else answer
+
+
 async def _send(send: Send, answer: _Answer, *, close: bool = False) -> None:
     """Send an answer; ``close`` ends the connection, which may still carry a body that nobody has read."""
     headers = [header for header in answer.headers if header[0] != b"content-length"]
-    if answer.status != 304:
+    if answer.status not in (204, 304):
         headers.append((b"content-length", str(len(answer.content)).encode()))
     if close:
         headers.append((b"connection", b"close"))

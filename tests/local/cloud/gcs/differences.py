@@ -92,6 +92,7 @@ _RESUMABLE = "performing-resumable-uploads"
 _OBJECT = "json_api/v1/objects"
 _METADATA = '{"metadata": {"a": null}}'
 _JSON = {"Content-Type": "application/json"}
+_DELETE_BUCKET = Request("DELETE", "/storage/v1/b/short-lived")
 
 DIFFERENCES = (
     Difference(
@@ -128,6 +129,27 @@ DIFFERENCES = (
         (200, ""),
         (412, "conditionNotMet"),
         _CONDITIONS,
+    ),
+    Difference(
+        "DELETE is answered with 200 and null instead of 204 without content",
+        [put("e"), Request("DELETE", f"{OBJECT}/e")],
+        (200, "null"),
+        (204, ""),
+        "json_api/v1/objects/delete",
+    ),
+    Difference(
+        "DELETE of a bucket is answered with 200 and null instead of 204 without content",
+        [Request("POST", "/storage/v1/b?project=p", '{"name": "short-lived"}', _JSON), _DELETE_BUCKET],
+        (200, "null"),
+        (204, ""),
+        "json_api/v1/buckets/delete",
+    ),
+    Difference(
+        "The entity tag of an object is its MD5 sum: generations of equal content have equal ones",
+        [put("t"), put("t"), Request("GET", f"{OBJECT}/t")],
+        (200, '"etag":"ndTkYSaMgDT1yFZOFVxnpg=="'),
+        (200, '"etag": "'),
+        "hashes-etags",
     ),
     Difference(
         "GET and downloads ignore preconditions",

@@ -386,7 +386,8 @@ def test_entity_tags_hold_for_writes(
         target = f"/storage/v1/b/{BUCKET}/o/{name}"
     headers = {header: f'"{tag or blob.etag}"'}
     answer = requests.request(method, f"{url}{target}", data=b"{}", headers=headers, timeout=60)
-    assert answer.status_code == (200 if holds else 412)
+    done = 204 if method == "DELETE" else 200
+    assert answer.status_code == (done if holds else 412)
 
 
 def test_of_many_conditional_writers_each_change_is_by_one(url: str, bucket: storage.Bucket) -> None:
@@ -734,6 +735,28 @@ def test_errors_are_worded_as_cloud_storage_does(bucket: storage.Bucket, name: s
     with pytest.raises(error) as raised:
         ask(bucket)
     assert text in str(raised.value)
+
+
+def test_entity_tags_tell_objects_generations_and_metadata_apart(bucket: storage.Bucket) -> None:
+    """https://cloud.google.com/storage/docs/hashes-etags#etags"""
+    one, other = bucket.blob("tags/one"), bucket.blob("tags/other")
+    tags = []
+    for blob in (one, other, one):
+        blob.upload_from_string(b"the same")
+        tags.append(blob.etag)
+    one.metadata = {"a": "1"}
+    one.patch()
+    copy = bucket.copy_blob(one, bucket, "tags/copy")
+    assert len({*tags, one.etag, copy.etag}) == 5
+    assert bucket.get_blob("tags/one").etag == one.etag
+
+
+def test_a_deletion_has_no_content(url: str, bucket: storage.Bucket) -> None:
+    bucket.blob("gone").upload_from_string(b"x")
+    bucket.client.create_bucket("gone-lake")
+    for target in (f"{BUCKET}/o/gone", "gone-lake"):
+        answer = requests.delete(f"{url}/storage/v1/b/{target}", timeout=60)
+        assert (answer.status_code, answer.content) == (204, b"")
 
 
 def test_errors_have_a_reason_and_a_location(url: str, blob: storage.Blob) -> None:
