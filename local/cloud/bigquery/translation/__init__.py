@@ -18,7 +18,8 @@ type of its result belongs in ``functions``.
 - ``comparisons``: which types may meet; NaN; ``ordering``: ORDER BY, MIN, LEAST
 - ``merges``: MERGE whose rows never match; ``names``: names that are keywords of DuckDB
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
-- ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST; ``windows``: their ORDER BY
+- ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST
+- ``windows``: their ORDER BY; ``frames``: their frames; ``constants``: arguments that are literals, and their bounds
 - ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
 - ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT; ``code_points``: also encodings
 - ``times``, ``time_conversions``, ``time_texts``, ``buckets``: dates and times; ``time_functions`` has their macros
@@ -44,6 +45,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     code_points,
     coercions,
     comparisons,
+    constants,
     debugging,
     floats,
     format_function,

@@ -318,9 +318,11 @@ def approx_quantiles(node: exp.ApproxQuantiles, context: Context) -> exp.Express
         raise limit("run APPROX_QUANTILES with RESPECT NULLS")
     if isinstance(number, exp.IgnoreNulls):
         number = number.this
-    groups = int(number.this) if isinstance(number, exp.Literal) and number.is_int else 0
-    if not 1 <= groups <= _MOST_QUANTILES:
-        raise invalid("The second argument to APPROX_QUANTILES must be a literal between 1 and 100000")
+    if not isinstance(number, exp.Literal) or not number.is_int:
+        raise limit("run APPROX_QUANTILES with a number that is not a literal")
+    groups = int(number.this)
+    if groups > _MOST_QUANTILES:
+        raise invalid(f"Argument 2 to APPROX_QUANTILES must be between 1 and {_MOST_QUANTILES}")
     places = [exp.Literal.number(repr(place / groups)) for place in range(groups + 1)]
     quantiles = exp.Array(expressions=places)
     if isinstance(value, exp.Distinct):

@@ -51,6 +51,7 @@ macro(
     """bq_checked(isfinite(x), result, 'Floating point error in function: ' || name
         || '(' || bq_string_of_float64(x) || ')')""",
 )
+macro("bq_nan()", "CAST('nan' AS DOUBLE)")
 macro("bq_exp(x)", "bq_checked_function(x, exp(x), 'EXP')")
 macro("bq_ln(x)", "bq_checked_function(x, CASE WHEN x > 0 THEN ln(x) WHEN x <= 0 THEN CAST('nan' AS DOUBLE) END, 'LN')")
 macro(
@@ -59,7 +60,10 @@ macro(
 )
 macro(
     "bq_log(x, base)",
-    """CASE WHEN x > 0 AND base > 0 AND base <> 1 THEN ln(x) / ln(base)
+    """CASE WHEN NOT isfinite(x) OR NOT isfinite(base)
+        THEN CASE WHEN x > 0 AND base > 0 AND isfinite(base) THEN ln(x) / ln(base)
+            WHEN x IS NOT NULL AND base IS NOT NULL THEN bq_nan() END
+    WHEN x > 0 AND base > 0 AND base <> 1 THEN ln(x) / ln(base)
     WHEN x IS NOT NULL AND base IS NOT NULL THEN bq_error('Floating point error in function: LOG('
         || bq_string_of_float64(x) || ', ' || bq_string_of_float64(base) || ')') END""",
 )
@@ -73,6 +77,27 @@ macro(
     """CASE WHEN x < 0 THEN bq_error('Argument to SQRT cannot be negative: ' || bq_string_of_float64(x))
     ELSE sqrt(x) END""",
 )
+# Angles, and what follows from them. DuckDB has its own errors outside of the domains, or infinity.
+macro(
+    "bq_overflowing_function(x, result, name)",
+    """bq_checked(isfinite(x), result, 'Floating point overflow in function: ' || name
+        || '(' || bq_string_of_float64(x) || ')')""",
+)
+macro("bq_sin(x)", "CASE WHEN isinf(x) THEN bq_nan() ELSE sin(x) END")
+macro("bq_cos(x)", "CASE WHEN isinf(x) THEN bq_nan() ELSE cos(x) END")
+macro("bq_tan(x)", "CASE WHEN isinf(x) THEN bq_nan() ELSE tan(x) END")
+macro("bq_sinh(x)", "bq_overflowing_function(x, sinh(x), 'SINH')")
+macro("bq_cosh(x)", "bq_overflowing_function(x, cosh(x), 'COSH')")
+macro("bq_within(x, inside, result)", "CASE WHEN inside THEN result WHEN x IS NOT NULL THEN bq_nan() END")
+macro("bq_asin(x)", "bq_checked_function(x, bq_within(x, abs(x) <= 1, asin(x)), 'ASIN')")
+macro("bq_acos(x)", "bq_checked_function(x, bq_within(x, abs(x) <= 1, acos(x)), 'ACOS')")
+macro("bq_acosh(x)", "bq_checked_function(x, bq_within(x, x >= 1, acosh(x)), 'ACOSH')")
+macro("bq_atanh(x)", "bq_checked_function(x, bq_within(x, abs(x) < 1, atanh(x)), 'ATANH')")
+macro("bq_csc(x)", "bq_checked_function(x, 1e0 / bq_sin(x), 'CSC')")
+macro("bq_sec(x)", "bq_checked_function(x, 1e0 / bq_cos(x), 'SEC')")
+macro("bq_cot(x)", "bq_checked_function(x, 1e0 / bq_tan(x), 'COT')")
+macro("bq_csch(x)", "bq_checked_function(x, 1e0 / sinh(x), 'CSCH')")
+macro("bq_coth(x)", "bq_checked_function(x, 1e0 / tanh(x), 'COTH')")
 # A NUMERIC result from a function of FLOAT64, which has 15 digits: exact for whole numbers, and otherwise below 10^6.
 macro(
     "bq_numeric_of_result(x)",
@@ -193,17 +218,38 @@ def safe_division(node: exp.SafeDivide, context: Context) -> exp.Expression | No
     return bound("bq_safe_division", node.this, node.expression) if context.of(node) == types.FLOAT64 else None
 
 
-@rule(exp.Sum)
-def total(node: exp.Sum, context: Context) -> exp.Expression | None:
-    """SUM of finite numbers is finite, or it is an error.
+macro(
+    "bq_safe_result(a, b, result)", "CASE WHEN isfinite(result) OR NOT isfinite(a) OR NOT isfinite(b) THEN result END"
+)
+macro("bq_safe_add(a, b)", "bq_safe_result(a, b, a + b)")
+macro("bq_safe_subtract(a, b)", "bq_safe_result(a, b, a - b)")
+macro("bq_safe_multiply(a, b)", "bq_safe_result(a, b, a * b)")
+_SAFE = {exp.SafeAdd: "bq_safe_add", exp.SafeSubtract: "bq_safe_subtract", exp.SafeMultiply: "bq_safe_multiply"}
 
-    Source: "Aggregate functions", SUM; the text: recorded answers.
+
+@rule(*_SAFE)
+def safe_arithmetic(node: exp.Binary, context: Context) -> exp.Expression | None:
+    """SAFE_ADD and the like are the operators, with NULL for an overflow.
+
+    Source: "Mathematical functions", SAFE_ADD.
     """
-    if context.of(node) != types.FLOAT64 or isinstance(node.this, exp.Distinct):
+    if context.of(node) != types.FLOAT64:
+        return None
+    return bound(_SAFE[type(node)], *(cast(side, types.FLOAT64) for side in (node.this, node.expression)))
+
+
+@rule(exp.Sum, exp.Avg)
+def total(node: exp.Sum | exp.Avg, context: Context) -> exp.Expression | None:
+    """SUM and AVG of finite numbers are finite, or it is an error.
+
+    Source: "Aggregate functions", SUM and AVG; the text: recorded answers. Integers are never that large.
+    """
+    value = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    if context.of(value) != types.FLOAT64:
         return None
     finite = with_function(node, exp.LogicalAnd)
     function = next(iter(finite.find_all(exp.LogicalAnd)))
-    function.set("this", call("isfinite", function.this))
+    function.set("this", call("isfinite", value.copy()))
     return call("bq_checked", finite, site_of(node), "double overflow")
 
 
@@ -264,6 +310,22 @@ def cube_root(node: exp.Cbrt, context: Context) -> exp.Expression:
     Source: "Mathematical functions", CBRT.
     """
     return bound("bq_cbrt", cast(node.this, types.FLOAT64))
+
+
+_OF_ANGLES = {
+    **{exp.Sin: "bq_sin", exp.Cos: "bq_cos", exp.Tan: "bq_tan", exp.Sinh: "bq_sinh", exp.Cosh: "bq_cosh"},
+    **{exp.Asin: "bq_asin", exp.Acos: "bq_acos", exp.Acosh: "bq_acosh", exp.Atanh: "bq_atanh"},
+    **{exp.Csc: "bq_csc", exp.Sec: "bq_sec", exp.Cot: "bq_cot", exp.Csch: "bq_csch", exp.Coth: "bq_coth"},
+}
+
+
+@rule(*_OF_ANGLES)
+def of_angle(node: exp.Func, context: Context) -> exp.Expression:
+    """SIN, ACOS, COTH and the like fail outside of their domains, and are NaN for infinity where they have no limit.
+
+    Source: "Mathematical functions"; the texts of errors: GoogleSQL's functions/math.h.
+    """
+    return bound(_OF_ANGLES[type(node)], cast(node.this, types.FLOAT64))
 
 
 _FUNCTIONS = {exp.Exp: "bq_exp", exp.Ln: "bq_ln", exp.Sqrt: "bq_sqrt"}

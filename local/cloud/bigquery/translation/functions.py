@@ -228,6 +228,7 @@ _CONSTANT: dict[type[exp.Expression], Type] = {
     **_kinds(
         types.FLOAT64, "Rand CumeDist PercentRank Float64 Corr CovarPop CovarSamp Cbrt Sin Cos Tan Asin Acos Atan"
     ),
+    **_kinds(types.FLOAT64, "Sinh Cosh Tanh Asinh Acosh Atanh Csc Sec Cot Csch Sech Coth Atan2"),
     **_kinds(types.FLOAT64, "Stddev StddevSamp StddevPop Variance VariancePop LaxFloat64"),
     **_kinds(
         types.STRING,

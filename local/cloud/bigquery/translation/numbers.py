@@ -7,6 +7,8 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/mathematical_funct
 
 from __future__ import annotations
 
+from math import isinf
+
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
@@ -67,6 +69,9 @@ def number(node: exp.Literal, context: Context) -> exp.Expression | None:
         if int(text) > most:
             raise invalid(f"Invalid integer literal: {text}")
         return None
+    if isinf(float(text)):
+        sign = "-" if isinstance(node.parent, exp.Neg) else ""
+        raise invalid(f"Invalid floating point literal: {sign}{text}")
     if "e" in text.lower():
         return None
     whole, _, decimals = text.partition(".")
@@ -244,8 +249,10 @@ def with_function(node: exp.Func, kind: type[exp.Func]) -> exp.Expression:
 def safe_arithmetic(node: exp.Binary | exp.SafeNegate, context: Context) -> exp.Expression | None:
     """SAFE_ADD and the like are the operators, with NULL for an overflow.
 
-    Source: "Mathematical functions", SAFE_ADD.
+    Source: "Mathematical functions", SAFE_ADD. ``floats`` has those of FLOAT64.
     """
+    if context.of(node) == types.FLOAT64 and not isinstance(node, exp.SafeNegate):
+        return None
     operands = [exp.Paren(this=part) for part in (node.this, node.args.get("expression")) if part]
     if isinstance(node, exp.SafeNegate):
         operands.insert(0, exp.Paren(this=exp.Literal.number(0)))

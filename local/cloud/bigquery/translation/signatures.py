@@ -22,11 +22,14 @@ _BYTES = (types.BYTES,)
 _OF_ANGLES = (
     *(exp.Sin, exp.Cos, exp.Tan, exp.Asin, exp.Acos, exp.Atan),
     *(exp.Sinh, exp.Cosh, exp.Tanh, exp.Asinh, exp.Acosh, exp.Atanh, exp.Cbrt),
+    *(exp.Csc, exp.Sec, exp.Cot, exp.Csch, exp.Sech, exp.Coth),
 )
 _SUMMABLE = (*types.NUMBERS, types.INTERVAL)
 _TIMES = (types.DATE, types.DATETIME, types.TIME, types.TIMESTAMP, types.INTERVAL)
 
-# BigQuery's name of each function, and the types that each of its arguments may have.
+_ANALYTIC = (exp.Ntile, exp.Lag, exp.Lead, exp.NthValue, exp.PercentileCont, exp.PercentileDisc)
+
+# BigQuery's name of each function, and the types that each of its arguments may have; all, if there are none.
 _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]] = {
     exp.Lower: ("LOWER", {"this": _TEXT}),
     exp.Upper: ("UPPER", {"this": _TEXT}),
@@ -64,6 +67,7 @@ _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]]
     exp.BitwiseOrAgg: ("BIT_OR", {"this": _INTEGER}),
     exp.BitwiseXorAgg: ("BIT_XOR", {"this": _INTEGER}),
     **{kind: (kind.sql_name(), {"this": _NUMBERS}) for kind in _OF_ANGLES},
+    exp.Atan2: ("ATAN2", {"this": _NUMBERS, "expression": _NUMBERS}),
     exp.SafeDivide: ("SAFE_DIVIDE", {"this": _NUMBERS, "expression": _NUMBERS}),
     exp.Sum: ("SUM", {"this": _SUMMABLE}),
     exp.Avg: ("AVG", {"this": _SUMMABLE}),
@@ -73,6 +77,12 @@ _SIGNATURES: dict[type[exp.Expression], tuple[str, dict[str, tuple[Type, ...]]]]
     exp.LogicalAnd: ("LOGICAL_AND", {"this": _BOOL}),
     exp.LogicalOr: ("LOGICAL_OR", {"this": _BOOL}),
     exp.GroupConcat: ("STRING_AGG", {"this": _TEXT}),
+    exp.Ntile: ("NTILE", {"this": _INTEGER}),
+    exp.Lag: ("LAG", {"this": (), "offset": _INTEGER}),
+    exp.Lead: ("LEAD", {"this": (), "offset": _INTEGER}),
+    exp.NthValue: ("NTH_VALUE", {"this": (), "offset": _INTEGER}),
+    exp.PercentileCont: ("PERCENTILE_CONT", {"this": _NUMBERS, "expression": _NUMBERS}),
+    exp.PercentileDisc: ("PERCENTILE_DISC", {"this": (), "expression": _NUMBERS}),
 }
 _OPERATORS = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 
@@ -85,9 +95,31 @@ def arguments(node: exp.Expression, context: Context) -> exp.Expression | None:
     """
     name, wanted = _SIGNATURES[type(node)]
     given = [(context.of(node.args.get(part)), allowed) for part, allowed in wanted.items() if node.args.get(part)]
-    if any(kind not in (None, types.NULL, *allowed) for kind, allowed in given):
-        what = "aggregate function" if isinstance(node, exp.AggFunc) else "function"
-        raise invalid(f"No matching signature for {what} {name} for argument types: {named(kind for kind, _ in given)}")
+    if not given:
+        raise invalid(f"No matching signature for {_what(node)} {name} with no arguments")
+    if any(allowed and kind not in (None, types.NULL, *allowed) for kind, allowed in given):
+        raise invalid(
+            f"No matching signature for {_what(node)} {name} for argument types: {named(kind for kind, _ in given)}"
+        )
+    return None
+
+
+def _what(node: exp.Expression) -> str:
+    if isinstance(node, _ANALYTIC):
+        return "analytic function"
+    return "aggregate function" if isinstance(node, exp.AggFunc) else "function"
+
+
+@rule(exp.Lag, exp.Lead, first=True)
+def default(node: exp.Lag | exp.Lead, context: Context) -> exp.Expression | None:
+    """Refuse a default value of LAG or LEAD that has no common type with the values.
+
+    Source: "Navigation functions", LAG: it is compatible with the value type.
+    """
+    kinds = [context.of(part) for part in (node.this, node.args.get("offset"), node.args.get("default")) if part]
+    if len(kinds) == 3 and None not in kinds and context.of(node) is None:
+        shown = named(kinds)
+        raise invalid(f"No matching signature for analytic function {node.sql_name()} for argument types: {shown}")
     return None
 
 

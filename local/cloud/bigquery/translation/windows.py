@@ -10,6 +10,8 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.constants import is_null
+from local.cloud.bigquery.translation.frames import check_frame
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.numbers import with_function
 from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
@@ -42,41 +44,23 @@ def window(node: exp.Window, context: Context) -> exp.Expression | None:
     function = node.this
     while isinstance(function, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
         function = function.this
-    order = node.args.get("order")
-    if node.args.get("alias") is not None:
+    order, spec = node.args.get("order"), node.args.get("spec")
+    name, inherits = _name(function), node.args.get("alias") is not None
+    if isinstance(function, exp.FirstValue | exp.LastValue) and is_null(function.this):
+        raise invalid(f"The argument to {name} must be non-NULL")
+    if spec is not None and isinstance(function, _NO_FRAME):
+        raise invalid(f"Window framing clause is not allowed for analytic function {name}")
+    if spec is not None:
+        check_frame(spec, order, context, inherits=inherits)
+    if inherits:
         return None  # the rest is in a named window
-    name = _name(function)
     if order is None and isinstance(function, _ORDERED):
         raise invalid(f"Window ORDER BY is required for analytic function {name}")
-    _check_frame(node, function, order, name, context)
     if order is not None and isinstance(function, _PERCENTILES):
         raise invalid(f"Window ORDER BY is not allowed for analytic function {name}")
     if order is not None and isinstance(function, exp.AggFunc) and isinstance(function.this, exp.Distinct):
         raise invalid("Window ORDER BY is not allowed if DISTINCT is specified")
     return None
-
-
-def _check_frame(
-    node: exp.Window, function: exp.Expression, order: exp.Order | None, name: str, context: Context
-) -> None:
-    """Refuse a frame of a function of the whole partition, and distances between values that are no numbers."""
-    spec = node.args.get("spec")
-    if spec is None:
-        return
-    if isinstance(function, _NO_FRAME):
-        raise invalid(f"Window framing clause is not allowed for analytic function {name}")
-    bounds = (spec.args.get("start"), spec.args.get("end"))
-    if str(spec.args.get("kind")).upper() != "RANGE" or not any(isinstance(part, exp.Expression) for part in bounds):
-        return
-    keys = order.expressions if order is not None else []
-    kind = context.of(keys[0].this) if len(keys) == 1 else None
-    if len(keys) != 1:
-        raise invalid("RANGE-based window with OFFSET PRECEDING or OFFSET FOLLOWING boundaries needs one ORDER BY key")
-    if kind not in (None, *types.NUMBERS):
-        raise invalid(
-            "ORDER BY key must be numeric in a RANGE-based window with OFFSET PRECEDING or OFFSET FOLLOWING "
-            f"boundaries, but has type {kind}"
-        )
 
 
 @rule(*_PERCENTILES)
@@ -108,6 +92,19 @@ def needs_over(node: exp.Func, context: Context) -> exp.Expression | None:
     if not isinstance(site_of(node), exp.Window):
         raise invalid(f"Analytic function {_name(node)} cannot be called without an OVER clause")
     return None
+
+
+@rule(exp.Lag, exp.Lead)
+def with_default(node: exp.Lag | exp.Lead, context: Context) -> exp.Expression | None:
+    """LAG and LEAD have the common type of the values and the default.
+
+    Source: "Navigation functions", LAG. DuckDB converts the default to the type of the values.
+    """
+    kind, value = context.of(node), node.args.get("default")
+    if value is None or kind not in types.NUMBERS or context.of(node.this) == kind:
+        return None
+    node.set("this", context.as_type(node.this, kind))
+    return node
 
 
 @rule(exp.CountIf)
