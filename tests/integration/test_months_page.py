@@ -55,6 +55,13 @@ def test_the_numbers_are_those_of_the_reconciliation(page: Page, stack: AirflowS
         assert _cell(frame, "2020-06", store) == f"green 2020-06, {store}: {counts[store]:,} rows, as in the lake"
 
 
+def test_the_heads_name_every_month_and_its_year(page: Page, june: Month) -> None:
+    heads = _open(page).locator('[data-dataset="green"] thead')
+    months = heads.locator("th.month").all_inner_texts()
+    assert "06" in months
+    assert sum(int(year.get_attribute("colspan") or 1) for year in heads.locator("th.year").all()) == len(months)
+
+
 def test_a_month_shows_its_runs_its_trips_and_its_rows(page: Page, june: Month) -> None:
     frame = _open(page)
     frame.locator('[data-key="green/2020-06/lake"]').click()
@@ -195,8 +202,10 @@ def test_it_is_usable_dark_and_narrow(page: Page, june: Month, dark: bool) -> No
     frame = page.frame_locator("iframe")
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark" if dark else "light")
     expect(frame.locator("#notice")).to_contain_text("seen at")
-    wider = frame.locator("body").evaluate("body => body.scrollWidth - document.documentElement.clientWidth")
-    assert wider <= 0
+    assert frame.locator("body").evaluate("body => body.scrollWidth - document.documentElement.clientWidth") <= 0
+    frame.locator('[data-key="green/2020-06/lake"]').click()
+    expect(frame.get_by_role("dialog").get_by_role("columnheader", name="lpep_pickup_datetime")).to_be_attached()
+    assert frame.get_by_role("dialog").evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") <= 0
 
 
 @attack("pages-ask-for-a-login")

@@ -115,6 +115,7 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
         "name": dataset.name,
         "title": dataset.title,
         "monthly": isinstance(dataset, TripDataset),
+        "first_months": _first_months(dataset),
         "dag_ids": ids,
         "loads": {store.name: store.loaded_from for store in STORES},
         "may_run": {name: _may_run(dag_id, user) for name, dag_id in ids.items()},
@@ -124,6 +125,12 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
         },
         "months": {str(month or ""): _cells(month, looks, of_store) for month in months},
     }
+
+
+def _first_months(dataset: Dataset) -> dict[str, str]:
+    """The first month at the source of each layout; none for a dataset without months."""
+    first = dataset.first_month if isinstance(dataset, TripDataset) else {}
+    return {layout.value: str(month) for layout, month in first.items()}
 
 
 def _cells(month: Month | None, looks: Mapping[str, Look], of_store: Mapping[str, runs.Runs]) -> dict[str, Any]:

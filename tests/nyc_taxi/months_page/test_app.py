@@ -119,6 +119,11 @@ def test_the_overview_compares_the_stores(client: TestClient) -> None:
     assert green["looks"]["lake"]["error"] == ""
 
 
+def test_the_overview_says_which_months_there_are_to_load(client: TestClient) -> None:
+    first = {name: dataset["first_months"] for name, dataset in _overview(client).items()}
+    assert (first["green"], first["zones"]) == ({"tlc": "2014-01", "mirror": "2019-01"}, {})
+
+
 @attack("pages-ask-for-a-login")
 def test_a_user_sees_only_datasets_whose_dags_they_may_read(client: TestClient, manager: _Manager) -> None:
     manager.readable = {dag_id for dag_id in ALL_DAGS if dag_id.startswith("yellow_")} | {"green_web_to_gcs"}

@@ -108,7 +108,8 @@ function summary(datasets) {
   const open = datasets.flatMap(cellsOf).filter((cell) => isOpen(cell.run)).length;
   const oldest = new Date(Math.min(...looks.map((look) => look.at)) * 1000).toLocaleTimeString();
   const parts = silent.size ? [`no answer from ${[...silent].join(", ")}`] : [];
-  if (off) parts.push(`${off} ${off === 1 ? "month differs" : "months differ"} between stores`);
+  if (!months.some((stores) => Object.values(stores).some((cell) => cell.rows !== null))) parts.push("no store has any data yet");
+  else if (off) parts.push(`${off} ${off === 1 ? "month differs" : "months differ"} between stores`);
   else if (!silent.size) parts.push("all stores have the same");
   if (open) parts.push(`${open} ${open === 1 ? "run is" : "runs are"} on the way`);
   return `${parts.join("; ")}; seen at ${oldest}`;
@@ -142,12 +143,19 @@ function drawSection(place, dataset, stores, filters) {
     .map((store) => el("p", { class: "error" }, `${store}: ${dataset.looks[store].error}`)));
   const looked = stores.every((store) => dataset.looks[store].answered);
   const empty = Object.keys(dataset.months).length
-    ? "No month matches the filters." : looked ? "No month yet." : "Looking at the stores …";
+    ? "No month matches the filters." : looked ? noMonth(dataset) : "Looking at the stores …";
   const scroll = place.querySelector(".scroll");
   const [left, focused] = [scroll.scrollLeft, scroll.contains(document.activeElement)];
   scroll.replaceChildren(months.length ? grid(dataset, stores, months) : el("p", {}, empty));
   scroll.scrollLeft = left;
   if (focused) scroll.querySelector('[tabindex="0"]')?.focus();
+}
+
+/** What to say of a dataset without months, to whoever may load some. */
+function noMonth(dataset) {
+  const { tlc, mirror } = dataset.first_months;
+  const since = `The TLC has months since ${tlc}, the mirror of DataTalksClub since ${mirror}; choose some below.`;
+  return sources(dataset).some(([store]) => dataset.may_run[store]) ? `No month yet. ${since}` : "No month yet.";
 }
 
 function keeps(filters, month, cells) {
@@ -160,17 +168,22 @@ function grid(dataset, stores, months) {
   // One cell of each table is reached by Tab, the others from there by the arrow keys.
   const keys = stores.flatMap((store) => months.map((month) => `${dataset.name}/${month}/${store}`));
   if (!keys.includes(state.focus[dataset.name])) state.focus[dataset.name] = keys[0];
-  const heads = months.map((month, index) => el("th", { class: "month", scope: "col" }, headOf(month, months[index - 1])));
   const rows = stores.map((store) => el("tr", {},
     el("th", { class: "store", scope: "row" }, store),
     months.map((month) => el("td", {}, cellButton(dataset, store, month, most)))));
   return el("table", { class: "grid", onkeydown: moveFocus },
-    el("thead", {}, el("tr", {}, el("th", { class: "store" }), heads)), el("tbody", {}, rows));
+    el("thead", {}, dataset.monthly ? heads(months) : null), el("tbody", {}, rows));
 }
 
-/** The year above its first month that is shown; above the others, the number of the month. */
-function headOf(month, before) {
-  return before?.slice(0, 4) === month.slice(0, 4) ? month.slice(5) : month.slice(0, 4);
+/** A row with the years, each above the first of its months that are shown, and a row with the months. */
+function heads(months) {
+  const years = months.filter((month, index) => month.slice(0, 4) !== months[index - 1]?.slice(0, 4)).map((month) => month.slice(0, 4));
+  const corner = () => el("th", { class: "store" });
+  return [
+    el("tr", {}, corner(), years.map((year) => el("th", { class: "year", scope: "colgroup",
+      colspan: months.filter((month) => month.startsWith(year)).length }, year))),
+    el("tr", {}, corner(), months.map((month) => el("th", { class: "month", scope: "col" }, month.slice(5)))),
+  ];
 }
 
 function cellButton(dataset, store, month, most) {
