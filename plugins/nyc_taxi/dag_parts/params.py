@@ -63,8 +63,9 @@ def run_params(dataset: Dataset) -> dict[str, Param]:
             title="Month",
             examples=["2021-01"],
             description=f"The month to load, for example 2021-01. The TLC publishes each month since {tlc}, about two "
-            f"months after its end; the mirror of DataTalksClub begins with {mirror}. Leave it empty in a backfill, "
-            "whose dates name the months, and if you fill in Partition Key.",
+            f"months after its end; the mirror of DataTalksClub begins with {mirror}. Leave it empty if you fill in "
+            "Partition Key, and in a backfill: that loads every month whose first day lies between its dates, both "
+            "included.",
         )
     }
 
