@@ -24,7 +24,7 @@ class Progress:
 
     As a context manager it begins with the block and ends with it. A block that raises logs no end, so the error stays
     the last word of the log. Call :meth:`reach` once per chunk or batch; all but one call in five seconds only read the
-    clock.
+    clock. What is known only at the end goes to :meth:`complete`, because a line would come right before that of the end.
 
     Args:
         log: the task's logger.
@@ -83,15 +83,30 @@ class Progress:
                 total. Called only for a line.
             state: a word for what the transfer is doing, such as that of a job's state.
         """
-        self._rows = self._rows if rows is None else rows
-        self._size = self._size if size is None else size
+        self.complete(rows=rows, size=size)
         self._state = state
         now = self._clock()
-        if now < self._next:
+        if now < self._next or self._is_whole():
             return
         self._next = now + INTERVAL
         self._share = share() if share else None
         self._log.info("Progress of %s: %s", self._what, self._line(ended=False))
+
+    def complete(self, *, rows: int | None = None, size: int | None = None) -> None:
+        """Record the numbers of the whole transfer without a line of their own: that of the end, which follows, has them.
+
+        Args:
+            rows: the number of rows; None if nothing new is known.
+            size: the number of bytes; None if nothing new is known.
+        """
+        self._rows = self._rows if rows is None else rows
+        self._size = self._size if size is None else size
+
+    def _is_whole(self) -> bool:
+        return any(
+            done is not None and done == whole
+            for done, whole in ((self._rows, self.all_rows), (self._size, self.all_bytes))
+        )
 
     def _line(self, *, ended: bool) -> str:
         seconds = self._clock() - self._begin

@@ -83,7 +83,7 @@ def to_parquet(
                 progress.reach(rows=rows, size=temporary.stat().st_size, share=reading.share)
 
             rows = _write(ahead, temporary, dataset, lineage, provenance, report)
-            report(rows)
+            progress.complete(rows=rows, size=temporary.stat().st_size)
             if rows == 0:
                 raise ContractError("it has columns but no rows; check the file at the source")
     except ContractError as error:
@@ -140,17 +140,18 @@ def _write(
     provenance: str,
     report: Callable[[int], None],
 ) -> int:
-    """Write the file and return its number of rows; reports the number so far after each row group."""
+    """Write the file and return its number of rows; reports the number so far before each row group but the first."""
     schema = arrow_schema(dataset)
     rows = 0
     with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=_dictionary_columns(dataset)) as writer:
         if provenance:
             writer.add_key_value_metadata({METADATA_KEY: provenance})
         for group in _row_groups(batches):
+            if rows:
+                report(rows)
             columns = group.columns + [pa.repeat(value, group.num_rows) for value in lineage]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             rows += group.num_rows
-            report(rows)
     return rows
 
 

@@ -75,7 +75,7 @@ class LakeToBigQueryOperator(GCSToBigQueryOperator):
             after = lake.get(file)
             if after.revision == before.revision:
                 with self._progress as progress:
-                    progress.reach(rows=after.rows)
+                    progress.complete(rows=after.rows)
                 self.log.info("Loaded generation %s of %s", after.revision, lake.location(file))
                 return {
                     "table": self.destination_project_dataset_table,

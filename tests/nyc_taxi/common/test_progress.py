@@ -76,13 +76,27 @@ def test_a_job_says_its_state_until_its_end(clock: Clock, caplog: pytest.LogCapt
         progress.reach(state="PENDING")
         clock.now += 5
         progress.reach(state="RUNNING", rows=50)
-        progress.reach(state="DONE", rows=100)
+        clock.now += 5
+        progress.complete(rows=100)
 
     assert logged(caplog) == [
         "Progress of copy: PENDING, 5.0 s",
         "Progress of copy: RUNNING, 50 rows, 10.0 s, 5 rows/s",
-        "End of copy: 100 rows, 100%, 10.0 s, 10 rows/s",
+        "End of copy: 100 rows, 100%, 15.0 s, 7 rows/s",
     ]
+
+
+@pytest.mark.parametrize(("totals", "reached"), [({"rows": 50}, {"rows": 50, "size": 7}), ({"size": 50}, {"size": 50})])
+def test_what_has_reached_its_whole_says_so_once(
+    clock: Clock, caplog: pytest.LogCaptureFixture, totals: dict[str, int], reached: dict[str, int]
+) -> None:
+    caplog.set_level(logging.INFO)
+    with started(clock, **totals) as progress:
+        clock.now += 7
+        progress.reach(**reached)
+
+    [line] = logged(caplog)
+    assert line.startswith("End of copy: ")
 
 
 def test_a_transfer_without_time_has_no_rate(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -53,7 +53,7 @@ def test_the_log_tells_how_far_the_conversion_is_and_its_end(
     monkeypatch.setattr(convert, "ROW_GROUP_ROWS", 1)
     monkeypatch.setattr(convert, "READ_AHEAD", 1)
     monkeypatch.setattr(read_csv, "BLOCK_BYTES", 1 << 12)
-    monkeypatch.setattr(read_parquet, "BATCH_ROWS", 100)
+    monkeypatch.setattr(read_parquet, "BATCH_ROWS", 50)
     caplog.set_level(logging.INFO)
     folder.synthetic("green", suffix)
     name = f"conversion of green_tripdata_2021-01.{suffix}"

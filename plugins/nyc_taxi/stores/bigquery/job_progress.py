@@ -34,7 +34,7 @@ def watch(job: _AsyncJob, progress: Progress) -> None:
             _report(job, progress)
             time.sleep(pause)
             pause = min(1.5 * pause, LONGEST_PAUSE)
-        _report(job, progress)
+        progress.complete(**_moved(job))
     except Exception as error:
         log.info("Cannot see how far the job %s is: %s", job.job_id, error)
 
@@ -52,12 +52,15 @@ def written_rows(job: _AsyncJob) -> int | None:
 
 
 def _report(job: _AsyncJob, progress: Progress) -> None:
-    so_far: dict[str, Any] = {"state": job.state or ""}
+    share = (lambda: _share(job)) if isinstance(job, QueryJob) else None
+    progress.reach(**_moved(job), share=share, state=job.state or "")
+
+
+def _moved(job: _AsyncJob) -> dict[str, int | None]:
+    """Return what the job's statistics say: the rows of a load, and the bytes."""
     if isinstance(job, LoadJob):
-        so_far |= {"rows": job.output_rows, "size": job.output_bytes}
-    elif isinstance(job, QueryJob):
-        so_far |= {"size": job.total_bytes_processed, "share": lambda: _share(job)}
-    progress.reach(**so_far)
+        return {"rows": job.output_rows, "size": job.output_bytes}
+    return {"size": job.total_bytes_processed} if isinstance(job, QueryJob) else {}
 
 
 def _share(job: QueryJob) -> float | None:

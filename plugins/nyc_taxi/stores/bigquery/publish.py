@@ -71,7 +71,7 @@ class PublishOperator(BigQueryInsertJobOperator):
         with Progress(self.log, f"publish to {table['datasetId']}.{table['tableId']}") as progress:
             watch(self._job, progress)
             super().poll_until_complete(external_id, context)
-            progress.reach(rows=written_rows(self._job))
+            progress.complete(rows=written_rows(self._job))
 
     def on_kill(self) -> None:
         """Cancel the job; without an error if it was never submitted, which would hide why the task ends."""

@@ -142,7 +142,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
                 if_generation_match=existing.generation if existing else 0,
                 if_metageneration_match=existing.metageneration if existing else None,
             )
-            progress.reach(rows=rows, size=size)
+            progress.complete(rows=rows, size=size)
 
 
 class _WatchedFile(io.BufferedReader):

@@ -80,7 +80,7 @@ class PublishOperator(LockingStatementOperator):
             self.log.info("This run has published its rows before, and they are still there: nothing was done")
             return
         with progress:
-            progress.reach(rows=int(self.rows) if self.rows.isdigit() else None, size=self._published_bytes)
+            progress.complete(rows=int(self.rows) if self.rows.isdigit() else None, size=self._published_bytes)
 
 
 class _ListeningHook(PostgresHook):

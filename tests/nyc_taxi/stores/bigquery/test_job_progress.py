@@ -74,7 +74,6 @@ def test_a_load_tells_its_state_its_rows_and_its_share(
     assert _lines(caplog) == [
         "Progress of job: RUNNING, 250 rows, 5.0 MB, 25%, 5.0 s, 50 rows/s, 1.0 MB/s",
         "Progress of job: RUNNING, 500 rows, 10.0 MB, 50%, 10.0 s, 50 rows/s, 1.0 MB/s",
-        "Progress of job: DONE, 1,000 rows, 20.0 MB, 100%, 15.0 s, 67 rows/s, 1.3 MB/s",
         "End of job: 1,000 rows, 20.0 MB, 100%, 15.0 s, 67 rows/s, 1.3 MB/s",
     ]
 
@@ -93,7 +92,6 @@ def test_a_query_tells_the_share_of_its_units_of_work(
 
     assert _lines(caplog) == [
         "Progress of job: RUNNING, 30%, 5.0 s",
-        "Progress of job: DONE, 9.0 MB, 10.0 s, 0.9 MB/s",
         "End of job: 9.0 MB, 100%, 10.0 s, 0.9 MB/s",
     ]
 

@@ -30,6 +30,5 @@ def test_the_log_tells_how_far_the_copy_is_and_its_end(
     lines = [line.split(", ")[:3:2] for line in caplog.messages if ' of copy to "staging"."x": ' in line]
     assert lines == [
         ['Progress of copy to "staging"."x": 10 rows', "50%"],
-        ['Progress of copy to "staging"."x": 20 rows', "100%"],
         ['End of copy to "staging"."x": 20 rows', "100%"],
     ]
