@@ -24,7 +24,7 @@ class Progress:
 
     As a context manager it begins with the block and ends with it. A block that raises logs no end, so the error stays
     the last word of the log. Call :meth:`reach` once per chunk or batch; all but one call in five seconds only read the
-    clock. What is known only at the end goes to :meth:`complete`, because a line would come right before that of the end.
+    clock. What is known only at the end goes to :meth:`complete`: a line would come right before that of the end.
 
     Args:
         log: the task's logger.
@@ -93,7 +93,7 @@ class Progress:
         self._log.info("Progress of %s: %s", self._what, self._line(ended=False))
 
     def complete(self, *, rows: int | None = None, size: int | None = None) -> None:
-        """Record the numbers of the whole transfer without a line of their own: that of the end, which follows, has them.
+        """Record the numbers of the whole transfer, without a line: that of the end, which follows, has them.
 
         Args:
             rows: the number of rows; None if nothing new is known.
