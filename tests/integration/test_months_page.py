@@ -203,6 +203,8 @@ def test_it_is_usable_dark_and_narrow(page: Page, june: Month, dark: bool) -> No
     expect(frame.locator("html")).to_have_attribute("data-theme", "dark" if dark else "light")
     expect(frame.locator("#notice")).to_contain_text("seen at")
     assert frame.locator("body").evaluate("body => body.scrollWidth - document.documentElement.clientWidth") <= 0
+    table = frame.locator('[data-dataset="green"] .scroll')
+    assert table.evaluate("table => table.scrollWidth - table.clientWidth - table.scrollLeft") < 1, "newest first"
     frame.locator('[data-key="green/2020-06/lake"]').click()
     expect(frame.get_by_role("dialog").get_by_role("columnheader", name="lpep_pickup_datetime")).to_be_attached()
     assert frame.get_by_role("dialog").evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") <= 0

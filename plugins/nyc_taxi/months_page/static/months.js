@@ -146,8 +146,11 @@ function drawSection(place, dataset, stores, filters) {
     ? "No month matches the filters." : looked ? noMonth(dataset) : "Looking at the stores …";
   const scroll = place.querySelector(".scroll");
   const [left, focused] = [scroll.scrollLeft, scroll.contains(document.activeElement)];
+  const [before, now] = [scroll.dataset.months, months.join()];
   scroll.replaceChildren(months.length ? grid(dataset, stores, months) : el("p", {}, empty));
-  scroll.scrollLeft = left;
+  // Other months than before, as at first: the newest are in sight.
+  scroll.scrollLeft = before === now ? left : scroll.scrollWidth;
+  scroll.dataset.months = now;
   if (focused) scroll.querySelector('[tabindex="0"]')?.focus();
 }
 
@@ -167,7 +170,7 @@ function grid(dataset, stores, months) {
   const most = Math.max(1, ...cellsOf(dataset).map((cell) => cell.rows || 0));
   // One cell of each table is reached by Tab, the others from there by the arrow keys.
   const keys = stores.flatMap((store) => months.map((month) => `${dataset.name}/${month}/${store}`));
-  if (!keys.includes(state.focus[dataset.name])) state.focus[dataset.name] = keys[0];
+  if (!keys.includes(state.focus[dataset.name])) state.focus[dataset.name] = keys[months.length - 1];
   const rows = stores.map((store) => el("tr", {},
     el("th", { class: "store", scope: "row" }, store),
     months.map((month) => el("td", {}, cellButton(dataset, store, month, most)))));
