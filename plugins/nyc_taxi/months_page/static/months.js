@@ -184,7 +184,7 @@ function heads(months) {
   const corner = () => el("th", { class: "store" });
   return [
     el("tr", {}, corner(), years.map((year) => el("th", { class: "year", scope: "colgroup",
-      colspan: months.filter((month) => month.startsWith(year)).length }, year))),
+      colspan: months.filter((month) => month.startsWith(year)).length }, el("span", {}, year)))),
     el("tr", {}, corner(), months.map((month) => el("th", { class: "month", scope: "col" }, month.slice(5)))),
   ];
 }
