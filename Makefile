@@ -95,21 +95,19 @@ reconcile: install ## Count one month in every store of the running stack, as ma
 dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt example on the warehouse: MONTH=2021-01
 	@.venv/bin/python -m examples.dbt "$$MONTH"
 
-# Units in parallel; integration tests after them, one at a time: they share one running stack.
+# Two at a time. Integration tests share one running stack, so they come one after another: see tests/conftest.py.
 PYTEST := .venv/bin/python -m pytest
-UNITS := -n 2 --dist loadfile --ignore=tests/integration
+PARALLEL := -n 2 --no-loadscope-reorder
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
-	@$(PYTEST) -m "not full" $(UNITS)
+	@$(PYTEST) -m "not full" $(PARALLEL) --ignore=tests/integration
 	@$(PYTEST) -m "not full" tests/integration
 
 test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
-	@$(PYTEST) -m "full and not every_step" $(UNITS)
-	@$(PYTEST) -m "full and not every_step" tests/integration
+	@$(PYTEST) -m "full and not every_step" $(PARALLEL)
 
 test-faults: install ## Cause each fault at every other step, and kill the components of a running stack at every step, in 20 minutes
-	@$(PYTEST) -m every_step $(UNITS)
-	@$(PYTEST) -m every_step tests/integration
+	@$(PYTEST) -m every_step $(PARALLEL)
 
 soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak

@@ -13,8 +13,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.leftovers import LeftoversPlugin, processes_with
 
@@ -23,6 +25,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 TLC_DATA = REPOSITORY.parent / "shared" / "data"
 if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
     os.environ["NYC_TLC_DATA_DIR"] = str(TLC_DATA)
+
+# The tests of whole stacks, as their ids begin.
+_INTEGRATION = "tests/integration/"
 
 _CONFIGURATION = f"""
 [core]
@@ -62,6 +67,32 @@ _AIRFLOW_HOME = _isolate_airflow()
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
+
+
+class _OneStackAtATime(LoadFileScheduling):
+    """Give each worker a file at a time; all integration tests, which share running stacks, are as one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _INTEGRATION if nodeid.startswith(_INTEGRATION) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    return _OneStackAtATime(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the integration tests, which take longest; of these, with the modules that start stacks of their own.
+
+    The stack that the others share runs until the end, and costs time even if nothing is asked of it.
+    """
+    sharing = {item.path for item in items if isinstance(item, pytest.Function) and _shares_the_stack(item)}
+    items.sort(key=lambda item: (not item.nodeid.startswith(_INTEGRATION), item.path in sharing))
+
+
+def _shares_the_stack(test: pytest.Function) -> bool:
+    """Return whether a test uses the fixture of all integration tests, and not one of that name in its own module."""
+    return "stack" in test.fixturenames and not hasattr(test.module, "stack")
 
 
 def pytest_configure(config: pytest.Config) -> None:
