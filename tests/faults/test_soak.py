@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nyc_taxi.registry.datasets import GREEN, YELLOW
+from nyc_taxi.registry.datasets import FHVHV, GREEN, YELLOW, ZONES
 from nyc_taxi.stores.store import NOTHING, Content
 from tests.faults import soak as soak_module
 from tests.faults.scene import Place, Scene
-from tests.faults.soak import FILES, MONTHS, Stores, soak
+from tests.faults.soak import MONTHS, Stores, soak
 
 RUNS = 5
 SEED = 20211
@@ -22,7 +22,7 @@ OLD, NEW = Content(120, 1), Content(150, 2)
 
 @pytest.mark.full
 def test_short_soak(tmp_path_factory: pytest.TempPathFactory) -> None:
-    files = [file for file in FILES if file.month in (MONTHS[0], None)]
+    files = [GREEN.file(MONTHS[0]), FHVHV.file(MONTHS[0]), ZONES.file()]
     scene = Scene(tmp_path_factory.mktemp("soak"))
     try:
         scene.start()

@@ -60,8 +60,9 @@ REAL_ROWS = {("yellow", "2020-04"): 10_000, ("green", "2021-02"): 64_572}
 ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, month in MONTHS.items()}
 FLOWS = ("web_to_gcs", "web_to_postgres")
 TOO_LATE = "green"
-# Seconds for which the clock's runs wait for publication: longer than any test takes, and hardly at all.
-LONG, SHORT = 3600, 5
+# Seconds for which the clock's runs wait for publication: longer than the tests need, and hardly at all. A run asks
+# again after each hundredth of them.
+LONG, SHORT = 1000, 5
 
 
 @dataclass(frozen=True)

@@ -172,8 +172,8 @@ def failed_command(environment: dict[str, str]) -> subprocess.CompletedProcess[s
     ("name", "problem"),
     [
         ("bigquery", "does not answer as it should ("),
-        ("postgres", "does not answer as it should ("),
-        ("scheduler", "has sent no heartbeat for "),
+        pytest.param("postgres", "does not answer as it should (", marks=pytest.mark.every_step),
+        pytest.param("scheduler", "has sent no heartbeat for ", marks=pytest.mark.every_step),
     ],
 )
 def test_what_hangs_is_told_before_a_command_runs(
