@@ -19,6 +19,10 @@ from sqlglot.tokens import TokenType
 
 DEEPEST = 300
 """Number of levels of a statement's syntax tree, and of its parentheses."""
+SUBQUERIES = 12
+"""Number of subqueries in expressions that are nested in each other: DuckDB's time doubles with each."""
+EXPANDED = (exp.Anonymous, exp.Greatest, exp.Least)
+"""Calls of macros, and of what sqlglot writes with each argument twice."""
 _CALLS = 40_000
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET)
@@ -31,10 +35,10 @@ class NestedTooDeeplyError(DomainError):
     http_status = 400
     bq_reason = "resourcesExceeded"
 
-    def __init__(self) -> None:
+    def __init__(self, limit: str = f"{DEEPEST:,} levels") -> None:
         super().__init__(
             "Out of stack space due to deeply nested query expression during query resolution. The embedded BigQuery "
-            f"does not run more than {DEEPEST:,} levels"
+            f"does not run more than {limit}"
         )
 
 
@@ -60,18 +64,44 @@ def check_parentheses(sql: str) -> None:
             raise NestedTooDeeplyError
 
 
-def check_nesting(tree: exp.Expression) -> None:
+def check_nesting(tree: exp.Expression) -> tuple[int, int]:
     """Refuse a statement that is nested too deeply.
+
+    Returns:
+        The number of its levels, and of those with calls that DuckDB expands.
 
     Raises:
         NestedTooDeeplyError: it is.
     """
-    level = [tree]
-    for _ in range(DEEPEST):
+    level, calls = [tree], 0
+    for depth in range(DEEPEST):
+        calls += any(type(node) in EXPANDED for node in level)
         level = [child for node in level for child in _children(node)]
         if not level:
-            return
+            return depth, calls
     raise NestedTooDeeplyError
+
+
+def check_subqueries(tree: exp.Expression) -> None:
+    """Refuse a statement whose scalar subqueries, EXISTS, IN and ARRAY are nested too deeply.
+
+    Raises:
+        NestedTooDeeplyError: they are.
+    """
+    levels: dict[int, int] = {}
+    for select in tree.find_all(exp.Select):  # outer ones first
+        outer = levels.get(id(select.parent_select), 0)
+        levels[id(select)] = outer + _is_value(select)
+        if levels[id(select)] > SUBQUERIES:
+            raise NestedTooDeeplyError(f"{SUBQUERIES} levels of subqueries in expressions")
+
+
+def _is_value(select: exp.Select) -> bool:
+    """Return whether a query stands in an expression, and not in FROM or WITH."""
+    place = select.parent
+    while isinstance(place, exp.SetOperation | exp.Subquery | exp.Alias):
+        place = place.parent
+    return place is not None and not isinstance(place, exp.From | exp.Join | exp.CTE | exp.DDL | exp.DML)
 
 
 def _children(node: exp.Expression) -> Iterator[exp.Expression]:

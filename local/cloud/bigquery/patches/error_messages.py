@@ -22,6 +22,7 @@ from bqemulator.storage.type_map import duckdb_to_bq
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import limit
+from local.cloud.bigquery.nesting import NestedTooDeeplyError
 from local.cloud.bigquery.translation.function_names import is_known
 from local.cloud.bigquery.translation.macros import ERROR_MARK
 
@@ -125,6 +126,7 @@ _NOT_GROUPED = re.compile(r'column "?(?P<name>[^" ]+)"? must appear in the GROUP
 _POSITION = re.compile(r"(?P<clause>ORDER|GROUP)( BY)? term out of range - should be between 1 and (?P<most>\d+)")
 _MISSING_SCHEMA = re.compile(r"Schema with name (?P<project>\S+?)__(?P<name>\S+) does not exist")
 _ROUTINE = re.compile(r"\b[a-z]\w*__(?P<dataset>\w+?)__(?P<name>\w+)")
+_MISSING_CATALOG = re.compile(r'Catalog "(?P<name>[^"]+)" does not exist')
 _MISSING_VIEW = re.compile(r"View with name (?P<name>\S+) does not exist")
 _MISSING = re.compile(r'Table with name "?(?P<name>[^"\s.]+)"? does not exist!')
 _SUM = re.compile(r"Type (INT128|DOUBLE) with value .* out of range for the destination type INT64")
@@ -169,6 +171,10 @@ def install() -> None:
 
 
 def _translated(message: str, sql: str | None) -> DomainError | None:
+    if "Max expression depth limit" in message:
+        return NestedTooDeeplyError("1,000 operators in a row")
+    if elsewhere := _of_other_project(message, sql or ""):
+        return InvalidQueryError(f"Function not found: {elsewhere}", location="query")
     missing = _FUNCTION.search(message)
     if missing and (missing["net"] or is_known(missing["name"].upper())):
         return limit(f"have the function {'NET.' if missing['net'] else ''}{missing['name'].upper()}")
@@ -197,6 +203,15 @@ def _unknown(message: str, _: str | None) -> DomainError:
     return InvalidQueryError(
         f"the embedded BigQuery does not word this error as BigQuery does: {short}", location="query"
     )
+
+
+def _of_other_project(message: str, sql: str) -> str | None:
+    """Return the name of a function that a statement calls in a project that is not here."""
+    catalog = _MISSING_CATALOG.search(message)
+    called = catalog and re.search(
+        rf'(?<![\w.])"?{re.escape(catalog["name"])}"?((?:\."?\w+"?)+)\s*\(', sql, re.IGNORECASE
+    )
+    return f"{catalog['name']}{called[1]}".replace('"', "") if catalog and called else None
 
 
 def _of_unqualified_table(message: str, sql: str) -> str | None:

@@ -28,6 +28,7 @@ type of its result belongs in ``functions``.
 - ``system_variables``: ``@@project_id`` and the like
 - ``function_names``: the functions that BigQuery has; ``syntax``, ``tokens``: other databases' syntax, which it has not
 - ``clauses``: where aggregates may stand; ``parse_errors``: words for what cannot be parsed
+- ``expansion``: arguments that macros name twice
 - ``safe``: the prefix SAFE.; ``signatures``: the types of arguments; ``debugging``: ERROR, TYPEOF
 """
 
@@ -37,7 +38,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from local.cloud.bigquery.nesting import check_nesting
+from local.cloud.bigquery.nesting import SUBQUERIES, check_nesting, check_subqueries
 from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     arrays,
     buckets,
@@ -70,6 +71,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
 from local.cloud.bigquery.translation.aliases import replace_aliases
 from local.cloud.bigquery.translation.annotation import Tables, annotate, check_names
 from local.cloud.bigquery.translation.assignments import coerce_assignments
+from local.cloud.bigquery.translation.expansion import bind_long_arguments
 from local.cloud.bigquery.translation.json_functions import mend_json_literals
 from local.cloud.bigquery.translation.macros import create_macros
 from local.cloud.bigquery.translation.pivots import expand_pivots
@@ -79,6 +81,8 @@ from local.cloud.bigquery.translation.safe import isolate_arguments
 from local.cloud.bigquery.translation.strings import mend_searches
 from local.cloud.bigquery.translation.types import Type
 
+_CALLS = 3
+"""Levels of calls that may grow with each other without harm: most statements have no more."""
 __all__ = ["apply_types", "create_functions", "create_macros"]
 
 
@@ -112,5 +116,10 @@ def apply_types(
     tree, changed = apply_rules(tree, known)
     if known.overrides:
         replace_aliases(tree)
-    check_nesting(tree)
+    levels, calls = check_nesting(tree)
+    if levels > 2 * SUBQUERIES:  # each has two levels at least
+        check_subqueries(tree)
+    if calls > _CALLS and bind_long_arguments(tree):
+        changed = True
+        check_nesting(tree)
     return tree, pivoted or coerced or isolated or changed or known.overrides

@@ -16,7 +16,16 @@ from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, call, is_simple, literal_number, named, rule, with_bound
+from local.cloud.bigquery.translation.rules import (
+    Context,
+    call,
+    is_long,
+    is_simple,
+    literal_number,
+    named,
+    rule,
+    with_bound,
+)
 from local.cloud.bigquery.translation.types import Type
 
 _OPERATORS = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -75,19 +84,25 @@ def check_comparable(kind: Type, operator: str) -> None:
 
 def _without_nan(node: exp.Binary, context: Context) -> exp.Expression | None:
     """Return the comparison with NaN as BigQuery has it; DuckDB's NaN equals itself and is the greatest number."""
-    left, right = (side if _may_be_nan(side, context) else None for side in (node.this, node.expression))
+    left, right = (_may_be_nan(side, context) for side in (node.this, node.expression))
     if isinstance(node, exp.EQ | exp.NEQ):
-        greater = (node.this, node.expression) if left and right else None
+        greater = (0, 1) if left and right else None
     elif isinstance(node, exp.LT | exp.LTE):
-        greater = (node.expression, node.this) if right else None
+        greater = (1, 0) if right else None
     else:
-        greater = (node.this, node.expression) if left else None
+        greater = (0, 1) if left else None
     if greater is None:
         return None
-    is_nan = call("bq_is_nan", *(side.copy() for side in greater))
-    if isinstance(node, exp.NEQ):
-        return exp.paren(exp.or_(node, is_nan, copy=False), copy=False)
-    return exp.paren(exp.and_(node, exp.not_(is_nan, copy=False), copy=False), copy=False)
+
+    def compared(sides: list[exp.Expression]) -> exp.Expression:
+        comparison = type(node)(this=sides[0], expression=sides[1])
+        is_nan = call("bq_is_nan", *(sides[place].copy() for place in greater))
+        if isinstance(node, exp.NEQ):
+            return exp.paren(exp.or_(comparison, is_nan, copy=False), copy=False)
+        return exp.paren(exp.and_(comparison, exp.not_(is_nan, copy=False), copy=False), copy=False)
+
+    sides = [node.this, node.expression]
+    return with_bound(sides, compared) if any(map(is_long, sides)) else compared(sides)
 
 
 def _may_be_nan(node: exp.Expression, context: Context) -> bool:
@@ -109,9 +124,15 @@ def between(node: exp.Between, context: Context) -> exp.Expression | None:
         raise invalid(f"No matching signature for operator BETWEEN for argument types: {named(kinds)}")
     check_comparable(common, "<=")
     if common == types.FLOAT64 and _may_be_nan(node.args["high"], context):
-        is_nan = call("bq_is_nan", node.args["high"].copy(), node.this.copy())
-        return exp.paren(exp.and_(node, exp.not_(is_nan, copy=False), copy=False), copy=False)
+        return with_bound(sides, _between) if any(map(is_long, sides)) else _between(sides)
     return None
+
+
+def _between(sides: list[exp.Expression]) -> exp.Expression:
+    value, low, high = sides
+    is_nan = call("bq_is_nan", high.copy(), value.copy())
+    comparison = exp.Between(this=value, low=low, high=high)
+    return exp.paren(exp.and_(comparison, exp.not_(is_nan, copy=False), copy=False), copy=False)
 
 
 @rule(exp.In)

@@ -6,6 +6,7 @@ with ``bq_``. Each is declared beside the rule that needs it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 _MACROS: list[tuple[str, str]] = []
@@ -17,6 +18,16 @@ ERROR_MARK = "\N{SECTION SIGN}bq:"
 def macro(signature: str, body: str) -> None:
     """Declare a DuckDB macro, such as ``macro("bq_double(x)", "2 * x")``."""
     _MACROS.append((signature, body))
+
+
+@functools.cache
+def declared() -> dict[str, tuple[list[str], str]]:
+    """Return the parameters and the body of each macro by its name."""
+    found = {}
+    for signature, body in _MACROS:
+        name, _, rest = signature.partition("(")
+        found[name] = ([part.strip() for part in rest.rstrip(")").split(",") if part.strip()], body)
+    return found
 
 
 def create_macros(execute: Callable[[str], object]) -> None:

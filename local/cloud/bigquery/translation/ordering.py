@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.numbers import with_function
 from local.cloud.bigquery.translation.rules import Context, call, literal_number, rule, site_of
 
@@ -131,6 +132,18 @@ def least(node: exp.Min | exp.Max, context: Context) -> exp.Expression | None:
     return exp.Case(ifs=[exp.If(this=any_nan, true=nan)], default=site_of(node))
 
 
+macro(
+    "bq_least_of_two(a, b)",
+    """CASE WHEN a IS NULL OR b IS NULL THEN NULL WHEN isnan(CAST(a AS DOUBLE)) OR isnan(CAST(b AS DOUBLE))
+    THEN CAST('nan' AS DOUBLE) ELSE least(CAST(a AS DOUBLE), CAST(b AS DOUBLE)) END""",
+)
+macro(  # NaN is the greatest number in DuckDB
+    "bq_least_of_all(numbers)",
+    """CASE WHEN list_count(numbers) < len(numbers) THEN NULL WHEN isnan(CAST(list_max(numbers) AS DOUBLE))
+    THEN CAST('nan' AS DOUBLE) ELSE CAST(list_min(numbers) AS DOUBLE) END""",
+)
+
+
 @rule(exp.Least)
 def least_argument(node: exp.Least, context: Context) -> exp.Expression | None:
     """LEAST is NULL if an argument is, and otherwise NaN if an argument is.
@@ -141,7 +154,5 @@ def least_argument(node: exp.Least, context: Context) -> exp.Expression | None:
     floats = [part for part in arguments if context.of(part) == types.FLOAT64 and literal_number(part) is None]
     if context.of(node) != types.FLOAT64 or not floats:
         return None
-    known = [exp.not_(exp.Is(this=part.copy(), expression=exp.null())) for part in arguments]
-    any_nan = exp.or_(*(call("isnan", part.copy()) for part in floats))
-    nan = exp.cast(exp.Literal.string("nan"), "DOUBLE")
-    return exp.Case(ifs=[exp.If(this=exp.and_(any_nan, *known), true=nan)], default=node)
+    name = "bq_least_of_two" if len(arguments) == 2 else "bq_least_of_all"
+    return call(name, *arguments) if len(arguments) == 2 else call(name, exp.Array(expressions=arguments))

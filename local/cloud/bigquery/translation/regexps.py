@@ -16,7 +16,7 @@ from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.python_functions import python_function
-from local.cloud.bigquery.translation.rules import Context, bound, call, fails_safely, rule
+from local.cloud.bigquery.translation.rules import Context, bound, call, fails_safely, rule, with_bound
 
 _GROUP = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(?P<group>\((?!\?)|\(\?P?<(?![=!]))", re.DOTALL)
 _TOO_MANY = "Regular expressions passed into extraction functions must not have more than 1 capturing group"
@@ -106,7 +106,12 @@ def extract(node: exp.RegexpExtract | exp.RegexpExtractAll, context: Context) ->
     occurrence = node.args.get("occurrence")
     if occurrence is not None:
         return bound("bq_regexp_occurrence", _extracted("regexp_extract_all", value, pattern, lazily), occurrence)
-    return bound("bq_regexp_first", value, pattern, _extracted(name, value.copy(), pattern.copy(), lazily))
+
+    def first(names: list[exp.Expression]) -> exp.Expression:
+        found = _extracted(name, names[0].copy(), names[1].copy(), lazily)
+        return call("bq_regexp_first", *names, found)
+
+    return with_bound([value, pattern], first)
 
 
 def _extracted(name: str, value: exp.Expression, pattern: exp.Expression, lazily: bool) -> exp.Expression:

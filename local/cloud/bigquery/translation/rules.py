@@ -7,6 +7,7 @@ None to leave it. Its docstring names the documented source of what it does.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from local.cloud.bigquery.translation.types import Type
 Rule = Callable[[Any, "Context"], exp.Expression | None]
 _RULES: dict[type[exp.Expression], list[Rule]] = {}
 _BOUND = "bq_v"
+_LONG = 100
 _MODIFIERS = (exp.IgnoreNulls, exp.RespectNulls, exp.Filter, exp.Window)
 
 
@@ -119,10 +121,12 @@ def bound(name: str, *arguments: exp.Expression | str | int) -> exp.Expression:
     return with_bound(nodes, lambda names: call(name, *names))
 
 
-def with_bound(nodes: list[exp.Expression], use: Callable[[list[exp.Expression]], exp.Expression]) -> exp.Expression:
+def with_bound(
+    nodes: list[exp.Expression], use: Callable[[list[exp.Expression]], exp.Expression], *, name: str = _BOUND
+) -> exp.Expression:
     """Return ``use(names)``, in which each of ``names`` is the value of a node, evaluated once.
 
-    Nodes that are simple are their own names.
+    Nodes that are simple are their own names. Within what another call has bound, ``name`` must be another one.
     """
     long = [number for number, node in enumerate(nodes) if not is_simple(node)]
     if not long:
@@ -130,15 +134,15 @@ def with_bound(nodes: list[exp.Expression], use: Callable[[list[exp.Expression]]
     names = list(nodes)
     value = nodes[long[0]].copy()
     if len(long) == 1:
-        names[long[0]] = exp.column(_BOUND)
+        names[long[0]] = exp.column(name)
     else:
         fields = [
             exp.PropertyEQ(this=exp.to_identifier(f"p{number}"), expression=nodes[number].copy()) for number in long
         ]
         value = exp.Struct(expressions=fields)
         for number in long:
-            names[number] = call("struct_extract", exp.column(_BOUND), f"p{number}")
-    function = exp.Lambda(this=use(names), expressions=[exp.to_identifier(_BOUND)])
+            names[number] = call("struct_extract", exp.column(name), f"p{number}")
+    function = exp.Lambda(this=use(names), expressions=[exp.to_identifier(name)])
     return call("list_extract", call("list_transform", exp.Array(expressions=[value]), function), 1)
 
 
@@ -153,6 +157,11 @@ def is_simple(node: exp.Expression) -> bool:
     return isinstance(
         node, exp.Column | exp.Literal | exp.RawString | exp.Boolean | exp.Null | exp.Star | exp.Parameter
     )
+
+
+def is_long(node: exp.Expression) -> bool:
+    """Return whether a node has so many parts that it may not be copied."""
+    return next(itertools.islice(node.walk(), _LONG, None), None) is not None
 
 
 def _node(value: exp.Expression | str | int) -> exp.Expression:

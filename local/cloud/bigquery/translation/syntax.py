@@ -25,6 +25,7 @@ _OPERATORS: dict[type[exp.Expression], str] = {
     **{exp.RegexpILike: "~*", exp.Escape: "ESCAPE", exp.Lateral: "LATERAL"},
     **{exp.WithinGroup: "WITHIN GROUP", exp.Comprehension: "FOR", exp.Fetch: "FETCH"},
 }
+_ADDS = re.compile(r"\b(?P<name>(?:DATE|DATETIME|TIME|TIMESTAMP)_(?:ADD|SUB))\s*\((?P<rest>[^)]*)", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*\n|#[^\n]*\n|/\*.*?\*/)*(?P<word>\w+)", re.DOTALL)
 _STATEMENTS = {"ASSERT", "CALL", "EXPORT", "GRANT", "LOAD", "RAISE", "REVOKE", "UNDROP"}
 """First words of statements that the parser does not know, and other modules do."""
@@ -113,6 +114,8 @@ def check_parses(sql: str) -> None:
     try:
         sqlglot.parse_one(sql, read="bigquery")
     except sqlglot.errors.ParseError as error:
+        if "INTERVAL expression expected" in str(error):
+            raise _without_interval(sql) from error
         first = error.errors[0] if error.errors else {}
         place = f"[{first.get('line')}:{(first.get('col') or 1) - len(first.get('highlight') or ' ') + 1}]"
         description = str(first.get("description"))
@@ -139,6 +142,12 @@ def check_parses(sql: str) -> None:
             raise syntax_error(sql, first) from error
     except sqlglot.errors.SqlglotError:
         pass
+
+
+def _without_interval(sql: str) -> Exception:
+    """Return the error for DATE_ADD or one of its neighbours that is given no INTERVAL."""
+    names = [call["name"].upper() for call in _ADDS.finditer(sql) if "INTERVAL" not in call["rest"].upper()]
+    return invalid(f"No matching signature for function {names[0] if names else 'DATE_ADD'}")
 
 
 def _quoted_elsewhere(sql: str, error: dict[str, Any]) -> str | None:

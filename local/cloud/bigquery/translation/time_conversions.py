@@ -80,11 +80,24 @@ def constructor(node: exp.Expression, context: Context) -> exp.Expression:
     FORMAT_DATE and its neighbours, which read a literal as their own type.
     """
     target, zone, text = _CONSTRUCTORS[type(node)], node.args.get("zone"), literal_text(node.this)
-    if isinstance(node.parent, exp.TimeToStr) and text is not None:
+    of_format = isinstance(node.parent, exp.TimeToStr)
+    if of_format and text is not None:
         return literal(text, target)
+    if _is_text(node.this, context) and (of_format or target != types.TIMESTAMP):
+        given = (f"FORMAT_{target}", types.STRING) if of_format else (target.name,)
+        raise no_signature(*given, types.STRING)
     if target == types.TIMESTAMP and zone is not None:
         return _timestamp_in(node.this, zone, context)
     return _constructed(node.this, zone, target, context)
+
+
+def _is_text(value: exp.Expression, context: Context) -> bool:
+    """Return whether a value is a STRING that is neither a literal nor a parameter, which are read as dates."""
+    inner = unwrapped(value)
+    while isinstance(inner, exp.Cast):
+        inner = inner.this
+    is_read = isinstance(inner, exp.Parameter | exp.Placeholder) or literal_text(value) is not None
+    return context.of(value) == types.STRING and not is_read
 
 
 def _constructed(value: exp.Expression, zone: exp.Expression | None, target: Type, context: Context) -> exp.Expression:

@@ -28,9 +28,11 @@ _OF_VALUES = frozenset({"SUBSTR", "SUBSTRING", "TRIM"})
 """Functions that have FROM between their arguments in other databases."""
 _NO_FUNCTION_AFTER = (_Token.DOT, _Token.INTO, _Token.TABLE, _Token.ALIAS, _Token.WITH, _Token.FUNCTION, _Token.VIEW)
 _AFTER_VALUES = (_Token.VAR, _Token.IDENTIFIER, _Token.NUMBER, _Token.STRING, _Token.R_PAREN, _Token.R_BRACKET)
+_BEGIN_QUERIES = (_Token.SELECT, _Token.WITH, _Token.FROM, _Token.L_PAREN)
 _NULL_TESTS = (_Token.ISNULL, _Token.NOTNULL)
 _MAY_BE_FOREIGN = re.compile(
     r"==|[%!?~]|<=>|:=|\*\s*AS\b|\b(?:ISNULL|NOTNULL|LIMIT|OFFSET|INTERVAL)\b|\bIN\s*(?!\()\S"
+    r"|\bEXISTS\s*\(\s*(?!SELECT\b|WITH\b|FROM\b|\()"
     rf"|\b(?:{'|'.join(sorted(_FUNCTIONS | _OF_VALUES))})\s*\(",
     re.IGNORECASE,
 )
@@ -62,6 +64,8 @@ def check_tokens(sql: str) -> None:
             calls.pop()
         elif token.token_type == _Token.SELECT and calls:
             calls[-1] = ""  # a query in parentheses
+        elif token.token_type == _Token.EXISTS and number + 2 < len(tokens):
+            _check_exists(sql, *tokens[number + 1 : number + 3])
         elif token.token_type == _Token.INTERVAL:
             _check_interval(sql, tokens, number)
         _check_token(sql, before, token, after, calls[-1] if calls else "")
@@ -101,6 +105,12 @@ def _is_foreign_call(sql: str, before: Any, token: Any, after: Any) -> bool:
     is_name = before is not None and before.token_type in _NO_FUNCTION_AFTER
     is_call = after is not None and after.token_type == _Token.L_PAREN
     return word in _FUNCTIONS and is_call and sql[token.start : token.end + 1].upper() == word and not is_name
+
+
+def _check_exists(sql: str, bracket: Any, first: Any) -> None:
+    """Refuse EXISTS of what is no query."""
+    if bracket.token_type == _Token.L_PAREN and first.token_type not in _BEGIN_QUERIES:
+        raise invalid(f"Syntax error: Unexpected {token_words(first)} at {position_of(sql, first.start)}")
 
 
 def _check_interval(sql: str, tokens: Sequence[Any], number: int) -> None:

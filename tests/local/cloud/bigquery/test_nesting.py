@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -34,6 +35,25 @@ ANSWERED: list[tuple[str, Any]] = [
     (_nested("CASE WHEN x THEN 1 ELSE ", "2", " END", 60) + " FROM (SELECT FALSE AS x)", 2),
     ("SELECT CAST(" + "DATE(" * 30 + "DATE '2021-01-01'" + ")" * 30 + " AS STRING)", "2021-01-01"),
     (_nested("SAFE.ABS(", "-1", ")", 25), 1),
+    (_nested("GREATEST(x, ", "1", ")", 40) + " FROM (SELECT 2 AS x)", 2),
+    (_nested("LEAST(x, 7.5, ", "1.5", ")", 30) + " FROM (SELECT 2.5 AS x)", 1.5),
+    (
+        "SELECT STRING("
+        + _nested("DATE_ADD(", "x", ", INTERVAL 1 MONTH)", 20)[7:]
+        + ") FROM (SELECT DATE '2021-01-13' AS x)",
+        "2022-09-13",
+    ),
+    (_nested("PARSE_DATE('%F', STRING(", "x", "))", 15) + " FROM (SELECT DATE '2021-01-13' AS x)", date(2021, 1, 13)),
+    (
+        _nested("FORMAT_DATE('%F', DATE_TRUNC(PARSE_DATE('%F', ", "x", "), MONTH))", 5)
+        + " FROM (SELECT '2021-01-13' AS x)",
+        "2021-01-01",
+    ),
+    (_nested("REGEXP_EXTRACT(", "x", ", '(.*)')", 20) + " FROM (SELECT 'ab' AS x)", "ab"),
+    (_nested("ROUND(2 / (1 + ", "x", "), 2)", 15) + " FROM (SELECT 1.0 AS x)", 1.0),
+    (_nested("IF(", "x", " > 1.5, 3.5, 4.5)", 15) + " FROM (SELECT 5.5 AS x)", 3.5),
+    (_nested("(SELECT 1 + ", "1", ")", 12), 13),
+    ("SELECT 1 WHERE " + "EXISTS(SELECT 1 FROM (SELECT 1) WHERE " * 10 + "TRUE" + ")" * 10, 1),
     ("SELECT * FROM " + "(SELECT * FROM " * 40 + "(SELECT 1 AS x)" + ")" * 40, 1),
 ]
 
@@ -50,6 +70,11 @@ REFUSED = [
     _nested("-(", "1", ")", 900),
     "SELECT * FROM " + "(SELECT * FROM " * 1_000 + "t" + ")" * 1_000,
     f"CREATE TABLE d.t AS {_nested('ABS(', '1', ')', 600)}",
+    _nested("(SELECT 1 + ", "1", ")", 13),
+    "SELECT 1 WHERE " + "EXISTS(SELECT 1 WHERE " * 14 + "TRUE" + ")" * 14,
+    "SELECT 1 WHERE 1 IN (" + "SELECT 1 WHERE 1 IN (" * 14 + "1" + ")" * 15,
+    _nested("ARRAY_LENGTH(ARRAY(SELECT ", "1", "))", 14),
+    "SELECT " + " + ".join(["x"] * 1_001) + " FROM (SELECT 1 AS x)",
     f"SELECT 1; {_nested('ABS(', '1', ')', 600)}",
 ]
 
