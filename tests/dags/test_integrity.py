@@ -40,7 +40,6 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DagRunInfo, TimeRestriction
 
 from months import MonthsPlugin
-from nyc_taxi.dag_parts.deadlines import DeadlineDAG
 from nyc_taxi.dag_parts.defaults import RETRY_POLICY
 from nyc_taxi.dag_parts.schedules import LATE
 from nyc_taxi.dag_parts.timetables import MonthlyTimetable
@@ -135,8 +134,6 @@ def test_only_known_tags_are_used(dag: DAG) -> None:
 
 
 def test_the_page_in_the_ui_has_its_parts(dag: DAG) -> None:
-    late = ["When it is late"] if "_web_to_" in dag.dag_id else []
-    assert bool(dag.deadline) is bool(late) is isinstance(dag, DeadlineDAG), "dags test of a plain DAG fails"
     assert re.findall(r"^- \*\*(.+?)\*\* \S", dag.doc_md or "", re.MULTILINE) == [
         "Months",
         "Owner",
@@ -145,7 +142,6 @@ def test_the_page_in_the_ui_has_its_parts(dag: DAG) -> None:
         "Output",
         "When it is skipped",
         "When it fails",
-        *late,
         "Rerun",
     ]
     assert "<dataset>" not in (dag.doc_md or "")
