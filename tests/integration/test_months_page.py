@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -42,6 +44,18 @@ def _cell(frame: FrameLocator, month: str, store: str, dataset: str = "green") -
     return label
 
 
+def _alter(page: Page, change: Callable[[list[dict[str, Any]]], None]) -> None:
+    """Let the page be told what ``change`` makes of its datasets."""
+
+    def altered(route: Route) -> None:
+        answer = route.fetch()
+        overview = answer.json()
+        change(overview["datasets"])
+        route.fulfill(response=answer, json=overview)
+
+    page.route("**/api/overview*", altered)
+
+
 def _look_again(frame: FrameLocator) -> None:
     frame.get_by_role("button", name="Look again").click()
     expect(frame.locator("#notice")).to_contain_text("Looking")
@@ -77,16 +91,13 @@ def test_a_month_shows_its_runs_its_trips_and_its_rows(page: Page, june: Month) 
 def test_an_open_month_follows_the_stores(page: Page, june: Month) -> None:
     has_answered = False
 
-    def unknown_at_first(route: Route) -> None:
-        answer = route.fetch()
-        overview = answer.json()
+    def unknown_at_first(datasets: list[dict[str, Any]]) -> None:
         if not has_answered:
-            green = next(dataset for dataset in overview["datasets"] if dataset["name"] == "green")
+            green = next(dataset for dataset in datasets if dataset["name"] == "green")
             green["months"]["2020-06"]["postgres"]["state"] = "unknown"
             green["looks"]["postgres"]["running"] = True  # so that the page asks again soon
-        route.fulfill(response=answer, json=overview)
 
-    page.route("**/api/overview*", unknown_at_first)
+    _alter(page, unknown_at_first)
     frame = page.frame_locator("iframe")
     page.get_by_role("link", name="Months").first.click()
     frame.locator('[data-key="green/2020-06/postgres"]').click()
@@ -124,7 +135,8 @@ def test_a_failed_month_leads_to_its_cause(page: Page, api: AirflowApi) -> None:
     frame.locator('[data-key="green/2019-04/lake"]').click()
     frame.get_by_role("dialog").get_by_role("link", name="failed: green_web_to_gcs").click()
     page.wait_for_url("**/dags/green_web_to_gcs/runs/**")
-    expect(page.get_by_text("to_parquet").first).to_be_visible()
+    page.locator("table").get_by_role("link", name="to_parquet").click()
+    expect(page.get_by_text("column fare_amount: row 5001").first).to_be_visible()
 
 
 def test_a_backfill_of_three_months_is_followed(page: Page, api: AirflowApi, source_dir: Path) -> None:
@@ -159,6 +171,31 @@ def test_a_store_that_was_changed_by_hand_shows_as_different(page: Page, stack: 
     rows = reconcile.count(stack, GREEN.file(june)).rows["lake"]
     label = f"green 2020-06, postgres: {rows - 1:,} rows, another number of rows than in the lake"
     expect(cell).to_have_attribute("aria-label", label)
+
+
+def test_a_store_that_never_answered_is_named_and_nothing_is_said_for_it(page: Page, june: Month) -> None:
+    def never_answered(datasets: list[dict[str, Any]]) -> None:
+        for dataset in datasets:
+            dataset["looks"]["postgres"] = {"at": 0, "answered": False, "error": "it is down", "running": False}
+            for stores in dataset["months"].values():
+                stores["postgres"].update(state="unknown", rows=None)
+
+    _alter(page, never_answered)
+    frame = _open(page)
+    expect(frame.locator("#notice")).to_contain_text("no answer from postgres")
+    expect(frame.locator("#notice")).not_to_contain_text("12:00:00 AM")  # the beginning of 1970
+    frame.get_by_label("only months where stores differ").check()
+    expect(frame.locator('[data-key="green/2020-06/postgres"]')).to_have_count(0)
+
+
+def test_a_user_who_may_only_read_is_told_so(page: Page, june: Month) -> None:
+    _alter(page, lambda datasets: [each.update(may_run=dict.fromkeys(each["may_run"], False)) for each in datasets])
+    frame = _open(page)
+    expect(frame.get_by_text("You may look at these months, but start no runs.").first).to_be_visible()
+    expect(frame.get_by_role("button", name="Backfill")).to_have_count(0)
+    frame.locator('[data-key="green/2020-06/lake"]').click()
+    expect(frame.locator("#month .facts")).to_contain_text("as in the lake")
+    expect(frame.locator("#month").get_by_role("button", name="Load")).to_have_count(0)
 
 
 def test_the_cells_are_reached_by_keyboard(page: Page, june: Month) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -118,7 +118,7 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
         "first_months": _first_months(dataset),
         "dag_ids": ids,
         "loads": {store.name: store.loaded_from for store in STORES},
-        "may_run": {name: _may_run(dag_id, user) for name, dag_id in ids.items()},
+        "may_run": {name: _may("POST", dag_id, user) for name, dag_id in ids.items()},
         "looks": {
             name: {"at": look.at, "answered": look.answered, "error": look.error, "running": look.running}
             for name, look in looks.items()
@@ -147,13 +147,19 @@ def _cells(month: Month | None, looks: Mapping[str, Look], of_store: Mapping[str
 
 
 def _readable(user: Any) -> list[Dataset]:
+    """The datasets of whose DAGs the user may read everything that the page shows: the DAGs and their runs."""
     permitted = get_auth_manager().get_authorized_dag_ids(user=user)
-    return [dataset for dataset in DATASETS.values() if permitted.issuperset(runs.dag_ids(dataset).values())]
+    return [
+        dataset
+        for dataset in DATASETS.values()
+        if all(id_ in permitted and _may("GET", id_, user) for id_ in runs.dag_ids(dataset).values())
+    ]
 
 
-def _may_run(dag_id: str, user: Any) -> bool:
+def _may(method: Literal["GET", "POST"], dag_id: str, user: Any) -> bool:
+    """Whether the user may read (GET) or start (POST) runs of a DAG."""
     return get_auth_manager().is_authorized_dag(
-        method="POST", access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
+        method=method, access_entity=DagAccessEntity.RUN, details=DagDetails(id=dag_id), user=user
     )
 
 

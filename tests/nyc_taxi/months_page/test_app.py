@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import _get_session
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.routing import APIRoute
@@ -31,16 +32,18 @@ PATHS = {"name": "months.js", "dag_id": "green_web_to_gcs", "run_id": "x", "data
 
 
 class _Manager:
-    """An auth manager that lets everybody read ``readable`` and run ``runnable``."""
+    """An auth manager that lets everybody read ``readable``, their runs if ``followed``, and start ``runnable``."""
 
     readable = ALL_DAGS
+    followed: set[str] = ALL_DAGS
     runnable: set[str] = ALL_DAGS
 
     def get_authorized_dag_ids(self, *, user: Any) -> set[str]:
         return self.readable
 
     def is_authorized_dag(self, *, method: str, access_entity: Any, details: Any, user: Any) -> bool:
-        return method == "POST" and details.id in self.runnable
+        assert access_entity == DagAccessEntity.RUN
+        return details.id in {"GET": self.followed, "POST": self.runnable}[method]
 
 
 class _Store(FakeStore):
@@ -133,7 +136,15 @@ def test_a_user_sees_only_datasets_whose_dags_they_may_read(client: TestClient, 
 
 
 @attack("pages-ask-for-a-login")
-def test_a_user_who_may_only_read_is_told_so(client: TestClient, manager: _Manager) -> None:
+def test_a_user_who_may_not_read_runs_sees_none(client: TestClient, manager: _Manager) -> None:
+    manager.followed = ALL_DAGS - {"green_web_to_postgres"}
+    assert "green" not in _overview(client)
+    for path in ("months/green/2021-01", "runs/green_web_to_gcs/x"):
+        assert client.get(f"/api/{path}").status_code == 404
+
+
+@attack("pages-ask-for-a-login")
+def test_the_overview_says_which_runs_a_user_may_start(client: TestClient, manager: _Manager) -> None:
     manager.runnable = {"green_web_to_postgres"}
     may_run = _overview(client)["green"]["may_run"]
     assert may_run == {"lake": False, "bigquery": False, "postgres": True}

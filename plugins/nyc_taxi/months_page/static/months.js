@@ -96,7 +96,8 @@ function draw() {
 const OFF = ["behind", "different", "alone"];
 /** Whether a month is not the same in all stores; what is unknown is not known to differ. */
 const differs = (stores) => Object.values(stores).some((cell) => OFF.includes(cell.state))
-  || new Set(Object.values(stores).map((cell) => cell.state === "missing")).size > 1;
+  || new Set(Object.values(stores).map((cell) => cell.state).filter((one) => one !== "unknown")
+    .map((one) => one === "missing")).size > 1;
 
 function summary(datasets) {
   const looks = datasets.flatMap((dataset) => Object.values(dataset.looks));
@@ -106,13 +107,15 @@ function summary(datasets) {
   const months = datasets.flatMap((dataset) => Object.values(dataset.months));
   const off = months.filter(differs).length;
   const open = datasets.flatMap(cellsOf).filter((cell) => isOpen(cell.run)).length;
-  const oldest = new Date(Math.min(...looks.map((look) => look.at)) * 1000).toLocaleTimeString();
+  const seen = looks.filter((look) => look.answered).map((look) => look.at);
   const parts = silent.size ? [`no answer from ${[...silent].join(", ")}`] : [];
-  if (!months.some((stores) => Object.values(stores).some((cell) => cell.rows !== null))) parts.push("no store has any data yet");
-  else if (off) parts.push(`${off} ${off === 1 ? "month differs" : "months differ"} between stores`);
-  else if (!silent.size) parts.push("all stores have the same");
+  const hasRows = months.some((stores) => Object.values(stores).some((cell) => cell.rows !== null));
+  if (off) parts.push(`${off} ${off === 1 ? "month differs" : "months differ"} between stores`);
+  else if (!hasRows && seen.length === looks.length) parts.push("no store has any data yet");
+  else if (hasRows && !silent.size) parts.push("all stores have the same");
   if (open) parts.push(`${open} ${open === 1 ? "run is" : "runs are"} on the way`);
-  return `${parts.join("; ")}; seen at ${oldest}`;
+  if (seen.length) parts.push(`seen at ${new Date(Math.min(...seen) * 1000).toLocaleTimeString()}`);
+  return parts.join("; ");
 }
 
 function fillFilters(datasets) {
@@ -132,7 +135,7 @@ function addSection(dataset) {
     el("h3", { id: `title-${dataset.name}` }, dataset.title),
     el("div", { class: "errors", role: "status" }),
     el("div", { class: "scroll" }),
-    dataset.monthly ? backfillForm(dataset) : null);
+    dataset.monthly ? backfillForm(dataset) ?? el("p", {}, "You may look at these months, but start no runs.") : null);
   document.getElementById("datasets").append(made);
   return made;
 }
@@ -141,9 +144,11 @@ function drawSection(place, dataset, stores, filters) {
   const months = Object.keys(dataset.months).filter((month) => keeps(filters, month, dataset.months[month]));
   place.querySelector(".errors").replaceChildren(...stores.filter((store) => dataset.looks[store].error)
     .map((store) => el("p", { class: "error" }, `${store}: ${dataset.looks[store].error}`)));
-  const looked = stores.every((store) => dataset.looks[store].answered);
+  const looks = stores.map((store) => dataset.looks[store]);
+  const noneKnown = looks.every((look) => look.answered) ? noMonth(dataset)
+    : looks.some((look) => look.error) ? "No month is known: not every store answers." : "Looking at the stores …";
   const empty = Object.keys(dataset.months).length
-    ? "No month matches the filters." : looked ? noMonth(dataset) : "Looking at the stores …";
+    ? "No month matches the filters." : noneKnown;
   const scroll = place.querySelector(".scroll");
   const [left, focused] = [scroll.scrollLeft, scroll.contains(document.activeElement)];
   const [before, now] = [scroll.dataset.months, months.join()];
