@@ -370,7 +370,7 @@ def test_a_publish_that_was_killed_after_its_commit_does_nothing_more_and_says_s
         _publish(load)
         said.append(caplog.messages[-1])
     assert database.days() == [(1, 3)]
-    assert re.fullmatch(r"End of publish: 3 rows, 0\.0 MB, 100%, [0-9.]+ s, [0-9,]+ rows/s, 0\.\d MB/s", said[0])
+    assert re.fullmatch(r"End of publish: 3 rows, 0\.0 MB, 100%, [0-9.]+ s, [0-9,]+ rows/s, [0-9.,]+ MB/s", said[0])
     assert said[1] == "This run has published its rows before, and they are still there: nothing was done"
 
 
