@@ -17,12 +17,17 @@ TRIES = 3
 
 
 class _RepeatedReads(httpx.HTTPTransport):
-    """Sends a GET again whose connection was reset: on a busy machine, the server may close an idle one just then."""
+    """Sends a GET again whose connection was reset, before its answer or within it.
+
+    On a busy machine, the server may close an idle connection just when the client uses it.
+    """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         for _ in range(TRIES - 1):
             try:
-                return super().handle_request(request)
+                answer = super().handle_request(request)
+                answer.read()
+                return answer
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 if request.method != "GET":
                     raise

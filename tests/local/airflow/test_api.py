@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from local.airflow.api import TRIES, _messages, _RepeatedReads
 
 
-class _Resets:
-    """Fails a number of requests as a server does that closes the connection."""
+class _CutShort(httpx.SyncByteStream):
+    """The beginning of an answer, and then a reset."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, resets: int) -> None:
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"{"
+        raise httpx.ReadError("[Errno 104] Connection reset by peer")
+
+
+class _Resets:
+    """Fails a number of requests as a server does that closes the connection, at once or within the answer."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, resets: int, *, within: bool = False) -> None:
         self.sent = 0
+        self._within = within
         monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda _, request: self._answer(resets))
 
     def _answer(self, resets: int) -> httpx.Response:
         self.sent += 1
+        if self.sent <= resets and self._within:
+            return httpx.Response(200, stream=_CutShort())
         if self.sent <= resets:
             raise httpx.ReadError("[Errno 104] Connection reset by peer")
         return httpx.Response(200)
@@ -27,8 +40,9 @@ def _send(method: str) -> int:
         return client.request(method, "http://127.0.0.1:9/").status_code
 
 
-def test_a_read_whose_connection_is_reset_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    resets = _Resets(monkeypatch, TRIES - 1)
+@pytest.mark.parametrize("within", [False, True])
+def test_a_read_whose_connection_is_reset_is_sent_again(monkeypatch: pytest.MonkeyPatch, within: bool) -> None:
+    resets = _Resets(monkeypatch, TRIES - 1, within=within)
     assert _send("GET") == 200
     assert resets.sent == TRIES
 
