@@ -79,7 +79,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="write",
         title="DAG / flow",
         sentence="The unit that is scheduled, run and monitored.",
-        airflow=Lines(f"{_DAGS}web_to_gcs.py", "with DAG("),
+        airflow=Lines(f"{_DAGS}web_to_gcs.py", "with DeadlineDAG("),
         prefect=Lines(f"{_FLOWS}web_to_gcs.py", '@flow(name="web-to-gcs"'),
     ),
     Concept(

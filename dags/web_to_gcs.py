@@ -14,6 +14,8 @@
 - **When it fails** read the log of the failed task; the message names the cause. There are no retries if the
   file is not published or violates the contract. HTTP 403 is retried, because the TLC also sends it for too many
   requests. The lake keeps the previous object.
+- **When it is late** Airflow's `DeadlineAlert` sends a message: if a scheduled run has not ended 35 days
+  after it was due.
 - **Rerun** clear the run. Or start one {with the same `month`} (zones: by hand), with `force` if the source is
   unchanged. The object is replaced whole.
 """
@@ -21,9 +23,9 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG
 
 from nyc_taxi.dag_parts.assets import store_asset, updates
+from nyc_taxi.dag_parts.deadlines import DeadlineDAG
 from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
 from nyc_taxi.dag_parts.docs import dag_doc
 from nyc_taxi.dag_parts.links import LakeObjectLink, link_tasks
@@ -38,7 +40,7 @@ from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 UPLOAD_CHUNK_BYTES = 16 * 1024 * 1024
 
 for dag_id, dataset in each_dataset("web_to_gcs"):
-    with DAG(
+    with DeadlineDAG(
         dag_id=dag_id,
         dag_display_name=f"1 {dag_id}",
         description=f"{dataset.title}: from the web to the lake",

@@ -14,15 +14,16 @@
   file is not published or violates the contract. HTTP 403 is retried, because the TLC also sends it for too many
   requests. Only `publish` changes the table, in one transaction, so it keeps the previous rows until then.
   `LockedError` names the session that holds a lock on the table.
+- **When it is late** Airflow's `DeadlineAlert` sends a message: if a scheduled run has not ended 35 days
+  after it was due.
 - **Rerun** clear the run. Or start one {with the same `month`} (zones: by hand), with `force` if the source is
   unchanged. {The partition} (zones: The table) is replaced whole.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
-
 from nyc_taxi.dag_parts.assets import store_asset, updates
+from nyc_taxi.dag_parts.deadlines import DeadlineDAG
 from nyc_taxi.dag_parts.defaults import PUBLISH_RULE, each_dataset, source_dag_args
 from nyc_taxi.dag_parts.docs import dag_doc
 from nyc_taxi.dag_parts.links import link_tasks
@@ -40,7 +41,7 @@ from nyc_taxi.stores.postgres.store import PostgresStore
 from nyc_taxi.stores.skip_unchanged import SkipUnchangedOperator
 
 for dag_id, dataset in each_dataset("web_to_postgres"):
-    with DAG(
+    with DeadlineDAG(
         dag_id=dag_id,
         dag_display_name=f"3 {dag_id}",
         description=f"{dataset.title}: from the web to Postgres",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
 from nyc_taxi.registry.columns import Layout
-from nyc_taxi.registry.months import Month
+from nyc_taxi.registry.months import LAST_MIRRORED, Month
 
 # Airflow's settings: those that are right everywhere, and those for one machine beside the embedded cloud.
 CONFIG = REPOSITORY / "config"
@@ -25,7 +25,7 @@ REMOTE_SOURCES = {
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
 # The last month of each source that no longer publishes.
-LAST_MONTHS = {"dtc": "2021-07"}
+LAST_MONTHS = {"dtc": str(LAST_MIRRORED)}
 
 
 @dataclass(frozen=True, kw_only=True)

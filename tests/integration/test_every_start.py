@@ -10,9 +10,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
+from nyc_taxi.dag_parts.deadlines import LATE_AFTER
 from nyc_taxi.registry.datasets import TRIP_DATASETS, ZONES
 from nyc_taxi.registry.model import PublishedFile
 from nyc_taxi.registry.months import Month
@@ -60,6 +63,7 @@ REAL_ROWS = {("yellow", "2020-04"): 10_000, ("green", "2021-02"): 64_572}
 ROWS = {dataset: REAL_ROWS.get((dataset, month), SYNTHETIC_ROWS) for dataset, month in MONTHS.items()}
 FLOWS = ("web_to_gcs", "web_to_postgres")
 TOO_LATE = "green"
+LATE = "fhv_web_to_postgres"
 # Seconds for which the clock's runs wait for publication: longer than the tests need, and hardly at all. A run asks
 # again after each hundredth of them.
 LONG, SHORT = 1000, 5
@@ -67,10 +71,19 @@ LONG, SHORT = 1000, 5
 
 @dataclass(frozen=True)
 class Scheduled:
-    """What the clock starts on the first of a month: the month two months back, and its run by DAG."""
+    """What the clock starts on the first of a month.
+
+    Attributes:
+        month: the month two months back.
+        runs: the run of each DAG.
+        late: the message that a run has missed its deadline.
+        deadlines: by run, the time from its date to its deadline; all that were there when the last run waited.
+    """
 
     month: str
     runs: dict[str, str]
+    late: str
+    deadlines: dict[str, timedelta]
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +117,10 @@ def scheduled(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Sche
     seconds = {"key": "publication_wait_seconds", "value": str(LONG)}
     api.call("POST", "/variables", **seconds)
     found = _struck(stack, api, [dataset for dataset in DATASETS if dataset != TOO_LATE])
+    late = _late(stack, api, LATE, found[LATE]["dag_run_id"])
     api.call("PATCH", "/variables/publication_wait_seconds", **{**seconds, "value": str(SHORT)})
     too_late = _struck(stack, api, [TOO_LATE])
+    deadlines = _deadlines(stack)
     [month] = {run["partition_key"] for run in (*found.values(), *too_late.values())}
     for dataset in DATASETS:
         if dataset != TOO_LATE:
@@ -115,7 +130,37 @@ def scheduled(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Sche
         assert end(api, *run) == "success"
     for dag_id in runs:
         assert len(api.runs(dag_id)) == 1, "the clock strikes once"
-    return Scheduled(month, runs)
+    return Scheduled(month, runs, late, deadlines)
+
+
+def _late(stack: AirflowSettings, api: AirflowApi, dag_id: str, run_id: str) -> str:
+    """Let a waiting run fail and clear it, which starts it again, and let its deadline pass; returns the message."""
+    api.fail(dag_id, run_id)
+    api.call("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", dry_run=False)
+    await_(lambda: task_states(api, dag_id, run_id)["wait_for_publication"] == "deferred", "the cleared run waits")
+    with psycopg.connect(stack.cloud.postgres_url("airflow")) as connection:
+        passed = connection.execute(
+            "UPDATE deadline SET deadline_time = deadline_time - interval '1 year' FROM dag_run"
+            " WHERE dag_run.id = dagrun_id AND dag_run.dag_id = %s AND run_id = %s",
+            [dag_id, run_id],
+        )
+    assert passed.rowcount == 1
+
+    def told() -> str | None:
+        texts = [path.read_text() for path in stack.messages_dir.glob("*.txt")]
+        return next((text for text in texts if " is late " in text), None)
+
+    return await_(told, f"{dag_id} is told to be late")
+
+
+def _deadlines(stack: AirflowSettings) -> dict[str, timedelta]:
+    """The time from the date of a run to its deadline, by the run's DAG, for each deadline that was not missed."""
+    with psycopg.connect(stack.cloud.postgres_url("airflow")) as connection:
+        found = connection.execute(
+            "SELECT dag_run.dag_id, deadline_time - run_after FROM deadline JOIN dag_run ON dag_run.id = dagrun_id"
+            " WHERE NOT missed"
+        )
+        return dict(found.fetchall())
 
 
 def _struck(stack: AirflowSettings, api: AirflowApi, datasets: list[str]) -> dict[str, dict[str, Any]]:
@@ -284,6 +329,29 @@ def test_a_cleared_partition_key_leaves_the_same_content(
     assert end(api, dag_id, run_id) == "success"
     assert all(task["start_date"] > first[task["task_id"]] for task in api.tasks(dag_id, run_id))
     assert _contents(stack) == by_hand
+
+
+def test_only_runs_of_the_clock_that_read_the_source_have_a_deadline(
+    stack: AirflowSettings, api: AirflowApi, scheduled: Scheduled
+) -> None:
+    others = [f"{dataset}_{flow}" for dataset in DATASETS for flow in FLOWS if dataset != TOO_LATE]
+    assert {dag_id: scheduled.deadlines.get(dag_id) for dag_id in others} == {
+        **dict.fromkeys(others, LATE_AFTER),
+        LATE: None,  # it has missed its own
+    }
+    assert _deadlines(stack) == {}, "a run that has ended needs none, and one that is not the clock's has none"
+
+
+def test_a_run_that_misses_its_deadline_is_told_once_with_its_month(
+    stack: AirflowSettings, scheduled: Scheduled
+) -> None:
+    """It was cleared before, which starts it again and leaves it its deadline."""
+    run_id = scheduled.runs[LATE]
+    assert scheduled.late.startswith(f"{LATE} is late for {scheduled.month}: not ended by ")
+    address = f"{stack.url}/dags/{LATE}/runs/{quote(run_id)}"
+    assert scheduled.late.endswith(f" UTC, but running, in run {run_id}, {address}\n")
+    texts = [path.read_text() for path in stack.messages_dir.glob("*.txt")]
+    assert [text for text in texts if " is late " in text] == [scheduled.late]
 
 
 def test_a_cleared_run_loads_its_unchanged_month_again(

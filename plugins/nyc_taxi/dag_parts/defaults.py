@@ -11,6 +11,7 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 
 from nyc_taxi.common.objects import WorkDirError
 from nyc_taxi.common.sql import SQL_DIR
+from nyc_taxi.dag_parts.deadlines import DEADLINE
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.notifications import end_log_with_cause, notify_failure
 from nyc_taxi.dag_parts.params import ParameterError
@@ -128,6 +129,9 @@ def yearly_dag_args() -> dict[str, Any]:
 
 
 def source_dag_args(dataset: Dataset) -> dict[str, Any]:
-    """Return ``dag_args`` for a DAG that reads the source: its run timeout includes the wait for publication."""
+    """Return ``dag_args`` for a ``DeadlineDAG`` that reads the source.
+
+    Its run timeout includes the wait for publication, and a month that is late is reported before that.
+    """
     args = dag_args(dataset)
-    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"]}
+    return {**args, "dagrun_timeout": PUBLICATION_WAIT + args["dagrun_timeout"], "deadline": DEADLINE}

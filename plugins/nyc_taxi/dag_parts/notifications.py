@@ -1,9 +1,11 @@
-"""Tells people of failed runs and broken warning checks, over the channels that are connected."""
+"""Tells people of failed and late runs and of broken warning checks, over the channels that are connected."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nyc_taxi.common.skip import SKIP_REASON
@@ -50,6 +52,25 @@ def notify_warning(context: Context) -> None:
     deliver(printable(f"{context['dag'].dag_id} warns{_for(context)}: {reason}{_where(context)}"))
 
 
+async def notify_late(context: Mapping[str, Any]) -> None:
+    """Tell of a run that has not ended by its deadline; use it as the callback of a ``DeadlineAlert``.
+
+    The triggerer sends the message. Of a run that failed before its deadline, people know already.
+
+    Args:
+        context: what Airflow hands to such a callback: the run as its API shows it, and the deadline.
+
+    Raises:
+        NotificationError: as :func:`notify_failure`.
+    """
+    run = context["dag_run"]
+    if run["state"] in ("success", "failed"):
+        log.info("The run %s of %s has ended: nobody is told that it was late", run["dag_run_id"], run["dag_id"])
+        return
+    # In a thread, because the channels block.
+    await asyncio.to_thread(deliver, late_text(context))
+
+
 def end_log_with_cause(context: Context) -> None:
     """Write why a task failed as the last line of its log; use it as ``on_failure_callback`` and ``on_retry_callback``.
 
@@ -76,6 +97,18 @@ def failure_text(context: Context) -> str:
     """
     reason = context.get("reason") or "task_failure"
     return printable(f"{context['dag'].dag_id} failed{_for(context)}: {reason}{_where(context)}")
+
+
+def late_text(context: Mapping[str, Any]) -> str:
+    """Return one line that says which run is late, for which month, and where it is.
+
+    Args:
+        context: as :func:`notify_late` gets it.
+    """
+    run, deadline = context["dag_run"], str(context["deadline"]["deadline_time"])[: len("2021-01-01 00:00")]
+    month = run["partition_key"] or (run["conf"] or {}).get("month")
+    late = f"{run['dag_id']} is late{f' for {month}' if month else ''}: not ended by {deadline} UTC, but {run['state']}"
+    return printable(f"{late}, in run {run['dag_run_id']}, {run_url(run['dag_id'], run['dag_run_id'])}")
 
 
 def run_url(dag_id: str, run_id: str) -> str:

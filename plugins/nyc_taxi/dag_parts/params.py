@@ -10,7 +10,7 @@ from airflow.sdk import Param
 
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.model import Dataset, TripDataset
-from nyc_taxi.registry.months import MONTH_PATTERN, YEAR_PATTERN
+from nyc_taxi.registry.months import LAST_MIRRORED, MONTH_PATTERN, YEAR_PATTERN
 
 # Characters of an unknown key that a message shows.
 SHOWN = 60
@@ -63,9 +63,9 @@ def run_params(dataset: Dataset) -> dict[str, Param]:
             title="Month",
             examples=["2021-01"],
             description=f"The month to load, for example 2021-01. The TLC publishes each month since {tlc}, about two "
-            f"months after its end; the mirror of DataTalksClub begins with {mirror}. Leave it empty if you fill in "
-            "Partition Key, and in a backfill: that loads every month whose first day lies between its dates, both "
-            "included.",
+            f"months after its end; the mirror of DataTalksClub has {mirror} to {LAST_MIRRORED}. Leave it empty if you "
+            "fill in Partition Key, and in a backfill: that loads every month whose first day lies between its dates, "
+            "both included.",
         )
     }
 

@@ -18,9 +18,10 @@ from fastapi.responses import FileResponse
 from nyc_taxi.months_page import runs, trips
 from nyc_taxi.months_page.looks import Look, Looks, first_line
 from nyc_taxi.months_page.overview import compare, months_of
+from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import ContractError, Dataset, LookupDataset, PublishedFile, TripDataset
-from nyc_taxi.registry.months import Month, MonthError
+from nyc_taxi.registry.months import LAST_MIRRORED, Month, MonthError
 from nyc_taxi.stores import STORES, connect
 from nyc_taxi.stores.store import MissingMonthError
 
@@ -115,7 +116,7 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
         "name": dataset.name,
         "title": dataset.title,
         "monthly": isinstance(dataset, TripDataset),
-        "first_months": _first_months(dataset),
+        "published": _published(dataset),
         "dag_ids": ids,
         "loads": {store.name: store.loaded_from for store in STORES},
         "may_run": {name: _may("POST", dag_id, user) for name, dag_id in ids.items()},
@@ -127,10 +128,12 @@ def _overview_of(dataset: Dataset, user: Any, found: Mapping[str, runs.Runs], *,
     }
 
 
-def _first_months(dataset: Dataset) -> dict[str, str]:
-    """The first month at the source of each layout; none for a dataset without months."""
-    first = dataset.first_month if isinstance(dataset, TripDataset) else {}
-    return {layout.value: str(month) for layout, month in first.items()}
+def _published(dataset: Dataset) -> dict[str, str]:
+    """Which months the TLC and its mirror have, in words; none for a dataset without months."""
+    if not isinstance(dataset, TripDataset):
+        return {}
+    first = dataset.first_month
+    return {"tlc": f"since {first[Layout.TLC]}", "mirror": f"from {first[Layout.MIRROR]} to {LAST_MIRRORED}"}
 
 
 def _cells(month: Month | None, looks: Mapping[str, Look], of_store: Mapping[str, runs.Runs]) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class Month(NamedTuple):
         return f"{self.year:04d}-{self.month:02d}"
 
 
+# The mirror of DataTalksClub has ended.
+LAST_MIRRORED = Month(2021, 7)
+
+
 def resolve_month(context: Mapping[str, Any]) -> Month:
     """Return the month that a run is for.
 

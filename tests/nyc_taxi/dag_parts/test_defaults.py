@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import ParamValidationError
 
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.assets import store_asset, updates
+from nyc_taxi.dag_parts.deadlines import DEADLINE
 from nyc_taxi.dag_parts.defaults import DEFAULT_ARGS, RETRY_POLICY, dag_args, source_dag_args
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
 from nyc_taxi.dag_parts.params import load_params, run_params
@@ -181,7 +182,7 @@ def test_only_a_run_that_reads_the_source_has_the_time_to_wait_for_it() -> None:
     plain, waiting = dag_args(GREEN), source_dag_args(GREEN)
     assert plain["dagrun_timeout"] == timedelta(hours=2)
     assert waiting["dagrun_timeout"] == timedelta(hours=2) + PUBLICATION_WAIT
-    assert {**waiting, "dagrun_timeout": None} == {**plain, "dagrun_timeout": None}
+    assert {**waiting, "dagrun_timeout": None} == {**plain, "dagrun_timeout": None, "deadline": DEADLINE}
 
 
 def test_a_run_is_started_by_hand_with_a_month_where_the_dataset_has_months() -> None:

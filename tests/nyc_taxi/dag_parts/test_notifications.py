@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from nyc_taxi.dag_parts.notifications import (
     end_log_with_cause,
     failure_text,
     notify_failure,
+    notify_late,
     notify_warning,
     run_url,
 )
@@ -82,12 +85,32 @@ def test_warning_checks_are_told_by_name_with_month_and_addresses(sent: list[str
     assert sent == [f"green_web_to_gcs warns for 2021-01: failed warning checks: one, two {WHERE}"]
 
 
+def _late(sent: list[str], **run: Any) -> list[str]:
+    """What is sent of a run at its deadline, with the context that Airflow hands to the callback."""
+    run = {"dag_id": "green_web_to_gcs", "dag_run_id": RUN_ID, "partition_key": "2021-01", "state": "running", **run}
+    deadline = {"id": "1", "deadline_time": datetime(2021, 4, 5, 7, 30, 1, tzinfo=UTC)}
+    asyncio.run(notify_late(context={"dag_run": {"conf": None, **run}, "deadline": deadline}))
+    return sent
+
+
+@pytest.mark.parametrize("run", [{}, {"partition_key": None, "conf": {"month": "2021-01"}}])
+def test_a_late_run_is_told_with_its_month_and_address(sent: list[str], run: dict[str, Any]) -> None:
+    when = "not ended by 2021-04-05 07:30 UTC, but running"
+    assert _late(sent, **run) == [f"green_web_to_gcs is late for 2021-01: {when}, in run {RUN_ID}, {RUN_URL}"]
+
+
+@pytest.mark.parametrize("state", ["success", "failed"])
+def test_a_run_that_has_ended_is_not_late(sent: list[str], state: str) -> None:
+    assert _late(sent, state=state) == []
+
+
 def test_no_message_has_more_than_one_line(sent: list[str]) -> None:
     forged = "x\nforged"
     notify_failure({**CONTEXT, "run_id": forged})
     notify_warning({**CONTEXT, "run_id": forged})
+    _late(sent, dag_run_id=forged)
 
-    assert [text.count("\n") for text in sent] == [0, 0]
+    assert [text.count("\n") for text in sent] == [0, 0, 0]
 
 
 def test_the_address_of_a_run_is_quoted() -> None:

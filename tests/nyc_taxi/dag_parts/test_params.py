@@ -18,8 +18,8 @@ TRIPS, LOOKUP, YEARS = load_params(GREEN), load_params(ZONES), year_params()
 def test_the_form_says_which_months_there_are_and_which_a_backfill_takes() -> None:
     assert TRIPS["month"].description == (
         "The month to load, for example 2021-01. The TLC publishes each month since 2014-01, about two months after "
-        "its end; the mirror of DataTalksClub begins with 2019-01. Leave it empty if you fill in Partition Key, and in "
-        "a backfill: that loads every month whose first day lies between its dates, both included."
+        "its end; the mirror of DataTalksClub has 2019-01 to 2021-07. Leave it empty if you fill in Partition Key, and "
+        "in a backfill: that loads every month whose first day lies between its dates, both included."
     )
 
 

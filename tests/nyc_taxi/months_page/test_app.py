@@ -123,8 +123,9 @@ def test_the_overview_compares_the_stores(client: TestClient) -> None:
 
 
 def test_the_overview_says_which_months_there_are_to_load(client: TestClient) -> None:
-    first = {name: dataset["first_months"] for name, dataset in _overview(client).items()}
-    assert (first["green"], first["zones"]) == ({"tlc": "2014-01", "mirror": "2019-01"}, {})
+    published = {name: dataset["published"] for name, dataset in _overview(client).items()}
+    assert published["zones"] == {}
+    assert published["green"] == {"tlc": "since 2014-01", "mirror": "from 2019-01 to 2021-07"}
 
 
 @attack("pages-ask-for-a-login")

@@ -161,8 +161,8 @@ function drawSection(place, dataset, stores, filters) {
 
 /** What to say of a dataset without months, to whoever may load some. */
 function noMonth(dataset) {
-  const { tlc, mirror } = dataset.first_months;
-  const since = `The TLC has months since ${tlc}, the mirror of DataTalksClub since ${mirror}; choose some below.`;
+  const { tlc, mirror } = dataset.published;
+  const since = `The TLC has months ${tlc}, the mirror of DataTalksClub ${mirror}; choose some below.`;
   return sources(dataset).some(([store]) => dataset.may_run[store]) ? `No month yet. ${since}` : "No month yet.";
 }
 
@@ -353,7 +353,9 @@ async function redrawFacts() {
   const found = await ask(pathOf(state.opened, state.month));
   // Another month has been opened meanwhile, or a click is being answered.
   if (opening !== state.opening || table.querySelector("button:disabled")) return;
-  const made = facts(state.overview.datasets.find((one) => one.name === state.opened), state.month, found);
+  const dataset = state.overview.datasets.find((one) => one.name === state.opened);
+  if (!dataset) throw new Error(`You may not read ${state.opened} any more.`);
+  const made = facts(dataset, state.month, found);
   if (made.innerHTML === table.innerHTML) return;
   const focused = [...table.querySelectorAll("a, button")].indexOf(document.activeElement);
   table.replaceWith(made);
@@ -407,7 +409,7 @@ function go(href) {
 }
 
 function drawProfile(profile) {
-  const nulls = Object.entries(profile.nulls).slice(0, 10).map(([name, count]) => [name, count / profile.trips]);
+  const nulls = Object.entries(profile.nulls).map(([name, count]) => [name, count / profile.trips]);
   const shares = [...nulls, ...(profile.refunds ? [["refunds (negative total)", profile.refunds / profile.trips]] : [])];
   return [
     el("h3", {}, "Trips a day"), days(profile.days),

@@ -6,14 +6,15 @@
 - **Output** the month's rows in the file that the variable `sqlite_file` names; asset `sqlite_<dataset>`
 - **When it is skipped** `skip_unchanged` skips the run if the rows were made from the same version of the file.
 - **When it fails** read the log of the failed task.
+- **When it is late** Airflow's `DeadlineAlert` sends a message: if a scheduled run has not ended 35 days
+  after it was due.
 - **Rerun** clear the run, or start one with the same `month`; the month is replaced whole.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import DAG
-
 from nyc_taxi.dag_parts.assets import store_asset, updates
+from nyc_taxi.dag_parts.deadlines import DeadlineDAG
 from nyc_taxi.dag_parts.defaults import each_dataset, source_dag_args
 from nyc_taxi.dag_parts.docs import dag_doc
 from nyc_taxi.dag_parts.links import link_tasks
@@ -25,7 +26,7 @@ from nyc_taxi.stores.sqlite.parquet_to_sqlite import ParquetToSqliteOperator
 from nyc_taxi.stores.sqlite.store import SqliteStore
 
 for dag_id, dataset in each_dataset("web_to_sqlite"):
-    with DAG(
+    with DeadlineDAG(
         dag_id=dag_id,
         dag_display_name=f"5 {dag_id}",
         description=f"{dataset.title}: from the web to SQLite",
