@@ -36,6 +36,7 @@ from tests.integration.support import (
 
 pytestmark = pytest.mark.full
 
+CHECKED_DAGS = ("green_gcs_to_bigquery", "green_web_to_postgres")
 TWICE = {"HttpToLocalFilesystemOperator": 2, "ToParquetOperator": 2, "PublishOperator": 2}
 
 
@@ -135,6 +136,29 @@ def test_each_failed_run_is_told_once_on_each_channel_with_its_task_and_the_addr
         for dag_id, run_id in broken[month].items()
     ]
 
+    assert [len(texts) for texts in await_told(stack, webhook, expected)] == [1] * 2 * len(expected)
+
+
+def test_each_broken_warning_check_is_told_once_on_each_channel_and_the_month_is_loaded(
+    stack: AirflowSettings, api: AirflowApi, webhook: str, source_dir: Path
+) -> None:
+    month = "2019-10"
+    publish(source_dir, "green", month, defects=["many-refunds"])
+    run_months(api, {"green": month})
+    runs = {dag_id: runs_of(api, dag_id, month)[0]["dag_run_id"] for dag_id in CHECKED_DAGS}
+    expected = [
+        f"{dag_id} warns for {month}: failed warning checks: has_few_refunds in run {run_id}, task check_warnings, "
+        f"log {stack.url}/dags/{dag_id}/"
+        for dag_id, run_id in runs.items()
+    ]
+
+    assert [len(texts) for texts in await_told(stack, webhook, expected)] == [1] * 2 * len(expected)
+    assert reconcile.count(stack, GREEN.file(Month.parse(month))).agree
+
+
+def await_told(stack: AirflowSettings, webhook: str, expected: list[str]) -> list[list[str]]:
+    """The messages that begin as expected, on the webhook and then in the folder, once there is one of each."""
+
     def told() -> list[list[str]] | None:
         posted = [post["text"] for post in httpx.get(webhook, trust_env=False, timeout=60).json()]
         written = [path.read_text() for path in stack.messages_dir.glob("*.txt")]
@@ -143,7 +167,7 @@ def test_each_failed_run_is_told_once_on_each_channel_with_its_task_and_the_addr
         ]
         return found if all(found) else None
 
-    assert [len(texts) for texts in await_(told, "all failures are told")] == [1] * 2 * len(expected)
+    return await_(told, "all messages are sent")
 
 
 def test_month_that_breaks_later_keeps_what_it_had(
