@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.results import Benchmark
-from benchmarks.rows import conversion, guards, loading, memory, month, overhead, parsing, settings, work_dir
+from benchmarks.rows import (
+    conversion,
+    guards,
+    loading,
+    memory,
+    month,
+    months_page,
+    overhead,
+    parsing,
+    settings,
+    work_dir,
+)
 
 BENCHMARKS: Sequence[Benchmark] = (
     conversion.CSV_TO_PARQUET,
@@ -21,6 +32,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     overhead.IDLE_CPU,
     month.MONTH_THROUGH_AIRFLOW,
     month.BACKFILL_PARALLELISM,
+    months_page.MONTHS_PAGE,
     settings.SCHEDULER_IDLE_SLEEP,
     guards.GUARDS_MONTH_END_TO_END,
     guards.GUARDS_MONTH_THROUGH_AIRFLOW,

@@ -72,6 +72,10 @@ class AirflowApi:
         """
         return self._json(self._http.request(method, f"/api/v2{path}", json=body or None))
 
+    def get(self, path: str) -> Any:
+        """Return the answer of a path that is not below ``/api/v2``, such as a plugin's; raises as :meth:`call`."""
+        return self._json(self._http.get(path))
+
     def dag(self, dag_id: str) -> dict[str, Any] | None:
         """Return the DAG, or None if Airflow does not know it yet."""
         answer = self._http.get(f"/api/v2/dags/{dag_id}")
