@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from airflow.cli.cli_parser import get_parser
 from airflow.cli.commands import api_server_command
 
 from local.airflow import api_server
+from local.cloud.guard import Guard
 
 
 def test_uvicorn_is_run_as_airflow_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +48,14 @@ def test_hosts_can_be_allowed_by_argument(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         api_server.allowed_hosts(["--allow-host=*"])
     assert "'*' is not a host; write NAME or NAME:PORT" in capsys.readouterr().err
+
+
+def test_garbage_collections_pass_over_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "airflow.api_fastapi.main", SimpleNamespace(app=object()))
+    monkeypatch.setattr(sys, "argv", ["api_server"])
+    assert gc.get_freeze_count() == 0
+    try:
+        assert isinstance(api_server.create_app(), Guard)
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
