@@ -8,25 +8,14 @@ from __future__ import annotations
 
 import base64
 import copy
-import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
-import numpy as np
+import google_crc32c
 
 from local.cloud.gcs.errors import RefusedError
 
-_POLYNOMIAL = np.uint32(0x82F63B78)
-"""CRC-32C's, with its bits in reverse order."""
-_ONES = 0xFFFFFFFF
-_HALF = np.uint32(16)
-_SHORT = 1024
-"""Fewest bytes for which numpy is faster."""
-_PIECES = 4096
-"""About as many are computed at once."""
-_LEAST_LEVEL = 5
-"""A piece has at least two to the power of this many times four bytes."""
 _TYPE = re.compile(rb"^content-type:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -72,8 +61,10 @@ class Content:
 
     def add(self, data: bytes) -> None:
         """Add what follows."""
-        if self._declared or self._is_partial:
-            self._crc = crc32c(data, self._crc)
+        # Both take time, so only what is compared is calculated.
+        if "crc32c" in self._declared or self._is_partial:
+            self._crc = google_crc32c.extend(self._crc, data)
+        if "md5Hash" in self._declared or self._is_partial:
             self._md5.update(data)
 
     def check(self) -> None:
@@ -159,63 +150,3 @@ def check_type(resource: Mapping[str, object], of_content: str) -> None:
             f"Content-Type specified in the upload ({of_content[:100]}) does not match Content-Type specified in "
             f"metadata ({str(of_metadata)[:100]}).",
         )
-
-
-def crc32c(data: bytes, before: int = 0) -> int:
-    """Return the CRC-32C of ``data``, after bytes whose CRC-32C is ``before``.
-
-    The data is cut into pieces whose checksums are computed at once, four bytes a step, and joined in pairs: then
-    numpy does almost all of the work.
-    """
-    if len(data) < _SHORT:
-        state = before ^ _ONES
-        for byte in data:
-            state = _OF_BYTE[(state ^ byte) & 0xFF] ^ (state >> 8)
-        return state ^ _ONES
-    # To start from a checksum is to change the first four bytes by it. Zeros before them then change nothing.
-    first = (int.from_bytes(data[:4], "little") ^ before ^ _ONES).to_bytes(4, "little")
-    words = -(-len(data) // 4)
-    level = max(_LEAST_LEVEL, (words // _PIECES).bit_length())
-    pieces = 1 << (-(-words >> level) - 1).bit_length()
-    padded = bytes((pieces << level + 2) - len(data)) + first + data[4:]
-    states = np.zeros(pieces, np.uint32)
-    for row in np.ascontiguousarray(np.frombuffer(padded, "<u4").reshape(pieces, -1).T):
-        states ^= row
-        states = _HIGH[states >> _HALF] ^ _LOW[states & np.uint32(0xFFFF)]
-    while len(states) > 1:
-        states = _apply(_shift(level), states[0::2]) ^ states[1::2]
-        level += 1
-    return int(states[0]) ^ _ONES
-
-
-def _step(states: np.ndarray) -> np.ndarray:
-    """Return what a byte of zeros makes of each state."""
-    for _ in range(8):
-        states = np.where(states & np.uint32(1), (states >> np.uint32(1)) ^ _POLYNOMIAL, states >> np.uint32(1))
-    return states
-
-
-@functools.cache
-def _shift(level: int) -> np.ndarray:
-    """Return the tables for :func:`_apply` of what ``2**level`` times four bytes of zeros make of a state."""
-    of_bits = np.uint32(1) << np.arange(32, dtype=np.uint32)
-    for _ in range(2 if level else 4):
-        of_bits = _apply(_shift(level - 1), of_bits) if level else _step(of_bits)
-    tables = np.zeros((4, 256), np.uint32)
-    for bit in range(32):
-        has_bit = np.arange(256) >> bit % 8 & 1 == 1
-        tables[bit // 8, has_bit] ^= of_bits[bit]
-    return tables
-
-
-def _apply(tables: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """Return what the linear function of the tables, one for each byte of a state, makes of each state."""
-    octets = np.ascontiguousarray(states).astype("<u4").view(np.uint8).reshape(-1, 4)
-    first, second, third, fourth = (tables[number, octets[:, number]] for number in range(4))
-    return np.asarray(first ^ second ^ third ^ fourth)
-
-
-_OF_BYTE = [int(one) for one in _step(np.arange(256, dtype=np.uint32))]
-_HIGH = _step(_step(np.arange(65536, dtype=np.uint32)))
-_LOW = _step(_step(_HIGH))
-"""What four bytes of zeros make of the upper and of the lower half of a state."""
