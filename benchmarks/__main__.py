@@ -11,7 +11,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from local.cloud.settings import REPOSITORY
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             results = _measure([each for each in BENCHMARKS if each.name in options.only], quick=options.quick)
             if options.renew:
-                results = Results.read(RESULTS).renewed_by(results)
+                results = _in_order(Results.read(RESULTS).renewed_by(results))
             if options.renew or len(results.rows) == len(BENCHMARKS):
                 RESULTS.write_text(results.to_json(), encoding="utf-8")
                 results = Results.read(RESULTS)
@@ -49,6 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(table(results))
     return 1 if results.failed else 0
+
+
+def _in_order(results: Results) -> Results:
+    """The results with their rows in the order of the benchmarks."""
+    names = [benchmark.name for benchmark in BENCHMARKS]
+    return replace(results, rows=sorted(results.rows, key=lambda row: names.index(row.name)))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -158,6 +158,10 @@ def test_a_row_that_fails_loses_no_other(
     ]
     assert "first failed: OSError: closed" in capsys.readouterr().out
 
+    rows[1:1] = [benchmark(lambda: Measured(ours=[2.0]), name="new")]
+    command.main(["--quick", "--only", "new", "--renew"])
+    assert [row.name for row in Results.read(tmp_path / "results.json").rows] == ["first", "new", "second"]
+
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
