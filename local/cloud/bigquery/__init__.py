@@ -70,8 +70,10 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - functions with arguments of ANY TYPE; some pipe operators; names such as ``out`` and ``regexp`` without backticks
 - an alias with a query parameter in HAVING, QUALIFY or a longer key of ORDER BY, if a column of FROM has its name
 - collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
-- SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS; PIVOT of a source whose columns are not
-  known
+- SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS, NaN in PERCENTILE_CONT and PERCENTILE_DISC;
+  PIVOT of a source whose columns are not known; USING with FLOAT64 and STRUCT
+- STRUCTs in CASE, NULLIF and IN with a subquery or an array; structs whose fields have other names than those of the
+  column, row or element that they are coerced to; numbers such as ``1e3+1``, whose sign needs a space
 - table names that differ by case only
 - statements of more than 300 nested levels
 

@@ -21,7 +21,7 @@ from bqemulator.domain.errors import AlreadyExistsError, DomainError
 
 from local.cloud.bigquery import copies, ddl, loads, queries
 from local.cloud.bigquery.failures import as_domain_error
-from local.cloud.bigquery.limits import invalid, limit, no_room, refuse_other_options
+from local.cloud.bigquery.limits import check_texts, invalid, limit, no_room, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.store import Store
 
@@ -76,6 +76,7 @@ class Jobs:
         if not set(job_id) <= _ID_CHARACTERS or len(job_id) > 1024:
             raise invalid(f"Invalid job ID {job_id!r}: letters, digits, underscores and dashes, at most 1,024")
         refuse_other_options("configuration", config, _JOB_OPTIONS)
+        check_texts("configuration", config)
         kinds = [kind for kind in _KINDS if config.get(kind) is not None]
         if len(kinds) != 1:
             raise invalid("Job configuration must contain exactly one of: query, load, copy, extract")

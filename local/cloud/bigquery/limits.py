@@ -6,6 +6,7 @@ is refused by name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from bqemulator.domain.errors import DomainError, NotFoundError, UnsupportedFeat
 
 from local.cloud import disk
 
+_LABEL = re.compile(r"[\w-]{0,63}")
 # The last is how clients say that a column has no policy tags.
 _NO_VALUE: tuple[Any, ...] = (None, "", False, [], {}, {"names": []})
 
@@ -52,6 +54,30 @@ def not_found(kind: str, name: str) -> NotFoundError:
 def from_unsupported(error: UnsupportedFeatureError) -> ValidationError:
     """Convert bqemulator's HTTP 501 to the 400 that names the limit."""
     return limit(f"support this: {error.message}")
+
+
+def check_texts(what: str, body: Mapping[str, Any]) -> None:
+    """Check the description, the friendly name and the labels in a resource.
+
+    Source: "Requirements for labels" (https://cloud.google.com/bigquery/docs/labels-intro#requirements).
+
+    Raises:
+        ValidationError: one of them is no text, or a label has other characters than labels may have.
+    """
+    for name in ("description", "friendlyName"):
+        if not isinstance(body.get(name), str | None):
+            raise invalid(f"Invalid value for {what}.{name}: it is not a string")
+    labels = body.get("labels") or {}
+    if not isinstance(labels, Mapping):
+        raise invalid(f"Invalid value for {what}.labels: it is not an object")
+    for key, value in labels.items():
+        if not isinstance(value, str | None):
+            raise invalid(f"Invalid value for {what}.labels.{key[:63]}: it is not a string")
+        if not key[:1].isalpha() or any(one != one.lower() or not _LABEL.fullmatch(one) for one in (key, value or "")):
+            raise invalid(
+                f"Invalid label {key[:70]!r}: {(value or '')[:70]!r}. Keys begin with a lowercase letter; keys and "
+                "values have at most 63 lowercase letters, digits, underscores and dashes"
+            )
 
 
 def refuse_other_options(where: str, given: Mapping[str, Any], known: Collection[str]) -> None:

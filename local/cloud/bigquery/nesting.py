@@ -19,6 +19,8 @@ from sqlglot.tokens import TokenType
 
 DEEPEST = 300
 """Number of levels of a statement's syntax tree, and of its parentheses."""
+NESTED_FIELDS = 15
+"""Levels of RECORDs in RECORDs: https://cloud.google.com/bigquery/docs/nested-repeated#limitations"""
 SUBQUERIES = 12
 """Number of subqueries in expressions that are nested in each other: DuckDB's time doubles with each."""
 EXPANDED = (exp.Anonymous, exp.Greatest, exp.Least)

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 
 from local.cloud.bigquery import ddl, tables
 from local.cloud.bigquery.jobs import Job, Jobs, destination_of
-from local.cloud.bigquery.limits import invalid, limit, not_found, refuse_other_options
+from local.cloud.bigquery.limits import check_texts, invalid, limit, not_found, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, partition_of
 from local.cloud.bigquery.patches.internals import dataset_to_rest
 from local.cloud.bigquery.queries import selected_fields
@@ -72,12 +72,14 @@ def _add_dataset_routes(router: APIRouter, store: Store) -> None:
     @router.post("/datasets")
     async def insert_dataset(project: str, request: Request) -> dict[str, Any]:
         refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
+        check_texts("dataset", await request.json())
         return await datasets.insert_dataset(project, request, store.context)
 
     @router.patch("/datasets/{dataset}")
     @router.put("/datasets/{dataset}")
     async def update_dataset(project: str, dataset: str, request: Request) -> dict[str, Any]:
         refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
+        check_texts("dataset", await request.json())
         return await datasets.patch_dataset(project, dataset, request, store.context)
 
     @router.delete("/datasets/{dataset}")

@@ -13,6 +13,7 @@ from bqemulator.catalog.models import TableMeta, TableSchema
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns, duckdb_type_to_bq_field
 
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.nesting import NESTED_FIELDS
 from local.cloud.bigquery.objects import StoredObject
 from local.cloud.bigquery.patches.internals import field_to_rest, parse_schema_fields
 
@@ -51,13 +52,20 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def normalized(fields: Iterable[Field]) -> list[Field]:
+def normalized(fields: Iterable[Field], *, level: int = 0) -> list[Field]:
     """Normalize the columns of a request to the form that is stored and reported.
 
+    Args:
+        fields: the columns, or the fields of a RECORD.
+        level: the number of RECORDs around them.
+
     Raises:
-        ValidationError: a name, type, mode or option is invalid or not supported, or a name appears twice.
+        ValidationError: a name, type, mode or option is invalid or not supported, a name appears twice, or there are
+            more levels than BigQuery allows.
     """
-    result = [_normalized_field(field) for field in fields]
+    if level > NESTED_FIELDS:
+        raise invalid(f"A RECORD cannot be nested more than {NESTED_FIELDS} levels deep")
+    result = [_normalized_field(field, level) for field in fields]
     seen: set[str] = set()
     for field in result:
         if field["name"].lower() in seen:
@@ -66,7 +74,7 @@ def normalized(fields: Iterable[Field]) -> list[Field]:
     return result
 
 
-def _normalized_field(field: Field) -> Field:
+def _normalized_field(field: Field, level: int) -> Field:
     name = str(field.get("name", ""))
     refuse_other_options(f"schema.fields[{name}]", field, _FIELD_OPTIONS)
     if not _NAME.fullmatch(name):
@@ -82,7 +90,7 @@ def _normalized_field(field: Field) -> Field:
     if field.get("description"):
         result["description"] = field["description"]
     if kind == "RECORD":
-        result["fields"] = normalized(field.get("fields") or [])
+        result["fields"] = normalized(field.get("fields") or [], level=level + 1)
     return result
 
 
@@ -135,7 +143,7 @@ def field_of_duckdb(name: str, kind: str) -> Field:
     kind = {"TIMESTAMP_S": "TIMESTAMP", "TIMESTAMP_MS": "TIMESTAMP", "TIMESTAMP_NS": "TIMESTAMP"}.get(kind, kind)
     if kind == '"NULL"':
         kind = "BIGINT"
-    return _normalized_field(_unquoted(duckdb_type_to_bq_field(name, kind)))
+    return normalized([_unquoted(duckdb_type_to_bq_field(name, kind))])[0]
 
 
 def _unquoted(field: Field) -> Field:

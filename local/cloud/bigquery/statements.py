@@ -40,7 +40,10 @@ ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authe
 _translator = SQLTranslator()
 _PSEUDO_COLUMNS = {"_partitiontime", "_partitiondate", "_file_name"}
 MAX_VIEW_DEPTH = 16
+CALL = "()"
+"""What the name of a table function ends with here."""
 _KEPT = 200
+_SUFFIX = "_TABLE_SUFFIX"
 _parameter_types: ContextVar[tuple[tuple[str, Type | None], ...]] = ContextVar("parameter_types", default=())
 _PLAIN_NAME = re.compile(r"\w+")
 # The one view that belongs to a project.
@@ -82,14 +85,20 @@ def parse_assert(sql: str) -> tuple[str, str] | None:
 def referenced(tree: exp.Expression, project: str) -> Iterator[tuple[exp.Table, TableRef]]:
     """Yield the dataset-qualified tables that a statement names, however they are quoted."""
     for node in tree.find_all(exp.Table):
-        if isinstance(node.this, exp.Func) or not node.name:
-            continue
-        parts = [part for part in (node.catalog, node.db, node.name) if part]
-        parts = ".".join(parts).split(".")
-        if len(parts) == 2:
-            parts = [project, *parts]
-        if len(parts) == 3:
-            yield node, TableRef.parse(*parts)
+        if (ref := _reference(node, project)) is not None and not ref.table.endswith(CALL):
+            yield node, ref
+
+
+def _reference(node: exp.Table, project: str) -> TableRef | None:
+    """Return the table that a node names, and for a call of a table function its name and ``()``."""
+    is_call = isinstance(node.this, exp.Func)
+    name = node.this.name if is_call else node.name
+    parts = ".".join(part for part in (node.catalog, node.db, name) if part).split(".")
+    if len(parts) == 2:
+        parts = [project, *parts]
+    if not name or len(parts) != 3:
+        return None
+    return TableRef.parse(parts[0], parts[1], parts[2] + (CALL if is_call else ""))
 
 
 def check_statement(store: Store, sql: str, project: str) -> None:
@@ -260,8 +269,12 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
 
 def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
     """Return the types of a statement's expressions."""
-    refs = {id(node): ref for node, ref in referenced(tree, project)}
-    return annotate(tree, lambda node: _columns(store, refs[id(node)]) if id(node) in refs else None, {})
+
+    def columns(node: exp.Table) -> Columns | None:
+        ref = _reference(node, project)
+        return _columns(store, ref) if ref else None
+
+    return annotate(tree, columns, {})
 
 
 def know_parameters(parameters: Sequence[Mapping[str, Any]] | None) -> None:
@@ -304,7 +317,8 @@ def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
 @functools.lru_cache(_KEPT)
 def _references(sql: str, project: str) -> tuple[TableRef, ...]:
     tree = parse(sql)
-    return tuple({ref for _, ref in referenced(tree, project)}) if tree else ()
+    refs = {_reference(node, project) for node in tree.find_all(exp.Table)} if tree else set()
+    return tuple(ref for ref in refs if ref is not None)
 
 
 @functools.lru_cache(_KEPT)
@@ -321,16 +335,17 @@ def _typed(
     check_syntax(tree, sql)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)
-    refs = {id(node): ref for node, ref in referenced(tree, project)}
-    columns = dict(tables)
-    tree, typed = apply_types(
-        tree, lambda node: columns[refs[id(node)]] if id(node) in refs else None, dict(parameters)
-    )
-    return tree.sql(dialect="bigquery") if replaced or named or typed else sql
+    hidden = _hide_suffix(tree)
+    columns: dict[TableRef | None, Columns | None] = dict(tables)
+    # By its name, not by the node: PIVOT makes copies.
+    tree, typed = apply_types(tree, lambda node: columns.get(_reference(node, project)), dict(parameters))
+    return tree.sql(dialect="bigquery") if replaced or named or hidden or typed else sql
 
 
 def _columns(store: Store, ref: TableRef) -> Columns | None:
-    """Return the columns of a table, a view or a wildcard table; None if they are not known."""
+    """Return the columns of a table, a view, a wildcard table or a table function; None if they are not known."""
+    if ref.table.endswith(CALL):
+        return _columns_of_function(store, ref)
     if ref.table.endswith("*"):
         matching = [
             table
@@ -338,12 +353,43 @@ def _columns(store: Store, ref: TableRef) -> Columns | None:
             if table.table_id.startswith(ref.table[:-1])
         ]
         table = max(matching, key=lambda found: found.creation_time, default=None)
-        suffix: tuple[tuple[str, Type | None], ...] = (("_TABLE_SUFFIX", types.STRING),)
+        suffix: tuple[tuple[str, Type | None], ...] = ((_SUFFIX, types.STRING),)
     else:
         table, suffix = store.catalog.get_table(*ref.key), ()
     if table is None or not table.schema_.fields:
         return None
     return Columns((*((field.name, types.of_schema_field(field)) for field in table.schema_.fields), *suffix))
+
+
+def _columns_of_function(store: Store, ref: TableRef) -> Columns | None:
+    routine = store.catalog.get_routine(ref.project, ref.dataset, ref.table.removesuffix(CALL))
+    body = parse(routine.definition_body) if routine is not None else None
+    if routine is None or not isinstance(body, exp.Query):
+        return None
+    kinds = {one.name.lower(): types.named((one.data_type or {}).get("typeKind", "")) for one in routine.arguments}
+    for column in list(body.find_all(exp.Column)):
+        kind = kinds.get(column.name.lower())
+        if kind is not None and not column.table:
+            column.replace(exp.cast(exp.null(), syntax(kind)))
+    return known_types(store, body, ref.project).columns
+
+
+def _hide_suffix(tree: exp.Expression) -> bool:
+    """Leave the pseudo column of wildcard tables out of ``*``, in place; returns whether the tree has changed.
+
+    Source: "Query multiple tables using a wildcard table"
+    (https://cloud.google.com/bigquery/docs/querying-wildcard-tables): only a query that names it has it.
+    """
+    found = False
+    for select in tree.find_all(exp.Select):
+        sources = [source.this for source in (select.args.get("from_"), *(select.args.get("joins") or ())) if source]
+        wild = [source.alias_or_name for source in sources if isinstance(source, exp.Table) and source.name[-1:] == "*"]
+        for item in select.expressions if wild else ():
+            star = item.this if isinstance(item, exp.Column) else item
+            if isinstance(star, exp.Star) and (star is item or item.table in wild):
+                star.set("except_", [*(star.args.get("except_") or ()), exp.to_identifier(_SUFFIX)])
+                found = True
+    return found
 
 
 def _is_call(item: exp.Expression) -> bool:

@@ -12,7 +12,7 @@ from bqemulator.jobs.executor import execute_query_job
 
 from local.cloud.bigquery import ddl, external_tables
 from local.cloud.bigquery.estimates import table_bytes
-from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.limits import check_texts, invalid, limit, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning, partition_of
 from local.cloud.bigquery.patches.internals import table_to_rest
 from local.cloud.bigquery.patches.table_metadata import StoredTable
@@ -87,6 +87,7 @@ async def insert(store: Store, project: str, dataset: str, body: dict[str, Any])
         DomainError: the table exists, the dataset does not, or the body is invalid or not supported.
     """
     refuse_other_options("table", body, _WRITABLE | _READ_ONLY)
+    check_texts("table", body)
     reference = {"projectId": project, "datasetId": dataset, **(body.get("tableReference") or {})}
     ref = TableRef.from_rest(reference, project)
     if (ref.project, ref.dataset) != (project, dataset) or ref.partition is not None:
@@ -153,6 +154,7 @@ def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | Non
     if etag and etag.strip('"') not in ("*", table.etag.strip('"')):
         raise PreconditionFailedError(f"Precondition check failed: {ref} has changed since etag {etag}")
     refuse_other_options("table", body, _WRITABLE | _READ_ONLY)
+    check_texts("table", body)
     if replace:
         body = {"description": None, "friendlyName": None, "labels": None, "expirationTime": None, **body}
     if body.get("view") and body["view"].get("query") != table.view_query:

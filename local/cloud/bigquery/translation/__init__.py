@@ -20,7 +20,8 @@ type of its result belongs in ``functions``.
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
 - ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST
 - ``windows``: their ORDER BY; ``frames``: their frames; ``constants``: arguments that are literals, and their bounds
-- ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE
+- ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE; ``struct_comparisons``
+- ``overflows``: of INT64 in comparisons
 - ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT; ``code_points``: also encodings
 - ``times``, ``time_conversions``, ``time_texts``, ``buckets``: dates and times; ``time_functions`` has their macros
 - ``json_text``: TO_JSON_STRING; ``json_functions``: the other functions of JSON, which ``json_values`` and
@@ -38,7 +39,7 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from local.cloud.bigquery.nesting import SUBQUERIES, check_nesting, check_subqueries
+from local.cloud.bigquery.nesting import NESTED_FIELDS, SUBQUERIES, check_nesting, check_subqueries
 from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     arrays,
     buckets,
@@ -74,11 +75,13 @@ from local.cloud.bigquery.translation.assignments import coerce_assignments
 from local.cloud.bigquery.translation.expansion import bind_long_arguments
 from local.cloud.bigquery.translation.json_functions import mend_json_literals
 from local.cloud.bigquery.translation.macros import create_macros
+from local.cloud.bigquery.translation.overflows import compute_compared
 from local.cloud.bigquery.translation.pivots import expand_pivots
 from local.cloud.bigquery.translation.python_functions import create_functions
 from local.cloud.bigquery.translation.rules import apply_rules
 from local.cloud.bigquery.translation.safe import isolate_arguments
 from local.cloud.bigquery.translation.strings import mend_searches
+from local.cloud.bigquery.translation.struct_comparisons import expand_struct_comparisons
 from local.cloud.bigquery.translation.types import Type
 
 _CALLS = 3
@@ -106,13 +109,19 @@ def apply_types(
     mend_json_literals(tree)
     mend_searches(tree)
     known = annotate(tree, tables, parameters)
-    pivoted = bool(known.pivoted)
-    if pivoted:
+    expanded = bool(known.pivoted)
+    if expanded:
         expand_pivots(tree, known)
+        known = annotate(tree, tables, parameters)
+    for _ in range(NESTED_FIELDS):
+        if not expand_struct_comparisons(tree, known):
+            break
+        expanded = True
         known = annotate(tree, tables, parameters)
     check_names(known)
     coerced = coerce_assignments(tree, tables, known)
     isolated = isolate_arguments(tree, known)
+    computed = compute_compared(tree, known)
     tree, changed = apply_rules(tree, known)
     if known.overrides:
         replace_aliases(tree)
@@ -122,4 +131,4 @@ def apply_types(
     if calls > _CALLS and bind_long_arguments(tree):
         changed = True
         check_nesting(tree)
-    return tree, pivoted or coerced or isolated or changed or known.overrides
+    return tree, expanded or computed or coerced or isolated or changed or known.overrides

@@ -413,9 +413,12 @@ class _Annotator:
             self._all(node.expressions, scope)
             kind = self.types.of(node.expressions[0]) if node.expressions else None
             return _unnested(kind, _alias(node))
-        if not isinstance(node, exp.Table) or isinstance(node.this, exp.Func):
+        if not isinstance(node, exp.Table):
             self._all(node.args.get("expressions"), scope)
             return _UNKNOWN
+        if isinstance(node.this, exp.Func):
+            self._all(node.this.expressions, scope)
+            return Source(self._tables(node))
         if not node.db:
             return scope.cte(node.name.lower()) or _UNKNOWN
         parent = scope.sources.get(node.db.lower()) if not node.catalog else None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.macros import macro
@@ -26,6 +26,7 @@ from local.cloud.bigquery.translation.rules import (
     rule,
     with_bound,
 )
+from local.cloud.bigquery.translation.structs import check_field_order
 from local.cloud.bigquery.translation.types import Type
 
 _OPERATORS = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -235,6 +236,10 @@ def join_using(node: exp.Join, context: Context) -> exp.Expression | None:
                 f"Column '{name}' in USING has incompatible types that cannot be directly compared using equality on "
                 f"either side of the join: {left} and {right}"
             )
+        if types.FLOAT64 in (left, right):
+            raise limit(f"join USING the FLOAT64 column {name}, in which NaN would equal NaN; write ON a = b")
+        if any(kind is not None and kind.name == "STRUCT" for kind in (left, right)):
+            raise limit(f"join USING the STRUCT {name}; write ON with its fields")
     return None
 
 
@@ -257,6 +262,7 @@ def set_operation(node: exp.SetOperation, context: Context) -> exp.Expression | 
     sides = (node.this.selects, node.expression.selects)
     changed = False
     for position, kinds in enumerate(zip(left_kinds, right_kinds, strict=True)):
+        check_field_order(*kinds)
         if node.args.get("distinct") and any(kind is not None and kind.name in _NOT_GROUPABLE for kind in kinds):
             found = next(kind for kind in kinds if kind is not None and kind.name in _NOT_GROUPABLE)
             raise invalid(

@@ -8,9 +8,27 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.translation.rules import Context, rule
+from local.cloud.bigquery.translation.types import Type
 
 _VALUE = "bq_value"
+
+
+def check_field_order(wanted: Type | None, given: Type | None) -> None:
+    """Refuse a struct where one with other names, or another order of names, is wanted.
+
+    BigQuery coerces structs by the order of their fields, DuckDB by their names.
+
+    Raises:
+        ValidationError: a field has another name than the one in its place.
+    """
+    if wanted is None or given is None or (wanted.name, given.name) != ("STRUCT", "STRUCT"):
+        return
+    for (name, kind), (other, other_kind) in zip(wanted.fields, given.fields, strict=False):
+        if name and other and name.lower() != other.lower():
+            raise limit(f"coerce a STRUCT whose field {other} is in the place of {name}; name its fields as there")
+        check_field_order(kind, other_kind)
 
 
 @rule(exp.Struct)
@@ -40,6 +58,8 @@ def fields_of_first(node: exp.Array, context: Context) -> exp.Expression | None:
     """
     kind = context.of(node)
     element = kind.element if kind and kind.name == "ARRAY" else None
+    for item in node.expressions:
+        check_field_order(element, context.of(item))
     if element is None or element.name != "STRUCT" or not all(name for name, _ in element.fields):
         return None
     plain = [

@@ -78,6 +78,7 @@ _INSTEAD = {
     "GEOGRAPHY": " and its functions",
     "RANGE": " and its functions",
 }
+_SIGN = re.compile(r"e[+-]?\d+([+-])", re.IGNORECASE)
 
 
 def _has_one(node: exp.Expression) -> bool:
@@ -273,6 +274,9 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             _check_join(node)  # type: ignore[arg-type]
         elif kind is exp.Distinct and node.args.get("on") is not None:
             raise _unexpected("ON")
+        elif kind is exp.Literal and not node.is_string and (sign := _SIGN.search(node.name)):
+            # The tokenizer takes what follows an exponent for a part of the number.
+            raise limit(f"read {node.name} without a space; write {node.name[: sign.start(1)]} {sign[1]} ...")
         elif kind is exp.Values and not isinstance(node.parent, exp.Insert):
             raise _unexpected("VALUES")
         elif kind is exp.Ordered and _is_all(node.args.get("this")):

@@ -14,18 +14,20 @@ from local.cloud.bigquery.translation.constants import is_null
 from local.cloud.bigquery.translation.frames import check_frame
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.numbers import with_function
-from local.cloud.bigquery.translation.rules import Context, call, rule, site_of
+from local.cloud.bigquery.translation.rules import Context, bound, call, rule, site_of
 
 _ORDERED = (
     *(exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile),
     *(exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue, exp.NthValue),
 )
 _PERCENTILES = (exp.PercentileCont, exp.PercentileDisc)
+_NAN = str(limit("order NaN in PERCENTILE_CONT and PERCENTILE_DISC; filter it by NOT IS_NAN(...)"))
 _NO_FRAME = (
     *(exp.Rank, exp.DenseRank, exp.PercentRank, exp.CumeDist, exp.Ntile, exp.RowNumber, exp.Lag, exp.Lead),
     *_PERCENTILES,
 )
 
+macro("bq_without_nan(x, message)", "CASE WHEN isnan(x) THEN bq_error(message) ELSE x END")
 macro(
     "bq_percentile_disc(elements, part)",
     """list_extract(
@@ -69,6 +71,8 @@ def percentile_of_all(node: exp.Expression, context: Context) -> exp.Expression 
 
     Source: "Navigation functions", PERCENTILE_DISC. DuckDB's function leaves NULL out.
     """
+    if context.of(node.this) == types.FLOAT64:
+        node.set("this", bound("bq_without_nan", node.this, _NAN))
     part = node.args["expression"]
     modifier = node.parent if isinstance(node.parent, exp.RespectNulls) else part
     if not isinstance(modifier, exp.RespectNulls):

@@ -141,3 +141,37 @@ def test_descriptions_are_updated_as_clients_send_them(client: bigquery.Client, 
     table.schema = [bigquery.SchemaField.from_api_repr(field)]
     with pytest.raises(BadRequest, match="policyTags"):
         client.update_table(table, ["schema"])
+
+
+_RECORD: dict[str, object] = {"name": "leaf", "type": "STRING"}
+for _level in range(16):
+    _RECORD = {"name": f"level_{_level}", "type": "RECORD", "fields": [_RECORD]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": {"a": {"b": "c"}}}, "table.labels.a: it is not a string"),
+        ({"labels": {"BAD KEY": "x"}}, "Invalid label 'BAD KEY'"),
+        ({"labels": {"1st": "x"}}, "Keys begin with a lowercase letter"),
+        ({"labels": {"a": "x" * 64}}, "at most 63"),
+        ({"labels": ["a"]}, "table.labels: it is not an object"),
+        ({"description": ["a"]}, "table.description: it is not a string"),
+        ({"friendlyName": {"a": 1}}, "table.friendlyName: it is not a string"),
+        ({"schema": {"fields": [_RECORD]}}, "more than 15 levels"),
+    ],
+    ids=["nested label", "characters", "digit first", "long", "list", "description", "friendly name", "deep"],
+)
+def test_what_describes_a_table_has_its_types(
+    client: bigquery.Client, dataset: str, change: dict[str, object], message: str
+) -> None:
+    """Also as the client sends it: it checks none of this."""
+    body = {"tableReference": {"projectId": PROJECT, "datasetId": dataset, "tableId": "t"}, **change}
+    path = f"/projects/{PROJECT}/datasets/{dataset}/tables"
+    with pytest.raises(BadRequest, match=message):
+        client._connection.api_request("POST", path, data=body)
+    assert list(client.list_tables(dataset)) == []
+    labelled = {**body, "labels": {"ok": "", "größe-1": "m_2"}, "description": None}
+    labelled.pop("friendlyName", None)
+    labelled["schema"] = {"fields": [{"name": "n", "type": "INT64"}]}
+    assert client._connection.api_request("POST", path, data=labelled)["labels"] == labelled["labels"]

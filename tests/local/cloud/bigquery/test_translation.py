@@ -211,6 +211,24 @@ def test_view_and_script_know_the_types_of_columns(client: bigquery.Client, data
     assert query(client, script) == [(Decimal("0.333333333"),)]
 
 
+def test_the_columns_of_a_table_function_have_types(client: bigquery.Client, dataset: str) -> None:
+    nan = "CAST('nan' AS FLOAT64)"
+    query(
+        client, f"CREATE TABLE {dataset}.t AS SELECT NUMERIC '1' AS n, 9223372036854775807 AS i, {nan} AS f, '1' AS s"
+    )
+    query(client, f"INSERT INTO {dataset}.t VALUES (NUMERIC '1.5', 1, 2.5, '1')")
+    client.query_and_wait(f"CREATE TABLE FUNCTION {dataset}.g(m INT64) AS SELECT *, n * m AS product FROM {dataset}.t")
+    rows = client.query_and_wait(f"SELECT AVG(n), SUM(product), IS_NAN(MIN(f)) FROM {dataset}.g(2)")
+    assert [field.field_type for field in rows.schema] == ["NUMERIC", "NUMERIC", "BOOLEAN"]
+    assert [tuple(row) for row in rows] == [(Decimal("1.25"), Decimal(5), True)]
+    for expression, message in {
+        "SUM(i)": "int64 overflow",
+        "LOGICAL_AND(s = 1)": "No matching signature for operator = for argument types: STRING, INT64",
+    }.items():
+        with pytest.raises(BadRequest, match=message):
+            query(client, f"SELECT {expression} FROM {dataset}.g(2)")
+
+
 def parameter(name: str | None, kind: str, value: Any) -> bigquery.ScalarQueryParameter:
     return bigquery.ScalarQueryParameter(name, kind, value)
 
