@@ -122,7 +122,7 @@ def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:
     url = f"{settings.source_base_url}/{file.source_path(settings.layout)}"
     try:
         httpx.head(url, follow_redirects=True, timeout=30)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise DemoError(f"the source does not answer: {url}: {error}") from error
 
 

@@ -7,7 +7,8 @@ reach the processes of the local stack. So each command first replaces its own e
   and those of the local stack itself, which ``.env.example`` lists. Nothing else, and no connection.
 - From the project's own ``.env`` comes everything but what would lead elsewhere: to another database, server or code.
 - Only ``.env`` leads to Google Cloud: with its connection, project, bucket and location come from that file, too.
-- Requests to this machine never go through a proxy.
+- Requests to this machine never go through a proxy. A SOCKS proxy is not used: httpx, by which Airflow's tasks reach
+  their server, fails to start with one, and so it does with entries of ``NO_PROXY`` that it cannot read.
 
 Both environments import this module, so it uses only the standard library.
 """
@@ -48,6 +49,10 @@ _MACHINE = re.compile(
 _GOOGLE = re.compile(r"GOOGLE_\w+|CLOUDSDK_\w+|GCLOUD_PROJECT|GCE_METADATA_\w+")
 # Worth a note when they are not used: the user may have meant them for the local stack.
 _OF_OTHER_SYSTEMS = re.compile(r"AIRFLOW_\w+|PG[A-Z]\w*|GOOGLE_\w+|(STORAGE|BIGQUERY)_EMULATOR_HOST")
+_SOCKS = re.compile(r"socks\w*://.*", re.IGNORECASE)
+_PROXY = re.compile(r"(http|https|all)_proxy", re.IGNORECASE)
+# A host, also with a port or a wildcard; a network of IPv4; an address of IPv6.
+_NO_PROXY_ENTRY = re.compile(r"[\w.*-]+(:\d+)?|[\d.]+/\d+|[0-9a-fA-F:]+")
 _LOCAL_HOSTS = (HOST, "localhost", "::1")
 
 
@@ -67,6 +72,8 @@ def adopt() -> str:
         taken |= {name: value for name, value in shell.items() if _GOOGLE.fullmatch(name)}
         taken = {name: value for name, value in taken.items() if name not in _PLACES}
     left_out = load_env_file(env=taken)
+    socks = _socks_proxies(taken)
+    taken = {name: value for name, value in taken.items() if name not in socks}
     taken |= _without_proxy_for_this_machine(taken)
     # Text files are UTF-8, whatever the locale says.
     taken["PYTHONUTF8"] = "1"
@@ -78,6 +85,7 @@ def adopt() -> str:
     unused = [name for name in shell if shell[name] and not taken.get(name) and _OF_OTHER_SYSTEMS.fullmatch(name)]
     unused += [name for name in _PLACES if shell.get(name) and taken.get(name) != shell[name]]
     notes = [
+        _note(socks, "this shell or .env, because a proxy must speak HTTP here, and not SOCKS"),
         _note(unused, "this shell; what it should use belongs in .env"),
         # PYTHON*: an editor reads it from the same file.
         _note([name for name in left_out if name[:6] != "PYTHON"], f"{env_file(taken)}, because it has its own"),
@@ -105,7 +113,10 @@ def from_shell(shell: Mapping[str, str]) -> dict[str, str]:
 
 def without_other_systems(env: Mapping[str, str]) -> dict[str, str]:
     """Return ``env`` without settings of the local stack and of other systems, for a stack of a program's own."""
-    kept = {name: value for name, value in env.items() if name not in OWN and not _OF_OTHER_SYSTEMS.fullmatch(name)}
+    left_out = {*OWN, *_socks_proxies(env)}
+    kept = {
+        name: value for name, value in env.items() if name not in left_out and not _OF_OTHER_SYSTEMS.fullmatch(name)
+    }
     return kept | _without_proxy_for_this_machine(kept)
 
 
@@ -114,11 +125,15 @@ def _note(names: Collection[str], place: str) -> str:
 
 
 def _without_proxy_for_this_machine(env: Mapping[str, str]) -> dict[str, str]:
-    """Return ``NO_PROXY`` in both spellings, with this machine's names added."""
-    given = [host.strip() for name in ("no_proxy", "NO_PROXY") for host in env.get(name, "").split(",")]
-    hosts = list(dict.fromkeys(host for host in (*given, *_LOCAL_HOSTS) if host))
+    """Return ``NO_PROXY`` in both spellings, with this machine's names added, and what cannot be read left out."""
+    given = [host.strip().strip("[]") for name in ("no_proxy", "NO_PROXY") for host in env.get(name, "").split(",")]
+    hosts = list(dict.fromkeys(host for host in (*given, *_LOCAL_HOSTS) if _NO_PROXY_ENTRY.fullmatch(host)))
     value = "*" if "*" in hosts else ",".join(hosts)
     return {"NO_PROXY": value, "no_proxy": value}
+
+
+def _socks_proxies(env: Mapping[str, str]) -> list[str]:
+    return [name for name, value in env.items() if _PROXY.fullmatch(name) and _SOCKS.fullmatch(value.strip())]
 
 
 def _is_usable_folder(path: str) -> bool:

@@ -1,9 +1,12 @@
-"""Runs fake-gcs-server as a child process that only this process can use, and connects to it.
+"""Runs fake-gcs-server as a child process that no web page can use, and connects to it.
 
 The server has no option to listen on anything but a TCP port, and none to authenticate its clients. It listens on a
 free port of 127.0.0.1 with TLS and a certificate made for this one start. A browser does not send a request to a server
 whose certificate it does not trust, and the server does not serve one without TLS; this process trusts that very
 certificate and nothing else. The private key is on the disk only until the server has read it.
+
+Another program that finds the port need not verify the certificate. Where the kernel has Landlock, the server is
+confined to its root, so that no name in such a request leads out of it.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from local.cloud.landlock import confined
 from local.cloud.processes import ProcessError
 from local.cloud.settings import HOST
 
@@ -145,11 +149,13 @@ class Backend:
                 "public-host": self._public,
                 "external-url": f"http://{self._public}",
             }
+            program = binary()
+            confine = confined(program=program, writable=[self._root], readable=[Path(folder)])
             # preexec_fn is safe here, because this process has no other thread yet.
             self._child = subprocess.Popen(
-                [str(binary()), *(part for name, value in options.items() for part in (f"-{name}", value))],
+                [str(program), *(part for name, value in options.items() for part in (f"-{name}", value))],
                 stdin=subprocess.DEVNULL,
-                preexec_fn=_end_with_parent(),
+                preexec_fn=_in_child(_end_with_parent(), confine),
             )
             try:
                 self._await()
@@ -219,6 +225,17 @@ def _make_certificate(certificate_path: Path, key_path: Path) -> ssl.SSLContext:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
     return context
+
+
+def _in_child(*calls: Callable[[], None] | None) -> Callable[[], None]:
+    """Return what makes all calls that there are."""
+
+    def call_all() -> None:
+        for call in calls:
+            if call is not None:
+                call()
+
+    return call_all
 
 
 def _end_with_parent() -> Callable[[], None] | None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local.cloud import shell
@@ -92,7 +93,7 @@ KEPT = {
     "REQUESTS_CA_BUNDLE": "/etc/company.pem",
     "HTTPS_PROXY": "http://proxy:3128",
     "http_proxy": "http://proxy:3128",
-    "ALL_PROXY": "socks5://proxy:1080",
+    "ALL_PROXY": "http://proxy:3128",
     "LOCAL_DIR": "/data/local",
     "AIRFLOW_PORT": "8081",
     "SOURCE": "dtc",
@@ -242,6 +243,8 @@ def test_on_google_cloud_the_env_file_alone_names_the_places(adopted, in_file: s
         ({"NO_PROXY": ".example.com"}, ".example.com,127.0.0.1,localhost,::1"),
         ({"no_proxy": "localhost, a", "NO_PROXY": "b"}, "localhost,a,b,127.0.0.1,::1"),
         ({"NO_PROXY": "*"}, "*"),
+        ({"NO_PROXY": "[::1],10.0.0.0/8,*.corp,a:80"}, "::1,10.0.0.0/8,*.corp,a:80,127.0.0.1,localhost"),
+        ({"no_proxy": "::1/128,127.0.0.0/8,fe80::/10,a b,http://x"}, "127.0.0.0/8,127.0.0.1,localhost,::1"),
     ],
 )
 def test_this_machine_is_reached_without_a_proxy(adopted, given: dict[str, str], expected: str) -> None:
@@ -311,3 +314,38 @@ def test_a_stack_of_a_programs_own_is_free_of_the_users_settings() -> None:
     assert not set(shell.OWN) & set(kept)
     assert not {name for name in kept if name.startswith(("AIRFLOW_", "PG", "GOOGLE_"))}
     assert kept["PATH"] == KEPT["PATH"]
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "http_proxy"])
+@pytest.mark.parametrize("value", ["socks5://127.0.0.1:9", "SOCKS5H://me:secret@proxy:1080", "socks4://proxy"])
+def test_a_socks_proxy_is_named_and_not_used(adopted, name: str, value: str) -> None:
+    """With one, the client by which tasks reach Airflow does not start, and no task has a log."""
+    for shell_has, env_file in (({name: value}, ""), ({}, f"{name}={value}\n")):
+        after, note = adopted({"PATH": "/bin", **shell_has}, env_file)
+        assert name not in after
+        assert f"does not use {name} of" in note
+        assert "SOCKS" in note
+        assert "secret" not in note
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ALL_PROXY": "socks5://127.0.0.1:9"},
+        {"http_proxy": "http://proxy:3128", "NO_PROXY": "[::1],10.0.0.0/8,*.corp"},
+        {"HTTPS_PROXY": "proxy:3128", "no_proxy": "::1/128, 127.0.0.0/8, a b"},
+    ],
+    ids=["socks", "brackets", "network"],
+)
+def test_the_client_of_airflow_starts_with_the_proxies_that_are_left(
+    adopted, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    after, _ = adopted(variables)
+    other = shell.without_other_systems(variables)
+    for env in (after, other):
+        with monkeypatch.context() as context:
+            for name in ("ALL_PROXY", "http_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
+                context.delenv(name, raising=False)
+                if name in env:
+                    context.setenv(name, env[name])
+            httpx.Client().close()

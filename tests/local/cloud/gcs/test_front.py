@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import ssl
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from urllib.parse import quote
 import psutil
 import pytest
 
+from local.cloud.landlock import confined
 from tests.attacks.promises import attack
 from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
 from tests.local.forgeries import exchange, status
@@ -278,6 +281,31 @@ def test_backend_is_closed_to_all_but_the_front(front: Front) -> None:
     with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         urllib.request.urlopen(
             f"https://127.0.0.1:{front.backend_port}/storage/v1/b", context=ssl.create_default_context()
+        )
+
+
+@attack("no-back-door")
+def test_who_does_not_verify_the_certificate_writes_and_reads_nothing_outside(front: Front, tmp_path: Path) -> None:
+    """A program of this machine can do so. The kernel keeps the server in its root."""
+    if confined(program=Path(sys.executable), writable=[], readable=[]) is None:
+        pytest.skip("this kernel has no Landlock")
+    (tmp_path / "secret").write_text("secret")
+    careless = ssl.create_default_context()
+    careless.check_hostname, careless.verify_mode = False, ssl.VerifyMode.CERT_NONE
+    url = f"https://127.0.0.1:{front.backend_port}"
+    up = "../" * 30 + str(tmp_path).lstrip("/")
+    for name in (f"{up}/written", f"{up}/new/written", quote(f"{up}/written", safe="")):
+        post = urllib.request.Request(
+            f"{url}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}",
+            data=b"x",
+            headers={"Origin": "http://evil.example", "Content-Type": "text/plain"},
+        )
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(post, context=careless)
+        assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(
+            f"{url}/download/storage/v1/b/{BUCKET}/o/{quote(f'{up}/secret', safe='')}", context=careless
         )
 
 
