@@ -26,7 +26,7 @@ def create_app() -> Guard:
     """Return Airflow's application behind the guard, with the hosts that the command's arguments allow."""
     from airflow.api_fastapi.main import app  # builds the whole application
 
-    # A full garbage collection looks at all objects of the application, which live on: some 600 ms without any answer.
+    # A full garbage collection looks at all objects of the application, which live on: half a second without an answer.
     gc.freeze()
     # Worker processes have the same arguments: multiprocessing hands them on.
     return Guard(app, allow_hosts=allowed_hosts(sys.argv[1:]))

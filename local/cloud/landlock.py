@@ -46,7 +46,6 @@ def confined(*, program: Path, writable: Sequence[Path], readable: Sequence[Path
     ruleset = libc.syscall(_CREATE_RULESET, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
     if ruleset < 0:
         return None
-    os.set_inheritable(ruleset, False)
     rules = [
         *((path, handled & ~_EXECUTE) for path in writable),
         *((path, _READ) for path in (*readable, *map(Path, _SYSTEM))),
