@@ -12,14 +12,20 @@ from local.airflow.environment import AirflowSettings
 from local.cloud.processes import ProcessError
 from nyc_taxi.common.text import printable
 
-# How often a request that changes nothing is sent before its failure counts.
+# The trigger rule of teardowns, which only they have.
+_TEARDOWN = "all_done_setup_success"
+_UNFINISHED = (None, "scheduled", "queued", "running", "deferred", "up_for_retry", "up_for_reschedule", "restarting")
+# Seconds for which the answer about asset events may fail; a run that they started is queued no longer, as a rule.
+_QUEUED_SECONDS = 60.0
+# How often a request that may be repeated is sent before its failure counts.
 TRIES = 3
 
 
-class _RepeatedReads(httpx.HTTPTransport):
-    """Sends a GET again whose connection was reset, before its answer or within it.
+class _Repeated(httpx.HTTPTransport):
+    """Sends a request again whose connection was reset, before its answer or within it, unless it is a POST.
 
-    On a busy machine, the server may close an idle connection just when the client uses it.
+    The server closes a connection after an error of its own, which the client may notice only with its next request.
+    A PATCH or PUT of this client sets what it names, and sets the same when it is sent twice.
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -29,7 +35,7 @@ class _RepeatedReads(httpx.HTTPTransport):
                 answer.read()
                 return answer
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                if request.method != "GET":
+                if request.method == "POST":
                     raise
         return super().handle_request(request)
 
@@ -45,9 +51,7 @@ class AirflowApi:
     """
 
     def __init__(self, settings: AirflowSettings) -> None:
-        # The server closes a connection that was idle for five seconds. A client that keeps it as long can send a
-        # request just then, which fails with a reset.
-        transport = _RepeatedReads(limits=httpx.Limits(keepalive_expiry=1), trust_env=False)
+        transport = _Repeated(limits=httpx.Limits(keepalive_expiry=1), trust_env=False)
         self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False, transport=transport)
         try:
             answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
@@ -97,9 +101,19 @@ class AirflowApi:
         ]
 
     def asset_events(self, asset_id: int, since: str) -> list[dict[str, Any]]:
-        """Return the events of an asset since an ISO time, oldest first."""
+        """Return the events of an asset since an ISO time, oldest first.
+
+        Raises:
+            httpx.HTTPStatusError: a run that one of the events started has been queued for a minute; Airflow 3.3
+                answers 500 as long as it is.
+        """
         params: dict[str, str | int] = {"asset_id": asset_id, "timestamp_gte": since, "limit": 1000}
-        return self._json(self._http.get("/api/v2/assets/events", params=params))["asset_events"]
+        deadline = time.monotonic() + _QUEUED_SECONDS
+        while (answer := self._http.get("/api/v2/assets/events", params=params)).status_code == 500:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        return self._json(answer)["asset_events"]
 
     def announce(self, asset_id: int, partition_key: str | None) -> None:
         """Create an event for an asset or one of its partitions; that starts the DAGs that wait for it."""
@@ -140,12 +154,38 @@ class AirflowApi:
                     self._json(answer)
 
     def fail(self, dag_id: str, run_id: str) -> None:
-        """Mark a run and its tasks as failed, which ends it."""
-        self._json(self._http.patch(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}", json={"state": "failed"}))
+        """Mark a run as failed; its teardowns still run, and it ends.
+
+        Airflow fails the tasks that run, skips those that have not, and takes the run's state from the last tasks: a
+        run that still has a teardown would end well. So its last tasks are failed first.
+        """
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+        states = {task["task_id"]: task["state"] for task in self.tasks(dag_id, run_id)}
+        for task_id in self._last_tasks(dag_id):
+            if states.get(task_id) in _UNFINISHED:
+                answer = self._http.patch(f"{path}/taskInstances/{task_id}", json={"new_state": "failed"})
+                if answer.status_code != 409:  # it has failed in the meantime
+                    self._json(answer)
+        self._json(self._http.patch(path, json={"state": "failed"}))
+
+    def _last_tasks(self, dag_id: str) -> list[str]:
+        """Return the tasks after which only teardowns come."""
+        tasks = self._json(self._http.get(f"/api/v2/dags/{dag_id}/tasks"))["tasks"]
+        teardowns = {task["task_id"] for task in tasks if task["trigger_rule"] == _TEARDOWN}
+        return [
+            task["task_id"]
+            for task in tasks
+            if task["task_id"] not in teardowns and teardowns.issuperset(task["downstream_task_ids"])
+        ]
 
     def started_by(self, dag_id: str, run_id: str) -> set[str]:
-        """Return the ids of the runs whose asset events started this one."""
+        """Return the ids of the runs whose asset events started this one; none as long as Airflow cannot tell.
+
+        Airflow 3.3 answers 500 while a run that the same events started is queued.
+        """
         answer = self._http.get(f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/upstreamAssetEvents")
+        if answer.status_code == 500:
+            return set()
         return {event["source_run_id"] for event in self._json(answer)["asset_events"]}
 
     def run(self, dag_id: str, run_id: str) -> dict[str, Any]:

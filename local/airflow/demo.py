@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -99,7 +100,8 @@ def _run_all(settings: AirflowSettings, file: PublishedFile, *, pause_again: boo
             try:
                 follower.follow()
             except BaseException:
-                follower.end_runs()
+                with _cleaning_up("the demo's runs go on"):
+                    follower.end_runs()
                 raise
 
 
@@ -113,8 +115,18 @@ def _unpaused(api: AirflowApi, dag_ids: Iterable[str], *, pause_again: bool) -> 
         yield
     finally:
         for dag_id in paused if pause_again else ():
-            print(f"pausing {dag_id} again", flush=True)
-            api.set_paused(dag_id, True)
+            with _cleaning_up(f"{dag_id} stays unpaused"):
+                print(f"pausing {dag_id} again", flush=True)
+                api.set_paused(dag_id, True)
+
+
+@contextmanager
+def _cleaning_up(otherwise: str) -> Iterator[None]:
+    """Tell an error instead of raising it, which would hide the one that ended the demo."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        print(f"{otherwise}: {error}", file=sys.stderr, flush=True)
 
 
 def _check_source(settings: AirflowSettings, file: PublishedFile) -> None:

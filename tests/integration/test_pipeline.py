@@ -30,6 +30,7 @@ from tests.integration.support import (
     query_postgres,
     run_months,
     runs_of,
+    task_states,
     trigger_both,
     warehouse_runs,
 )
@@ -223,6 +224,18 @@ def test_two_runs_of_one_month_at_once_leave_its_rows_once(stack: AirflowSetting
     direct = [api.trigger("yellow_gcs_to_bigquery", {"month": "2020-06", "force": True}) for _ in range(2)]
     assert [end(api, "yellow_gcs_to_bigquery", run) for run in direct] == ["success"] * 2
     assert reconcile.contents(stack, file) == before
+
+
+def test_a_run_that_is_failed_while_a_task_waits_does_not_end_well(api: AirflowApi, june: Month) -> None:
+    api.call("PATCH", "/pools/default_pool?update_mask=slots", pool="default_pool", slots=0)
+    try:
+        runs = trigger_both(api, "green", str(june))
+        for dag_id, run_id in runs.items():
+            await_(lambda run=(dag_id, run_id): "scheduled" in task_states(api, *run).values(), "a task waits")
+            api.fail(dag_id, run_id)
+    finally:
+        api.call("PATCH", "/pools/default_pool?update_mask=slots", pool="default_pool", slots=128)
+    assert {dag_id: end(api, dag_id, run_id) for dag_id, run_id in runs.items()} == dict.fromkeys(runs, "failed")
 
 
 def test_reconcile_counts_a_month_that_is_there_and_one_that_is_not(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import httpx
 import pytest
+from airflow.api_fastapi.core_api.datamodels.assets import DagRunAssetReference
+from pydantic import ValidationError
 
-from local.airflow.api import TRIES, _messages, _RepeatedReads
+from local.airflow.api import TRIES, AirflowApi, _messages, _Repeated
+from local.airflow.environment import AirflowSettings
+
+Asked = Callable[[list[httpx.Response]], AirflowApi]
 
 
 class _CutShort(httpx.SyncByteStream):
@@ -36,25 +42,64 @@ class _Resets:
 
 
 def _send(method: str) -> int:
-    with httpx.Client(transport=_RepeatedReads()) as client:
+    with httpx.Client(transport=_Repeated()) as client:
         return client.request(method, "http://127.0.0.1:9/").status_code
 
 
 @pytest.mark.parametrize("within", [False, True])
-def test_a_read_whose_connection_is_reset_is_sent_again(monkeypatch: pytest.MonkeyPatch, within: bool) -> None:
+@pytest.mark.parametrize("method", ["GET", "PATCH", "PUT"])
+def test_a_request_whose_connection_is_reset_is_sent_again(
+    monkeypatch: pytest.MonkeyPatch, method: str, within: bool
+) -> None:
     resets = _Resets(monkeypatch, TRIES - 1, within=within)
-    assert _send("GET") == 200
+    assert _send(method) == 200
     assert resets.sent == TRIES
 
 
-@pytest.mark.parametrize(("method", "sent"), [("GET", TRIES), ("POST", 1), ("PATCH", 1)])
-def test_what_goes_on_and_what_changes_something_is_an_error(
+@pytest.mark.parametrize(("method", "sent"), [("GET", TRIES), ("PATCH", TRIES), ("POST", 1)])
+def test_resets_that_go_on_and_one_of_what_must_not_happen_twice_are_errors(
     monkeypatch: pytest.MonkeyPatch, method: str, sent: int
 ) -> None:
     resets = _Resets(monkeypatch, TRIES)
     with pytest.raises(httpx.ReadError):
         _send(method)
     assert resets.sent == sent
+
+
+@pytest.fixture
+def asked(settings: AirflowSettings, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """A client that is logged in, and gets the given answers one after the other."""
+
+    def api(answers: list[httpx.Response]) -> AirflowApi:
+        answers = [httpx.Response(200, json={"access_token": "token"}), *answers]
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *_: answers.pop(0))
+        return AirflowApi(settings)
+
+    return api
+
+
+@pytest.mark.parametrize("run_start", [None, "2026-11-28T05:08:52Z"])
+def test_airflow_has_no_answer_about_the_events_of_a_queued_run(run_start: str | None) -> None:
+    run = {"run_id": "r", "dag_id": "d", "logical_date": None, "start_date": run_start, "end_date": None}
+    rest = {"data_interval_start": None, "data_interval_end": None, "partition_key": None, "triggering": True}
+    with nullcontext() if run_start else pytest.raises(ValidationError, match="start_date"):
+        DagRunAssetReference.model_validate({**run, **rest, "state": "queued"})
+
+
+def test_what_started_a_run_is_known_once_it_is_not_queued(asked: Asked) -> None:
+    api = asked([httpx.Response(500), httpx.Response(200, json={"asset_events": [{"source_run_id": "upstream"}]})])
+    assert api.started_by("dag", "run") == set()
+    assert api.started_by("dag", "run") == {"upstream"}
+
+
+def test_the_events_of_an_asset_are_awaited_while_a_run_is_queued(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.airflow.api.time.sleep", lambda _: None)
+    assert asked([httpx.Response(500), httpx.Response(200, json={"asset_events": []})]).asset_events(1, "2026") == []
+    monkeypatch.setattr("local.airflow.api._QUEUED_SECONDS", 0.0)
+    with pytest.raises(httpx.HTTPStatusError, match="GET /api/v2/assets/events: HTTP 500 a run is queued"):
+        asked([httpx.Response(500, text="a run is queued")] * 2).asset_events(1, "2026")
 
 
 def test_what_a_log_quotes_does_not_write_to_the_terminal() -> None:
