@@ -41,12 +41,13 @@ HELD = {
     "green_web_to_gcs": "web_to_gcs",
     "zones_web_to_gcs": "web_to_gcs",
     "zones_gcs_to_bigquery": "gcs_to_bigquery",
+    "zones_web_to_postgres": "web_to_postgres",
     "yellow_gcs_to_bigquery": "gcs_to_bigquery",
     "fhv_web_to_postgres": "web_to_postgres",
     "trips_yearly_rollup": "trips_yearly_rollup",
 }
 TASK, SUPERVISOR, WATCHER = "task", "supervisor", "watcher"
-# What is killed at each level. What is down at the same time is promised no less than what is down alone. The death of
+# What is killed at each level in the first round. What is down at the same time is promised no less than what is down alone. The death of
 # the scheduler, of Postgres and of a supervisor each take the heartbeat time-out of a minute, so they come once.
 KILLED: tuple[tuple[str, ...], ...] = (
     ("api-server", "gcs"),
@@ -72,15 +73,25 @@ COMPONENTS = {
 }
 
 
+def rounds() -> range:
+    """Return the numbers of the rounds in which every component is killed at every level."""
+    return range(len(KILLED))
+
+
+def killed_in(number: int) -> tuple[tuple[str, ...], ...]:
+    """Return what is killed at each level in a round: each round moves it on by one level."""
+    return KILLED[number:] + KILLED[:number]
+
+
 def level_of(pipeline: str, task_id: str) -> int:
     """Return the level at which a task of a pipeline is held."""
     return next(number for number, tasks in enumerate(LEVELS[pipeline]) if task_id in tasks)
 
 
-def matrix() -> dict[str, tuple[str, ...]]:
-    """Return what is killed while each task is held, by ``pipeline.task``."""
+def matrix(round_number: int = 0) -> dict[str, tuple[str, ...]]:
+    """Return what is killed in a round while each task is held, by ``pipeline.task``."""
     return {
-        f"{pipeline}.{task_id}": KILLED[number]
+        f"{pipeline}.{task_id}": killed_in(round_number)[number]
         for pipeline, levels in LEVELS.items()
         for number, tasks in enumerate(levels)
         for task_id in tasks

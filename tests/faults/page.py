@@ -39,7 +39,7 @@ month in every store with what it may have.
 | --- | --- |
 | `make test` | the quick ones, marked * |
 | `make test-all` | one of each other fault, at the step where it does most harm, and a short soak |
-| `make test-faults` | the same faults at every other step, and the cases of a running stack; not part of `.ci/run` |
+| `make test-faults` | the same faults at every other step, and the cases of a running stack; not part of `.ci/run`. `ROUNDS=all` kills every component at every step |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
 Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A load
@@ -49,14 +49,14 @@ changed on the way or at the source. Decoding finds most such changes, and the f
 still valid is loaded. The checksums of gzip files, and of Parquet files that have them, are verified.
 """
 MATRIX = """\
-These are {killed} of the {pairs} pairs of a step and a component. No other pair is killed in the whole stack. The
-others rest on cases of two more kinds: each task alone is killed at every step, in the tables above, and
-`tests/integration/test_restarts.py` kills components without regard to steps.
+This is the first round, which `make test-faults` makes: {killed} of the {pairs} pairs of a step and a component.
+`make test-faults ROUNDS=all` makes {rounds} rounds. Each moves what is killed on by one level, so that all together kill
+every component at every step, {pairs} pairs. `tests/integration/test_restarts.py` kills components without regard to
+steps.
 
 The runs that are held are those of
 {held}.
-The other DAGs of a pipeline have the same tasks. But the SQL of `zones_web_to_postgres` is its own, and no case of the
-whole stack kills it; only the random faults of the soak meet it.
+The other DAGs of a pipeline have the same tasks.
 """
 
 
@@ -95,13 +95,13 @@ def _table(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _matrix() -> str:
     """Return the table of what is killed while each task of the whole stack is under way."""
-    from tests.faults.killers import COMPONENTS, HELD, matrix
+    from tests.faults.killers import COMPONENTS, HELD, matrix, rounds
 
     killed, pairs = sum(map(len, matrix().values())), len(matrix()) * len(COMPONENTS)
     held = ", ".join(f"`{dag_id}`" for dag_id in HELD)
     lines = [
         "What is killed (x) while each task is held at its start. Components of one line are killed together.\n",
-        MATRIX.format(killed=killed, pairs=pairs, held=held),
+        MATRIX.format(killed=killed, pairs=pairs, rounds=len(rounds()), held=held),
         f"| step | {' | '.join(COMPONENTS)} |",
         f"| --- |{' --- |' * len(COMPONENTS)}",
         *(

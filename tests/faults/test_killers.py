@@ -11,7 +11,7 @@ from nyc_taxi.registry.datasets import DATASETS
 from tests.conftest import REPOSITORY
 from tests.faults.cases import STEP_OF, Act
 from tests.faults.catalog import CASES
-from tests.faults.killers import COMPONENTS, LEVELS, matrix
+from tests.faults.killers import COMPONENTS, LEVELS, matrix, rounds
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +45,8 @@ def test_every_task_sees_several_deaths_and_every_component_dies_at_several_task
     assert {step: names for step, names in by_step.items() if len(names) < 2} == {}
     steps = {name: [step for step, names in by_step.items() if name in names] for name in COMPONENTS}
     assert {name: where for name, where in steps.items() if len(where) < 3} == {}
+
+
+def test_all_rounds_together_kill_every_component_at_every_task() -> None:
+    killed = {(step, name) for number in rounds() for step, names in matrix(number).items() for name in names}
+    assert killed == {(step, name) for step in matrix() for name in COMPONENTS}

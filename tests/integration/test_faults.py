@@ -33,7 +33,7 @@ from nyc_taxi.registry.months import Month
 from nyc_taxi.stores.store import Content
 from tests import clients
 from tests.faults.catalog import STACK
-from tests.faults.killers import COMPONENTS, HELD, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER
+from tests.faults.killers import COMPONENTS, HELD, KILLED, LEVELS, SUPERVISOR, TASK, WATCHER, killed_in, rounds
 from tests.faults.memory import NoGroupError, memory_group
 from tests.integration.conftest import REPOSITORY, Command
 from tests.integration.gate import Gate, Held
@@ -70,9 +70,10 @@ RUNS: dict[str, dict[str, Any]] = {
     dag_id: {} if dag_id.startswith(f"{ZONES.name}_") else {"month": str(MONTH)} for dag_id in HELD if dag_id != ROLLUP
 }
 RUNS[ROLLUP] = {"year": str(YEAR)}
+RUNS["zones_web_to_postgres"] = {"force": True}
 # What they load anew, by dataset and store; of green, the warehouse's run follows by itself.
 LOADED = {("lake", "green"), ("bigquery", "green"), ("lake", "yellow"), ("bigquery", "yellow"), ("postgres", "fhv")}
-# The tasks of the runs of the zones, which are unchanged; all other runs load a month.
+# The tasks of the runs of the zones that find them unchanged; all other runs load.
 ANNOUNCE = "announce_unchanged"
 OF_UNCHANGED = ("wait_for_publication", "create_table", "skip_unchanged", ANNOUNCE)
 # Seconds in which the tasks of the next level start: a heartbeat time-out and a retry may come before.
@@ -197,12 +198,14 @@ class Killed:
     """The runs that were held at each of their steps, and what happened to them.
 
     Attributes:
+        plan: what is killed at each level.
         runs: the runs by DAG.
         before: what the stores had before.
         held: the tasks that were held, by level.
         restarts: how often the watcher has restarted each component meanwhile, by level.
     """
 
+    plan: tuple[tuple[str, ...], ...]
     runs: dict[str, str]
     before: Stores
     held: list[set[Held]] = field(default_factory=list)
@@ -219,6 +222,12 @@ class Killer:
     def __init__(self, settings: AirflowSettings, up: Callable[[], None]) -> None:
         self._settings, self._up = settings, up
         self.pids: set[int] = set()
+
+    def forget_restarts(self) -> None:
+        """Let the watcher forget what it has restarted, so that it has its whole budget."""
+        components_of(self._settings)[WATCHER].kill()
+        watcher.restarts_file(self._settings.cloud.state_dir).unlink(missing_ok=True)
+        self._up()
 
     def kill(self, names: tuple[str, ...], tasks: Mapping[Held, psutil.Process]) -> dict[str, int]:
         """Kill components; returns how often the watcher has restarted each, once all are up again."""
@@ -270,39 +279,37 @@ def up(stack: AirflowSettings, local_airflow: Command) -> Callable[[], None]:
 
 
 @pytest.fixture(scope="module")
-def unused_budget(stack: AirflowSettings, up: Callable[[], None]) -> Iterator[None]:
-    """The watcher has restarted nothing yet; afterwards it forgets what it has restarted."""
-    for after in (False, True):
-        components_of(stack)[WATCHER].kill()
-        watcher.restarts_file(stack.cloud.state_dir).unlink(missing_ok=True)
-        up()
-        if not after:
-            yield
-
-
-@pytest.fixture(scope="module")
 def months(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Months:
     """The months, with both of their versions loaded once, and the zones."""
-    assert end(api, "zones_web_to_gcs", trigger(api, "zones_web_to_gcs", {})) == "success"
+    for dag_id in ("zones_web_to_gcs", "zones_web_to_postgres"):
+        assert end(api, dag_id, trigger(api, dag_id, {})) == "success"
     return Months(stack, api, source_dir)
 
 
 @pytest.fixture(scope="module")
-def killer(stack: AirflowSettings, unused_budget: None, up: Callable[[], None]) -> Killer:
-    return Killer(stack, up)
+def killer(stack: AirflowSettings, up: Callable[[], None]) -> Iterator[Killer]:
+    killer = Killer(stack, up)
+    killer.forget_restarts()
+    yield killer
+    killer.forget_restarts()
 
 
-@pytest.fixture(scope="module")
-def killed(months: Months, killer: Killer) -> Killed:
-    """All pipelines, held at each of their levels while the plan's components were killed."""
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(number, marks=[pytest.mark.every_pair] if number else []) for number in rounds()],
+)
+def killed(months: Months, killer: Killer, request: pytest.FixtureRequest) -> Killed:
+    """All pipelines, held at each of their levels while the components of a round were killed."""
+    killer.forget_restarts()
     put_into_warehouse(months.settings, [put_into_lake(months.settings, *each) for each in TRIPS_OF_MONTH.items()])
     months.publish_other()
     months.put_into_lake()
     before = Stores.of(months.settings)
     seen = warehouse_runs(months.api, {"green": str(MONTH)})
     with Gate() as gate:
-        killed = Killed({dag_id: start(months.api, gate, dag_id) for dag_id in RUNS}, before)
-        for number, names in enumerate(KILLED):
+        runs = {dag_id: start(months.api, gate, dag_id) for dag_id in RUNS}
+        killed = Killed(killed_in(request.param), runs, before)
+        for number, names in enumerate(killed.plan):
             expected = tasks_of_level(killed.runs, number)
             await_held(months.api, gate, expected)
             killed.held.append(expected)
@@ -342,7 +349,7 @@ def tasks_of_level(runs: Mapping[str, str], number: int) -> set[Held]:
     found = set()
     for dag_id, pipeline in HELD.items():
         for task_id in LEVELS[pipeline][number] if number < len(LEVELS[pipeline]) else ():
-            is_unchanged = dag_id.startswith(f"{ZONES.name}_")
+            is_unchanged = not RUNS[dag_id]
             if task_id in OF_UNCHANGED if is_unchanged else task_id != ANNOUNCE:
                 found.add(Held(dag_id, runs[dag_id], task_id))
     return found
@@ -354,7 +361,7 @@ def test_every_task_was_held_while_components_were_killed(killed: Killed) -> Non
 
 
 def test_the_watcher_has_restarted_what_was_killed(killed: Killed) -> None:
-    for names, restarts in zip(KILLED, killed.restarts, strict=True):
+    for names, restarts in zip(killed.plan, killed.restarts, strict=True):
         by_watcher = set() if WATCHER in names else {*names} - {TASK, SUPERVISOR}
         if "postgres" in by_watcher:
             by_watcher |= {*watcher.AIRFLOW_NEEDING_POSTGRES}
@@ -377,7 +384,7 @@ def test_the_rollup_is_whole_after_the_kills(months: Months, killed: Killed) -> 
 
 @pytest.mark.parametrize("name", [TASK, SUPERVISOR])
 def test_a_killed_task_is_retried(months: Months, killed: Killed, name: str) -> None:
-    [level] = [number for number, names in enumerate(KILLED) if name in names]
+    [level] = [number for number, names in enumerate(killed.plan) if name in names]
     for task in killed.held[level]:
         instance = next(one for one in months.api.tasks(task.dag_id, task.run_id) if one["task_id"] == task.task_id)
         assert (instance["state"], instance["try_number"]) == ("success", 2), task
