@@ -14,12 +14,12 @@ import httpx
 
 from local.cloud import shell
 from local.cloud.processes import ProcessError, answers, raise_on_signals
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, told
 
 # The package that the DAGs import is in Airflow's plugins folder.
 sys.path.insert(0, str(REPOSITORY / "plugins"))
 
-from local.airflow import foreground, health, stack
+from local.airflow import command_line, foreground, health, stack
 from local.airflow.environment import AirflowSettings
 from local.airflow.no_effect import without_effect
 from local.airflow.watcher import Restarts, restarts_file
@@ -54,6 +54,9 @@ def main() -> int:
         return _run(options, stack.with_running_source(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -136,6 +139,7 @@ def _run_airflow(settings: AirflowSettings, arguments: list[str]) -> int:
     Returns:
         The CLI's exit code; 1 in place of 0 if a component is lost or hangs, so that runs may never start.
     """
+    command_line.check(arguments)
     stack.migrate(settings)
     for sentence in stack.restarts_to_come(settings):
         _tell(f"note: {sentence}")

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, read_env_file, secret
+from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, port_number, read_env_file, secret
 from nyc_taxi.registry.columns import Layout
 from nyc_taxi.registry.months import LAST_MIRRORED, Month
 
@@ -55,10 +55,8 @@ class AirflowSettings:
         _require_plain_path("the repository's folder", REPOSITORY)
         _require_plain_path("LOCAL_DIR", cloud.state_dir)
         cloud = replace(cloud, source=_absolute(cloud.source))
-        port = os.environ.get("AIRFLOW_PORT") or "8080"
-        if not port.isdecimal():
-            raise ValueError(f"AIRFLOW_PORT={port!r} is not a whole number")
-        return cls(cloud=cloud, port=int(port), layout=_layout(cloud.source))
+        port = port_number(os.environ, "AIRFLOW_PORT") or cls.port
+        return cls(cloud=cloud, port=port, layout=_layout(cloud.source))
 
     @property
     def home(self) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from local.cloud import gcs, postgres, shell, source
 from local.cloud.processes import Process, ProcessError, Started, answers, raise_on_signals, status, stop
-from local.cloud.settings import REPOSITORY, Settings, private_folder
+from local.cloud.settings import REPOSITORY, Settings, private_folder, told
 from local.cloud.status_line import start_and_tell
 
 GROUP = "cloud"
@@ -140,6 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (up if options.command == "up" else down)(settings, names=options.names or NAMES)
     except (ProcessError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {told(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -6,6 +6,7 @@ Both environments import this module, so it uses only the standard library.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -69,10 +70,10 @@ class Settings:
         given = {
             # bin/airflow may be called from any folder.
             "state_dir": REPOSITORY / Path(env.get("LOCAL_DIR") or ".local").expanduser(),
-            "gcs_port": _number(env, "GCS_PORT"),
-            "bigquery_port": _number(env, "BIGQUERY_PORT"),
-            "postgres_port": _number(env, "POSTGRES_PORT"),
-            "source_port": _number(env, "SOURCE_PORT"),
+            "gcs_port": port_number(env, "GCS_PORT"),
+            "bigquery_port": port_number(env, "BIGQUERY_PORT"),
+            "postgres_port": port_number(env, "POSTGRES_PORT"),
+            "source_port": port_number(env, "SOURCE_PORT"),
             "project": env.get("GCP_PROJECT"),
             "lake_bucket": env.get("LAKE_BUCKET"),
             "source": env.get("SOURCE"),
@@ -221,6 +222,13 @@ def private_folder(path: Path) -> None:
     path.chmod(0o700)
 
 
+def told(error: OSError) -> str:
+    """Return what to tell the user of an error that ends a command: of a file or disk, also what to do about it."""
+    if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return str(error)
+    return f"{error}; LOCAL_DIR must be a folder in which you may write, on a disk with free space"
+
+
 def secret_path(state_dir: Path, name: str) -> Path:
     """Return the path of the secret ``name``."""
     return state_dir / "secrets" / name
@@ -257,6 +265,18 @@ def _number(env: Mapping[str, str], name: str) -> int | None:
     if not value.isdecimal():
         raise ValueError(f"{name}={value!r} is not a whole number; set it in .env or the environment, or leave it out")
     return int(value)
+
+
+def port_number(env: Mapping[str, str], name: str) -> int | None:
+    """Return the TCP port of a variable; None if it is not set.
+
+    Raises:
+        ValueError: it is not a whole number from 1 to 65535; the message names the variable.
+    """
+    port = _number(env, name)
+    if port is not None and not 0 < port < 2**16:
+        raise ValueError(f"{name}={env[name]!r} is no port; set it to a number from 1 to 65535, or leave it out")
+    return port
 
 
 def _seconds(env: Mapping[str, str], name: str) -> int | None:

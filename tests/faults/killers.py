@@ -47,8 +47,9 @@ HELD = {
     "trips_yearly_rollup": "trips_yearly_rollup",
 }
 TASK, SUPERVISOR, WATCHER = "task", "supervisor", "watcher"
-# What is killed at each level in the first round. What is down at the same time is promised no less than what is down alone. The death of
-# the scheduler, of Postgres and of a supervisor each take the heartbeat time-out of a minute, so they come once.
+# What is killed at each level in the first round. What is down at the same time is promised no less than what is down
+# alone. The death of the scheduler, of Postgres and of a supervisor each take the heartbeat time-out of a minute, so
+# they come once.
 KILLED: tuple[tuple[str, ...], ...] = (
     ("api-server", "gcs"),
     (WATCHER, "triggerer", "bigquery"),

@@ -39,7 +39,7 @@ month in every store with what it may have.
 | --- | --- |
 | `make test` | the quick ones, marked * |
 | `make test-all` | one of each other fault, at the step where it does most harm, and a short soak |
-| `make test-faults` | the same faults at every other step, and the cases of a running stack; not part of `.ci/run`. `ROUNDS=all` kills every component at every step |
+| `make test-faults` | the same faults at every other step, and a running stack; `ROUNDS=all` adds rounds of kills |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
 Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A load
@@ -50,9 +50,8 @@ still valid is loaded. The checksums of gzip files, and of Parquet files that ha
 """
 MATRIX = """\
 This is the first round, which `make test-faults` makes: {killed} of the {pairs} pairs of a step and a component.
-`make test-faults ROUNDS=all` makes {rounds} rounds. Each moves what is killed on by one level, so that all together kill
-every component at every step, {pairs} pairs. `tests/integration/test_restarts.py` kills components without regard to
-steps.
+`make test-faults ROUNDS=all` makes {rounds} rounds. Each moves what is killed on by one level, so that all together
+kill every component at every step. `tests/integration/test_restarts.py` kills components without regard to steps.
 
 The runs that are held are those of
 {held}.

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from nyc_taxi.common.skip import SKIP_REASON
 from nyc_taxi.common.text import printable
 from nyc_taxi.dag_parts.channels import deliver
+from nyc_taxi.dag_parts.params import ParameterError, check_keys
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -95,7 +96,7 @@ def failure_text(context: Context) -> str:
     Args:
         context: the context of the DAG callback; only the DAG and the run id are required.
     """
-    reason = context.get("reason") or "task_failure"
+    reason = _refusal(context) or context.get("reason") or "task_failure"
     return printable(f"{context['dag'].dag_id} failed{_for(context)}: {reason}{_where(context)}")
 
 
@@ -117,6 +118,16 @@ def run_url(dag_id: str, run_id: str) -> str:
 
     base = conf.get("api", "base_url", fallback="http://localhost:8080/").rstrip("/")
     return f"{base}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
+
+
+def _refusal(context: Context) -> str | None:
+    """Return why the run's first task refuses its parameters; None if it does not."""
+    run, dag = context.get("dag_run"), context["dag"]
+    try:
+        check_keys(dag.dag_id, list(dag.params), getattr(run, "conf", None) or {})
+    except ParameterError as error:
+        return str(error)
+    return None
 
 
 def _for(context: Context) -> str:

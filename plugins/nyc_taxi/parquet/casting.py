@@ -101,6 +101,16 @@ def _whole(values: pa.Array) -> pa.Array:
     return values.cast(pa.int64())
 
 
+def _held(values: pa.Array) -> pa.Array:
+    """Return integers as doubles; refuse those that no double holds. Arrow's own cast refuses all above 2^53."""
+    doubles = values.cast(pa.float64(), safe=False)
+    # Rounded up to the end of the range, the result of the cast back would depend on the processor.
+    end = 2.0**64 if types.is_uint64(values.type) else 2.0**63
+    if compute.any(compute.greater_equal(doubles, end)).as_py() or not doubles.cast(values.type).equals(values):
+        raise pa.ArrowInvalid("an integer that no double holds")
+    return doubles
+
+
 def _not_negative(values: pa.Array) -> pa.Array:
     # Arrow's CSV reader takes 0xffffffffffffffff for -1.
     if compute.any(compute.less(values, 0)).as_py():
@@ -165,7 +175,7 @@ _CONVERTERS: dict[Type, Sequence[tuple[Callable[[pa.DataType], bool], Converter]
     ),
     Type.FLOAT: (
         (types.is_floating, lambda values: finite(values.cast(pa.float64()))),
-        (types.is_integer, _cast(pa.float64())),
+        (types.is_integer, _held),
         # Through text, because Arrow's own cast does not always give the nearest double.
         (types.is_decimal, lambda values: amounts(values.cast(pa.string()))),
         (is_text_or_bytes, _parsed(amounts)),

@@ -94,6 +94,26 @@ def check_run(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict
     return {**body, "partition_key": chosen, "dag_run_id": body.get("dag_run_id") or run_id}
 
 
+def check_conf(dag_id: str, conf: Any, now: datetime.datetime) -> None:
+    """Check the conf of a run that does not need a month, because its date names one.
+
+    Args:
+        dag_id: the DAG; runs of DAGs that are not ours pass.
+        conf: the run's conf.
+        now: the time, in UTC.
+
+    Raises:
+        ParameterError: the conf has a key that is no parameter of the DAG.
+        MonthError: it names a month or year that is none, or that no source can have.
+    """
+    form = forms().get(dag_id)
+    if form is None or not isinstance(conf, dict):
+        return
+    check_keys(dag_id, form.params, conf)
+    if form.key and (named := conf.get(form.key)) is not None:
+        _check(form, named, now)
+
+
 def check_event(dag_id: str, body: dict[str, Any], now: datetime.datetime) -> dict[str, Any]:
     """Return an event that tells of an asset by hand, unchanged; it starts the DAGs that are scheduled on the asset.
 

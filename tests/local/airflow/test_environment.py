@@ -155,7 +155,14 @@ def test_a_connection_to_real_google_cloud_switches_the_emulators_off(
 def test_a_port_that_is_not_a_number_is_refused(make_settings, port: str) -> None:
     with pytest.raises(ValueError, match="AIRFLOW_PORT=") as error:
         make_settings(AIRFLOW_PORT=port)
-    assert str(error.value) == f"AIRFLOW_PORT={port!r} is not a whole number"
+    assert str(error.value).startswith(f"AIRFLOW_PORT={port!r} is not a whole number; ")
+
+
+@pytest.mark.parametrize("name", ["AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT"])
+@pytest.mark.parametrize("port", ["0", "65536", "99999"])
+def test_a_number_that_is_no_port_is_refused(make_settings, name: str, port: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}='{port}' is no port; set it to a number from 1 to 65535"):
+        make_settings(**{name: port})
 
 
 def test_an_empty_port_means_the_default(make_settings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -66,11 +67,12 @@ def test_integers_are_converted_up_to_the_ends_of_their_range(values: pa.Array, 
     [
         (pa.array([0.1, 5e-324, -1.7976931348623157e308, None]), [0.1, 5e-324, -1.7976931348623157e308, None]),
         (pa.array([0.5, 1.1], pa.float32()), [0.5, 1.10000002384185791015625]),
-        (pa.array([2**53, -(2**53)]), [2.0**53, -(2.0**53)]),
+        (pa.array([2**53, -(2**53), 2**53 + 2, -(2**63), None]), [2.0**53, -(2.0**53), 2.0**53 + 2, -(2.0**63), None]),
+        (pa.array([2**64 - 2048, 2**53 + 2], pa.uint64()), [2.0**64 - 2048, 2.0**53 + 2]),
         (pa.array([Decimal("0.07"), Decimal("-12345.67"), None]), [0.07, -12345.67, None]),
         (pa.array([Decimal("0E-8"), Decimal("0.00000001")], pa.decimal128(20, 8)), [0.0, 1e-8]),
     ],
-    ids=["double", "float", "integer", "decimal", "small decimal"],
+    ids=["double", "float", "integer", "uint64", "decimal", "small decimal"],
 )
 def test_amounts_are_the_nearest_there_is(values: pa.Array, expected: list[float | None]) -> None:
     assert _converted(values, Type.FLOAT) == expected
@@ -191,6 +193,9 @@ def test_a_type_without_an_exact_conversion_is_refused(type_: pa.DataType, kinds
         (pa.scalar(float("inf")), Type.FLOAT),
         (pa.scalar(float("-inf"), pa.float32()), Type.FLOAT),
         (pa.scalar(2**53 + 1), Type.FLOAT),
+        (pa.scalar(2**63 - 1), Type.FLOAT),
+        (pa.scalar(-(2**63) + 1), Type.FLOAT),
+        (pa.scalar(2**64 - 1, pa.uint64()), Type.FLOAT),
         (pa.scalar("2021-01-01 12:30:05Z"), Type.DATETIME),
         (pa.scalar("2021-01-01 12:30:05-05:00"), Type.DATETIME),
         (pa.scalar("2021-02-30 12:30:05"), Type.DATETIME),
@@ -204,6 +209,16 @@ def test_a_value_that_would_change_is_refused(value: pa.Scalar, kind: Type) -> N
     assert len(convert(pa.nulls(2, value.type))) == 2
     with pytest.raises(pa.ArrowInvalid):
         convert(pa.repeat(value, 2))
+
+
+@pytest.mark.parametrize("number", [2**53 + 2, 2**53 + 1, 2**63 - 1024, 2**63 - 1])
+def test_an_integer_amount_is_taken_or_refused_whatever_its_type(number: int) -> None:
+    kinds = [pa.array([number]), pa.array([number], pa.uint64()), pa.array([Decimal(number)]), pa.array([str(number)])]
+    taken = []
+    for values in kinds:
+        with suppress(pa.ArrowInvalid):
+            taken.append(_converted(values, Type.FLOAT))
+    assert taken == ([[float(number)]] * len(kinds) if int(float(number)) == number else [])
 
 
 # Whole numbers in text
