@@ -200,6 +200,7 @@ class Killed:
     Attributes:
         plan: what is killed at each level.
         runs: the runs by DAG.
+        tasks: the names of their tasks, by DAG.
         before: what the stores had before.
         held: the tasks that were held, by level.
         restarts: how often the watcher has restarted each component meanwhile, by level.
@@ -207,6 +208,7 @@ class Killed:
 
     plan: tuple[tuple[str, ...], ...]
     runs: dict[str, str]
+    tasks: dict[str, set[str]]
     before: Stores
     held: list[set[Held]] = field(default_factory=list)
     restarts: list[dict[str, int]] = field(default_factory=list)
@@ -308,9 +310,10 @@ def killed(months: Months, killer: Killer, request: pytest.FixtureRequest) -> Ki
     seen = warehouse_runs(months.api, {"green": str(MONTH)})
     with Gate() as gate:
         runs = {dag_id: start(months.api, gate, dag_id) for dag_id in RUNS}
-        killed = Killed(killed_in(request.param), runs, before)
+        tasks = {dag_id: set(task_states(months.api, dag_id, run_id)) for dag_id, run_id in runs.items()}
+        killed = Killed(killed_in(request.param), runs, tasks, before)
         for number, names in enumerate(killed.plan):
-            expected = tasks_of_level(killed.runs, number)
+            expected = tasks_of_level(killed, number)
             await_held(months.api, gate, expected)
             killed.held.append(expected)
             processes = gate.held
@@ -344,14 +347,15 @@ def start(
     return run_id
 
 
-def tasks_of_level(runs: Mapping[str, str], number: int) -> set[Held]:
+def tasks_of_level(killed: Killed, number: int) -> set[Held]:
     """Return the tasks of all runs that are held at a level."""
     found = set()
     for dag_id, pipeline in HELD.items():
-        for task_id in LEVELS[pipeline][number] if number < len(LEVELS[pipeline]) else ():
+        of_level = LEVELS[pipeline][number] if number < len(LEVELS[pipeline]) else ()
+        for task_id in killed.tasks[dag_id].intersection(of_level):
             is_unchanged = not RUNS[dag_id]
             if task_id in OF_UNCHANGED if is_unchanged else task_id != ANNOUNCE:
-                found.add(Held(dag_id, runs[dag_id], task_id))
+                found.add(Held(dag_id, killed.runs[dag_id], task_id))
     return found
 
 
