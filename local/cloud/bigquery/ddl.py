@@ -16,6 +16,7 @@ from sqlglot import exp, tokenize
 from local.cloud.bigquery import external_tables
 from local.cloud.bigquery.limits import invalid, limit, not_found
 from local.cloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning
+from local.cloud.bigquery.patches.table_metadata import with_view_text
 from local.cloud.bigquery.schemas import (
     Field,
     by_name,
@@ -34,6 +35,7 @@ from local.cloud.bigquery.writes import create_table, new_table, require_dataset
 CREATE_TABLE_AS_SELECT = "CREATE_TABLE_AS_SELECT"
 """Statement type of a job; its configuration reports the table that it has made as its destination."""
 
+DATASET_ID = re.compile(r"[A-Za-z0-9_]{1,1024}")
 _MILLISECONDS_A_DAY = 24 * 60 * 60 * 1000
 _EXTERNAL = re.compile(r"\s*(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+(TABLE)\b", re.IGNORECASE)
 _REFUSED = re.compile(
@@ -126,7 +128,7 @@ async def _create_schema(statement: Statement, tree: exp.Create) -> Outcome:
         if not tree.args.get("exists"):
             raise AlreadyExistsError(f"Already Exists: Dataset {project}:{dataset}")
         return Outcome(statement_type="CREATE_SCHEMA", operation="SKIP")
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", dataset):
+    if not DATASET_ID.fullmatch(dataset):
         raise invalid(f'Invalid dataset ID "{dataset}". Dataset IDs must be alphanumeric (plus underscores)')
     days = options.get("default_table_expiration_days")
     now = store.context.clock.now()
@@ -395,6 +397,13 @@ def with_view_columns(sql: str) -> str:
     query.set("expressions", [exp.alias_(item.unalias(), name.name) for item, name in zip(items, names, strict=True)])
     tree.set("this", tree.this.this)
     return tree.sql(dialect="bigquery")
+
+
+def keep_view_text(store: Store, ref: TableRef, text: str) -> None:
+    """Keep the text of the query of a view that has been created."""
+    table = store.catalog.get_table(*ref.key)
+    if table is not None and table.table_type == "VIEW":
+        store.catalog.update_table(with_view_text(table, text))
 
 
 # --- External tables -------------------------------------------------------------------------------------------------

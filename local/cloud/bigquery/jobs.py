@@ -21,8 +21,9 @@ from bqemulator.domain.errors import AlreadyExistsError, DomainError
 
 from local.cloud.bigquery import copies, ddl, loads, queries
 from local.cloud.bigquery.failures import as_domain_error
-from local.cloud.bigquery.limits import check_texts, invalid, limit, no_room, refuse_other_options
+from local.cloud.bigquery.limits import invalid, limit, no_room, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef
+from local.cloud.bigquery.request_types import check_job
 from local.cloud.bigquery.store import Store
 
 _log = logging.getLogger(__name__)
@@ -71,12 +72,12 @@ class Jobs:
             AlreadyExistsError: the job id is in use or was used before.
             DomainError: the configuration is invalid, or needs a feature that is not implemented.
         """
+        check_job(body)
         config = body.get("configuration") or {}
         job_id = (body.get("jobReference") or {}).get("jobId") or f"job_{uuid4().hex}"
         if not set(job_id) <= _ID_CHARACTERS or len(job_id) > 1024:
             raise invalid(f"Invalid job ID {job_id!r}: letters, digits, underscores and dashes, at most 1,024")
         refuse_other_options("configuration", config, _JOB_OPTIONS)
-        check_texts("configuration", config)
         kinds = [kind for kind in _KINDS if config.get(kind) is not None]
         if len(kinds) != 1:
             raise invalid("Job configuration must contain exactly one of: query, load, copy, extract")

@@ -20,6 +20,10 @@ _TOKEN = re.compile(
     |(?P<position>(?<!\?)\?(?!\?))""",
     re.VERBOSE | re.DOTALL,
 )
+_CREATE_VIEW = re.compile(
+    r"(?:\s|--[^\n]*\n|\#[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE | re.DOTALL
+)
+_VIEW_TOKEN = re.compile(rf"{_TOKEN.pattern}|[()]|\w+", re.VERBOSE | re.DOTALL)
 _ESCAPE = re.compile(
     r"\\(?:[xX](?P<hex>[0-9a-fA-F]{2})|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2})"
     r"|(?P<plain>[abfnrtv\\?\"'`]))|\\(?P<illegal>.)|(?P<text>[^\\]+)",
@@ -55,6 +59,16 @@ def check_tables(sql: str) -> None:
         before = sql[: token.start()]
         if token["quote"] and _BEFORE_TABLE.search(before) and not _EXTRACT.search(before):
             raise invalid(f"Syntax error: Unexpected string literal {token[0]} at {position_of(sql, token.start())}")
+
+
+def view_text(sql: str) -> str | None:
+    """Return the query of a CREATE VIEW as it is written; None for other statements."""
+    depth = 0
+    for token in _VIEW_TOKEN.finditer(sql, end.end()) if (end := _CREATE_VIEW.match(sql)) else ():
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token[0].upper() == "AS":
+            return sql[token.end() :].strip().removesuffix(";").rstrip()
+    return None
 
 
 def unclosed_literal(sql: str) -> str:

@@ -18,6 +18,7 @@ from sqlglot import exp
 
 from local.cloud.bigquery import ddl
 from local.cloud.bigquery.estimates import bytes_read
+from local.cloud.bigquery.job_statistics import ChangedRows, reference, referenced_tables
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.literals import (
     check_tables,
@@ -25,6 +26,7 @@ from local.cloud.bigquery.literals import (
     plain_literals,
     position_of,
     unclosed_literal,
+    view_text,
 )
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset, referenced_materialized_views
@@ -68,6 +70,7 @@ class Query:
 
     Attributes:
         sql: BigQuery SQL, with names qualified by the default dataset, and plain literals and parameters.
+        view_text: for CREATE VIEW the text of its query, if it is complete without a default dataset.
         parameters: the query parameters by the names that ``sql`` has for them.
         statements: number of statements in the script.
     """
@@ -75,6 +78,7 @@ class Query:
     job_id: str
     project: str
     sql: str
+    view_text: str | None = None
     config: Mapping[str, Any]
     statements: int
     is_script: bool
@@ -119,6 +123,7 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     elif config.get("defaultDataset"):
         raise limit("apply defaultDataset to scripts; qualify the names")
     return Query(
+        view_text=None if config.get("defaultDataset") else view_text(config["query"]),
         job_id=job_id,
         project=project,
         sql=sql,
@@ -199,6 +204,12 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
     if query.is_script:
         with store.engine.writing():
             return await _execute(store, query)
+    statistics = await _run_statement(store, query)
+    statistics["query"]["referencedTables"] = referenced_tables(store, query.sql, query.project)
+    return statistics
+
+
+async def _run_statement(store: Store, query: Query) -> dict[str, Any]:
     if query.config.get("destinationTable"):
         return await _run_into_destination(store, query)
     asserted = parse_assert(query.sql)
@@ -213,8 +224,8 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
         await check_single_matches(store, query.sql, query.project, query_parameters=query.parameters)
         if outcome and outcome.target and outcome.statement_type == ddl.CREATE_TABLE_AS_SELECT:
             # BigQuery reports the new table there; dbt reads its row count.
-            query.config["destinationTable"] = _reference(outcome.target)  # type: ignore[index]
-        return _ddl_statistics(outcome, read) if outcome else await _execute(store, query)
+            query.config["destinationTable"] = reference(outcome.target)  # type: ignore[index]
+        return _ddl_statistics(outcome, read) if outcome else await _execute_change(store, query)
 
 
 async def dry_run(store: Store, query: Query) -> dict[str, Any]:
@@ -242,8 +253,26 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
             "statementType": "SELECT",
             "cacheHit": False,
             "schema": {"fields": [field_of_duckdb(row[0], row[1]) for row in rows]},
+            "referencedTables": referenced_tables(store, query.sql, query.project),
         },
     }
+
+
+async def _execute_change(store: Store, query: Query) -> dict[str, Any]:
+    """Let bqemulator run DML, or the DDL that it can run."""
+    changed = ChangedRows(store, query.sql, query.project)
+    statistics = await _execute(store, query)
+    told = statistics["query"]
+    if told.get("numDmlAffectedRows") is not None:
+        counts = changed.statistics(told.get("statementType", ""), int(told["numDmlAffectedRows"]))
+        told.update({"dmlStats": counts} if counts else {})
+    tree = parse(query.sql)
+    if isinstance(tree, exp.Create | exp.Drop) and tree.kind in ("TABLE", "VIEW"):
+        target = next((ref for _, ref in referenced(tree, query.project)), None)
+        told.update({"ddlTargetTable": reference(target)} if target else {})
+        if target and query.view_text and tree.kind == "VIEW":
+            ddl.keep_view_text(store, target, query.view_text)
+    return statistics
 
 
 async def _execute(store: Store, query: Query) -> dict[str, Any]:
@@ -385,13 +414,8 @@ def _ddl_statistics(outcome: ddl.Outcome, read: int) -> dict[str, Any]:
         "cacheHit": False,
     }
     if outcome.target:
-        statistics["ddlTargetTable"] = _reference(outcome.target)
+        statistics["ddlTargetTable"] = reference(outcome.target)
     return {"query": statistics}
-
-
-def _reference(table: TableRef) -> dict[str, str]:
-    project, dataset, name = table.key
-    return {"projectId": project, "datasetId": dataset, "tableId": name}
 
 
 # --- Results ---------------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from fastapi.responses import JSONResponse
 
 from local.cloud.bigquery import ddl, tables
 from local.cloud.bigquery.jobs import Job, Jobs, destination_of
-from local.cloud.bigquery.limits import check_texts, invalid, limit, not_found, refuse_other_options
+from local.cloud.bigquery.limits import invalid, limit, not_found, refuse_other_options
 from local.cloud.bigquery.partitions import TableRef, partition_of
 from local.cloud.bigquery.patches.internals import dataset_to_rest
 from local.cloud.bigquery.queries import selected_fields
+from local.cloud.bigquery.request_types import check_dataset, check_query_request
 from local.cloud.bigquery.schemas import Field, quoted, table_fields
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.writes import count_rows, require_dataset, require_table
@@ -36,6 +37,7 @@ _PAGE_JOBS = 1_000
 # Key of the next page's token in lists of resources; in lists of rows it is "pageToken".
 _LIST_NEXT = "nextPageToken"
 _MAX_PAGE_ROWS = 100_000
+_HOUR_MS = 60 * 60 * 1000
 _FOR_EVER_MS = 2**63
 _DATASET_OPTIONS = {
     *("datasetReference", "friendlyName", "description", "labels", "location", "access"),
@@ -71,21 +73,40 @@ def _add_dataset_routes(router: APIRouter, store: Store) -> None:
 
     @router.post("/datasets")
     async def insert_dataset(project: str, request: Request) -> dict[str, Any]:
-        refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
-        check_texts("dataset", await request.json())
+        body = await _dataset(request)
+        name = str((body.get("datasetReference") or {}).get("datasetId") or "")
+        if not ddl.DATASET_ID.fullmatch(name):
+            raise invalid(f'Invalid dataset ID "{name}". Dataset IDs must be alphanumeric (plus underscores)')
         return await datasets.insert_dataset(project, request, store.context)
 
     @router.patch("/datasets/{dataset}")
     @router.put("/datasets/{dataset}")
     async def update_dataset(project: str, dataset: str, request: Request) -> dict[str, Any]:
-        refuse_other_options("dataset", await request.json(), _DATASET_OPTIONS)
-        check_texts("dataset", await request.json())
+        await _dataset(request)
         return await datasets.patch_dataset(project, dataset, request, store.context)
 
     @router.delete("/datasets/{dataset}")
     async def delete_dataset(project: str, dataset: str, request: Request) -> Response:
         tables.delete_dataset(store, project, dataset, contents=request.query_params.get("deleteContents") == "true")
         return Response(status_code=204)
+
+
+async def _dataset(request: Request) -> dict[str, Any]:
+    """Return the ``Dataset`` resource in a request, checked."""
+    body = await _body(request)
+    check_dataset(body)
+    for name in ("defaultTableExpirationMs", "defaultPartitionExpirationMs"):
+        if 0 != int(body.get(name) or 0) < _HOUR_MS:
+            raise invalid(f"Invalid value for dataset.{name}: {body[name]} is less than an hour")
+    refuse_other_options("dataset", body, _DATASET_OPTIONS)
+    return body
+
+
+async def _body(request: Request) -> Any:
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise invalid(f"Parse error: the request's body is no JSON: {error}") from error
 
 
 def _add_table_routes(router: APIRouter, store: Store) -> None:
@@ -104,7 +125,7 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
 
     @router.post(path)
     async def insert_table(project: str, dataset: str, request: Request) -> dict[str, Any]:
-        table = await tables.insert(store, project, dataset, await request.json())
+        table = await tables.insert(store, project, dataset, await _body(request))
         return tables.resource(store, table, TableRef(project, dataset, table.table_id))
 
     @router.get(path + "/{name}")
@@ -120,7 +141,7 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
     async def update_table(project: str, dataset: str, name: str, request: Request) -> dict[str, Any]:
         ref = TableRef.parse(project, dataset, name)
         etag, replace = request.headers.get("if-match"), request.method == "PUT"
-        table = tables.update(store, ref, await request.json(), etag=etag, replace=replace)
+        table = tables.update(store, ref, await _body(request), etag=etag, replace=replace)
         return tables.resource(store, table, ref)
 
     @router.delete(path + "/{name}")
@@ -153,7 +174,7 @@ def _add_row_routes(router: APIRouter, store: Store) -> None:
 def _add_job_routes(router: APIRouter, jobs: Jobs) -> None:
     @router.post("/jobs")
     async def insert_job(project: str, request: Request) -> Any:
-        body = await request.json()
+        body = await _body(request)
         job = jobs.submit(project, body)
         await asyncio.to_thread(job.done.wait, _INSERT_WAIT_SECONDS)
         if job.meta and job.meta.error_result and job.config.get("dryRun"):
@@ -188,7 +209,8 @@ def _add_job_routes(router: APIRouter, jobs: Jobs) -> None:
 def _add_query_routes(router: APIRouter, store: Store, jobs: Jobs) -> None:
     @router.post("/queries")
     async def query(project: str, request: Request) -> Response:
-        body = await request.json()
+        body = await _body(request)
+        check_query_request(body)
         job = jobs.submit(project, _job_of_query(body))
         await asyncio.to_thread(job.done.wait, _query_wait(body.get("timeoutMs")))
         return _results_response(store, job.meta or job, request, body.get("maxResults"), body.get("location"))
@@ -284,6 +306,8 @@ def _page(
         size = default if text is None else min(int(text), _MAX_PAGE_ROWS)
     except ValueError as error:
         raise invalid(f"Invalid page: {error}") from error
+    if start < 0 or size < 0:
+        raise invalid("Invalid page: maxResults, startIndex and pageToken are not negative")
     if size == 0 and total <= default:
         size = default
     end = start + size
@@ -330,7 +354,7 @@ def _results_response(
         "cacheHit": False,
         "totalBytesProcessed": statistics.get("totalBytesProcessed", "0"),
     }
-    for name in ("statementType", "numDmlAffectedRows", "ddlOperationPerformed"):
+    for name in ("statementType", "numDmlAffectedRows", "dmlStats", "ddlOperationPerformed"):
         if statistics.get(name) is not None:
             body[name] = statistics[name]
     return JSONResponse(body | _rows_of_job(store, job, request, max_results))

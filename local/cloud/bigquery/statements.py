@@ -121,7 +121,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
     for column in tree.find_all(exp.Column):
         if column.name.lower() in _PSEUDO_COLUMNS:
             raise limit(f"have the pseudo column {column.name}; use the partitioning column")
-    target = _write_target(tree)
+    target = target_of(tree)
     for node, ref in referenced(tree, project):
         if ref.partition is not None:
             raise invalid(
@@ -166,10 +166,22 @@ def _check_table_functions(tree: exp.Expression) -> None:
             raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
 
 
+def matching_tables(store: Store, ref: TableRef) -> list[TableMeta]:
+    """Return the tables of a wildcard table, whose ``*`` stands for one or more characters.
+
+    Source: "Query multiple tables using a wildcard table"
+    (https://cloud.google.com/bigquery/docs/querying-wildcard-tables).
+    """
+    prefix = ref.table[:-1]
+    tables = store.catalog.list_tables(ref.project, ref.dataset)
+    return [table for table in tables if table.table_id.startswith(prefix) and table.table_id != prefix]
+
+
 def _check_wildcard(store: Store, ref: TableRef) -> None:
-    for table in store.catalog.list_tables(ref.project, ref.dataset):
-        if not table.table_id.startswith(ref.table[:-1]):
-            continue
+    tables = matching_tables(store, ref)
+    if not tables:
+        raise invalid(f"{ref} does not match any table.")
+    for table in tables:
         if table.table_type != "TABLE":
             raise limit(f"read the {table.table_type} {table.table_id} through the wildcard table {ref}")
         if _filter_columns(table):
@@ -194,7 +206,7 @@ def _check_dml(tree: exp.Expression) -> None:
                 raise limit("run MERGE ... INSERT ROW; write INSERT (columns) VALUES (values)")
 
 
-def _write_target(tree: exp.Expression) -> exp.Expression | None:
+def target_of(tree: exp.Expression) -> exp.Expression | None:
     """Return the node of the table that a DML or DDL statement changes."""
     if isinstance(tree, exp.Insert | exp.Update | exp.Delete | exp.Merge | exp.Drop | exp.Alter):
         target = tree.this
@@ -347,12 +359,7 @@ def _columns(store: Store, ref: TableRef) -> Columns | None:
     if ref.table.endswith(CALL):
         return _columns_of_function(store, ref)
     if ref.table.endswith("*"):
-        matching = [
-            table
-            for table in store.catalog.list_tables(ref.project, ref.dataset)
-            if table.table_id.startswith(ref.table[:-1])
-        ]
-        table = max(matching, key=lambda found: found.creation_time, default=None)
+        table = max(matching_tables(store, ref), key=lambda found: found.creation_time, default=None)
         suffix: tuple[tuple[str, Type | None], ...] = ((_SUFFIX, types.STRING),)
     else:
         table, suffix = store.catalog.get_table(*ref.key), ()

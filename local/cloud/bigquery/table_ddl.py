@@ -6,11 +6,13 @@ Source: "TABLES view" (https://cloud.google.com/bigquery/docs/information-schema
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from bqemulator.catalog.models import TableMeta
 
 from local.cloud.bigquery.patches.internals import render_data_type
+from local.cloud.bigquery.patches.table_metadata import view_text
 
 _KINDS = {"VIEW": "VIEW", "MATERIALIZED_VIEW": "MATERIALIZED VIEW", "EXTERNAL": "EXTERNAL TABLE"}
 _TRUNCATIONS = {"DATE": "DATE_TRUNC", "DATETIME": "DATETIME_TRUNC", "TIMESTAMP": "TIMESTAMP_TRUNC"}
@@ -26,9 +28,11 @@ def table_ddl(table: TableMeta) -> str:
     options = list(_options(table))
     if options:
         lines += ["OPTIONS(", ",\n".join(f"  {option}" for option in options), ")"]
-    if table.view_query:
-        lines.append(f"AS {table.view_query}")
-    return "\n".join(lines) + ";"
+    text = view_text(table)
+    if text:
+        lines.append(f"AS {text}")
+    comment_ends = "\n" if re.search(r"(--|#).*\Z", lines[-1]) else ""
+    return "\n".join(lines) + comment_ends + ";"
 
 
 def _columns(table: TableMeta) -> Iterator[str]:

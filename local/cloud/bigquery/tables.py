@@ -12,10 +12,12 @@ from bqemulator.jobs.executor import execute_query_job
 
 from local.cloud.bigquery import ddl, external_tables
 from local.cloud.bigquery.estimates import table_bytes
-from local.cloud.bigquery.limits import check_texts, invalid, limit, refuse_other_options
+from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
+from local.cloud.bigquery.literals import plain_literals
 from local.cloud.bigquery.partitions import TableRef, parse_clustering, parse_time_partitioning, partition_of
 from local.cloud.bigquery.patches.internals import table_to_rest
-from local.cloud.bigquery.patches.table_metadata import StoredTable
+from local.cloud.bigquery.patches.table_metadata import StoredTable, view_text, with_view_text
+from local.cloud.bigquery.request_types import check_table
 from local.cloud.bigquery.schemas import Field, duckdb_type, normalized, quoted, table_fields, table_schema
 from local.cloud.bigquery.statements import ANONYMOUS
 from local.cloud.bigquery.store import Store, touched
@@ -49,7 +51,7 @@ def resource(store: Store, table: TableMeta, ref: TableRef) -> dict[str, Any]:
     if table.time_partitioning:
         body["requirePartitionFilter"] = table.time_partitioning.require_partition_filter
     if table.view_query:
-        body["view"] = {"query": table.view_query, "useLegacySql": False}
+        body["view"] = {"query": view_text(table), "useLegacySql": False}
     if isinstance(table, StoredTable) and table.external is not None:
         body["externalDataConfiguration"] = external_tables.reported_configuration(table)
     predicate = partition_of(table, ref).predicate if ref.partition is not None else "true"
@@ -86,8 +88,8 @@ async def insert(store: Store, project: str, dataset: str, body: dict[str, Any])
     Raises:
         DomainError: the table exists, the dataset does not, or the body is invalid or not supported.
     """
+    check_table(body)
     refuse_other_options("table", body, _WRITABLE | _READ_ONLY)
-    check_texts("table", body)
     reference = {"projectId": project, "datasetId": dataset, **(body.get("tableReference") or {})}
     ref = TableRef.from_rest(reference, project)
     if (ref.project, ref.dataset) != (project, dataset) or ref.partition is not None:
@@ -95,7 +97,7 @@ async def insert(store: Store, project: str, dataset: str, body: dict[str, Any])
     require_dataset(store, ref)
     if store.catalog.get_table(*ref.key) is not None:
         raise AlreadyExistsError(f"Already Exists: Table {ref}")
-    if body.get("view"):
+    if body.get("view") is not None:
         return await _insert_view(store, ref, body)
     declared = (body.get("schema") or {}).get("fields") or []
     table = new_table(
@@ -130,7 +132,10 @@ async def _insert_view(store: Store, ref: TableRef, body: dict[str, Any]) -> Tab
     refuse_other_options("view", body["view"], {"query", "useLegacySql"})
     if body["view"].get("useLegacySql"):
         raise limit("have legacy SQL views; set view.useLegacySql to false")
-    sql = f"CREATE VIEW `{ref.project}.{ref.dataset}.{ref.table}` AS {body['view'].get('query')}"
+    text = body["view"].get("query")
+    if not text:
+        raise invalid("Required parameter is missing: view.query")
+    sql = ddl.with_view_columns(plain_literals(f"CREATE VIEW `{ref.project}.{ref.dataset}.{ref.table}` AS {text}"))
     await execute_query_job(ref.project, f"view_{ref.table}", sql, None, store.context, caller=ANONYMOUS)
     table = require_table(store, ref)
     changes = {
@@ -139,7 +144,8 @@ async def _insert_view(store: Store, ref: TableRef, body: dict[str, Any]) -> Tab
         "friendly_name": body.get("friendlyName"),
         "expiration_time": _expiration(body),
     }
-    return store.catalog.update_table(touched(table, store.context.clock.now(), **changes))
+    touched_table = touched(with_view_text(table, text), store.context.clock.now(), **changes)
+    return store.catalog.update_table(touched_table)
 
 
 def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | None, replace: bool) -> TableMeta:
@@ -153,11 +159,11 @@ def update(store: Store, ref: TableRef, body: dict[str, Any], *, etag: str | Non
         raise invalid(f"Cannot update a partition: {ref}")
     if etag and etag.strip('"') not in ("*", table.etag.strip('"')):
         raise PreconditionFailedError(f"Precondition check failed: {ref} has changed since etag {etag}")
+    check_table(body)
     refuse_other_options("table", body, _WRITABLE | _READ_ONLY)
-    check_texts("table", body)
     if replace:
         body = {"description": None, "friendlyName": None, "labels": None, "expirationTime": None, **body}
-    if body.get("view") and body["view"].get("query") != table.view_query:
+    if body.get("view") and body["view"].get("query") != view_text(table):
         raise limit("change a view's query; use CREATE OR REPLACE VIEW")
     changes: dict[str, Any] = {}
     for name, attribute in (("description", "description"), ("friendlyName", "friendly_name")):
@@ -219,7 +225,10 @@ def delete_dataset(store: Store, project: str, dataset: str, *, contents: bool) 
 
 def _expiration(body: Mapping[str, Any]) -> datetime | None:
     raw = body.get("expirationTime")
-    return datetime.fromtimestamp(int(raw) / 1000, tz=UTC) if raw else None
+    try:
+        return datetime.fromtimestamp(int(raw) / 1000, tz=UTC) if raw else None
+    except (ValueError, OverflowError, OSError) as error:
+        raise invalid(f"Invalid value for table.expirationTime: {raw} is no time before the year 10000") from error
 
 
 def _patched_labels(labels: Mapping[str, str], patch: Mapping[str, str | None] | None) -> dict[str, str]:

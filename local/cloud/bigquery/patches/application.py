@@ -16,6 +16,7 @@ from typing import Any
 from bqemulator.api.app import create_app
 
 from local.cloud.bigquery.jobs import Jobs
+from local.cloud.bigquery.patches import uploads
 from local.cloud.bigquery.routes import build_router
 from local.cloud.bigquery.store import Store
 
@@ -26,5 +27,6 @@ def build_app(store: Store, jobs: Jobs) -> Any:
     bundled = list(app.router.routes)
     app.router.routes.clear()
     app.include_router(build_router(store, jobs))
+    app.include_router(uploads.build_router(store))
     app.router.routes.extend(bundled)
     return app

@@ -24,6 +24,7 @@ from sqlglot import exp
 from local.cloud.bigquery.estimates import size_sql, table_bytes
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.partitions import ID_FORMATS, TableRef
+from local.cloud.bigquery.patches.table_metadata import view_text
 from local.cloud.bigquery.schemas import duckdb_type, literal, normalized, quoted, table_fields
 from local.cloud.bigquery.statements import parse
 from local.cloud.bigquery.store import Store
@@ -86,6 +87,12 @@ def install(store: Store) -> None:
         return tree.sql(dialect="bigquery")
 
     inner_query.expand_information_schema = expand
+    as_values = information_schema._views_as_values
+
+    def with_texts(views: tuple[TableMeta, ...], *names: str) -> str:
+        return as_values(tuple(view.model_copy(update={"view_query": view_text(view)}) for view in views), *names)
+
+    information_schema._views_as_values = with_texts
 
 
 def _parts(node: exp.Table) -> list[str]:

@@ -32,9 +32,9 @@ from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
 from bqemulator.storage.type_map import duckdb_to_bq
 from sqlglot import exp
 
-from local.cloud.bigquery.ddl import Statement, run_ddl, with_view_columns
+from local.cloud.bigquery.ddl import Statement, keep_view_text, run_ddl, with_view_columns
 from local.cloud.bigquery.limits import invalid
-from local.cloud.bigquery.literals import numbered_parameters, plain_literals
+from local.cloud.bigquery.literals import numbered_parameters, plain_literals, view_text
 from local.cloud.bigquery.patches.internals import capture_dml_snapshots
 from local.cloud.bigquery.script_variables import (
     ERROR_MESSAGE,
@@ -44,7 +44,7 @@ from local.cloud.bigquery.script_variables import (
     declared_type,
     type_of_value,
 )
-from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert
+from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert, referenced
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation.syntax import check_words
 
@@ -145,6 +145,7 @@ class _Interpreter(ScriptInterpreter):
 
     async def _exec_sql(self, sql: str) -> None:
         check_words(sql)
+        text = view_text(sql)
         sql = with_view_columns(sql)
         asserted = parse_assert(sql)
         if asserted:
@@ -162,6 +163,8 @@ class _Interpreter(ScriptInterpreter):
             return
         await check_single_matches(self._store, rewritten, self._project_id, script_values=values)
         await super()._exec_sql(sql)
+        if text and (created := parse(sql)):
+            keep_view_text(self._store, next(ref for _, ref in referenced(created, self._project_id)), text)
         await capture_dml_snapshots(self._project_id, sql, self._ctx)
 
     async def _run_query(self, bq_sql: str) -> pa.Table:

@@ -93,6 +93,10 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"extract": {"sourceTable": TABLE, "destinationUris": ["gs://b/x"]}}, "does not run extract jobs"),
     ({}, "exactly one of"),
+    ({"query": {"query": 5}}, "job.configuration.query.query: '5' is not a string"),
+    ({"query": {"query": "SELECT 1", "maximumBytesBilled": "x"}}, "maximumBytesBilled: 'x' is not an integer"),
+    ({"load": {**LOAD, "sourceUris": 5}}, "load.sourceUris: it is not a list"),
+    ({"query": {"query": "SELECT 1"}, "jobTimeoutMs": "x"}, "jobTimeoutMs: 'x' is not an integer"),
 ]
 
 
@@ -115,6 +119,28 @@ def test_unsupported_dataset_option_is_refused(client: bigquery.Client) -> None:
     body = {"datasetReference": {"projectId": PROJECT, "datasetId": "never"}, "defaultCollation": "und:ci"}
     with pytest.raises(BadRequest, match=r"does not implement dataset.defaultCollation"):
         client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets", data=body)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"defaultTableExpirationMs": "x"}, "dataset.defaultTableExpirationMs: 'x' is not an integer"),
+        ({"defaultTableExpirationMs": 1}, "dataset.defaultTableExpirationMs: 1 is less than an hour"),
+        ({"access": ["x"]}, r"dataset.access\[0\]: it is not an object"),
+        ({"datasetReference": {"datasetId": "a-b"}}, 'Invalid dataset ID "a-b"'),
+        ({"location": 5}, "dataset.location: '5' is not a string"),
+    ],
+)
+def test_a_dataset_of_wrong_types_is_refused(client: bigquery.Client, change: dict[str, Any], message: str) -> None:
+    body = {"datasetReference": {"projectId": PROJECT, "datasetId": "never"}, **change}
+    with pytest.raises(BadRequest, match=message):
+        client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/datasets", data=body)
+
+
+def test_a_body_that_is_no_object_is_refused(client: bigquery.Client) -> None:
+    for path in ("datasets", "jobs", "queries"):
+        with pytest.raises(BadRequest, match="it is not an object"):
+            client._connection.api_request(method="POST", path=f"/projects/{PROJECT}/{path}", data='["x"]')
 
 
 def test_streaming_is_refused(client: bigquery.Client, dataset: str) -> None:

@@ -163,6 +163,15 @@ def test_uploaded_files_are_loaded(client: bigquery.Client, dataset: str) -> Non
     assert query(client, f"SELECT * FROM {dataset}.t WHERE n = 3") == [(3, "z", datetime(2022, 2, 2))]
 
 
+def test_an_empty_file_of_unknown_size_has_no_rows(client: bigquery.Client, dataset: str) -> None:
+    """Clients end its upload with a range that has no bytes."""
+    schema = [bigquery.SchemaField("n", "INTEGER")]
+    config = bigquery.LoadJobConfig(source_format="CSV", schema=schema)
+    job = client.load_table_from_file(io.BytesIO(), f"{PROJECT}.{dataset}.t", job_config=config)
+    assert job.result().output_rows == 0
+    assert query(client, f"SELECT * FROM {dataset}.t") == []
+
+
 def test_csv_is_loaded(client: bigquery.Client, server: Server, dataset: str) -> None:
     uri = put_text(server, f"{dataset}/a.csv", 'Name|n|f\n"a|b"|1|\n||2.5\n')
     config = bigquery.LoadJobConfig(source_format="CSV", schema=FIELDS, skip_leading_rows=1, field_delimiter="|")

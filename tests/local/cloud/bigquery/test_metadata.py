@@ -129,6 +129,58 @@ def test_a_query_that_makes_a_table_reports_it(client: bigquery.Client, dataset:
     assert client.get_job(job.job_id).destination == job.destination
 
 
+_VIEW = "SELECT  VendorID, -- who\n  IF(VendorID > 1, 'a;b', ' AS ') AS kind\nFROM "
+
+
+def test_a_view_is_told_as_it_was_written(client: bigquery.Client, dataset: str) -> None:
+    create_trips(client, f"{dataset}.trips")
+    text = f"{_VIEW}{dataset}.trips"
+    through_api = bigquery.Table(f"{PROJECT}.{dataset}.api")
+    through_api.view_query = text
+    assert client.create_table(through_api).view_query == text
+    query(client, f"CREATE VIEW {dataset}.ddl OPTIONS (description = 'AS (') AS\n {text} ;")
+    query(client, f"SELECT 1; CREATE OR REPLACE VIEW {dataset}.script (v, k) AS {text}; SELECT 2")
+    assert [client.get_table(f"{dataset}.{name}").view_query for name in ("ddl", "script")] == [text, text]
+    seen = query(client, f"SELECT view_definition FROM {dataset}.INFORMATION_SCHEMA.VIEWS")
+    assert seen == [(text,)] * 3
+    shown = query(client, f"SELECT ddl FROM {dataset}.INFORMATION_SCHEMA.TABLES WHERE table_name = 'ddl'")
+    assert shown[0][0].endswith(f"AS {text};")
+    assert query(client, f"SELECT COUNT(k) FROM {dataset}.script") == [(0,)]
+
+
+def test_a_job_tells_its_tables_and_changed_rows(client: bigquery.Client, dataset: str) -> None:
+    def run(sql: str) -> bigquery.QueryJob:
+        job = client.query(sql.replace("d.", f"{dataset}."))
+        job.result()
+        return client.get_job(job.job_id)
+
+    def changed(sql: str) -> tuple[int, int, int] | None:
+        stats = run(sql).dml_stats
+        return stats and (stats.inserted_row_count, stats.updated_row_count, stats.deleted_row_count)
+
+    def tables(sql: str) -> list[str]:
+        return [table.table_id for table in run(sql).referenced_tables]
+
+    assert run("CREATE TABLE d.t (n INT64)").ddl_target_table.table_id == "t"
+    assert changed("INSERT d.t SELECT * FROM UNNEST([1, 2, 3])") == (3, 0, 0)
+    assert changed("UPDATE d.t SET n = n + 10 WHERE n > 1") == (0, 2, 0)
+    merge = "MERGE d.t USING (SELECT 1 AS m UNION ALL SELECT 5) ON n = m WHEN MATCHED THEN"
+    insert = "WHEN NOT MATCHED THEN INSERT (n) VALUES (m)"
+    assert changed(f"{merge} UPDATE SET n = 4 {insert}") == (1, 1, 0)
+    assert changed(f"{merge} DELETE {insert}") == (1, 0, 1)
+    assert changed(f"{merge} UPDATE SET n = 6 WHEN NOT MATCHED BY SOURCE THEN DELETE") == (0, 1, 3)
+    assert changed(f"{merge} DELETE {insert} WHEN NOT MATCHED BY SOURCE THEN UPDATE SET n = 0") is None
+    assert changed("DELETE FROM d.t WHERE n = 0") == (0, 0, 1)
+    assert changed("SELECT n FROM d.t") is None
+    assert run("CREATE VIEW d.v AS SELECT n FROM d.t").ddl_target_table.table_id == "v"
+    assert tables("SELECT * FROM d.v JOIN d.t USING (n)") == ["t"]
+    assert tables("INSERT d.t SELECT n FROM d.v WHERE n < 0") == ["t"]
+    assert tables("INSERT d.t VALUES (1)") == []
+    assert tables("CREATE TABLE d.u_1 AS SELECT * FROM d.t") == ["t"]
+    assert tables("SELECT n FROM `d.u_*`") == ["u_1"]
+    assert changed("TRUNCATE TABLE d.u_1") == (0, 0, 3)
+
+
 def test_descriptions_are_updated_as_clients_send_them(client: bigquery.Client, dataset: str) -> None:
     """With an empty list of policy tags, as dbt does."""
     query(client, f"CREATE TABLE {dataset}.described (a INT64)")
@@ -159,8 +211,21 @@ for _level in range(16):
         ({"description": ["a"]}, "table.description: it is not a string"),
         ({"friendlyName": {"a": 1}}, "table.friendlyName: it is not a string"),
         ({"schema": {"fields": [_RECORD]}}, "more than 15 levels"),
+        ({"schema": {"fields": ["x"]}}, r"table.schema.fields\[0\]: it is not an object"),
+        (
+            {"schema": {"fields": [{"name": 1, "type": "STRING"}]}},
+            "name: .1. is not a string",
+        ),
+        ({"expirationTime": "soon"}, "table.expirationTime: 'soon' is not an integer"),
+        ({"expirationTime": str(2**62)}, "table.expirationTime: .* is no time before the year 10000"),
+        (
+            {"timePartitioning": {"type": "DAY", "expirationMs": True}},
+            "expirationMs: .True. is not an integer",
+        ),
+        ({"clustering": {"fields": "n"}}, "table.clustering.fields: it is not a list"),
+        ({"requirePartitionFilter": "no"}, "table.requirePartitionFilter: 'no' is not a boolean"),
+        ({"view": {}}, "Required parameter is missing: view.query"),
     ],
-    ids=["nested label", "characters", "digit first", "long", "list", "description", "friendly name", "deep"],
 )
 def test_what_describes_a_table_has_its_types(
     client: bigquery.Client, dataset: str, change: dict[str, object], message: str
@@ -171,7 +236,7 @@ def test_what_describes_a_table_has_its_types(
     with pytest.raises(BadRequest, match=message):
         client._connection.api_request("POST", path, data=body)
     assert list(client.list_tables(dataset)) == []
-    labelled = {**body, "labels": {"ok": "", "größe-1": "m_2"}, "description": None}
-    labelled.pop("friendlyName", None)
+    described = {"labels": {"ok": "", "größe-1": "m_2"}, "description": None}
+    labelled = {**described, "tableReference": body["tableReference"]}
     labelled["schema"] = {"fields": [{"name": "n", "type": "INT64"}]}
     assert client._connection.api_request("POST", path, data=labelled)["labels"] == labelled["labels"]
