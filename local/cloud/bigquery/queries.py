@@ -34,7 +34,9 @@ from local.cloud.bigquery.query_parameters import read_parameters
 from local.cloud.bigquery.schemas import Field, field_of_duckdb
 from local.cloud.bigquery.statements import (
     ANONYMOUS,
+    check_projects,
     check_single_matches,
+    is_parsed,
     know_parameters,
     parse,
     parse_assert,
@@ -200,6 +202,8 @@ async def run_query(store: Store, query: Query) -> dict[str, Any]:
             script has run up to the failing statement, as in BigQuery.
     """
     know_parameters(query.parameters)
+    if not query.is_script:
+        check_projects(store, query.sql)
     await _check_bytes_billed(store, query)
     if query.is_script:
         with store.engine.writing():
@@ -239,7 +243,10 @@ async def dry_run(store: Store, query: Query) -> dict[str, Any]:
         DomainError: the query is invalid, or is not a single SELECT.
     """
     know_parameters(query.parameters)
+    check_projects(store, query.sql)
     tree = parse(query.sql)
+    if not query.is_script and not is_parsed(query.sql):
+        await translate(store, query.sql, query.project)  # tells what is wrong with it
     if query.is_script or not isinstance(tree, exp.Query):
         raise limit("dry-run anything but a single SELECT")
     duckdb_sql, values = bind_parameters(await translate(store, query.sql, query.project), query.parameters)

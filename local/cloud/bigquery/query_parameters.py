@@ -85,6 +85,8 @@ def _value(name: str, kind: Mapping[str, Any], given: Mapping[str, Any], *, top:
     if type_name == "ARRAY":
         if "arrayValues" not in given and "value" in given:
             raise limit(f"bind an array that is NULL ({name})")
+        if str((kind.get("arrayType") or {}).get("type", "")).upper() == "ARRAY":
+            raise invalid(f"Query parameter '{name}' has an array of arrays, which is not supported")
         elements = given.get("arrayValues") or ()
         return {"arrayValues": [_value(name, kind.get("arrayType") or {}, element) for element in elements]}
     if type_name == "STRUCT":

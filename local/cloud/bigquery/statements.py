@@ -30,8 +30,10 @@ from local.cloud.bigquery.query_parameters import DECLARED
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
-from local.cloud.bigquery.translation.annotation import Columns, Types, annotate
+from local.cloud.bigquery.translation.annotation import Columns, Types, annotate, is_literal
+from local.cloud.bigquery.translation.assignments import coerces
 from local.cloud.bigquery.translation.rules import syntax
+from local.cloud.bigquery.translation.structs import name_fields
 from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
 from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
@@ -62,6 +64,11 @@ def parse(sql: str) -> exp.Expression | None:
     """Parse a statement; None if sqlglot does not know the syntax."""
     tree = _parse(sql)
     return None if isinstance(tree, exp.Command) else tree
+
+
+def is_parsed(sql: str) -> bool:
+    """Return whether sqlglot knows the syntax, or at least the statement's first words."""
+    return _parse(sql) is not None
 
 
 def _parse(sql: str) -> exp.Expression | None:
@@ -99,6 +106,23 @@ def _reference(node: exp.Table, project: str) -> TableRef | None:
     if not name or len(parts) != 3:
         return None
     return TableRef.parse(parts[0], parts[1], parts[2] + (CALL if is_call else ""))
+
+
+def check_projects(store: Store, sql: str) -> None:
+    """Refuse a statement that names something of another project.
+
+    Raises:
+        ValidationError: it does.
+    """
+    tree = parse(sql)
+    if tree is None:
+        return
+    is_schema = isinstance(tree, exp.Create | exp.Drop) and tree.kind == "SCHEMA"
+    for node in tree.find_all(exp.Table):
+        parts = [part for one in node.parts for part in one.name.split(".")]
+        project = parts[0] if len(parts) == (2 if is_schema else 3) else store.project
+        if project != store.project and parts[1].upper() != "INFORMATION_SCHEMA":
+            raise limit(f"serve the project {project!r}; only {store.project!r}")
 
 
 def check_statement(store: Store, sql: str, project: str) -> None:
@@ -303,12 +327,13 @@ def _parameter_type(given: Mapping[str, Any]) -> Type | None:
     return types.named(str(given.get("type", "")))
 
 
-def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
+def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], result: exp.DataType | None) -> str:
     """Give the functions of an expression BigQuery's meaning, for the body of a function.
 
     Args:
         sql: the expression.
         arguments: the types of the names in it; None for those that are not known.
+        result: the type that the function declares, if it does.
 
     Raises:
         ValidationError: BigQuery would refuse it for its types.
@@ -318,12 +343,44 @@ def typed_expression(sql: str, arguments: Mapping[str, Type | None]) -> str:
         return sql
     if not tree.expressions:
         raise invalid("the body of the function is empty; write an expression")
-    known = [exp.alias_(exp.cast(exp.null(), syntax(kind)), name) for name, kind in arguments.items() if kind]
+    known = [exp.alias_(exp.cast(exp.null(), kind.copy()), name) for name, kind in arguments.items() if kind]
     if known:
         tree = tree.from_(exp.select(*known).subquery("arguments"))
     check_syntax(tree, sql)
+    if result is not None:
+        _coerce_result(tree, result)
     typed, _ = apply_types(tree, lambda _: None, {})
-    return typed.expressions[0].sql(dialect="bigquery")
+    body = typed.expressions[0].unalias()
+    widened = {name.lower(): kind for name, kind in arguments.items() if kind and _is_widened(types.of_syntax(kind))}
+    for column in list(body.find_all(exp.Column)) if widened else ():
+        kind = widened.get(column.name.lower())
+        if kind is not None and not column.table:
+            cast = exp.Cast(this=column.copy(), to=kind.copy())
+            body = cast if column is body else body
+            column.replace(cast)
+    return body.sql(dialect="bigquery")
+
+
+def _coerce_result(tree: exp.Select, result: exp.DataType) -> None:
+    """Give the only column of a query the type that is declared.
+
+    Source: "User-defined functions", SQL UDF structure
+    (https://cloud.google.com/bigquery/docs/user-defined-functions#sql-udf-structure): the result is coerced to it.
+    """
+    name_fields(tree)
+    value, target = tree.expressions[0], types.of_syntax(result)
+    kind = annotate(tree, lambda _: None, {}).of(value)
+    if kind is None or target is None or kind == target:
+        return
+    if not coerces(kind, target, literal=is_literal(value)):
+        raise invalid(f"Could not coerce the function's body of type {kind} to its RETURNS type {target}")
+    value.replace(exp.Cast(this=value.copy(), to=result.copy()))
+
+
+def _is_widened(kind: Type | None) -> bool:
+    """Return whether an argument may be a number of a smaller type than the one that is declared."""
+    element = kind.element if kind is not None and kind.name == "ARRAY" else kind
+    return element in (types.NUMERIC, types.FLOAT64)
 
 
 @functools.lru_cache(_KEPT)

@@ -62,6 +62,18 @@ _WORDS = (
     ),
     (r'Duplicate column name "(?P<a>[^"]+)" in INSERT', "INSERT has columns with duplicate name: {a}"),
     (r'Column "(?P<a>[^"]+)" in EXCLUDE list not found', "Column {a} in SELECT * EXCEPT list does not exist"),
+    (
+        r'Could not ORDER BY column "(?P<a>[^"]+)": add the expression',
+        "the embedded BigQuery does not order a set operation by the expression {a}; put the set operation into FROM",
+    ),
+    (
+        r'Could not choose a best candidate function for the function call "(?P<a>\w+)\(',
+        "the embedded BigQuery does not run {a} of a NULL without a type; cast it",
+    ),
+    (
+        r"Cannot mix values of type (?P<a>.+?) and (?P<b>.+?) in (?P<c>\w+)",
+        "the embedded BigQuery does not find the common type of values in {c}; cast them",
+    ),
     (r"LIMIT/OFFSET cannot be negative", "LIMIT expects a non-negative integer literal or parameter"),
     (
         r"Could not convert string .* to INT64[\s\S]*LIMIT '",

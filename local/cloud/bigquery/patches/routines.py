@@ -20,6 +20,7 @@ from bqemulator.udf.js_udf import JavaScriptUDFRuntime
 from bqemulator.udf.sql_udf import SQLUDFRuntime
 from bqemulator.udf.table_valued import TableValuedRuntime
 from bqemulator.versioning.materialized_views import MaterializedViewManager
+from sqlglot import exp
 
 from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.script_variables import declared_type
@@ -44,6 +45,25 @@ def _check_type(kind: Mapping[str, Any]) -> None:
         declared_type(name)
 
 
+def _syntax(kind: Mapping[str, Any] | None) -> exp.DataType | None:
+    """Return the type of an argument, or of the result, as SQL has it; None if it is not declared."""
+    text = _type_sql(kind or {})
+    return exp.DataType.build(text, dialect="bigquery") if text else None
+
+
+def _type_sql(kind: Mapping[str, Any]) -> str:
+    name = str(kind.get("typeKind", "")).upper()
+    if name == "ARRAY":
+        element = _type_sql(kind.get("arrayElementType") or {})
+        return f"ARRAY<{element}>" if element else ""
+    if name == "STRUCT":
+        fields = (kind.get("structType") or {}).get("fields") or ()
+        members = [(field.get("name") or "", _type_sql(field.get("type") or {})) for field in fields]
+        shown = ", ".join(f"`{name}` {member}" if name else member for name, member in members)
+        return f"STRUCT<{shown}>" if members and all(member for _, member in members) else ""
+    return name if types.named(name) else ""
+
+
 def install(store: Store) -> None:
     """Make bqemulator translate typed bodies."""
     scalar, table, view = SQLUDFRuntime.materialize, TableValuedRuntime.materialize, MaterializedViewManager._translate
@@ -51,10 +71,8 @@ def install(store: Store) -> None:
     def typed_scalar(self: SQLUDFRuntime, routine: RoutineMeta, engine: Any) -> None:
         for kind in (*(argument.data_type for argument in routine.arguments), routine.return_type):
             _check_type(kind or {})
-        kinds = {
-            argument.name: types.named((argument.data_type or {}).get("typeKind", "")) for argument in routine.arguments
-        }
-        body = typed_expression(routine.definition_body, kinds)
+        kinds = {argument.name: _syntax(argument.data_type) for argument in routine.arguments}
+        body = typed_expression(routine.definition_body, kinds, _syntax(routine.return_type))
         scalar(self, routine.model_copy(update={"definition_body": body}), engine)
 
     def typed_table(self: TableValuedRuntime, routine: RoutineMeta, engine: Any) -> None:

@@ -44,7 +44,7 @@ from local.cloud.bigquery.script_variables import (
     declared_type,
     type_of_value,
 )
-from local.cloud.bigquery.statements import check_single_matches, parse, parse_assert, referenced
+from local.cloud.bigquery.statements import check_projects, check_single_matches, parse, parse_assert, referenced
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation.syntax import check_words
 
@@ -145,6 +145,7 @@ class _Interpreter(ScriptInterpreter):
 
     async def _exec_sql(self, sql: str) -> None:
         check_words(sql)
+        check_projects(self._store, sql)
         text = view_text(sql)
         sql = with_view_columns(sql)
         asserted = parse_assert(sql)

@@ -20,7 +20,8 @@ type of its result belongs in ``functions``.
 - ``numbers``: arithmetic of INT64 and NUMERIC; ``floats``: of FLOAT64; ``rounding``: ROUND and the like
 - ``arrays``: elements, ARRAY_AGG, APPROX_QUANTILES; ``unnesting``: UNNEST
 - ``windows``: their ORDER BY; ``frames``: their frames; ``constants``: arguments that are literals, and their bounds
-- ``pivots``: PIVOT; ``structs``: names of fields, SELECT AS VALUE; ``struct_comparisons``
+- ``pivots``: PIVOT; ``set_operations``: BY NAME and CORRESPONDING
+- ``structs``: names of fields, SELECT AS VALUE; ``struct_comparisons``
 - ``overflows``: of INT64 in comparisons
 - ``strings``: LIKE, concatenation, parts and positions; ``regexps``: REGEXP_EXTRACT; ``code_points``: also encodings
 - ``times``, ``time_conversions``, ``time_texts``, ``buckets``: dates and times; ``time_functions`` has their macros
@@ -80,8 +81,10 @@ from local.cloud.bigquery.translation.pivots import expand_pivots
 from local.cloud.bigquery.translation.python_functions import create_functions
 from local.cloud.bigquery.translation.rules import apply_rules
 from local.cloud.bigquery.translation.safe import isolate_arguments
+from local.cloud.bigquery.translation.set_operations import expand_by_name
 from local.cloud.bigquery.translation.strings import mend_searches
 from local.cloud.bigquery.translation.struct_comparisons import expand_struct_comparisons
+from local.cloud.bigquery.translation.structs import name_fields
 from local.cloud.bigquery.translation.types import Type
 
 _CALLS = 3
@@ -108,9 +111,13 @@ def apply_types(
     """
     mend_json_literals(tree)
     mend_searches(tree)
+    named = name_fields(tree)
     known = annotate(tree, tables, parameters)
     expanded = bool(known.pivoted)
-    if expanded:
+    while expand_by_name(tree, known):
+        expanded = True
+        known = annotate(tree, tables, parameters)
+    if known.pivoted:
         expand_pivots(tree, known)
         known = annotate(tree, tables, parameters)
     for _ in range(NESTED_FIELDS):
@@ -131,4 +138,4 @@ def apply_types(
     if calls > _CALLS and bind_long_arguments(tree):
         changed = True
         check_nesting(tree)
-    return tree, expanded or computed or coerced or isolated or changed or known.overrides
+    return tree, named or expanded or computed or coerced or isolated or changed or known.overrides

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.aliases import is_alias, mark_aliases, selected_names
 from local.cloud.bigquery.translation.functions import type_of_function
@@ -216,6 +216,8 @@ def check_names(known: Types) -> None:
     if known.early:
         raise invalid(f"Unrecognized name: {known.early[0]}")
     names = [name.lower() for name, _ in columns.pairs] if columns else []
+    if "" in names:
+        raise limit("name the columns that * makes of expressions and fields without names; name them in the query")
     if len(set(names)) < len(names):
         found = ", ".join(sorted({name for name in names if names.count(name) > 1}))
         raise invalid(f"Duplicate column names in the result are not supported. Found duplicate(s): {found}")
@@ -304,7 +306,10 @@ class _Annotator:
         result = self._projection(query, scope)
         kind = query.args.get("kind")
         if kind == "STRUCT" and result.columns is not None:
-            result = Source(result.columns, types.struct(result.columns.pairs))
+            unnamed = {item.alias for item in query.expressions if item.meta.get(types.ANONYMOUS)}
+            fields = (("" if name in unnamed else name, member) for name, member in result.columns.pairs)
+            value = types.struct(fields)
+            result = Source(Columns(value.fields), value)
         elif kind == "VALUE":
             first = self.types.of(query.expressions[0]) if len(query.expressions) == 1 else None
             result = Source(_fields(first), first)

@@ -11,9 +11,20 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
-from local.cloud.bigquery.translation.rules import Context, bound, call, is_simple, named, rule, site_of, with_bound
+from local.cloud.bigquery.translation.rules import (
+    Context,
+    bound,
+    call,
+    cast,
+    is_simple,
+    named,
+    rule,
+    site_of,
+    with_bound,
+)
 
 _MOST_QUANTILES = 100_000
+_NAN_IN_QUANTILES = "the embedded BigQuery does not order NaN in APPROX_QUANTILES; leave it out"
 
 macro(
     "bq_element(elements, place, shown)",
@@ -323,9 +334,25 @@ def approx_quantiles(node: exp.ApproxQuantiles, context: Context) -> exp.Express
     groups = int(number.this)
     if groups > _MOST_QUANTILES:
         raise invalid(f"Argument 2 to APPROX_QUANTILES must be between 1 and {_MOST_QUANTILES}")
+    if context.of(value.expressions[0] if isinstance(value, exp.Distinct) else value) == types.FLOAT64:
+        return _quantiles_without_nan(value, groups)
+    return _quantiles(value, groups)
+
+
+def _quantiles(value: exp.Expression, groups: int) -> exp.Expression:
     places = [exp.Literal.number(repr(place / groups)) for place in range(groups + 1)]
     quantiles = exp.Array(expressions=places)
     if isinstance(value, exp.Distinct):
         values = call("list_distinct", exp.ArrayAgg(this=value.expressions[0]))
         return call("list_aggregate", values, "quantile_disc", quantiles)
     return call("quantile_disc", value, quantiles)
+
+
+def _quantiles_without_nan(value: exp.Expression, groups: int) -> exp.Expression:
+    """Refuse NaN, which is the largest number of DuckDB and the smallest of BigQuery."""
+    number = value.expressions[0] if isinstance(value, exp.Distinct) else value
+    return exp.If(
+        this=call("bool_or", call("isnan", number.copy())),
+        true=exp.Array(expressions=[cast(call("bq_error", _NAN_IN_QUANTILES), types.FLOAT64)]),
+        false=_quantiles(value, groups),
+    )

@@ -16,7 +16,7 @@ from local.cloud.bigquery.limits import invalid
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.annotation import Columns, Tables, Types, is_literal, literal_fits
 from local.cloud.bigquery.translation.rules import Context, call
-from local.cloud.bigquery.translation.structs import check_field_order
+from local.cloud.bigquery.translation.structs import fit_fields
 from local.cloud.bigquery.translation.types import Type
 
 
@@ -48,7 +48,7 @@ def coerce_assignments(tree: exp.Expression, tables: Tables, known: Types) -> bo
     context, changed = Context(known), False
     for given in list(_assignments(tree, tables, known)):
         literal = given.value is not None and is_literal(given.value)
-        check_field_order(given.target, given.kind)
+        fit_fields(given.value, given.target, given.kind, context)
         if given.kind is None or coerces(given.kind, given.target, literal=literal):
             if literal and given.kind == types.FLOAT64 and given.target == types.NUMERIC and given.value is not None:
                 parent, key, index = given.value.parent, given.value.arg_key, given.value.index

@@ -23,6 +23,7 @@ from local.cloud.bigquery.translation.rules import (
     safely,
     with_bound,
 )
+from local.cloud.bigquery.translation.structs import fit_fields
 from local.cloud.bigquery.translation.types import Type
 
 _NESTED = {"ARRAY", "STRUCT"}
@@ -207,6 +208,7 @@ def cast_rule(node: exp.Cast, context: Context) -> exp.Expression | None:
         return _cast_struct(node, target, context)
     if target is not None and target.name == "ARRAY":
         _check_array_cast(node.this, target, context)
+        fit_fields(node.this, target, source, context)
     if target is None or target.name in ("ARRAY", "STRUCT"):
         return None
     safe = isinstance(node, exp.TryCast)
@@ -281,15 +283,14 @@ def _cast_struct(node: exp.Cast, target: Type, context: Context) -> exp.Expressi
     if isinstance(node.this, exp.Struct):
         values = [item.expression if isinstance(item, exp.PropertyEQ) else item for item in node.this.expressions]
         return _cast_fields(node, target, values, context)
-    names = [name for name, _ in source.fields]
-    if names == [name for name, _ in target.fields]:
+    if source.field_names == target.field_names:
         return None
 
     def use(bound_names: list[exp.Expression]) -> exp.Expression:
         value = bound_names[0]
         values = [
-            context.typed(call("struct_extract", value.copy(), name or number + 1), kind)
-            for number, (name, kind) in enumerate(source.fields)
+            context.typed(call("struct_extract", value.copy(), name), kind)
+            for name, (_, kind) in zip(source.field_names, source.fields, strict=True)
         ]
         is_null = exp.Is(this=value.copy(), expression=exp.null())
         fields = _cast_fields(node, target, values, context)
@@ -300,12 +301,12 @@ def _cast_struct(node: exp.Cast, target: Type, context: Context) -> exp.Expressi
 
 def _cast_fields(node: exp.Cast, target: Type, values: list[exp.Expression], context: Context) -> exp.Struct:
     fields = []
-    for number, (value, (name, kind)) in enumerate(zip(values, target.fields, strict=True)):
+    for number, (value, (_, kind)) in enumerate(zip(values, target.fields, strict=True)):
         member = node.to.expressions[number]
         to = member.args["kind"] if isinstance(member, exp.ColumnDef) else member
         field: exp.Expression = type(node)(this=value, to=to.copy())
         if kind not in _DATES:
             field = cast_rule(field, context) or field
-        label = exp.to_identifier(name or f"_field_{number + 1}")
+        label = exp.to_identifier(target.field_names[number])
         fields.append(exp.PropertyEQ(this=label, expression=field))
     return exp.Struct(expressions=fields)

@@ -26,7 +26,7 @@ from local.cloud.bigquery.translation.rules import (
     rule,
     with_bound,
 )
-from local.cloud.bigquery.translation.structs import check_field_order
+from local.cloud.bigquery.translation.structs import fit_all, fit_fields
 from local.cloud.bigquery.translation.types import Type
 
 _OPERATORS = {exp.EQ: "=", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">="}
@@ -262,7 +262,8 @@ def set_operation(node: exp.SetOperation, context: Context) -> exp.Expression | 
     sides = (node.this.selects, node.expression.selects)
     changed = False
     for position, kinds in enumerate(zip(left_kinds, right_kinds, strict=True)):
-        check_field_order(*kinds)
+        right_item = sides[1][position].unalias() if len(sides[1]) == len(right_kinds) else None
+        fit_fields(right_item, *kinds, context)
         if node.args.get("distinct") and any(kind is not None and kind.name in _NOT_GROUPABLE for kind in kinds):
             found = next(kind for kind in kinds if kind is not None and kind.name in _NOT_GROUPABLE)
             raise invalid(
@@ -301,6 +302,7 @@ def case(node: exp.Case, context: Context) -> exp.Expression | None:
             "No matching signature for operator CASE; all THEN/ELSE arguments must be coercible to a common type but "
             f"found: {named(kinds)}"
         )
+    fit_all(results, context)
     if node.this is None:
         tests = [context.of(branch.this) for branch in branches]
         if any(kind not in (None, types.NULL, types.BOOL) for kind in tests):
@@ -335,6 +337,8 @@ def choice(node: exp.Expression, context: Context) -> exp.Expression | None:
         refused = False
         if len(operands) == 1 and isinstance(operands[0], exp.Query):
             return None
+    if not isinstance(node, exp.Array):
+        fit_all(operands, context)
     kinds = [context.of(operand) or (types.NULL if isinstance(operand, exp.Null) else None) for operand in operands]
     unordered = [kind for kind in kinds if kind is not None and kind.name in (*_NOT_COMPARABLE, "STRUCT")]
     if unordered and isinstance(node, exp.Greatest | exp.Least):

@@ -119,19 +119,10 @@ def _element(node: exp.Bracket, known: Types) -> Type | None:
 
 
 def _struct(node: exp.Struct, known: Types) -> Type:
-    fields = []
-    for item in node.expressions:
-        value = item.expression if isinstance(item, exp.PropertyEQ) else item
-        name = item.name if isinstance(item, exp.PropertyEQ | exp.Alias | exp.Column) else ""
-        fields.append((name, known.of(value)))
-    return types.struct(fields)
-
-
-def _tuple(node: exp.Tuple, known: Types) -> Type | None:
-    """Type of a list in parentheses, which is a struct in an array; elsewhere it may be no value at all."""
-    if not isinstance(node.parent, exp.Array):
-        return None
-    return types.struct(("", known.of(item)) for item in node.expressions)
+    """Type of a struct, whose fields :func:`.structs.name_fields` has named."""
+    return types.struct(
+        ("" if item.meta.get(types.ANONYMOUS) else item.name, known.of(item.expression)) for item in node.expressions
+    )
 
 
 def _dot(node: exp.Dot, known: Types) -> Type | None:
@@ -206,7 +197,6 @@ _INFERENCES: dict[type[exp.Expression], _Inference] = {
     exp.Case: _case,
     exp.Array: _array,
     exp.Struct: _struct,
-    exp.Tuple: _tuple,
     exp.Dot: _dot,
     exp.Extract: _extract,
     exp.ApproxTopK: _top_count,

@@ -268,7 +268,7 @@ def json_object(node: exp.JSONObject, context: Context) -> exp.Expression:
             parts.append(exp.Literal.string(","))
         parts += [call("bq_json_key", pair.this), _text_of(pair.expression, context)]
     whole = exp.Array(expressions=[exp.Literal.string("{"), *parts, exp.Literal.string("}")])
-    return _json(call("array_to_string", whole, ""))
+    return _json(call("list_aggregate", whole, "string_agg", ""))
 
 
 macro(

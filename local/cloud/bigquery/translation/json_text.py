@@ -47,7 +47,8 @@ macro(
 )
 macro("bq_json_of_time_of_day(x)", "bq_json_of_time(CAST(x AS VARCHAR)) || '\"'")
 macro("bq_json_object(is_null, text)", "CASE WHEN is_null THEN 'null' ELSE text END")
-macro("bq_json_list(texts)", "'[' || array_to_string(texts, ',') || ']'")
+# Not array_to_string, a macro of DuckDB that names the list twice: nested calls would grow exponentially.
+macro("bq_json_list(texts)", "'[' || coalesce(list_aggregate(texts, 'string_agg', ','), '') || ']'")
 
 macro("bq_json_wide_int64(x)", "CAST(x AS VARCHAR)")
 macro(
@@ -132,12 +133,12 @@ class _Writer:
     def _struct(self, node: exp.Expression, kind: Type) -> exp.Expression:
         parts: list[exp.Expression] = [exp.Literal.string("[" if self._unnamed else "{")]
         for number, (name, member) in enumerate(kind.fields):
-            value = call("struct_extract", node.copy(), name or number + 1)
+            value = call("struct_extract", node.copy(), kind.field_names[number])
             label = "" if self._unnamed else f'"{name}":'
             parts += [exp.Literal.string(f"{',' if number else ''}{label}"), self.text(value, member)]
         # Not concat, which is translated to one operator for each part: a row of a wide table would nest too deeply.
         whole = exp.Array(expressions=[*parts, exp.Literal.string("]" if self._unnamed else "}")])
-        return call("array_to_string", whole, "")
+        return call("list_aggregate", whole, "string_agg", "")
 
     def _array(self, node: exp.Expression, kind: Type) -> exp.Expression:
         name = f"item{next(self._names)}"

@@ -10,8 +10,11 @@ from __future__ import annotations
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.translation import time_formats, types
 from local.cloud.bigquery.translation.annotation import Columns, Types
+from local.cloud.bigquery.translation.types import Type
 
+_ALIAS = "IN expression in PIVOT must have an alias if it is no string, number, BOOL or DATE"
 _SOURCE, _ROW = "bq_source", "bq_row"
 
 
@@ -43,8 +46,9 @@ def _pivoted(source: exp.Expression, pivot: exp.Pivot, columns: Columns) -> exp.
     used = {column.name.lower() for part in (*aggregates, choice.this) for column in part.find_all(exp.Column)}
     groups = [exp.column(name, quoted=True) for name, _ in columns.pairs if name.lower() not in used]
     items: list[exp.Expression] = list(groups)
+    kind = columns.by_name.get(choice.this.name.lower()) if isinstance(choice.this, exp.Column) else None
     for value in choice.expressions:
-        name = value.args["alias"].name if isinstance(value, exp.PivotAlias) else _name_of(value)
+        name = value.args["alias"].name if isinstance(value, exp.PivotAlias) else _name_of(value, kind)
         wanted = value.this if isinstance(value, exp.PivotAlias) else value
         for aggregate in aggregates:
             full_name = f"{aggregate.alias}_{name}" if aggregate.alias else f"_{name}" if name[:1].isdigit() else name
@@ -60,19 +64,26 @@ def _of_rows(aggregate: exp.Expression, chosen: exp.Expression, value: exp.Expre
     return exp.Filter(this=aggregate.copy(), expression=exp.Where(this=condition))
 
 
-def _name_of(value: exp.Expression) -> str:
-    """Return the name of the column for a value without an alias."""
+def _name_of(value: exp.Expression, kind: Type | None) -> str:
+    """Return the name of the column for a value of a type without an alias; a text may stand for a DATE."""
     if isinstance(value, exp.Neg):
-        return f"minus_{_name_of(value.this)}"
+        return f"minus_{_name_of(value.this, kind)}"
+    is_date = isinstance(value, exp.Cast) and value.to.this == exp.DataType.Type.DATE
+    text = value.this if is_date else value
+    if isinstance(text, exp.Literal) and text.is_string and (is_date or kind == types.DATE):
+        try:
+            return time_formats.date_of(text.this).isoformat().replace("-", "_")
+        except ValueError as error:
+            raise invalid(f'Could not cast literal "{text.this}" to type DATE') from error
+    if isinstance(value, exp.Literal) and value.is_string and kind not in (types.STRING, None):
+        raise invalid(_ALIAS)
     if isinstance(value, exp.Literal):
         return value.this if value.is_string else value.this.replace(".", "_point_")
     if isinstance(value, exp.Boolean):
         return "true" if value.this else "false"
     if isinstance(value, exp.Null):
         return "NULL"
-    if isinstance(value, exp.Cast) and value.to.this == exp.DataType.Type.DATE:
-        return value.this.name.replace("-", "_")
-    raise invalid("IN expression in PIVOT must have an alias if it is no string, number, BOOL or DATE")
+    raise invalid(_ALIAS)
 
 
 def _unpivoted(source: exp.Expression, pivot: exp.Pivot, columns: Columns) -> exp.Select:

@@ -17,7 +17,7 @@ from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.casts import as_string
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.python_functions import python_function
-from local.cloud.bigquery.translation.rules import Context, bound, call, named, rule
+from local.cloud.bigquery.translation.rules import Context, bound, call, cast, named, rule
 
 _LONGEST = 100_000_000
 _TOO_LONG = "bq_error('the embedded BigQuery does not make strings of more than 100 MB')"
@@ -359,4 +359,5 @@ def repeated(node: exp.Repeat, context: Context) -> exp.Expression:
 
     Source: "String functions", REPEAT.
     """
-    return call("bq_repeat", node.this, node.args["times"])
+    value = cast(node.this, types.STRING) if context.of(node.this) == types.NULL else node.this
+    return call("bq_repeat", value, node.args["times"])

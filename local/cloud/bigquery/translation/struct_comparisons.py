@@ -81,7 +81,7 @@ def _fields(side: exp.Expression, known: Types) -> list[exp.Expression] | None:
             for item in plain.expressions
         ]
         return [value.copy() for value in values]
-    names = [name for name, _ in kind.fields] if kind is not None and kind.name == "STRUCT" else []
-    if not names or not all(names) or kind == types.NULL or not isinstance(plain, exp.Column | exp.Dot):
-        raise limit("compare these STRUCTs; compare their fields, or columns whose fields have names")
+    names = kind.field_names if kind is not None and kind.name == "STRUCT" else []
+    if not names or kind == types.NULL or not isinstance(plain, exp.Column | exp.Dot):
+        raise limit("compare these STRUCTs; compare their fields, or columns")
     return [exp.Dot(this=plain.copy(), expression=exp.to_identifier(name, quoted=True)) for name in names]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import time_formats, types
 from local.cloud.bigquery.translation.annotation import is_literal
 from local.cloud.bigquery.translation.rules import Context, call, cast, rule
@@ -270,6 +270,8 @@ def extraction(node: exp.Extract, context: Context) -> exp.Expression:
     name = node.this.name.upper()
     if literal_text(value) is not None:
         raise invalid("EXTRACT does not support literal STRING arguments")
+    if kind == types.NULL:
+        raise limit("extract a part of a NULL without a type; cast it")
     kinds = _kinds_of_extract(node.this, name)
     if kind is not None and kind != types.NULL and kind not in kinds:
         raise invalid(f"EXTRACT from {kind} does not support the {name} date part")

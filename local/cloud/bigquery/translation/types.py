@@ -40,6 +40,11 @@ class Type:
             return f"STRUCT<{', '.join(fields)}>"
         return "INT64" if self.name == "NULL" else self.name
 
+    @property
+    def field_names(self) -> list[str]:
+        """The names of a STRUCT's fields in results: ``_field_1``, ``_field_2``, ... for those that have none."""
+        return [name or f"_field_{number}" for number, (name, _) in enumerate(self.fields, 1)]
+
     def field(self, name: str) -> Type | None:
         """Return the type of a field of a STRUCT, by name; None if there is no such field or its type is unknown."""
         return next((kind for field, kind in self.fields if field.lower() == name.lower()), None)
@@ -73,6 +78,8 @@ JSON = Type("JSON")
 GEOGRAPHY = Type("GEOGRAPHY")
 NULL = Type("NULL")
 
+ANONYMOUS = "anonymous"
+"""Marks, in the ``meta`` of its node, a field of a STRUCT that has no name in BigQuery."""
 NUMBERS = (INT64, NUMERIC, BIGNUMERIC, FLOAT64)
 """The numeric types; a value of each coerces to those after it."""
 
@@ -128,7 +135,7 @@ def of_syntax(node: exp.Expression | None) -> Type | None:
         return array(of_syntax(node.expressions[0]) if node.expressions else None)
     if node.this == _DType.STRUCT:
         return struct(
-            (member.name, of_syntax(member.args.get("kind")))
+            ("" if member.meta.get(ANONYMOUS) else member.name, of_syntax(member.args.get("kind")))
             if isinstance(member, exp.ColumnDef)
             else ("", of_syntax(member))
             for member in node.expressions

@@ -49,6 +49,11 @@ STATEMENTS = [
         "MERGE {d}.trips AS a USING {d}.trips AS b ON a.VendorID = b.VendorID WHEN NOT MATCHED THEN INSERT ROW",
         "does not run MERGE ... INSERT ROW",
     ),
+    ("DROP TABLE other.{d}.trips", "does not serve the project 'other'"),
+    ("DROP VIEW `other`.{d}.trips", "does not serve the project 'other'"),
+    ("CREATE SCHEMA other.{d}", "does not serve the project 'other'"),
+    ("DELETE FROM other.{d}.trips WHERE true", "does not serve the project 'other'"),
+    ("SELECT 1; DROP TABLE other.{d}.trips", "does not serve the project 'other'"),
     ("COPY {d}.trips TO '/tmp/x'", "does not run this statement"),
     ("PRAGMA database_list", "does not run this statement"),
 ]
@@ -64,6 +69,7 @@ def test_unsupported_statement_is_refused(client: bigquery.Client, dataset: str,
 
 TABLE = {"projectId": PROJECT, "datasetId": "d", "tableId": "t"}
 LOAD = {"destinationTable": TABLE, "sourceUris": ["gs://b/x"], "sourceFormat": "PARQUET"}
+_NESTED_ARRAY = {"type": "ARRAY", "arrayType": {"type": "ARRAY", "arrayType": {"type": "INT64"}}}
 CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ({"query": {"query": "SELECT 1", "useLegacySql": True}}, "does not run legacy SQL"),
     ({"query": {"query": "SELECT 1", "createSession": True}}, "configuration.query.createSession"),
@@ -93,6 +99,10 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"extract": {"sourceTable": TABLE, "destinationUris": ["gs://b/x"]}}, "does not run extract jobs"),
     ({}, "exactly one of"),
+    (
+        {"query": {"query": "SELECT @a", "queryParameters": [{"name": "a", "parameterType": _NESTED_ARRAY}]}},
+        "'a' has an array of arrays",
+    ),
     ({"query": {"query": 5}}, "job.configuration.query.query: '5' is not a string"),
     ({"query": {"query": "SELECT 1", "maximumBytesBilled": "x"}}, "maximumBytesBilled: 'x' is not an integer"),
     ({"load": {**LOAD, "sourceUris": 5}}, "load.sourceUris: it is not a list"),
