@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -65,6 +66,15 @@ def test_the_other_real_months_arrive_too(tlc_data: Path, stack: AirflowSettings
         await_warehouse(api, {"yellow": month}, seen[month])
         counts = reconcile.count(stack, YELLOW.file(Month.parse(month)))
         assert counts.line("yellow", month) == line("yellow", month, 10000)
+    assert _printed_by_the_homework(stack) == "20000\n"
+
+
+def _printed_by_the_homework(stack: AirflowSettings) -> str:
+    """What the homework page's count of yellow 2019-02 and 2019-03 prints, on this stack's port of BigQuery."""
+    page = (REPOSITORY / "docs" / "homework.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"(?ms)^```python\n(from google.auth.+?)^```$", page)
+    command = [sys.executable, "-c", code.replace("9050", str(stack.cloud.bigquery_port))]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="module")
