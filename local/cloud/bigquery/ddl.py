@@ -105,6 +105,8 @@ async def run_ddl(statement: Statement) -> Outcome | None:
         return await _create_schema(statement, tree)
     if isinstance(tree, exp.Create) and tree.kind == "TABLE" and not _is_temporary(tree):
         return await _create_table(statement, tree)
+    if isinstance(tree, exp.Alter) and tree.kind == "VIEW":
+        raise limit("run ALTER VIEW; create the view again, or change its description and labels by the API")
     if isinstance(tree, exp.Alter) and tree.kind == "TABLE":
         return await _alter_table(statement, tree)
     return None

@@ -351,9 +351,9 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
         _coerce_result(tree, result)
     typed, _ = apply_types(tree, lambda _: None, {})
     body = typed.expressions[0].unalias()
-    widened = {name.lower(): kind for name, kind in arguments.items() if kind and _is_widened(types.of_syntax(kind))}
-    for column in list(body.find_all(exp.Column)) if widened else ():
-        kind = widened.get(column.name.lower())
+    coerced = {name.lower(): kind for name, kind in arguments.items() if kind and _is_coerced(types.of_syntax(kind))}
+    for column in list(body.find_all(exp.Column)) if coerced else ():
+        kind = coerced.get(column.name.lower())
         if kind is not None and not column.table:
             cast = exp.Cast(this=column.copy(), to=kind.copy())
             body = cast if column is body else body
@@ -377,10 +377,10 @@ def _coerce_result(tree: exp.Select, result: exp.DataType) -> None:
     value.replace(exp.Cast(this=value.copy(), to=result.copy()))
 
 
-def _is_widened(kind: Type | None) -> bool:
-    """Return whether an argument may be a number of a smaller type than the one that is declared."""
+def _is_coerced(kind: Type | None) -> bool:
+    """Return whether an argument may be a number of a smaller type than the one that is declared, or a literal date."""
     element = kind.element if kind is not None and kind.name == "ARRAY" else kind
-    return element in (types.NUMERIC, types.FLOAT64)
+    return element in (types.NUMERIC, types.FLOAT64, types.DATE, types.DATETIME, types.TIMESTAMP, types.TIME)
 
 
 @functools.lru_cache(_KEPT)

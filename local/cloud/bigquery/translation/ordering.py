@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from local.cloud.bigquery.limits import invalid
+from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.macros import macro
 from local.cloud.bigquery.translation.numbers import with_function
@@ -111,6 +111,16 @@ def _key(value: exp.Expression, order: exp.Order) -> exp.Expression:
         return value
     item = query.expressions[position - 1]
     return item.this if isinstance(item, exp.Alias) else item
+
+
+@rule(exp.HavingMax)
+def rows_of_extreme(node: exp.HavingMax, context: Context) -> None:
+    """HAVING MAX and HAVING MIN restrict an aggregate function to the rows with the largest or smallest value.
+
+    Source: "Aggregate function calls", HAVING MAX. Here only in ANY_VALUE.
+    """
+    if not isinstance(node.parent, exp.AnyValue):
+        raise limit("run HAVING MAX and HAVING MIN in aggregate functions other than ANY_VALUE; join with the extreme")
 
 
 @rule(exp.Min, exp.Max)

@@ -60,7 +60,10 @@ def name_fields(tree: exp.Expression) -> bool:
 
 
 def _check_names(struct: exp.Struct) -> None:
-    names = [item.name.lower() for item in struct.expressions]
+    _check_unique([item.name.lower() for item in struct.expressions])
+
+
+def _check_unique(names: Sequence[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise limit(f"have a STRUCT with two fields of the name {twice}; give them other names")
@@ -227,10 +230,17 @@ def columns_of_struct(node: exp.Select, context: Context) -> exp.Expression | No
 
     Source: "Query syntax", SELECT AS STRUCT, value tables.
     """
-    if node.args.get("kind") != "STRUCT" or not isinstance(_place(node), _TABLES | None):
+    if node.args.get("kind") != "STRUCT":
         return None
-    node.set("kind", None)
-    return node
+    if isinstance(_place(node), _TABLES | None):
+        node.set("kind", None)
+        return node
+    if not any(item.is_star for item in node.expressions):
+        return None
+    kind = context.of(node)
+    _check_unique([name.lower() for name in kind.field_names] if kind else [])
+    node.set("kind", None)  # a row of a subquery is a struct
+    return exp.select(exp.column(_VALUE)).from_(node.copy().subquery(_VALUE, copy=False))
 
 
 @rule(exp.Select)

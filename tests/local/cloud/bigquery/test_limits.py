@@ -32,6 +32,7 @@ STATEMENTS = [
     ("CREATE SNAPSHOT TABLE {d}.x CLONE {d}.trips", "CREATE SNAPSHOT"),
     ("CREATE SCHEMA x OPTIONS (max_time_travel_hours = 48)", "the option max_time_travel_hours"),
     ("ALTER TABLE {d}.trips RENAME TO x", "ALTER TABLE ... RENAME TO"),
+    ("ALTER VIEW {d}.v SET OPTIONS (description = 'x')", "does not run ALTER VIEW"),
     ("ALTER SCHEMA {d} SET OPTIONS (description = 'x')", "ALTER SCHEMA"),
     ("LOAD DATA INTO {d}.x FROM FILES (format = 'PARQUET', uris = ['gs://b/x'])", "LOAD DATA"),
     ("EXPORT DATA OPTIONS (uri = 'gs://b/*.csv', format = 'CSV') AS SELECT 1", "EXPORT DATA"),
