@@ -71,6 +71,8 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 RUNS[ROLLUP] = {"year": str(YEAR)}
 RUNS["zones_web_to_postgres"] = {"force": True}
+# The stack runs eight tasks at a time. What this DAG has of its own is its SQL.
+NOT_HELD = {"zones_web_to_postgres": {"download"}}
 # What they load anew, by dataset and store; of green, the warehouse's run follows by itself.
 LOADED = {("lake", "green"), ("bigquery", "green"), ("lake", "yellow"), ("bigquery", "yellow"), ("postgres", "fhv")}
 # The tasks of the runs of the zones that find them unchanged; all other runs load.
@@ -200,7 +202,7 @@ class Killed:
     Attributes:
         plan: what is killed at each level.
         runs: the runs by DAG.
-        tasks: the names of their tasks, by DAG.
+        tasks: the names of their tasks that are held, by DAG.
         before: what the stores had before.
         held: the tasks that were held, by level.
         restarts: how often the watcher has restarted each component meanwhile, by level.
@@ -310,7 +312,10 @@ def killed(months: Months, killer: Killer, request: pytest.FixtureRequest) -> Ki
     seen = warehouse_runs(months.api, {"green": str(MONTH)})
     with Gate() as gate:
         runs = {dag_id: start(months.api, gate, dag_id) for dag_id in RUNS}
-        tasks = {dag_id: set(task_states(months.api, dag_id, run_id)) for dag_id, run_id in runs.items()}
+        tasks = {
+            dag_id: set(task_states(months.api, dag_id, run_id)) - NOT_HELD.get(dag_id, set())
+            for dag_id, run_id in runs.items()
+        }
         killed = Killed(killed_in(request.param), runs, tasks, before)
         for number, names in enumerate(killed.plan):
             expected = tasks_of_level(killed, number)
@@ -341,8 +346,9 @@ def start(
     """Start a run whose tasks the gate holds, or only some of them; returns its id."""
     api.set_paused(dag_id, True)  # until the gate knows its tasks
     run_id = api.trigger(dag_id, dict(conf or RUNS[dag_id]))
-    tasks = [task for task in api.tasks(dag_id, run_id) if not only or task["task_id"] in only]
-    gate.expect({task["id"]: Held(dag_id, run_id, task["task_id"]) for task in tasks})
+    ids = {task["task_id"]: task["id"] for task in api.tasks(dag_id, run_id)}
+    wanted = (set(only) or set(ids)) - NOT_HELD.get(dag_id, set())
+    gate.expect({ids[task_id]: Held(dag_id, run_id, task_id) for task_id in wanted})
     api.set_paused(dag_id, False)
     return run_id
 
