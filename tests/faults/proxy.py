@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -110,6 +110,8 @@ class Proxy:
     def __init__(self, upstream: int, *, rewrite: bool = False) -> None:
         self.upstream = upstream
         self.due: Due | None = None
+        # Takes what clients send: the number of the connection, and each chunk.
+        self.tap: Callable[[int, bytes], object] | None = None
         self._links: tuple[bytes, bytes] | None = None
         self.port = free_port()  # nobody else takes it while connections are refused
         self._listener = _listen(self.port)
@@ -272,6 +274,8 @@ class _Relay:
     async def _requests(self) -> None:
         while chunk := await self._from_client.read(CHUNK_BYTES):
             chunk = self._proxy.readdress(chunk, to_client=False)
+            if self._proxy.tap is not None:
+                self._proxy.tap(id(self), chunk)
             start = self._find_fault(chunk)
             if self._due is not None and not self._due.lifted:
                 chunk = await self._harm_request(self._due, chunk, start)
