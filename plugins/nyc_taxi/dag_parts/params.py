@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -33,14 +33,16 @@ def refuse_unknown(context: Mapping[str, Any]) -> None:
     check_keys(dag.dag_id, list(dag.params), getattr(context["dag_run"], "conf", None) or {})
 
 
-def check_keys(dag_id: str, known: list[str], keys: Iterable[str]) -> None:
-    """Check that all ``keys`` of a run's conf are parameters of its DAG.
+def check_keys(dag_id: str, known: list[str], conf: Mapping[str, Any]) -> None:
+    """Check that all keys of a run's conf are parameters of its DAG, and that ``force`` is a boolean.
 
     Raises:
         ParameterError: the message names the first key that is not, the parameter that is nearest to it, and all
-            parameters.
+            parameters; or the value of ``force``.
     """
-    for key in keys:
+    if not isinstance(conf.get("force", False), bool):
+        raise ParameterError(f"force is {conf['force']!r:.60}; write true or false, without quotes")
+    for key in conf:
         if key not in known:
             nearest = get_close_matches(key.lower(), known, 1)
             raise ParameterError(

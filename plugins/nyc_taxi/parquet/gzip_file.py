@@ -12,7 +12,7 @@ from nyc_taxi.parquet.batches import first_bytes
 from nyc_taxi.registry.model import ContractError
 
 _CHUNK_BYTES = 1 << 18
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -28,11 +28,11 @@ def check_beginning(source: Path) -> None:
     if begin.startswith(_PARQUET_MAGIC):
         raise ContractError("it is Parquet, not CSV; set the layout of the connection taxi_source to tlc")
     if source.suffix != ".gz":
-        if begin.startswith(_GZIP_MAGIC):
+        if begin.startswith(GZIP_MAGIC):
             raise ContractError("it is gzip, but its name does not end in .gz; unpack it at the source")
         if begin.startswith(_UTF_16):
             raise ContractError("it is UTF-16; write it as UTF-8")
-    elif begin and not begin.startswith(_GZIP_MAGIC):
+    elif begin and not begin.startswith(GZIP_MAGIC):
         raise ContractError(f"it is not gzip; it begins with {first_bytes(source)}; check the source's address")
 
 
@@ -81,7 +81,7 @@ def content_end(source: Path) -> int | None:
 def _padding(file: BinaryIO) -> int | None:
     """Return the position behind the last member if only zeros follow."""
     rest = file.read(_CHUNK_BYTES)
-    while rest.startswith(_GZIP_MAGIC[:1]):
+    while rest.startswith(GZIP_MAGIC[:1]):
         member = zlib.decompressobj(wbits=31)
         try:
             while not member.eof:

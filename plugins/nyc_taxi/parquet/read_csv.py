@@ -14,7 +14,8 @@ import pyarrow.csv as pc
 from nyc_taxi.parquet.batches import Binding, Reading, conform, is_system_error
 from nyc_taxi.parquet.casting import converter, csv_converter
 from nyc_taxi.parquet.column_matching import match_columns
-from nyc_taxi.parquet.gzip_file import check_beginning, open_csv_bytes
+from nyc_taxi.parquet.gzip_file import GZIP_MAGIC, check_beginning, open_csv_bytes
+from nyc_taxi.parquet.quotes import checked
 from nyc_taxi.parquet.schema import arrow_type
 from nyc_taxi.registry.columns import Column, Layout, Type
 from nyc_taxi.registry.model import ContractError, Dataset
@@ -72,6 +73,8 @@ def _header(source: Path) -> _Header:
         if is_system_error(error):
             raise
         raise ContractError(_archive_problem(str(error))) from error
+    if head.startswith(GZIP_MAGIC):
+        raise ContractError("it is gzipped twice; unpack it once at the source")
     for number, line in enumerate(re.split(rb"\r\n|\r|\n", head.removeprefix(b"\xef\xbb\xbf"))):
         if line.strip():
             return _Header(next(csv.reader([line.decode("utf-8", "replace")])), number)
@@ -102,7 +105,7 @@ def _batches(
         try:
             opened = open_csv_bytes(source)
             position.packed = opened.packed
-            for batch in _from_row(rows, _open(opened.stream, bound, header, way)):
+            for batch in _from_row(rows, _open(checked(opened.stream), bound, header, way)):
                 yield conform(batch, bindings, first_row=rows + 2)
                 rows += batch.num_rows
             return

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 
 from nyc_taxi.parquet.batches import Binding, Reading, conform, first_bytes, is_system_error
-from nyc_taxi.parquet.casting import converter, is_text_or_bytes
+from nyc_taxi.parquet.casting import REMEDIES, converter, is_text_or_bytes
 from nyc_taxi.parquet.column_matching import match_columns
-from nyc_taxi.registry.columns import Layout
+from nyc_taxi.registry.columns import Layout, Type
 from nyc_taxi.registry.model import ContractError, Dataset
 from nyc_taxi.registry.months import Month
 
@@ -26,6 +27,9 @@ MAX_CHUNK_BYTES = 1 << 30
 # The largest footer, which is read as a whole. The TLC's have about 10 kB.
 MAX_FOOTER_BYTES = 1 << 23
 _MAGIC = b"PAR1"
+# Seconds that microseconds of 64 bits hold.
+_MAX_SECONDS = 2**63 // 10**6
+_READING: dict[str, Any] = {"pre_buffer": False, "buffer_size": BUFFER_BYTES, "page_checksum_verification": True}
 _REMEDY = "get a whole copy from the source"
 
 
@@ -49,19 +53,15 @@ def read_parquet(source: Path, dataset: Dataset, month: Month | None, *, accept_
             bindings.append(Binding(column, field.name, converter(field.type, column)))
     with _damage_refused():
         _check_sizes(file.metadata, {binding.name for binding in bindings})
+        _check_int96(source, file, {binding.name for binding in bindings})
     taken = _Taken(file.metadata.num_rows)
     return Reading(_batches(file, bindings, taken), ignored, taken.share)
 
 
 def _opened(source: Path) -> pq.ParquetFile:
     """Open the file, so that its texts are read as dictionaries: a long text is found before it is repeated."""
-    options: dict[str, Any] = {
-        "pre_buffer": False,
-        "buffer_size": BUFFER_BYTES,
-        # The default for INT96, nanoseconds, overflows on years such as 3019.
-        "coerce_int96_timestamp_unit": "us",
-        "page_checksum_verification": True,
-    }
+    # The default for INT96, nanoseconds, overflows on years such as 3019.
+    options = {**_READING, "coerce_int96_timestamp_unit": "us"}
     with _damage_refused():
         file = pq.ParquetFile(source, **options)
         texts = [field.name for field in file.schema_arrow if is_text_or_bytes(field.type)]
@@ -94,6 +94,31 @@ def _check_sizes(metadata: pq.FileMetaData, names: Collection[str | None]) -> No
                     f"column {column.path_in_schema}: row group {place} has {column.total_uncompressed_size:,} bytes, "
                     f"more than {MAX_CHUNK_BYTES:,}; write smaller row groups"
                 )
+
+
+def _check_int96(source: Path, file: pq.ParquetFile, names: Collection[str | None]) -> None:
+    """Refuse a time of the type INT96 that microseconds do not hold: Arrow drops nanoseconds, and wraps far years.
+
+    Read as seconds, no INT96 is out of range. Read as nanoseconds, it wraps by 2^64, as the product does here.
+    """
+    leaves = map(file.schema.column, range(len(file.schema.names)))
+    columns = [leaf.path for leaf in leaves if leaf.physical_type == "INT96" and leaf.path in names]
+    if not columns:
+        return
+    files = [pq.ParquetFile(source, coerce_int96_timestamp_unit=unit, **_READING) for unit in ("s", "us", "ns")]
+    rows = 0
+    for batches in zip(*(one.iter_batches(BATCH_ROWS, columns=columns) for one in files), strict=True):
+        for name in columns:
+            seconds, micros, nanos = (batch.column(name).cast(pa.int64()) for batch in batches)
+            is_held = compute.and_(
+                compute.less(compute.abs(seconds), _MAX_SECONDS), compute.equal(compute.multiply(micros, 1000), nanos)
+            )
+            if (place := compute.index(is_held, False).as_py()) >= 0:
+                raise ContractError(
+                    f"column {name}: row {rows + place + 1}: its INT96 has a fraction of a microsecond, or a year "
+                    f"beyond 9999; {REMEDIES[Type.DATETIME]}"
+                )
+        rows += batches[0].num_rows
 
 
 def _check_ends(source: Path) -> None:

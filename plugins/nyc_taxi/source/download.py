@@ -16,7 +16,7 @@ from nyc_taxi.common.files import whole_file
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.text import printable
 from nyc_taxi.source.connections import Pace, SourceAdapter
-from nyc_taxi.source.errors import SlowSourceError, SourceError
+from nyc_taxi.source.errors import PermanentSourceError, SlowSourceError, SourceError
 from nyc_taxi.source.request import LIMITS, Limits, answer
 from nyc_taxi.source.retry_after import http_date
 
@@ -26,6 +26,8 @@ CHUNK_BYTES = 1 << 20
 _SETTLED = timedelta(seconds=60)
 # No header names so many bytes; a longer number would not even be parsed.
 _DIGITS = 18
+# Files that may be cut anywhere and look whole; the end of gzip and Parquet is in the file.
+_ENDLESS = (".csv",)
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +97,8 @@ def download(
 
     Raises:
         NotPublishedError: the source answers 404 or 410.
-        PermanentSourceError: the source refuses the request for good, or redirects to where it must not.
+        PermanentSourceError: the source refuses the request for good, redirects to where it must not, or sends a CSV
+            file whose end nothing marks.
         SourceError: the source is down, too slow, answers with any other error, or sends fewer bytes than it announced.
         DiskFullError: the disk is full.
     """
@@ -103,6 +106,11 @@ def download(
     with whole_file(target) as temporary, temporary.open("wb") as file, progress:
         transfer = _Transfer(session, url, file, limits, progress)
         transfer.run()
+        if target.suffix in _ENDLESS and not transfer.has_end and Announcement.parse(announced).length is None:
+            raise PermanentSourceError(
+                f"the source states no length for {printable(url)}, so a part of it cannot be told from the whole; "
+                "serve it with Content-Length, or gzipped"
+            )
         _check_length(session, url, Announcement.parse(announced), transfer.received, limits)
     return Download(transfer.size, transfer.received.version, transfer.answered_at)
 
@@ -152,6 +160,7 @@ class _Transfer:
         self._limits = limits
         self.size = 0
         self.answered_at = datetime.now(UTC)
+        self.has_end = False  # whether the source says where the file ends
         self._total: int | None = None
         self._validator = ""
         self._tag = ""
@@ -215,6 +224,7 @@ class _Transfer:
         self.size = 0
         self.answered_at = datetime.now(UTC)
         self._total = _number(response.headers.get("Content-Length", ""))
+        self.has_end = self._total is not None or response.headers.get("Transfer-Encoding", "").lower() == "chunked"
         self._progress.all_bytes = self._total or self._progress.all_bytes
         self._validator = _validator(response.headers)
         self._tag = Announcement.of(response.headers, None).tag

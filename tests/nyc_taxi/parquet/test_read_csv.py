@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime
 import gzip
 import random
+import re
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from nyc_taxi.parquet import convert, read_csv
+from nyc_taxi.parquet.quotes import QuoteCheck
 from nyc_taxi.registry.model import ContractError
 from tests.nyc_taxi.support import (
     GREEN_ROW,
@@ -51,6 +54,59 @@ def test_empty_and_quoted_empty_are_null_and_words_are_not(folder: Folder) -> No
 def test_quotes_commas_and_letters_beyond_ascii(folder: Folder) -> None:
     assert folder.zones(f'{ZONES_HEADER}1,"Queens, ""NY""","Saint Michaels Cemetery/Woodside",Zürich\n').rows == 1
     assert folder.rows() == [zone(1, 'Queens, "NY"', "Saint Michaels Cemetery/Woodside", "Zürich")]
+
+
+def test_a_file_that_is_gzipped_twice_is_refused(folder: Folder) -> None:
+    with pytest.raises(ContractError, match="it is gzipped twice; unpack it once at the source"):
+        folder.green_bytes(gzip.compress(gzip.compress(b"VendorID\n1\n")))
+
+
+NEVER_CLOSED = "a quote is never closed, so that all that follows is one field; get a whole copy from the source"
+IN_THE_MIDDLE = "a quote is in the middle of a field; write a field with quotes in quotes"
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        ('1,a,b,c\n2,a,b,"c\n3,a,b,c\n4,a,b,c\n', f"line 3: {NEVER_CLOSED}"),
+        ('1,a,b,"c', f"line 2: {NEVER_CLOSED}"),
+        ('1,a,"b\nc",c\n2,a,b,"', f"line 4: {NEVER_CLOSED}"),
+        ('1,a,b,"c""', f"line 2: {NEVER_CLOSED}"),
+        ('1,a,b,"c\n2,a,b,"c"\n', f"line 3: {IN_THE_MIDDLE}"),
+        ('1,a,b,"c"d\n', f"line 2: {IN_THE_MIDDLE}"),
+        ('1,a,b,"c""d"e\n', f"line 2: {IN_THE_MIDDLE}"),
+        ('1,a,b,c"d\n', f"line 2: {IN_THE_MIDDLE}"),
+        ('1,a, "b",c\n', f"line 2: {IN_THE_MIDDLE}"),
+        ('1,a,b,c"\n', f"line 2: {IN_THE_MIDDLE}"),
+    ],
+)
+def test_quotes_that_would_swallow_rows_or_be_dropped_are_refused(folder: Folder, rows: str, problem: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(problem)):
+        folder.zones(f"{ZONES_HEADER}{rows}")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 64])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('"a","b ""c"" d"\n"","""e"\nf,"g,\r\nh"""\n', None),
+        ('a,b\nc,"d"', None),
+        ('\ufeff"a",b', None),
+        ("", None),
+        ('a\n"', "line 2"),
+        ('a\n"b" \nc', "line 2"),
+        ('a\nb"\n', "line 2"),
+        ('"a"b', "line 1"),
+        ('"a\n\n"b"', "line 3"),
+    ],
+)
+def test_quotes_are_checked_wherever_the_chunks_end(content: str, problem: str | None, size: int) -> None:
+    check, data = QuoteCheck(), content.encode()
+    with pytest.raises(ContractError, match=problem) if problem else nullcontext():
+        check.feed(data[:3])  # Arrow's first chunk has a byte order mark as a whole
+        for begin in range(3, len(data), size):
+            check.feed(data[begin : begin + size])
+        check.end()
 
 
 def test_windows_line_ends_and_quoted_names(folder: Folder) -> None:

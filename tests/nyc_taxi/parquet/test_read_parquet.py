@@ -15,6 +15,7 @@ import pytest
 from nyc_taxi.parquet import read_parquet
 from nyc_taxi.parquet.schema import arrow_schema
 from nyc_taxi.registry.datasets import GREEN
+from nyc_taxi.registry.model import ContractError
 from tests.nyc_taxi.support import (
     NO_AMOUNT,
     NO_INTEGER,
@@ -31,6 +32,9 @@ WALL_CLOCK = "wall-clock time: write the column as TIMESTAMP without a time zone
 ADDRESS = "; check the source's address and layout"
 REFUSED = "green_tripdata_2021-01.parquet is not a valid green file: "
 FAR = datetime.datetime(3019, 2, 3, 4, 5, 6)
+# Julian day of 1970-01-01, from which INT96 counts; and microseconds of a day.
+JULIAN_EPOCH = 2_440_588
+DAY = 86_400 * 10**6
 
 
 # Types that change from month to month
@@ -89,6 +93,50 @@ def test_the_year_3019_survives_int96_which_is_counted_in_nanoseconds(folder: Fo
     assert naive.cast(pa.timestamp("us"), safe=False)[0].as_py() != FAR
     folder.parquet_bytes(content)
     assert folder.table()["lpep_dropoff_datetime"].to_pylist() == [FAR, PICKUP, None]
+
+
+def _int96(nanoseconds: int, day: int) -> bytes:
+    """The INT96 of a time: nanoseconds of the day, and the Julian day."""
+    return struct.pack("<qI", nanoseconds, day)
+
+
+def _with_dropoff(nanoseconds: int, day: int) -> bytes:
+    """A file whose second dropoff is an INT96."""
+    times = pa.array([PICKUP, FAR, None], pa.timestamp("us"))
+    options = {"use_deprecated_int96_timestamps": True, "compression": "none", "use_dictionary": False}
+    content = parquet_bytes(green_table(lpep_dropoff_datetime=times), **options)
+    far = (FAR - datetime.datetime(1970, 1, 1)).days
+    [old] = {_int96((FAR.hour * 3600 + FAR.minute * 60 + FAR.second) * 10**9, JULIAN_EPOCH + far)}
+    assert content.count(old) == 1
+    return content.replace(old, _int96(nanoseconds, day))
+
+
+# The first days after the range of microseconds, and one that would be read as 2017.
+_WRAPS = next(day for day in range(2**64 // DAY, 2**32) if 1_500_000_000 * 10**6 < day * DAY % 2**64 < 1.6e15)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "day"),
+    [
+        (1_001, JULIAN_EPOCH + 18_628),
+        (DAY * 1000 - 1, JULIAN_EPOCH + 18_628),
+        (1, JULIAN_EPOCH + 2_000_000),
+        (0, JULIAN_EPOCH + _WRAPS),
+        (0, JULIAN_EPOCH + 2**63 // DAY + 1),
+        (0, 2**32 - 1),
+    ],
+)
+def test_an_int96_that_microseconds_do_not_hold_is_refused(folder: Folder, nanoseconds: int, day: int) -> None:
+    with pytest.raises(ContractError, match=r"column lpep_dropoff_datetime: row 2: .*a year beyond 9999; correct it"):
+        folder.parquet_bytes(_with_dropoff(nanoseconds, day))
+
+
+def test_an_int96_of_any_year_is_exact(folder: Folder) -> None:
+    for year in (1, 1600, 1969, 2021, 2262, 9999):
+        day = (datetime.datetime(year, 7, 1) - datetime.datetime(1970, 1, 1)).days
+        folder.parquet_bytes(_with_dropoff(86_399_999_999_000, JULIAN_EPOCH + day))
+        expected = datetime.datetime(year, 7, 1, 23, 59, 59, 999_999)
+        assert folder.table()["lpep_dropoff_datetime"].to_pylist() == [PICKUP, expected, None]
 
 
 # Names

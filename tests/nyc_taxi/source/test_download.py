@@ -167,6 +167,23 @@ def test_a_server_that_is_down(target: Path) -> None:
     assert _files(target) == {}
 
 
+def _sends_no_length(source, path: str) -> str:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(BODY)
+
+    return source.script(path, answer)
+
+
+def test_a_file_whose_end_nothing_marks_is_refused(source, target: Path) -> None:
+    url = _sends_no_length(source, "/misc/taxi_zone_lookup.csv")
+    with pytest.raises(PermanentSourceError, match=r"states no length for .*csv, so a part of it cannot be told from"):
+        _fetch(url, target.with_name("taxi_zone_lookup.csv"))
+    assert _files(target) == {}
+    assert _fetch(_sends_no_length(source, PATH), target) == len(BODY)
+
+
 def _breaks_off(source) -> str:
     return source.serve(PATH, BODY[:-1], announced=len(BODY))
 
