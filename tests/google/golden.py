@@ -1,4 +1,4 @@
-"""The golden files of the requests that a run sends to Google: one file for each DAG, below tests/golden/google.
+"""The golden files of the requests that a run sends to Google: one file for each DAG, below tests/google/on_record.
 
 ``PYTHONPATH=plugins python -m tests.google.golden`` writes them anew.
 """
@@ -22,7 +22,7 @@ from tests.faults.scene import FILE, STEPS, UNTOUCHED, Scene
 from tests.google.discovery import method_of
 from tests.google.recording import Request, recorded
 
-FOLDER = REPOSITORY / "tests" / "golden" / "google"
+FOLDER = REPOSITORY / "tests" / "google" / "on_record"
 # What differs from run to run: times, ids of jobs and staging tables, generations and checksums of objects.
 _VARIES = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
