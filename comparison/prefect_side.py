@@ -177,21 +177,21 @@ class PrefectSide(Side):
         return self._home / "is-set-up"
 
     def _start(self, name: str, arguments: list[str]) -> None:
-        api = PrefectApi(self.ground.prefect_url)
         is_server, begin = name == "server", datetime.now(UTC)
-        process = Process(
-            name=name,
-            command=prefect_command(*arguments),
-            log=self._home / f"{name}.log",
-            env=self.environment(),
-            cwd=REPOSITORY,
-            healthy=api.is_healthy if is_server else lambda: api.has_online_worker("local", since=begin),
-            port=self.port if is_server else None,
-            port_setting="PREFECT_PORT",
-            startup_timeout=180,
-            stop_timeout=20,
-        )
-        start([process], run_dir=self._run_dir)
+        with PrefectApi(self.ground.prefect_url) as api:
+            process = Process(
+                name=name,
+                command=prefect_command(*arguments),
+                log=self._home / f"{name}.log",
+                env=self.environment(),
+                cwd=REPOSITORY,
+                healthy=api.is_healthy if is_server else lambda: api.has_online_worker("local", since=begin),
+                port=self.port if is_server else None,
+                port_setting="PREFECT_PORT",
+                startup_timeout=180,
+                stop_timeout=20,
+            )
+            start([process], run_dir=self._run_dir)
 
     def _run(self, words: list[str]) -> str:
         """Run a command in Prefect's environment; returns its output."""
