@@ -67,6 +67,18 @@ def time_out() -> None:
     hang()
 
 
+@task(timeout_seconds=1, cache_policy=NO_CACHE)
+def block() -> None:
+    """Makes one call that takes longer than the task may."""
+    time.sleep(6)
+
+
+@flow
+def time_out_in_thread() -> None:
+    """Runs a blocking call in a thread, as ``submit`` and ``map`` do."""
+    block.submit().result()
+
+
 @flow
 def child(month: str = "2021-01") -> str:
     """Is called by another flow."""

@@ -189,7 +189,7 @@ def test_both_have_the_same_examples() -> None:
     }
 
     assert names["airflow"] - names["prefect"] == set()
-    assert names["prefect"] - names["airflow"] == {"in_its_environment", "until_empty"}
+    assert names["prefect"] - names["airflow"] == {"in_its_environment", "until_empty", "time_out_in_thread"}
 
 
 def test_the_examples_are_dags_that_airflow_can_parse() -> None:

@@ -99,7 +99,14 @@ def time_outs(prefect: Prefect) -> Finding:
     assert seconds < 20
     [run] = await_(lambda: prefect.api.tasks(prefect.called("time-out")["id"]), "the server has the task run")
     assert run["state_name"] == "TimedOut"
-    return BuiltIn(f"stopped after {run['total_run_time']:.1f} s with a time-out of 1 s, by an exception in its thread")
+    begin = time.monotonic()
+    assert examples.time_out_in_thread(return_state=True).is_failed()
+    blocked = time.monotonic() - begin
+    assert blocked >= 6, f"a blocking call in a thread is interrupted now, after {blocked:.1f} s: change the note"
+    return BuiltIn(
+        f"stopped after {run['total_run_time']:.1f} s with a time-out of 1 s in the main thread; "
+        "with `submit` or `map`, a blocking call of 6 s goes on to its end, and only then fails"
+    )
 
 
 @check("logging")

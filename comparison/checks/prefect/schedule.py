@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 
-from comparison.checks import BuiltIn, Finding, NotPossible, await_
+from comparison.checks import BuiltIn, Finding, WithCode, await_
 from comparison.checks.prefect.side import Prefect, check, timestamp
 from comparison.prefect_flows.parameters import published_file
 
@@ -78,28 +78,79 @@ def several_schedules(prefect: Prefect) -> Finding:
 @check("backfill")
 def backfill(prefect: Prefect) -> Finding:
     """One command runs a range of past months, several at a time, and none twice."""
-    paths = prefect.paths()
-    assert len(paths) > 50
-    assert not [path for path in paths if "backfill" in path.lower()], "there are backfills now: write the check"
-    return NotPossible(
-        "no such command: a flow over months or a loop of runs does it; an idempotency key prevents duplicates"
+    identity = prefect.api.deployment("web-to-postgres/green")["id"]
+    days = {"start_time": "2020-07-01T00:00:00Z", "end_time": "2020-08-01T00:00:00Z"}
+
+    def of_range() -> list[dict[str, Any]]:
+        runs = prefect.api.runs(deployments={"id": {"any_": [identity]}})
+        return [run for run in runs if run["expected_start_time"].startswith("2020-")]
+
+    prefect.api.call("POST", f"/deployments/{identity}/schedule", **days)
+    assert not of_range(), "paused schedules are backfilled now: change the note"
+    [made] = _add_schedule(prefect, identity, {"cron": "0 0 1 * *", "timezone": "UTC"})
+    try:
+        for _ in range(2):
+            prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, parameters={"dataset": "yellow"})
+        runs = [prefect.api.end(run["id"], timeout=180) for run in of_range()]
+    finally:
+        prefect.api.call("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
+    assert sorted(run["expected_start_time"][:7] for run in runs) == ["2020-07", "2020-08"]
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}, [run["state"] for run in runs]
+    assert max(run["start_time"] for run in runs) < min(run["end_time"] for run in runs)
+    assert {run["parameters"]["dataset"] for run in runs} == {"green"}, "a range has parameters now: change the note"
+    commands = prefect.prefect("deployment", "schedule", "--help").stdout
+    assert "create" in commands, commands
+    assert "backfill" not in commands, "the CLI has it now: change the note"
+    return BuiltIn(
+        "`POST /deployments/{id}/schedule` with past times: 2 months at the same time, none twice; "
+        "by active schedules, without parameters for the range and without a command of the CLI"
     )
+
+
+def _add_schedule(prefect: Prefect, deployment: str, schedule: dict[str, str]) -> list[dict[str, Any]]:
+    """Add an active schedule to a deployment; what the server answers."""
+    url = f"{prefect.ground.prefect_url}/deployments/{deployment}/schedules"
+    answer = httpx.post(url, json=[{"schedule": schedule, "active": True}], trust_env=False, timeout=60)
+    assert answer.is_success, answer.text
+    added: list[dict[str, Any]] = answer.json()
+    return added
 
 
 @check("catch_up")
 def catch_up(prefect: Prefect) -> Finding:
-    """Each scheduled time that was missed gets its own run afterwards."""
-    deployed = prefect.api.deployment("caught-up/example")
-    assert deployed["schedules"][0]["schedule"]["anchor_date"].startswith("2022-01-01")
+    """Each scheduled time that was missed gets its own run afterwards.
 
-    def planned() -> list[dict[str, Any]]:
-        return prefect.api.runs(deployments={"id": {"any_": [deployed["id"]]}})
+    The downtime is a past day: what the scheduler had planned when it began comes from the call that plans, with the
+    scheduler's own limits.
+    """
+    deployed = prefect.api.deployment("caught-up/example")
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=26)
+    end = begin + timedelta(hours=23, minutes=30)
+
+    def planned() -> list[datetime]:
+        runs = prefect.api.runs(deployments={"id": {"any_": [deployed["id"]]}})
+        return sorted(datetime.fromisoformat(run["expected_start_time"]) for run in runs)
+
+    def missed() -> list[datetime]:
+        return [moment for moment in planned() if begin <= moment <= end]
+
+    def plan(**limits: int) -> None:
+        times = {"start_time": begin.isoformat(), "end_time": end.isoformat()}
+        prefect.api.call("POST", f"/deployments/{deployed['id']}/schedule", **times, **limits)
 
     await_(planned, "the server has planned runs", timeout=90)
-    earliest = min(timestamp(run["expected_start_time"]) for run in planned())
-    created = timestamp(deployed["created"])
-    assert earliest >= created - 60, "missed times are run now: write the check"
-    return NotPossible("runs are planned ahead, for 100 days or runs by default: those start late, others never")
+    ahead = len(planned())
+    assert min(planned()).timestamp() >= timestamp(deployed["created"]) - 60, "missed times are run now"
+    plan()
+    late = len(missed())
+    assert late == ahead == 3, (late, ahead)
+    for _ in range(2):
+        plan(min_runs=24)
+    assert missed() == [begin + timedelta(hours=hour) for hour in range(24)]
+    return WithCode(
+        f"{late} hourly runs are planned ahead: after a day down those start late, the other {24 - late} are never "
+        "planned; a call of the API, as for a backfill, with `min_runs`, adds them"
+    )
 
 
 @check("events")
