@@ -20,8 +20,9 @@ PROMISES: dict[str, dict[str, str]] = {
         "and neither does a rebound host name.",
         "one-request-is-one-request": "No request hides a second one from the checks: in a body of ambiguous length, "
         "after another in one connection, or by an absolute address.",
-        "no-back-door": "The stack listens on no other port than fake-gcs-server's, which serves no web page and, "
-        "where the kernel has Landlock, writes nowhere but in its folder.",
+        "no-back-door": "The stack listens on no other port than fake-gcs-server's. On Linux, the kernel lets nobody "
+        "but the front connect to it. Elsewhere it serves no web page; where the kernel has Landlock, it writes "
+        "nowhere but in its folder.",
         "names-stay-in-their-bucket": "No name of a bucket or an object leads out of its folder: in a path, a "
         "parameter, metadata, a copy or an upload session; plain, encoded, or through a link.",
     },

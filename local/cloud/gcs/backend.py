@@ -5,8 +5,9 @@ free port of 127.0.0.1 with TLS and a certificate made for this one start. A bro
 whose certificate it does not trust, and the server does not serve one without TLS; this process trusts that very
 certificate and nothing else. The private key is on the disk only until the server has read it.
 
-Another program that finds the port need not verify the certificate. Where the kernel has Landlock, the server is
-confined to its root, so that no name in such a request leads out of it.
+Another program that finds the port need not verify the certificate. Where the kernel allows it, nobody but this process
+can connect to the port (:mod:`local.cloud.gcs.door`), and where it has Landlock, the server is confined to its root, so
+that no name in a request leads out of it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from local.cloud.gcs.door import Door
 from local.cloud.landlock import confined
 from local.cloud.processes import ProcessError
 from local.cloud.settings import HOST
@@ -71,6 +73,24 @@ def binary() -> Path:
     return path
 
 
+class _Connection(http.client.HTTPSConnection):
+    """A connection through a door.
+
+    Args:
+        door: the server's.
+        port: the server's.
+        tls: what trusts the server's certificate.
+    """
+
+    def __init__(self, door: Door, port: int, tls: ssl.SSLContext) -> None:
+        super().__init__(HOST, port, context=tls, timeout=_ANSWER_SECONDS)
+        self._door = door
+        self._tls = tls
+
+    def connect(self) -> None:
+        self.sock = self._door.connect(self._tls, timeout=_ANSWER_SECONDS)
+
+
 class Backend:
     """A running fake-gcs-server and the connections to it; threads may share it.
 
@@ -85,6 +105,7 @@ class Backend:
     def __init__(self, *, root: Path, public: str) -> None:
         self._root = root
         self._public = public
+        self._door: Door | None = None
         self._idle: deque[http.client.HTTPSConnection] = deque()
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -105,6 +126,8 @@ class Backend:
             try:
                 connection = self._idle.pop()
             except IndexError:
+                if self._door is not None:
+                    return _Connection(self._door, self.port, self._tls)
                 return http.client.HTTPSConnection(HOST, self.port, context=self._tls, timeout=_ANSWER_SECONDS)
             if not _is_closed(connection):
                 return connection
@@ -124,6 +147,8 @@ class Backend:
         """End the server."""
         while self._idle:
             self._idle.pop().close()
+        if self._door is not None:
+            self._door.close()
         self._child.terminate()
         try:
             self._child.wait(_STOP_SECONDS)
@@ -155,10 +180,15 @@ class Backend:
             self._child = subprocess.Popen(
                 [str(program), *(part for name, value in options.items() for part in (f"-{name}", value))],
                 stdin=subprocess.DEVNULL,
+                # Multipath TCP, which Go prefers and nothing here uses, takes no packet filters.
+                env={**os.environ, "GODEBUG": "multipathtcp=0"},
                 preexec_fn=_in_child(_end_with_parent(), confine),
             )
             try:
                 self._await()
+                self._door = Door.of(self._child.pid, self.port)
+                if self._door is not None:
+                    self._end_strangers(self._door)
             except BaseException:
                 self.stop()
                 raise
@@ -179,6 +209,15 @@ class Backend:
                 raise ProcessError(f"fake-gcs-server exited with code {code} during startup; its output is above")
             if time.monotonic() > deadline:
                 raise ProcessError(f"fake-gcs-server did not answer within {_START_SECONDS} s on port {self.port}")
+
+    def _end_strangers(self, door: Door) -> None:
+        """End the connections that came in before the door was closed."""
+        connection = self.connect()
+        connection.request("GET", "/_internal/healthcheck")
+        connection.getresponse().read()  # by now the server has accepted all that came before this one
+        assert connection.sock is not None
+        door.end_others(connection.sock)
+        self.release(connection)
 
 
 @contextlib.contextmanager

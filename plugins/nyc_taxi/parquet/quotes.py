@@ -7,16 +7,15 @@ file into one field, so that rows are lost without a word.
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from nyc_taxi.registry.model import ContractError
 
 _QUOTE = ord('"')
 _MARK = b"\xef\xbb\xbf"  # a byte order mark may come before the first quote
 # Which bytes may stand before a quote that opens, and behind one that closes; a quote there makes a pair of both.
-_BOUNDARY = np.zeros(256, bool)
-_BOUNDARY[[*b',\r\n"']] = True
+_BOUNDARY = pa.array(b',\r\n"', pa.uint8())
 _REMEDY = 'write a field with quotes in quotes, each of its own quotes doubled: "a ""b"" c"'
 
 
@@ -39,7 +38,7 @@ class QuoteCheck:
         if self._is_start and chunk:
             self._is_start, chunk = False, chunk.removeprefix(_MARK)
         if chunk and (b'"' in chunk or self._last == b'"'):
-            self._check(np.frombuffer(self._last + chunk, np.uint8))
+            self._check(self._last + chunk)
         self._lines += chunk.count(b"\n")
         self._last = chunk[-1:] or self._last
 
@@ -55,24 +54,37 @@ class QuoteCheck:
                 "get a whole copy from the source, or close it there"
             )
 
-    def _check(self, data: np.ndarray) -> None:
+    def _check(self, content: bytes) -> None:
         """Check the bytes after the first, which is the last one of the chunk before."""
-        places = np.flatnonzero(data[1:] == _QUOTE) + 1
-        opens = (np.arange(len(places)) + self._is_open) % 2 == 0
-        opening, closing = places[opens], places[~opens]
-        if data[0] == _QUOTE and not self._is_open:
-            closing = np.append(0, closing)
-        closing = closing[closing + 1 < len(data)]  # what follows the last byte comes with the next chunk
-        wrong = np.append(opening[~_BOUNDARY[data[opening - 1]]], closing[~_BOUNDARY[data[closing + 1]]])
-        if len(wrong):
-            line = self._line_of(data, int(wrong.min()))
+        data = pa.Array.from_buffers(pa.uint8(), len(content), [None, pa.py_buffer(content)])
+        quotes = compute.indices_nonzero(compute.equal(data, _QUOTE)).cast(pa.int64())
+        if content[0] == _QUOTE:  # it has been counted; if it closes, what follows is checked now
+            quotes = quotes.slice(1) if self._is_open else quotes
+        begins_closed = content[0] == _QUOTE and not self._is_open
+        opens_at = 1 if self._is_open or begins_closed else 0
+        opening, closing = _every_other(quotes, opens_at), _every_other(quotes, 1 - opens_at)
+        wrong = [*_without_boundary(data, opening, -1), *_without_boundary(data, closing, 1)]
+        if wrong:
+            line = self._line_of(content, min(wrong))
             raise ContractError(f"line {line}: a quote is in the middle of a field; {_REMEDY}")
-        self._is_open = bool(self._is_open) != (len(places) % 2 == 1)
-        if self._is_open and len(places):
-            self._opened_in = self._line_of(data, int(places[-1]))
+        self._is_open = (len(quotes) - begins_closed) % 2 == (0 if self._is_open else 1)
+        if self._is_open and len(quotes) > begins_closed:
+            self._opened_in = self._line_of(content, quotes[-1].as_py())
 
-    def _line_of(self, data: np.ndarray, place: int) -> int:
-        return self._lines + 1 + int(np.count_nonzero(data[1:place] == ord("\n")))
+    def _line_of(self, content: bytes, place: int) -> int:
+        return self._lines + 1 + content.count(b"\n", 1, place)
+
+
+def _every_other(places: pa.Array, begin: int) -> pa.Array:
+    return places.take(pa.arange(begin, max(begin, len(places)), 2))
+
+
+def _without_boundary(data: pa.Array, places: pa.Array, step: int) -> list[int]:
+    """Return the first place beside which there is no boundary, if there is one; beside the last byte there may be."""
+    beside = compute.add(places, step)
+    beside = beside.filter(compute.less(beside, len(data)))
+    first = compute.index(compute.is_in(data.take(beside), _BOUNDARY), False).as_py()
+    return [beside[first].as_py() - step] if first >= 0 else []
 
 
 class CheckedStream:

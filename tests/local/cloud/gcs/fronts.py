@@ -51,9 +51,19 @@ class Front:
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
 
-def start(folder: Path, port: int, python: Path) -> Front:
+# The front on a kernel that cannot close the server's port.
+_WITHOUT_DOOR = """
+import sys
+from local.cloud.gcs import __main__, backend
+backend.Door.of = lambda *_: None
+sys.exit(__main__.main())
+"""
+
+
+def start(folder: Path, port: int, python: Path, *, door: bool = True) -> Front:
     (folder / "root" / BUCKET).mkdir(parents=True, exist_ok=True)
-    command = [str(python), "-m", "local.cloud.gcs", "--port", str(port), "--root", str(folder / "root")]
+    module = ["-m", "local.cloud.gcs"] if door else ["-c", _WITHOUT_DOOR]
+    command = [str(python), *module, "--port", str(port), "--root", str(folder / "root")]
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
     front = Front(process, port, folder)

@@ -8,15 +8,18 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 import pytest
 
+from local.cloud.gcs.door import Door
 from local.cloud.landlock import confined
 from tests.attacks.promises import attack
 from tests.local.cloud.gcs.fronts import BUCKET, Front, start, stop
@@ -269,30 +272,94 @@ def test_upload_of_unknown_length_is_whole(front: Front) -> None:
 
 
 @attack("no-back-door")
-def test_backend_is_closed_to_all_but_the_front(front: Front) -> None:
+def test_nobody_but_the_front_can_connect_to_the_backend(front: Front) -> None:
+    """The kernel answers no connection from any other port, also not while the front makes connections of its own."""
+    if not _has_doors():
+        pytest.skip("this kernel lets no process filter the connections of its child")
     listening = [one.laddr.ip for one in front.backend.net_connections("tcp") if one.status == "LISTEN"]
     assert listening == ["127.0.0.1"]
-    request = (
-        f"GET /storage/v1/b HTTP/1.1\r\nHost: 127.0.0.1:{front.backend_port}\r\nConnection: close\r\n\r\n".encode()
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(front.send, "GET", "/storage/v1/b") for _ in range(100)]
+        refused = [pool.submit(_cannot_connect, front.backend_port) for _ in range(20)]
+        assert all(one.result() for one in refused)
+        assert {status(one.result()) for one in answers} == {200}
+    peers = {one.raddr.port for one in front.backend.net_connections("tcp") if one.raddr}
+    own = {one.laddr.port for one in psutil.Process(front.process.pid).net_connections("tcp")}
+    assert peers <= own
+
+
+def _cannot_connect(port: int) -> bool:
+    with pytest.raises(TimeoutError):
+        socket.create_connection(("127.0.0.1", port), timeout=0.5)
+    return True
+
+
+def _has_doors() -> bool:
+    """Whether this machine's kernel allows them, by a child that listens."""
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    door = Door.of(child.pid, int(child.stdout.readline()))
+    child.communicate(b"\n", timeout=60)
+    if door is not None:
+        door.close()
+    return door is not None
+
+
+def test_a_closed_door_ends_who_came_before() -> None:
+    if not _has_doors():
+        pytest.skip("this kernel lets no process filter the connections of its child")
+    code = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+        "early, own = s.accept()[0], s.accept()[0]; print(flush=True); input()"
     )
-    answer = exchange(front.backend_port, request)
-    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400", b"\x15\x03"))
-    assert b"storage#" not in answer
-    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
-        urllib.request.urlopen(
-            f"https://127.0.0.1:{front.backend_port}/storage/v1/b", context=ssl.create_default_context()
-        )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    port = int(child.stdout.readline())
+    with socket.create_connection(("127.0.0.1", port)) as early, socket.create_connection(("127.0.0.1", port)) as own:
+        child.stdout.readline()
+        door = Door.of(child.pid, port)
+        assert door is not None
+        door.end_others(own)
+        door.close()
+        assert early.recv(1) == b""
+        own.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            own.recv(1)
+        child.communicate(b"\n", timeout=60)
+
+
+@pytest.fixture(scope="module")
+def open_front(tmp_path_factory: pytest.TempPathFactory, free_ports, cloud_python: Path) -> Iterator[Front]:
+    """A front on a kernel that cannot close the server's port."""
+    front = start(tmp_path_factory.mktemp("open"), free_ports(1)[0], cloud_python, door=False)
+    yield front
+    stop(front)
 
 
 @attack("no-back-door")
-def test_who_does_not_verify_the_certificate_writes_and_reads_nothing_outside(front: Front, tmp_path: Path) -> None:
-    """A program of this machine can do so. The kernel keeps the server in its root."""
+def test_a_backend_whose_port_is_open_talks_to_no_browser(open_front: Front) -> None:
+    port = open_front.backend_port
+    answer = exchange(
+        port, f"GET /storage/v1/b HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode()
+    )
+    assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400", b"\x15\x03"))
+    assert b"storage#" not in answer
+    with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(f"https://127.0.0.1:{port}/storage/v1/b", context=ssl.create_default_context())
+
+
+@attack("no-back-door")
+def test_who_does_not_verify_the_certificate_writes_and_reads_nothing_outside(
+    open_front: Front, tmp_path: Path
+) -> None:
+    """A program of this machine can do so where the port is open. The kernel keeps the server in its root."""
     if confined(program=Path(sys.executable), writable=[], readable=[]) is None:
         pytest.skip("this kernel has no Landlock")
     (tmp_path / "secret").write_text("secret")
     careless = ssl.create_default_context()
     careless.check_hostname, careless.verify_mode = False, ssl.VerifyMode.CERT_NONE
-    url = f"https://127.0.0.1:{front.backend_port}"
+    url = f"https://127.0.0.1:{open_front.backend_port}"
     up = "../" * 30 + str(tmp_path).lstrip("/")
     for name in (f"{up}/written", f"{up}/new/written", quote(f"{up}/written", safe="")):
         post = urllib.request.Request(
