@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -193,8 +194,8 @@ def backend_port(stack: AirflowSettings) -> int:
 
 
 def listening(stack: AirflowSettings) -> dict[int, str]:
-    """The command lines of all processes of the stack that listen, by port."""
-    found = {}
+    """The command lines of all processes of the stack that listen, by port; two have the socket of fake-gcs-server."""
+    found: dict[int, str] = defaultdict(str)
     for process in psutil.process_iter():
         try:
             if process.environ().get("LOCAL_DIR") != str(stack.cloud.state_dir):
@@ -202,7 +203,7 @@ def listening(stack: AirflowSettings) -> dict[int, str]:
             for one in process.net_connections("tcp"):
                 if one.status == psutil.CONN_LISTEN:
                     assert one.laddr.ip == "127.0.0.1", process.cmdline()
-                    found[one.laddr.port] = " ".join(process.cmdline())
+                    found[one.laddr.port] += " ".join(process.cmdline())
         except psutil.Error:
             continue
     return found

@@ -15,7 +15,7 @@ from nyc_taxi.registry.model import ContractError
 _QUOTE = ord('"')
 _MARK = b"\xef\xbb\xbf"  # a byte order mark may come before the first quote
 # Which bytes may stand before a quote that opens, and behind one that closes; a quote there makes a pair of both.
-_BOUNDARY = pa.array(b',\r\n"', pa.uint8())
+_BOUNDARY = pa.Array.from_buffers(pa.uint8(), 4, [None, pa.py_buffer(b',\r\n"')])
 _REMEDY = 'write a field with quotes in quotes, each of its own quotes doubled: "a ""b"" c"'
 
 
