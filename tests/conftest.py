@@ -26,11 +26,8 @@ TLC_DATA = REPOSITORY.parent / "shared" / "data"
 if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
     os.environ["NYC_TLC_DATA_DIR"] = str(TLC_DATA)
 
-# The tests of whole stacks, as their ids begin; and those of them whose modules start a stack of their own.
+# The tests of whole stacks, as their ids begin.
 _INTEGRATION = "tests/integration/"
-_OWN_STACKS = tuple(
-    f"{_INTEGRATION}test_{name}.py" for name in ("dags_test", "demo", "every_start", "standalone", "tlc_layout")
-)
 
 _CONFIGURATION = f"""
 [core]
@@ -72,25 +69,25 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
-class _OneSharedStack(LoadFileScheduling):
-    """Give each worker a file at a time; all integration tests that share a running stack are as one file."""
+class _OneStackAtATime(LoadFileScheduling):
+    """Give each worker a file at a time; all integration tests, which share running stacks, are as one file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        shares = nodeid.startswith(_INTEGRATION) and not nodeid.startswith(_OWN_STACKS)
-        return _INTEGRATION if shares else super()._split_scope(nodeid)
+        return _INTEGRATION if nodeid.startswith(_INTEGRATION) else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    return _OneSharedStack(config, log)
+    return _OneStackAtATime(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the integration tests, which take longest: those that share a stack, and beside them the others."""
-    for item in items:
-        if item.nodeid.startswith(_OWN_STACKS) and isinstance(item, pytest.Function) and _shares_the_stack(item):
-            raise pytest.UsageError(f"{item.nodeid} uses the stack that all share; take its module out of _OWN_STACKS")
-    items.sort(key=lambda item: (not item.nodeid.startswith(_INTEGRATION), item.nodeid.startswith(_OWN_STACKS)))
+    """Begin with the integration tests, which take longest; of these, with the modules that start stacks of their own.
+
+    The stack that the others share runs until the end, and costs time even if nothing is asked of it.
+    """
+    sharing = {item.path for item in items if isinstance(item, pytest.Function) and _shares_the_stack(item)}
+    items.sort(key=lambda item: (not item.nodeid.startswith(_INTEGRATION), item.path in sharing))
 
 
 def _shares_the_stack(test: pytest.Function) -> bool:
