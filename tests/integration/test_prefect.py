@@ -127,6 +127,7 @@ def test_prefects_flows_leave_the_same_rows(stack: AirflowSettings, api: Airflow
     assert _contents(prefect.settings, files) == _contents(stack, files)
 
 
+@pytest.mark.every_step
 def test_documented_commands_of_prefect_work(prefect: PrefectSide) -> None:
     documented = documented_commands()
     assert set(_STARTS) < set(documented)
