@@ -136,6 +136,8 @@ def scheduled(stack: AirflowSettings, api: AirflowApi, source_dir: Path) -> Sche
 def _late(stack: AirflowSettings, api: AirflowApi, dag_id: str, run_id: str) -> str:
     """Let a waiting run fail and clear it, which starts it again, and let its deadline pass; returns the message."""
     api.fail(dag_id, run_id)
+    # Cleared before its teardowns have ended, the run would keep the states that the scheduler is about to write.
+    assert end(api, dag_id, run_id) == "failed"
     api.call("POST", f"/dags/{dag_id}/dagRuns/{run_id}/clear", dry_run=False)
     await_(lambda: task_states(api, dag_id, run_id)["wait_for_publication"] == "deferred", "the cleared run waits")
     with psycopg.connect(stack.cloud.postgres_url("airflow")) as connection:
