@@ -29,7 +29,8 @@ from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.fingerprints import fingerprint
 from comparison.measurements import Amounts, Measurement, measure
-from comparison.page import concept_table, write_page
+from comparison.page import rows as page_rows
+from comparison.page import write_page
 from comparison.place import Place, place
 from comparison.plot import write_plot
 from comparison.prefect_side import PrefectSide
@@ -120,7 +121,7 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str, with_figures: 
         source: ``synthetic``, or a folder in the mirror's layout that has the months that are compared.
         with_figures: also measure.
     """
-    concept_table({side: {} for side in SIDES})  # a broken link must show now, not after the run
+    page_rows({side: {} for side in SIDES})  # a broken link must show now, not after the run
     begin, date, machine = time.monotonic(), now(), system.machine()
     amounts = QUICK if quick else FULL
     failures: dict[str, str] = {}

@@ -373,22 +373,6 @@ CONCEPTS: tuple[Concept, ...] = (
         prefect=Lines("comparison/prefect_side.py", "def start("),
     ),
     Concept(
-        name="ui",
-        group="operate",
-        title="UI",
-        sentence="Everything can be monitored in a browser.",
-        airflow=Lines("local/airflow/stack.py", '"api-server",'),
-        prefect=Lines("comparison/prefect_side.py", '"server", "start"'),
-    ),
-    Concept(
-        name="rest_api",
-        group="operate",
-        title="REST API",
-        sentence="A program can do what the UI does.",
-        airflow=Lines("local/airflow/api.py", "class AirflowApi"),
-        prefect=Lines("comparison/prefect_api.py", "class PrefectApi"),
-    ),
-    Concept(
         name="testing",
         group="write",
         title="Testing a DAG / flow",

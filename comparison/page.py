@@ -1,7 +1,11 @@
-"""Writes the generated sections of docs/comparison.md: summary, concept table, months and figures."""
+"""Writes the generated sections of docs/comparison.md: the rows that differ, figures, months, all rows and summary.
+
+What is written by hand stands between these sections, and only in the page itself.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -9,19 +13,28 @@ from benchmarks import system
 from benchmarks.measure import median
 from benchmarks.page import figure
 from comparison.checks import Outcome, Result
-from comparison.concepts import CONCEPTS, Concept, Lines
+from comparison.concepts import CONCEPTS, GROUPS, Concept, Group, Lines
 from comparison.measurements import lines_of_code
 from comparison.results import ORCHESTRATORS, SIDES, Results
 from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "comparison.md"
 MARKS: dict[Outcome, str] = {
-    "built in": "*built in*:",
-    "with code": "*with code of yours*:",
-    "not possible": "*not possible*:",
-    "failed": "failed:",
-    "not run": "not run:",
+    "built in": "*built in*",
+    "with code": "*with code of yours*",
+    "not possible": "*not possible*",
+    "failed": "failed",
+    "not run": "not run",
 }
+HEADINGS: dict[Group, str] = {
+    "write": "Writing",
+    "run": "Running",
+    "schedule": "Scheduling",
+    "operate": "Operating",
+    "deploy": "Deploying",
+}
+_TITLES = {"airflow": "Airflow", "prefect": "Prefect"}
+Checks = Mapping[str, Mapping[str, Result]]
 
 
 def begin(section: str) -> str:
@@ -57,36 +70,63 @@ def page_with(text: str, results: Results) -> str:
 def sections(results: Results) -> dict[str, list[str]]:
     """The lines of each generated section."""
     return {
-        "summary": _summary(results),
-        "concepts": concept_table(results.checks),
-        "months": _months(results),
+        "differences": differences(results.checks),
         "figures": _figures(results),
+        "months": _months(results),
+        "rows": rows(results.checks),
+        "summary": _summary(results),
     }
 
 
-def concept_table(checks: Mapping[str, Mapping[str, Result]]) -> list[str]:
-    """One line for each concept: its purpose, and the result of each side."""
+def anchor(title: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def differences(checks: Checks) -> list[str]:
+    """A table of the rows whose marks differ between the sides."""
+    differ = [each for each in CONCEPTS if len({_outcome(checks, side, each) for side in SIDES}) > 1]
     return [
-        "| concept | Airflow | Prefect |",
+        f"{len(differ)} of {len(CONCEPTS)} rows; in the other {len(CONCEPTS) - len(differ)}, both sides have the same "
+        "mark.",
+        "",
+        "| what | Airflow | Prefect |",
         "| --- | --- | --- |",
-        *(_concept(concept, checks) for concept in CONCEPTS),
+        *(_difference(each, checks) for each in differ),
     ]
 
 
-def _concept(concept: Concept, checks: Mapping[str, Mapping[str, Result]]) -> str:
-    cells = [
-        f"**{concept.title}.** {concept.sentence}",
-        _side(checks["airflow"].get(concept.name), concept.airflow),
-        _side(checks["prefect"].get(concept.name), concept.prefect),
-    ]
+def _difference(concept: Concept, checks: Checks) -> str:
+    cells = [f"[{concept.title}](#{anchor(concept.title)})", *(_finding(checks, side, concept) for side in SIDES)]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _side(result: Result | None, lines: Lines) -> str:
-    link = f"[{lines.path.rpartition('/')[2]}](../{lines.path}#L{lines.number()})"
-    if result is None:
-        return f"not run. {link}"
-    return f"{MARKS[result.outcome]} {result.note}. {link}"
+def rows(checks: Checks) -> list[str]:
+    """All rows, grouped by what somebody does who needs them: each with its purpose and the finding of each side."""
+    lines = []
+    for group in GROUPS:
+        lines += [f"### {HEADINGS[group]}", ""]
+        for concept in (each for each in CONCEPTS if each.group == group):
+            lines += [f"#### {concept.title}", "", concept.sentence, ""]
+            lines += [f"- {_TITLES[side]}, {_finding(checks, side, concept)}. {_link(concept, side)}" for side in SIDES]
+            lines.append("")
+    return lines[:-1]
+
+
+def _outcome(checks: Checks, side: str, concept: Concept) -> Outcome:
+    result = checks[side].get(concept.name)
+    return result.outcome if result else "not run"
+
+
+def _finding(checks: Checks, side: str, concept: Concept) -> str:
+    """The mark of a side and its clause."""
+    result = checks[side].get(concept.name)
+    return ": ".join([MARKS[_outcome(checks, side, concept)], *([result.note] if result else [])])
+
+
+def _link(concept: Concept, side: str) -> str:
+    lines: Lines = getattr(concept, side)
+    return f"[{lines.path.rpartition('/')[2]}](../{lines.path}#L{lines.number()})"
 
 
 def _summary(results: Results) -> list[str]:
@@ -95,8 +135,6 @@ def _summary(results: Results) -> list[str]:
     on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
     lines = [
         f"{kind} of {results.date[:10]}, {results.seconds / 60:.0f} minutes, on {on}; source: {results.source}.",
-        "",
-        f"{len(CONCEPTS)} concepts. Identical rows in all stores: {'yes' if results.identical else 'no'}.",
         "",
         f"The checks ran on {_checked_on(results)}.",
         "",

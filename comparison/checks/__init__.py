@@ -197,14 +197,6 @@ def posts(receiver_url: str) -> list[dict[str, Any]]:
     return found
 
 
-def page_and_script(url: str) -> tuple[httpx.Response, httpx.Response]:
-    """Load a page and the first script that it names, as a browser would."""
-    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True, timeout=SECONDS) as browser:
-        page = browser.get("/")
-        script = next(part for part in page.text.split('"') if part.endswith(".js"))
-        return page, browser.get(page.url.join(script))
-
-
 def refused(call: Callable[[], Any], *codes: int) -> httpx.Response:
     """The answer of a server that refuses a call with one of these HTTP codes.
 

@@ -15,7 +15,7 @@ from airflow.dag_processing.dagbag import DagBag
 from comparison import page
 from comparison.concepts import CONCEPTS, Lines
 from comparison.measurements import CODE, count_lines, lines_of_code
-from comparison.page import PAGE, concept_table, page_with, sections
+from comparison.page import PAGE, page_with, rows, sections
 from comparison.results import RESULTS, SIDES, Results
 from tests.conftest import REPOSITORY
 
@@ -44,7 +44,6 @@ EXPECTED = {
     "notifications",
     "parameters",
     "providers",
-    "rest_api",
     "results",
     "retries",
     "run_names",
@@ -56,7 +55,6 @@ EXPECTED = {
     "testing",
     "time_outs",
     "transactions",
-    "ui",
     "variables",
     "workers",
 }
@@ -113,7 +111,7 @@ def test_the_page_is_the_generated_one() -> None:
     results = Results.read()
     text = PAGE.read_text(encoding="utf-8")
 
-    assert "\n".join(concept_table(results.checks)) in text
+    assert "\n".join(rows(results.checks)) in text
     assert page_with(text, results) == text
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from urllib.parse import urlencode
 
-import httpx
 import psycopg
 
-from comparison.checks import SECONDS, BuiltIn, Finding, WithCode, await_, page_and_script
+from comparison.checks import BuiltIn, Finding, WithCode, await_
 from comparison.checks.airflow.side import Airflow, check, set_connection
 
 
@@ -84,23 +83,3 @@ def metadata(airflow: Airflow) -> Finding:
     return BuiltIn(
         "the asset event carries it, for people and for the DAGs that it starts; tables and charts are not shown"
     )
-
-
-@check("ui")
-def ui(airflow: Airflow) -> Finding:
-    """The server serves its own web page."""
-    page, script = page_and_script(airflow.settings.url)
-    assert (page.status_code, script.status_code) == (200, 200)
-    assert "text/html" in page.headers["content-type"]
-    assert "javascript" in script.headers["content-type"]
-    return BuiltIn("a page and its script are served: grid, graph, Gantt, assets, backfills, the code of each version")
-
-
-@check("rest_api")
-def rest_api(airflow: Airflow) -> Finding:
-    """A program starts a run and waits for its end, as the UI does."""
-    paths = airflow.schema()["paths"]
-    with httpx.Client(base_url=airflow.settings.url, trust_env=False, timeout=SECONDS) as nobody:
-        assert nobody.get("/api/v2/dags").status_code == 401
-    assert airflow.run("child", month="2021-03")["state"] == "success"
-    return BuiltIn(f"{len(paths)} paths in its OpenAPI schema; every call needs a token")

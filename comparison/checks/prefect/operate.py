@@ -6,10 +6,9 @@ import json
 import os
 from typing import Any
 
-import httpx
 import psycopg
 
-from comparison.checks import SECONDS, BuiltIn, Finding, NotPossible, await_, page_and_script
+from comparison.checks import BuiltIn, Finding, NotPossible, await_
 from comparison.checks.prefect.side import PASSWORD, Prefect, check
 from comparison.prefect_flows import blocks, examples
 from comparison.prefect_flows.parameters import published_file
@@ -112,23 +111,3 @@ def metadata(prefect: Prefect) -> Finding:
     return BuiltIn(
         "the asset event carries it; the checks are an artifact, shown as a table in the UI (assets: in the cloud only)"
     )
-
-
-@check("ui")
-def ui(prefect: Prefect) -> Finding:
-    """The server serves its own web page."""
-    page, script = page_and_script(prefect.ground.prefect_url.removesuffix("/api"))
-    assert (page.status_code, script.status_code) == (200, 200)
-    assert "text/html" in page.headers["content-type"]
-    assert "javascript" in script.headers["content-type"]
-    return BuiltIn("a page and its script are served: runs, deployments, blocks, variables, automations, artifacts")
-
-
-@check("rest_api")
-def rest_api(prefect: Prefect) -> Finding:
-    """A program starts a run and waits for its end, as the UI does."""
-    paths = prefect.paths()
-    assert httpx.get(f"{prefect.ground.prefect_url}/health", trust_env=False, timeout=SECONDS).is_success
-    run = prefect.api.end(prefect.api.start("no-ops/example"))
-    assert run["state_type"] == "COMPLETED"
-    return BuiltIn(f"{len(paths)} paths; open to everyone who can reach it, unless a password is set")
