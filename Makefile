@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
+.PHONY: help install up down status demo reconcile gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,12 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 
 reconcile: install ## Count one month in every store of the running stack, as make demo does: DATASET=green MONTH=2021-01
 	@$(RUN) reconcile "$$DATASET" "$$MONTH"
+
+# What was given on the command line; a variable of this name in the shell belongs to something else.
+GIVEN = "$(if $(findstring command,$(origin $1)),$$$1)"
+
+gcp-check: install ## Check a project on Google Cloud before the first run, and change nothing: PROJECT=my-project BUCKET=my-bucket
+	@$(RUN) gcp-check $(call GIVEN,PROJECT) $(call GIVEN,BUCKET)
 
 dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt example on the warehouse: MONTH=2021-01
 	@.venv/bin/python -m examples.dbt "$$MONTH"

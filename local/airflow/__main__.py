@@ -1,4 +1,4 @@
-"""``python -m local.airflow up | down | status | demo | reconcile | run``: for the Makefile and bin/airflow.
+"""``python -m local.airflow``, with a command: for the Makefile and bin/airflow.
 
 Another command, ``restart``, is the watcher's: it restarts the components that it is given.
 """
@@ -38,6 +38,9 @@ def main() -> int:
         command = commands.add_parser(name, help=description)
         command.add_argument("dataset")
         command.add_argument("month")
+    check = commands.add_parser("gcp-check", help="check a project on Google Cloud; exit 0 only if nothing is wrong")
+    check.add_argument("project", nargs="?", default="")
+    check.add_argument("bucket", nargs="?", default="")
     run = commands.add_parser("run", help="the Airflow CLI in the project's environment")
     run.add_argument("arguments", nargs="*")
     restart = commands.add_parser("restart")  # without help: not for users
@@ -82,6 +85,8 @@ def _run(options: argparse.Namespace, settings: AirflowSettings) -> int:
         stack.restart(settings, options.names, overrides=json.loads(os.environ.get(stack.OVERRIDES, "{}")))
     elif options.command == "reconcile":
         return _reconcile(settings, options.dataset, options.month)
+    elif options.command == "gcp-check":
+        return _check_google_cloud(settings, options.project, options.bucket)
     else:
         return _run_airflow(settings, options.arguments)
     return 0
@@ -96,6 +101,16 @@ def _reconcile(settings: AirflowSettings, dataset: str, month: str) -> int:
     counts = reconcile.count(settings, file)
     print(counts.line(dataset, month))
     return 0 if counts.agree else 1
+
+
+def _check_google_cloud(settings: AirflowSettings, project: str, bucket: str) -> int:
+    from local.airflow import gcp_check
+
+    code = 0
+    for finding in gcp_check.check(settings, project, bucket):
+        print(finding, flush=True)
+        code = code or int(finding.state == gcp_check.WRONG)
+    return code
 
 
 def _status(settings: AirflowSettings) -> int:

@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.google.recording import Request
 
-VERSIONS = {"storage": "storage.v1", "bigquery": "bigquery.v2"}
+VERSIONS = {"storage": "storage.v1", "bigquery": "bigquery.v2", "cloudresourcemanager": "cloudresourcemanager.v3"}
 # Not a method of the API: any of Google's servers answers it, and only the ``Date`` of the answer is read.
 CLOCK = ("HEAD", "/")
-_PREFIX = re.compile(r"/(?P<kind>upload/|download/)?(?P<service>storage/v1|bigquery/v2)/(?P<rest>.*)")
+_PREFIX = re.compile(r"/(?P<kind>upload/|download/)?(?P<service>storage/v1/|bigquery/v2/|)(?P<rest>.*)")
 _VALUES = {"boolean": r"true|false", "integer": r"-?\d+"}
 
 
@@ -62,7 +62,7 @@ def _document(service: str) -> Any:
 
 def _method(request: Request) -> dict[str, Any]:
     document, path = _document(request.service), _PREFIX.fullmatch(request.path)
-    if path is not None and f"{path['service']}/" == document["servicePath"]:
+    if path is not None and path["service"] == document["servicePath"]:
         for method in _methods(document):
             if method["httpMethod"] == request.method and _takes(method, path["kind"], path["rest"]):
                 return method
@@ -80,10 +80,14 @@ def _takes(method: Mapping[str, Any], kind: str | None, rest: str) -> bool:
         return False
     if kind == "download/" and not method.get("useMediaDownloadService"):
         return False
-    pattern = "".join(
-        r"[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]*\})", method["path"])
-    )
+    parts = re.split(r"(\{[^}]*\})", method["path"])
+    pattern = "".join(_pattern(method, part) if part.startswith("{") else re.escape(part) for part in parts)
     return re.fullmatch(pattern, rest) is not None
+
+
+def _pattern(method: Mapping[str, Any], part: str) -> str:
+    """Return the pattern of a parameter in a path; of those with a plus, Google says what they may be."""
+    return str(method["parameters"][part.strip("{+}")].get("pattern", "[^/]+")).strip("^$")
 
 
 def _of_query(document: Mapping[str, Any], method: Mapping[str, Any], request: Request) -> Iterator[str]:

@@ -8,47 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import impersonated_credentials
 from google.oauth2 import service_account
 
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 from nyc_taxi.stores.lake.store import LakeStore
+from tests.google.conftest import ACCOUNT
 
 PROJECT = "team-project"
-ACCOUNT = "taxi@team-project.iam.gserviceaccount.com"
 OTHER = "loader@team-project.iam.gserviceaccount.com"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 ENDPOINTS = {"lake": "https://storage.googleapis.com", "bigquery": "https://bigquery.googleapis.com"}
-NOT_SET = (
-    *("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"),
-    *("CLOUDSDK_CONFIG", "CLOUDSDK_CORE_PROJECT", "GCLOUD_PROJECT"),
-)
-
-
-@pytest.fixture(scope="module")
-def key() -> dict[str, str]:
-    """A key of a service account, made for the test."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return {
-        "type": "service_account",
-        "project_id": "project-of-the-key",
-        "private_key_id": "1",
-        "private_key": private.decode(),
-        "client_email": ACCOUNT,
-        "client_id": "1",
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
 
 
 @pytest.fixture
-def clients(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def clients(no_emulators: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return each store's client of Google's services, by the store's name, for the connection's extra."""
-    for name in NOT_SET:
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AIRFLOW_VAR_LAKE_BUCKET", "team-lake")
 
     def connect(extra: dict[str, Any]) -> dict[str, Any]:

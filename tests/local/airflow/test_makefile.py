@@ -162,3 +162,12 @@ def test_the_commands_in_bin_work_in_a_folder_of_any_name(
     assert call["cwd"] == str(tmp_path)
     of_python = {name: value for name, value in call["env"].items() if name.startswith("PYTHON")}
     assert of_python == {"PYTHONPATH": str(clone.folder)}
+
+
+def test_only_what_is_given_names_a_project_on_google_cloud(tmp_path: Path, programs: Path) -> None:
+    clone = Clone(tmp_path / "clone", programs)
+    clone.add("uv")
+    clone.add("python", clone.folder / ".venv" / "bin")
+    for given, wanted in (["PROJECT=a b", "BUCKET=it's"], ["a b", "it's"]), ([], ["", ""]):
+        assert clone.run("make", "gcp-check", *given, PROJECT="other", BUCKET="other").returncode == 0
+        assert clone.calls()[-1]["words"] == ["-m", "local.airflow", "gcp-check", *wanted]

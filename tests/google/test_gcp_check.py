@@ -1,0 +1,395 @@
+"""``make gcp-check``: what it says of projects that Google's answers describe, and that it changes nothing there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import requests
+from google.cloud import storage
+from requests.adapters import HTTPAdapter
+
+from local.airflow.__main__ import _check_google_cloud
+from local.airflow.environment import AirflowSettings
+from local.airflow.gcp_check import (
+    BUCKET_PERMISSIONS,
+    NEEDLESS_PERMISSIONS,
+    TABLE_PERMISSIONS,
+    Finding,
+    check,
+    check_connection,
+    reads,
+)
+from local.cloud.settings import Settings
+from local.cloud.shell import GOOGLE_CONNECTION
+from tests.google.conftest import ACCOUNT
+from tests.google.discovery import VERSIONS, method_of, problems
+from tests.google.recording import Request
+
+Findings = Callable[..., list[str]]
+
+PROJECT = "team-project"
+BUCKET = "team-lake"
+# What the check calls, beside the server that gives tokens. Two of them change something, but not as they are called.
+READS = {
+    "bigquery.jobs.insert",
+    "bigquery.datasets.get",
+    "bigquery.tables.list",
+    "bigquery.tables.testIamPermissions",
+    "cloudresourcemanager.projects.testIamPermissions",
+    "storage.buckets.get",
+    "storage.buckets.testIamPermissions",
+}
+
+
+def refusal(code: int, message: str) -> tuple[int, dict[str, Any]]:
+    """Return an error as Google's services answer it."""
+    return code, {"error": {"code": code, "message": message, "errors": [{"message": message, "reason": "x"}]}}
+
+
+def dataset(name: str, location: str = "US", **more: Any) -> tuple[int, dict[str, Any]]:
+    """Return a dataset as BigQuery answers it."""
+    return 200, {"datasetReference": {"projectId": PROJECT, "datasetId": name}, "location": location, **more}
+
+
+def tables(name: str) -> tuple[int, dict[str, Any]]:
+    """Return a list of one table."""
+    return 200, {"tables": [{"tableReference": {"projectId": PROJECT, "datasetId": name, "tableId": "green"}}]}
+
+
+class Google:
+    """Answers the requests of Google's clients; a project in which all is well, but for what a test changes.
+
+    Attributes:
+        answers: status and body by host and path.
+        sent: the requests that were sent, other than those for credentials.
+    """
+
+    def __init__(self) -> None:
+        project, bucket = f"/bigquery/v2/projects/{PROJECT}", f"/storage/v1/b/{BUCKET}"
+        job = {"jobReference": {"jobId": "1", "projectId": PROJECT}, "status": {"state": "DONE"}, "configuration": {}}
+        self.answers: dict[str, tuple[int, Any]] = {
+            "/token": (200, {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}),
+            f"{project}/jobs": (200, job),
+            f"/v3/projects/{PROJECT}:testIamPermissions": (200, {"permissions": ["bigquery.datasets.create"]}),
+            f"{bucket}/iam/testPermissions": (200, {"permissions": [*BUCKET_PERMISSIONS]}),
+            bucket: (200, {"name": BUCKET, "location": "US", "locationType": "multi-region"}),
+        }
+        for name in ("trips", "trips_staging"):
+            self.answers[f"{project}/datasets/{name}"] = dataset(name)
+            self.answers[f"{project}/datasets/{name}/tables"] = tables(name)
+            asked = f"{project}/datasets/{name}/tables/green:testIamPermissions"
+            self.answers[asked] = (200, {"permissions": [*TABLE_PERMISSIONS]})
+        self.sent: list[Request] = []
+
+    def says(self, end: str, code: int, body: Any) -> None:
+        """Change the answer to the one path that ends so."""
+        [path] = [path for path in self.answers if path.endswith(end)]
+        self.answers[path] = (code, body)
+
+    def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:
+        url = urlsplit(str(request.url))
+        response = requests.Response()
+        response.request, response.url = request, str(request.url)
+        response.status_code, body = self.answers.get(url.path) or refusal(404, f"Not found: {url.path}")
+        response.headers["Content-Type"] = "application/json"
+        response._content = json.dumps(body).encode()
+        service = url.netloc.split(".")[0]
+        # $alt is a parameter of all of Google's services: https://docs.cloud.google.com/apis/docs/system-parameters
+        query = tuple((name, value) for name, value in parse_qsl(url.query) if name != "$alt")
+        if service in VERSIONS:
+            content = json.loads(request.body) if request.body else None
+            self.sent.append(Request(service, str(request.method), url.path, query, content))
+        return response
+
+
+def _words(finding: Finding) -> str:
+    """Return the line of a finding, without the spaces of its columns."""
+    return re.sub(" +", " ", str(finding))
+
+
+@pytest.fixture
+def google(no_emulators: None, monkeypatch: pytest.MonkeyPatch) -> Google:
+    """Google, as Google's clients meet it: all of them send by requests."""
+    google = Google()
+    monkeypatch.setattr(HTTPAdapter, "send", lambda _, request, **options: google.send(request, **options))
+    return google
+
+
+@pytest.fixture
+def findings(google: Google, key: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Findings:
+    """The lines of a check with a connection of that extra."""
+
+    def run(wanted: str = "", **extra: Any) -> list[str]:
+        given = {"project": PROJECT, "keyfile_dict": key, **extra}
+        connection = {"conn_type": "google_cloud_platform", "extra": {k: v for k, v in given.items() if v is not None}}
+        monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
+        return [_words(finding) for finding in check_connection(wanted, BUCKET)]
+
+    return run
+
+
+WELL = [
+    f"ok project {PROJECT} runs queries of {ACCOUNT}",
+    f"ok gs://{BUCKET} in US; the account may read and write objects",
+    "ok trips in US; the account may read and write tables",
+    "ok trips_staging in US; the account may read and write tables",
+]
+
+
+def test_a_project_in_which_all_is_well(findings: Findings) -> None:
+    assert findings() == WELL
+
+
+def test_it_changes_nothing(findings: Findings, google: Google) -> None:
+    findings()
+    assert {method_of(request) for request in google.sent} == READS
+    assert [found for request in google.sent for found in problems(request)] == []
+    [job] = [request.body for request in google.sent if request.path.endswith("/jobs")]
+    assert job["configuration"]["dryRun"] is True
+
+
+@pytest.mark.parametrize(
+    ("end", "answer", "line"),
+    [
+        (
+            f"/{PROJECT}/jobs",
+            refusal(403, "Access Denied: User does not have bigquery.jobs.create permission in project team-project."),
+            "wrong project Access Denied: User does not have bigquery.jobs.create permission in project team-project; "
+            "grant roles/bigquery.jobUser on team-project, unless this names another cause",
+        ),
+        (
+            f"/{PROJECT}/jobs",
+            refusal(404, "Not found: Project team-project"),
+            "wrong project Not found: Project team-project; set the right project in the connection's extra",
+        ),
+        (
+            "/token",
+            (400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}),
+            "wrong credentials Google does not accept them: invalid_grant: Invalid JWT Signature.; set another "
+            "key_path in the connection's extra, or none and run gcloud auth application-default login",
+        ),
+    ],
+)
+def test_without_a_project_or_credentials_nothing_else_is_asked(
+    findings: Findings, google: Google, end: str, answer: tuple[int, Any], line: str
+) -> None:
+    google.says(end, *answer)
+    assert findings() == [line]
+
+
+APART = 'create the dataset where the bucket is, and set its location as "location" in the connection\'s extra'
+
+
+@pytest.mark.parametrize(
+    ("end", "answer", "line"),
+    [
+        (
+            f"/b/{BUCKET}",
+            (200, {"name": BUCKET, "location": "ASIA-EAST1", "locationType": "region"}),
+            f"wrong trips the bucket is in ASIA-EAST1, and external tables in US cannot read it there; {APART}",
+        ),
+        (
+            "/iam/testPermissions",
+            (200, {"permissions": [*BUCKET_PERMISSIONS[:-1]]}),
+            f"wrong gs://{BUCKET} the account lacks storage.objects.update; if the bucket is yours, grant "
+            "roles/storage.objectUser and roles/storage.legacyBucketReader on it",
+        ),
+        (
+            "/iam/testPermissions",
+            refusal(404, "The specified bucket does not exist."),
+            f"wrong gs://{BUCKET} The specified bucket does not exist; create the bucket where the datasets are, or "
+            "set LAKE_BUCKET",
+        ),
+        (
+            f"/b/{BUCKET}",
+            (200, {"name": BUCKET, "location": "US", "retentionPolicy": {"retentionPeriod": "86400"}}),
+            f"wrong gs://{BUCKET} its retention policy keeps months from being replaced; remove the policy",
+        ),
+        (
+            "/datasets/trips",
+            dataset("trips", defaultPartitionExpirationMs="5184000000"),
+            "wrong trips its tables or partitions expire by default; set both defaults to never",
+        ),
+        (
+            "/datasets/trips_staging",
+            refusal(403, "Access Denied: Permission bigquery.datasets.get denied"),
+            "wrong trips_staging Access Denied: Permission bigquery.datasets.get denied; grant "
+            "roles/bigquery.dataEditor on the dataset",
+        ),
+        (
+            "/trips/tables/green:testIamPermissions",
+            (200, {"permissions": ["bigquery.tables.get", "bigquery.tables.getData"]}),
+            "wrong trips the account lacks bigquery.tables.delete, bigquery.tables.update, bigquery.tables.updateData; "
+            "grant roles/bigquery.dataEditor on the dataset",
+        ),
+        (
+            "/datasets/trips/tables",
+            (200, {}),
+            "note trips has no table yet, so that Google does not tell whether the account may write it",
+        ),
+        (
+            "/datasets/trips",
+            refusal(404, "Not found: Dataset team-project:trips"),
+            "ok trips is missing; create_table makes it in US",
+        ),
+        (
+            f"/v3/projects/{PROJECT}:testIamPermissions",
+            refusal(403, "Cloud Resource Manager API has not been used in project 1 before or it is disabled."),
+            "note roles those on the whole project are not known: Cloud Resource Manager API has not been used in "
+            "project 1 before or it is disabled",
+        ),
+        (
+            f"/v3/projects/{PROJECT}:testIamPermissions",
+            (200, {"permissions": [*NEEDLESS_PERMISSIONS]}),
+            "note roles the account may do more than it needs: bigquery.datasets.delete, "
+            "resourcemanager.projects.setIamPolicy, storage.buckets.delete; see docs/gcp.md",
+        ),
+    ],
+)
+def test_each_fault_has_its_line(
+    findings: Findings, google: Google, end: str, answer: tuple[int, Any], line: str
+) -> None:
+    google.says(end, *answer)
+    lines = findings()
+    assert line in lines
+    subject = line.split()[1]
+    assert [other for other in lines if other.split()[1] == subject] == [line]
+
+
+@pytest.mark.parametrize(
+    ("granted", "line"),
+    [
+        (
+            [],
+            "wrong trips is missing, and the account may not make it; create it in US, or grant roles/bigquery.user on",
+        ),
+        (None, "note trips is missing; create_table makes it in US, if the account may"),
+    ],
+)
+def test_a_missing_dataset_needs_somebody_who_may_make_it(
+    findings: Findings, google: Google, granted: list[str] | None, line: str
+) -> None:
+    google.says("/datasets/trips", *refusal(404, "Not found: Dataset"))
+    answer = refusal(403, "disabled") if granted is None else (200, {"permissions": granted})
+    google.says(f"/v3/projects/{PROJECT}:testIamPermissions", *answer)
+    assert any(found.startswith(line) for found in findings())
+
+
+def test_jobs_run_where_the_datasets_are(findings: Findings, google: Google) -> None:
+    google.says(f"/b/{BUCKET}", 200, {"name": BUCKET, "location": "EU", "locationType": "multi-region"})
+    for name in ("trips", "trips_staging"):
+        google.says(f"/datasets/{name}", *dataset(name, "EU"))
+    do = """set "location": "EU" in the connection's extra"""
+    assert findings()[2:] == [
+        f"wrong {name} is in EU, and the jobs that create tables run in US; {do}" for name in ("trips", "trips_staging")
+    ]
+    assert findings(location="EU") == [line.replace("US", "EU") for line in WELL]
+
+
+def test_a_role_on_the_project_covers_a_dataset_without_tables(findings: Findings, google: Google) -> None:
+    google.says("/datasets/trips/tables", 200, {})
+    google.says(f"/v3/projects/{PROJECT}:testIamPermissions", 200, {"permissions": [*TABLE_PERMISSIONS]})
+    assert findings() == WELL
+
+
+@pytest.mark.parametrize(
+    ("location", "bucket", "fits"),
+    [
+        ("US", {"location": "US"}, True),
+        ("US", {"location": "US-CENTRAL1"}, True),
+        ("US", {"location": "NAM4"}, True),
+        ("US", {"location": "US-EAST1"}, False),
+        ("US", {"location": "US", "customPlacementConfig": {"dataLocations": ["US-EAST1", "US-WEST1"]}}, False),
+        ("EU", {"location": "EUROPE-WEST4"}, True),
+        ("EU", {"location": "EU", "customPlacementConfig": {"dataLocations": ["EUROPE-WEST1", "EUROPE-WEST4"]}}, True),
+        ("EU", {"location": "US"}, False),
+        ("asia-northeast1", {"location": "ASIA1"}, True),
+        ("asia-northeast1", {"location": "ASIA-NORTHEAST1"}, True),
+        ("europe-west1", {"location": "EU"}, False),
+    ],
+)
+def test_where_the_bucket_must_be(location: str, bucket: dict[str, Any], fits: bool) -> None:
+    named = storage.Bucket(None, BUCKET)
+    named._set_properties(bucket)
+    assert reads(location, named) is fits
+
+
+def test_a_dataset_is_not_made_where_it_cannot_read_the_bucket(findings: Findings, google: Google) -> None:
+    google.says("/datasets/trips", *refusal(404, "Not found: Dataset"))
+    assert "ok trips is missing; create_table makes it in US" in findings()
+    apart = "the bucket is in US, and external tables in EU cannot read it there"
+    assert f"wrong trips is missing, and create_table makes it: {apart}; {APART}" in findings(location="EU")
+
+
+@pytest.mark.parametrize(
+    ("extra", "line"),
+    [
+        (
+            {"project": None},
+            """wrong connection names the project ''; set "project": "my-project" in its extra, in .env""",
+        ),
+        ({"keyfile_dict": None, "key_path": "/no/such/key.json"}, "wrong credentials "),
+        ({"keyfile_dict": "{"}, "wrong credentials Invalid key JSON."),
+        (
+            {"keyfile_dict": {"type": "service_account"}},
+            "wrong credentials the key has no private_key; set another key_path",
+        ),
+    ],
+)
+def test_a_wrong_connection_is_found_without_a_request(
+    findings: Findings, google: Google, extra: dict[str, Any], line: str
+) -> None:
+    [found] = findings(**extra)
+    assert found.startswith(line)
+    assert len(found) < 300
+    assert google.sent == []
+
+
+def test_another_project_than_the_connections_is_refused(findings: Findings) -> None:
+    assert findings("other") == [
+        f"""wrong connection names the project '{PROJECT}'; set "project": "other" in its extra, in .env"""
+    ]
+    assert findings(PROJECT) == WELL
+    assert findings("\x1b[2J\nok")[0].isprintable()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, google: Google, monkeypatch: pytest.MonkeyPatch) -> AirflowSettings:
+    """Settings of a stack with no connection to Google Cloud."""
+    monkeypatch.setenv(GOOGLE_CONNECTION, "")
+    return AirflowSettings(cloud=Settings(state_dir=tmp_path))
+
+
+def test_without_a_connection_the_project_must_be_given(settings: AirflowSettings, google: Google) -> None:
+    [found] = check(settings, "", BUCKET)
+    assert found.state == "wrong"
+    assert found.text == f"there is no {GOOGLE_CONNECTION} in .env; set it, or give PROJECT= and BUCKET="
+    assert google.sent == []
+
+
+def test_a_given_project_is_checked_with_the_credentials_of_the_machine(
+    settings: AirflowSettings, key: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    assert [_words(finding) for finding in check(settings, PROJECT, BUCKET)] == WELL
+
+
+@pytest.mark.parametrize(("wanted", "code", "lines"), [(PROJECT, 0, 4), ("other", 1, 1)])
+def test_the_command_fails_if_something_is_wrong(
+    findings: Findings,
+    settings: AirflowSettings,
+    capsys: pytest.CaptureFixture[str],
+    wanted: str,
+    code: int,
+    lines: int,
+) -> None:
+    findings()  # sets the connection
+    assert _check_google_cloud(settings, wanted, BUCKET) == code
+    assert len(capsys.readouterr().out.splitlines()) == lines
