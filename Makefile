@@ -101,7 +101,7 @@ gcp-check: install ## Check a project on Google Cloud before the first run, and 
 dbt: install examples/dbt/.venv/.installed ## Build, test and document the dbt example on the warehouse: MONTH=2021-01
 	@.venv/bin/python -m examples.dbt "$$MONTH"
 
-# Two at a time. Integration tests share one running stack, so they come one after another: see tests/conftest.py.
+# Two at a time. Integration tests that share a running stack come one after another: see tests/conftest.py.
 PYTEST := .venv/bin/python -m pytest
 PARALLEL := -n 2 --no-loadscope-reorder
 

@@ -26,8 +26,10 @@ TLC_DATA = REPOSITORY.parent / "shared" / "data"
 if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
     os.environ["NYC_TLC_DATA_DIR"] = str(TLC_DATA)
 
-# The tests of whole stacks, as their ids begin.
+# The tests of whole stacks, as their ids begin; and those that come last, beside the others: their modules start small
+# stacks of their own.
 _INTEGRATION = "tests/integration/"
+_LAST = tuple(f"{_INTEGRATION}test_{name}.py" for name in ("demo", "standalone", "tlc_layout"))
 
 _CONFIGURATION = f"""
 [core]
@@ -69,25 +71,35 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 
 
-class _OneStackAtATime(LoadFileScheduling):
-    """Give each worker a file at a time; all integration tests, which share running stacks, are as one file."""
+class _OneLargeStackAtATime(LoadFileScheduling):
+    """Give each worker a file at a time; the integration tests, which share running stacks, are as one file."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return _INTEGRATION if nodeid.startswith(_INTEGRATION) else super()._split_scope(nodeid)
+        is_one = nodeid.startswith(_INTEGRATION) and not nodeid.startswith(_LAST)
+        return _INTEGRATION if is_one else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    return _OneStackAtATime(config, log)
+    return _OneLargeStackAtATime(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the integration tests, which take longest; of these, with the modules that start stacks of their own.
 
-    The stack that the others share runs until the end, and costs time even if nothing is asked of it.
+    The stack that the others share runs until the end, and costs time even if nothing is asked of it. The worker that
+    has no files left when the other one is still busy with that stack takes the last modules.
     """
     sharing = {item.path for item in items if isinstance(item, pytest.Function) and _shares_the_stack(item)}
-    items.sort(key=lambda item: (not item.nodeid.startswith(_INTEGRATION), item.path in sharing))
+
+    def place(item: pytest.Item) -> int:
+        if not item.nodeid.startswith(_INTEGRATION):
+            return 2
+        if item.nodeid.startswith(_LAST):
+            return 3
+        return 1 if item.path in sharing else 0
+
+    items.sort(key=place)
 
 
 def _shares_the_stack(test: pytest.Function) -> bool:

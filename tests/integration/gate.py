@@ -17,11 +17,13 @@ from typing import NamedTuple
 import psutil
 
 TITLE = "airflow worker -- "
-# The title of the executor's workers, which the processes of tasks have at first.
-OF_WORKER = f"{TITLE}LocalExecutor"
+# What the titles of all processes of Airflow begin with. A task's process has another of them at first.
+OF_AIRFLOW = "airflow "
 POLL_SECONDS = 0.003
-# Seconds after which a new process is no longer looked at, unless it has the title of a worker.
+# Seconds after which a new process is no longer looked at, unless it is one of Airflow's.
 YOUNG_SECONDS = 10.0
+# What the gate's thread is niced by, where it may be: on a busy machine it must not sleep while a short task runs.
+NICE = -15
 
 
 class Held(NamedTuple):
@@ -39,8 +41,9 @@ class Gate(threading.Thread):
         super().__init__(name="gate", daemon=True)
         self._wanted: dict[str, Held] = {}
         self._held: dict[Held, psutil.Process] = {}
-        self._old: set[int] = set()
-        self._young: dict[int, float] = dict.fromkeys(psutil.pids(), 0.0)
+        # Without a title: the kernel's threads.
+        self._old = {pid for pid in psutil.pids() if _title(pid) == ""}
+        self._young: dict[int, float] = dict.fromkeys(set(psutil.pids()) - self._old, 0.0)
         self._ends = threading.Event()
 
     def __enter__(self) -> Gate:
@@ -65,11 +68,13 @@ class Gate(threading.Thread):
     def release(self, tasks: Iterable[Held]) -> None:
         """Let tasks go on that are held, if they still live."""
         for task in tasks:
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
                 self._held.pop(task).resume()
 
     def run(self) -> None:
         """Look for new processes until the gate ends."""
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while not self._ends.wait(POLL_SECONDS):
             pids = set(psutil.pids())
             self._old &= pids
@@ -81,14 +86,21 @@ class Gate(threading.Thread):
 
     def _hold(self, pid: int, *, is_young: bool) -> bool:
         """Stop the process if it is one that is wanted; returns whether it need not be looked at again."""
-        with suppress(psutil.Error):
-            process = psutil.Process(pid)
-            # A title that a process gives itself may be followed by spaces.
-            title = " ".join(process.cmdline()).strip()
-            if (task := self._wanted.pop(title.removeprefix(TITLE), None)) is not None:
+        title = _title(pid)
+        if (task := self._wanted.pop((title or "").removeprefix(TITLE), None)) is not None:
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                process = psutil.Process(pid)
                 os.kill(pid, signal.SIGSTOP)
                 self._held[task] = process
-                return True
-            # On a busy machine, a new process of a task may have its worker's title for long.
-            return not (is_young or title.startswith(OF_WORKER))
-        return True
+            return True
+        # On a busy machine, a process may be without the title that it gives itself for long. While it writes that, the
+        # title is empty.
+        return title is None or (bool(title) and not (is_young or title.startswith(OF_AIRFLOW)))
+
+
+def _title(pid: int) -> str | None:
+    """Return the title of a process, or None for one that has ended; what it has written itself may end with spaces."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline()).strip()
+    except psutil.Error:
+        return None
