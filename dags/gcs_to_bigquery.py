@@ -35,6 +35,7 @@ from nyc_taxi.dag_parts.params import load_params
 from nyc_taxi.dag_parts.schedules import on_update
 from nyc_taxi.registry.checks import Level
 from nyc_taxi.registry.model import TripDataset
+from nyc_taxi.stores.bigquery.billing import QUERY
 from nyc_taxi.stores.bigquery.check_columns import BigQueryColumnAuditOperator
 from nyc_taxi.stores.bigquery.check_table import BigQueryTableAuditOperator
 from nyc_taxi.stores.bigquery.checks import bigquery_column_checks, bigquery_table_checks
@@ -70,7 +71,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
 
         create_table = BigQueryInsertJobOperator(
             task_id="create_table",
-            configuration={"query": {"query": f"bigquery/create/{dataset.kind}_table.sql", "useLegacySql": False}},
+            configuration={"query": {"query": f"bigquery/create/{dataset.kind}_table.sql", **QUERY}},
         )
 
         load_staging = LakeToBigQueryOperator(
@@ -112,7 +113,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
             configuration={
                 "query": {
                     "query": "bigquery/publish/rows.sql",
-                    "useLegacySql": False,
+                    **QUERY,
                     "destinationTable": {
                         "projectId": "{{ conn.google_cloud_default.extra_dejson.project }}",
                         "datasetId": "trips",
@@ -129,7 +130,7 @@ for dag_id, dataset in each_dataset("gcs_to_bigquery"):
 
         drop_staging = BigQueryInsertJobOperator(
             task_id="drop_staging",
-            configuration={"query": {"query": "bigquery/clean/staging.sql", "useLegacySql": False}},
+            configuration={"query": {"query": "bigquery/clean/staging.sql", **QUERY}},
         ).as_teardown(setups=load_staging)
 
         create_table >> skip_unchanged >> announce_unchanged

@@ -27,6 +27,7 @@ from nyc_taxi.dag_parts.params import year_params
 from nyc_taxi.dag_parts.schedules import on_update_of_a_month
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.rollup.whole_years import WholeYearsOperator
+from nyc_taxi.stores.bigquery.billing import QUERY
 from nyc_taxi.stores.bigquery.publish import PublishOperator
 from nyc_taxi.stores.bigquery.store import BigQueryStore
 
@@ -43,7 +44,7 @@ with DAG(
 ) as dag:
     create_table = BigQueryInsertJobOperator(
         task_id="create_table",
-        configuration={"query": {"query": "bigquery/create/rollup.sql", "useLegacySql": False}},
+        configuration={"query": {"query": "bigquery/create/rollup.sql", **QUERY}},
     )
 
     check_months = WholeYearsOperator(
@@ -59,7 +60,7 @@ with DAG(
         configuration={
             "query": {
                 "query": "bigquery/publish/rollup.sql",
-                "useLegacySql": False,
+                **QUERY,
                 "destinationTable": {
                     "projectId": "{{ conn.google_cloud_default.extra_dejson.project }}",
                     "datasetId": "trips",

@@ -19,6 +19,8 @@ from local.airflow.environment import AirflowSettings
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
 from nyc_taxi.common.text import printable
+from nyc_taxi.registry.model import ContractError
+from nyc_taxi.stores.bigquery.billing import VARIABLE, maximum_bytes_billed
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
@@ -140,6 +142,7 @@ class Google:
         yield (queries := self._queries())
         if queries.state == WRONG:
             return
+        yield _billing()
         yield from self._roles()
         found, finding = self._bucket(bucket)
         yield finding
@@ -250,6 +253,15 @@ def reads(dataset_location: str, bucket: storage.Bucket) -> bool:
     regions = bucket.data_locations or _DUAL_REGIONS.get(bucket.location, (bucket.location,))
     place = dataset_location.upper()
     return place in regions or _READ_BY.get(place) in regions
+
+
+def _billing() -> Finding:
+    """Say how much one query may bill."""
+    try:
+        most = int(maximum_bytes_billed())
+    except ContractError as error:
+        return Finding(WRONG, "billing", str(error))
+    return Finding(OK, "billing", f"a query that would bill more than {most / 2**30:.3g} GiB is refused: {VARIABLE}")
 
 
 def _apart(bucket: storage.Bucket, location: str) -> str:

@@ -136,6 +136,7 @@ def findings(google: Google, key: dict[str, str], monkeypatch: pytest.MonkeyPatc
 
 WELL = [
     f"ok project {PROJECT} runs queries of {ACCOUNT}",
+    "ok billing a query that would bill more than 100 GiB is refused: maximum_bytes_billed",
     f"ok gs://{BUCKET} in US; the account may read and write objects",
     "ok trips in US; the account may read and write tables",
     "ok trips_staging in US; the account may read and write tables",
@@ -286,7 +287,7 @@ def test_jobs_run_where_the_datasets_are(findings: Findings, google: Google) -> 
     for name in ("trips", "trips_staging"):
         google.says(f"/datasets/{name}", *dataset(name, "EU"))
     do = """set "location": "EU" in the connection's extra"""
-    assert findings()[2:] == [
+    assert findings()[3:] == [
         f"wrong {name} is in EU, and the jobs that create tables run in US; {do}" for name in ("trips", "trips_staging")
     ]
     assert findings(location="EU") == [line.replace("US", "EU") for line in WELL]
@@ -351,6 +352,12 @@ def test_a_wrong_connection_is_found_without_a_request(
     assert google.sent == []
 
 
+def test_a_wrong_limit_is_found(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_MAXIMUM_BYTES_BILLED", "10 GB")
+    line = "wrong billing the variable maximum_bytes_billed is '10 GB'; set it to a number of bytes, or delete it"
+    assert findings() == [WELL[0], line, *WELL[2:]]
+
+
 def test_another_project_than_the_connections_is_refused(findings: Findings) -> None:
     assert findings("other") == [
         f"""wrong connection names the project '{PROJECT}'; set "project": "other" in its extra, in .env"""
@@ -381,7 +388,7 @@ def test_a_given_project_is_checked_with_the_credentials_of_the_machine(
     assert [_words(finding) for finding in check(settings, PROJECT, BUCKET)] == WELL
 
 
-@pytest.mark.parametrize(("wanted", "code", "lines"), [(PROJECT, 0, 4), ("other", 1, 1)])
+@pytest.mark.parametrize(("wanted", "code", "lines"), [(PROJECT, 0, 5), ("other", 1, 1)])
 def test_the_command_fails_if_something_is_wrong(
     findings: Findings,
     settings: AirflowSettings,

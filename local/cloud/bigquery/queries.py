@@ -109,6 +109,8 @@ def check_query(project: str, job_id: str, config: dict[str, Any]) -> Query:
     is_script = len(statements) != 1 or not isinstance(statements[0], SqlStmt)
     if is_script and config.get("queryParameters"):
         raise limit("bind query parameters in scripts; DECLARE the values")
+    if is_script and config.get("maximumBytesBilled") and not all(map(_reads_nothing, statements)):
+        raise limit("apply maximumBytesBilled to scripts that read tables; send their statements one by one")
     given = read_parameters(config.get("queryParameters") or ())
     if config.get("destinationTable"):
         if is_script:
@@ -189,6 +191,12 @@ def _statements(sql: str) -> Sequence[Any]:
         if error.message.startswith("Syntax error") or not isinstance(error, InvalidQueryError):
             raise
         raise InvalidQueryError(f"Syntax error: {error.message}", location="query") from error
+
+
+def _reads_nothing(statement: Any) -> bool:
+    """Return whether a statement of a script makes, changes or drops something without reading a table."""
+    tree = parse(statement.sql) if isinstance(statement, SqlStmt) else None
+    return isinstance(tree, exp.Create | exp.Alter | exp.Drop) and tree.find(exp.Query) is None
 
 
 async def run_query(store: Store, query: Query) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from airflow.providers.google.cloud.operators.bigquery import BigQueryTableCheckOperator
 
 from nyc_taxi.stores.audit import TableAuditMixin
+from nyc_taxi.stores.bigquery.billing import BoundedCheckMixin
 
 
-class BigQueryTableAuditOperator(TableAuditMixin, BigQueryTableCheckOperator):  # type: ignore[misc]  # execute() without a context
+class BigQueryTableAuditOperator(TableAuditMixin, BoundedCheckMixin, BigQueryTableCheckOperator):  # type: ignore[misc]  # execute() without a context
     """Check conditions on a whole table; see :class:`TableAuditMixin`.
 
     Takes the arguments of BigQueryTableCheckOperator, and ``level``; a ``partition_clause`` is refused. ``checks`` is

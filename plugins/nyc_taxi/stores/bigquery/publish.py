@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.google.cloud.operators.bigquery import BigQueryInsertJobOperator
+from google.cloud.bigquery import QueryJobConfig
 from google.cloud.exceptions import Conflict, NotFound
 
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
+from nyc_taxi.stores.bigquery.billing import maximum_bytes_billed
 from nyc_taxi.stores.bigquery.job_progress import watch, written_rows
 from nyc_taxi.stores.bigquery.schema import OVERTAKEN
 
@@ -103,5 +105,6 @@ class PublishOperator(BigQueryInsertJobOperator):
     def _mark(self, hook: BigQueryHook) -> int:
         """Return the mark of the published rows; 0 if there are none."""
         client = hook.get_client(project_id=self.project_id, location=self.location)
-        [row] = client.query(self.mark_query).result()
+        bounded = QueryJobConfig(maximum_bytes_billed=int(maximum_bytes_billed()))
+        [row] = client.query(self.mark_query, bounded).result()
         return int(row["mark"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from nyc_taxi.common.sql import render_sql
 from nyc_taxi.registry.model import Dataset, PublishedFile, TripDataset
 from nyc_taxi.registry.months import Month
+from nyc_taxi.stores.bigquery.billing import maximum_bytes_billed
 from nyc_taxi.stores.bigquery.schema import LAKE_GENERATION, bigquery_columns, bigquery_text, bigquery_type
 from nyc_taxi.stores.store import NOTHING, Content, Store, StoredMonth
 
@@ -38,6 +39,7 @@ class BigQueryStore(Store):
         "bigquery_columns": bigquery_columns,
         "bigquery_text": bigquery_text,
         "bigquery_type": bigquery_type,
+        "maximum_bytes_billed": maximum_bytes_billed,
     }
 
     def __init__(self, client: bigquery.Client) -> None:
@@ -47,9 +49,12 @@ class BigQueryStore(Store):
     def connect(cls) -> Self:
         """Return the warehouse of the connection ``google_cloud_default``."""
         from airflow.providers.google.cloud.hooks.bigquery import BigQueryHook
+        from google.cloud.bigquery import QueryJobConfig
 
         hook = BigQueryHook(use_legacy_sql=False)
-        return cls(hook.get_client(project_id=hook.project_id))
+        client = hook.get_client(project_id=hook.project_id)
+        client.default_query_job_config = QueryJobConfig(maximum_bytes_billed=int(maximum_bytes_billed()))
+        return cls(client)
 
     def available(self, dataset: Dataset) -> frozenset[Month | None]:
         """List the partitions that have rows, from the table's metadata alone."""

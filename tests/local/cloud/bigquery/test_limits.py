@@ -106,6 +106,17 @@ CONFIGURATIONS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"query": {"query": 5}}, "job.configuration.query.query: '5' is not a string"),
     ({"query": {"query": "SELECT 1", "maximumBytesBilled": "x"}}, "maximumBytesBilled: 'x' is not an integer"),
+    *(
+        (
+            {"query": {"query": script, "maximumBytesBilled": "1"}},
+            "apply maximumBytesBilled to scripts that read tables",
+        )
+        for script in (
+            "SELECT 1; SELECT 2",
+            "DROP TABLE t; CREATE TABLE t AS SELECT 1 AS a",
+            "DECLARE a INT64; DROP TABLE t",
+        )
+    ),
     ({"load": {**LOAD, "sourceUris": 5}}, "load.sourceUris: it is not a list"),
     ({"query": {"query": "SELECT 1"}, "jobTimeoutMs": "x"}, "jobTimeoutMs: 'x' is not an integer"),
 ]

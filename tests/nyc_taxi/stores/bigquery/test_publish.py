@@ -142,7 +142,7 @@ class _Warehouse:
 
     def get_client(self, **_: object) -> Any:
         rows = [{"mark": self.generation}]
-        return SimpleNamespace(query=lambda query: SimpleNamespace(result=lambda: rows))
+        return SimpleNamespace(query=lambda query, config: SimpleNamespace(result=lambda: rows))
 
 
 @pytest.fixture
