@@ -8,7 +8,8 @@ Modules:
 - ``server`` assembles the parts; ``dispatch`` runs each request in a thread; ``store`` has the transactions
 - ``routes`` and ``tables``: REST routes that take precedence over bqemulator's; ``jobs``: ids, states, cancelling
 - ``queries``, ``loads``, ``copies``: the job types; ``writes``: atomic writes of a table or partition, for all of them
-- ``statements``: checks of every SQL statement; ``ddl``: statements whose result bqemulator cannot keep
+- ``statement_kinds``: the statements that run; ``statements``: checks of each of them
+- ``ddl``: statements whose result bqemulator cannot keep
 - ``translation``: what functions and operators mean for the types of their arguments
 - ``estimates``: bytes that a query reads; ``table_ddl``: the DDL of a table
 - ``query_parameters``, ``literals``: what a request's SQL has beside names; ``script_variables``: variables of scripts
@@ -56,7 +57,9 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - extract jobs, EXPORT DATA, LOAD DATA; streaming inserts; snapshots and clones, by DDL or copy job; FOR SYSTEM_TIME
 - INFORMATION_SCHEMA of a region, JOBS and others of its views; views over INFORMATION_SCHEMA
 - labels, and CONTINUE in REPEAT; a default dataset in scripts; the other system variables
-- CREATE TABLE in EXECUTE IMMEDIATE and procedures; dry runs of anything but one SELECT
+- dry runs of anything but one SELECT
+- BigQuery ML; row access policies; search and vector indexes; aggregate functions; reservations; ALTER of schemas and
+  views; of ALTER TABLE, RENAME TO, constraints, defaults and OPTIONS of a column, and several actions but ADD COLUMN
 - a required partition filter outside of the SELECT that names the table (BigQuery also looks further out), or one that
   compares with a column outside of a subquery
 - ``MERGE ... INSERT ROW``, and INSERT VALUES there without columns; UPDATE of one field of a struct, and of a table

@@ -20,9 +20,9 @@ _TOKEN = re.compile(
     |(?P<position>(?<!\?)\?(?!\?))""",
     re.VERBOSE | re.DOTALL,
 )
-_CREATE_VIEW = re.compile(
-    r"(?:\s|--[^\n]*\n|\#[^\n]*\n|/\*.*?\*/)*CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE | re.DOTALL
-)
+BEFORE = r"(?:\s|--[^\n]*|\#[^\n]*|/\*[\s\S]*?\*/)*"
+"""Matches what may stand before a statement and between its words: spaces and comments."""
+_CREATE_VIEW = re.compile(rf"{BEFORE}CREATE\s+(?:OR\s+REPLACE\s+)?VIEW\b", re.IGNORECASE)
 _VIEW_TOKEN = re.compile(rf"{_TOKEN.pattern}|[()]|\w+", re.VERBOSE | re.DOTALL)
 _ESCAPE = re.compile(
     r"\\(?:[xX](?P<hex>[0-9a-fA-F]{2})|u(?P<short>[0-9a-fA-F]{4})|U(?P<long>[0-9a-fA-F]{8})|(?P<octal>[0-3][0-7]{2})"

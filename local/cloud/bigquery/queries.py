@@ -21,6 +21,7 @@ from local.cloud.bigquery.estimates import bytes_read
 from local.cloud.bigquery.job_statistics import ChangedRows, reference, referenced_tables
 from local.cloud.bigquery.limits import invalid, limit, refuse_other_options
 from local.cloud.bigquery.literals import (
+    BEFORE,
     check_tables,
     numbered_parameters,
     plain_literals,
@@ -32,6 +33,7 @@ from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.patches.internals import apply_default_dataset, referenced_materialized_views
 from local.cloud.bigquery.query_parameters import read_parameters
 from local.cloud.bigquery.schemas import Field, field_of_duckdb
+from local.cloud.bigquery.statement_kinds import check_kind
 from local.cloud.bigquery.statements import (
     ANONYMOUS,
     check_projects,
@@ -54,7 +56,7 @@ _OPTIONS = {
     *("priority", "useQueryCache", "allowLargeResults", "flattenResults", "maximumBytesBilled"),
 }
 _UNQUALIFIED_EXTERNAL = re.compile(
-    r"(?P<before>\s*(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+TABLE\s+(IF\s+(NOT\s+)?EXISTS\s+)?)"
+    rf"(?P<before>{BEFORE}(CREATE(\s+OR\s+REPLACE)?|DROP)\s+EXTERNAL\s+TABLE\s+(IF\s+(NOT\s+)?EXISTS\s+)?)"
     r"(?P<name>`[^`.]+`|\w+)(?![\w.-])",
     re.IGNORECASE,
 )
@@ -144,6 +146,7 @@ def _check_statement(sql: str) -> None:
     Raises:
         DomainError: it is none of BigQuery's, or not implemented.
     """
+    check_kind(sql)
     tree = parse(sql)
     if tree is None:
         check_parses(sql)

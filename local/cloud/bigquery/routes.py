@@ -55,6 +55,7 @@ def build_router(store: Store, jobs: Jobs) -> APIRouter:
     router = APIRouter(prefix="/bigquery/v2/projects/{project}")
     _add_dataset_routes(router, store)
     _add_table_routes(router, store)
+    _add_policy_routes(router)
     _add_row_routes(router, store)
     _add_job_routes(router, jobs)
     _add_query_routes(router, store, jobs)
@@ -148,6 +149,14 @@ def _add_table_routes(router: APIRouter, store: Store) -> None:
     async def delete_table(project: str, dataset: str, name: str) -> Response:
         tables.delete(store, TableRef.parse(project, dataset, name))
         return Response(status_code=204)
+
+
+def _add_policy_routes(router: APIRouter) -> None:
+    path = "/datasets/{dataset}/tables/{table}/rowAccessPolicies{rest:path}"
+
+    @router.api_route(path, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    async def refuse() -> None:
+        raise limit("have row access policies; select the rows in a view")
 
 
 def _add_row_routes(router: APIRouter, store: Store) -> None:

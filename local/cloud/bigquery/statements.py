@@ -28,6 +28,7 @@ from local.cloud.bigquery.partition_filter import check_partition_filter
 from local.cloud.bigquery.partitions import TableRef
 from local.cloud.bigquery.query_parameters import DECLARED
 from local.cloud.bigquery.schemas import Field, field_of_duckdb, normalized, quoted
+from local.cloud.bigquery.statement_kinds import check_kind
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
 from local.cloud.bigquery.translation.annotation import Columns, Types, annotate, is_literal
@@ -137,9 +138,8 @@ def check_statement(store: Store, sql: str, project: str) -> None:
         check_parses(sql)
         return
     if not isinstance(tree, _STATEMENTS):
-        words = " ".join(sql.split()[:2]).upper()
-        raise limit(f"run this statement ({words} ...); transactions are for scripts of several statements")
-    _check_create(tree)
+        check_kind(sql)
+        raise limit(f"run {' '.join(sql.split()[:2]).upper()} here; transactions are for scripts of several statements")
     _check_dml(tree)
     _check_table_functions(tree)
     for column in tree.find_all(exp.Column):
@@ -210,13 +210,6 @@ def _check_wildcard(store: Store, ref: TableRef) -> None:
             raise limit(f"read the {table.table_type} {table.table_id} through the wildcard table {ref}")
         if _filter_columns(table):
             raise limit(f"read {table.table_id}, which requires a partition filter, through the wildcard table {ref}")
-
-
-def _check_create(tree: exp.Expression) -> None:
-    if isinstance(tree, exp.Create) and tree.kind == "TABLE" and not tree.args.get("clone"):
-        properties = tree.args.get("properties")
-        if not (properties and properties.find(exp.TemporaryProperty)):
-            raise limit("run CREATE TABLE here (in EXECUTE IMMEDIATE or a procedure); run it as a separate statement")
 
 
 def _check_dml(tree: exp.Expression) -> None:

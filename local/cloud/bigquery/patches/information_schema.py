@@ -56,10 +56,6 @@ _VIEWS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("language", "routine_body", "data_type"), _STRINGS),
         **{"created": _TIMES, "last_altered": _TIMES, "ddl": _STRINGS},
     },
-    "ROW_ACCESS_POLICIES": {
-        **dict.fromkeys((*_BY_TABLE, "policy_name", "grantees", "filter_predicate"), _STRINGS),
-        **dict.fromkeys(("creation_time", "last_modified_time"), _TIMES),
-    },
     "COLUMNS": dict(information_schema._COLUMNS_COLUMN_TYPES),
     "PARTITIONS": dict(information_schema._PARTITIONS_COLUMN_TYPES),
     "SCHEMATA": dict(information_schema._SCHEMATA_COLUMN_TYPES),

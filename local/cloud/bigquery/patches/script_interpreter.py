@@ -17,7 +17,6 @@ types its variables.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +28,7 @@ from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt,
 from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ScriptRaise
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
+from bqemulator.scripting.parser import parse_script
 from bqemulator.storage.type_map import duckdb_to_bq
 from sqlglot import exp
 
@@ -44,11 +44,10 @@ from local.cloud.bigquery.script_variables import (
     declared_type,
     type_of_value,
 )
+from local.cloud.bigquery.statement_kinds import check_kind, is_ddl
 from local.cloud.bigquery.statements import check_projects, check_single_matches, parse, parse_assert, referenced
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation.syntax import check_words
-
-_DDL = re.compile(r"\s*(CREATE|DROP|ALTER)\s+(?!(OR\s+REPLACE\s+)?TEMP)", re.IGNORECASE)
 
 
 def install(store: Store) -> None:
@@ -145,6 +144,7 @@ class _Interpreter(ScriptInterpreter):
 
     async def _exec_sql(self, sql: str) -> None:
         check_words(sql)
+        check_kind(sql)
         check_projects(self._store, sql)
         text = view_text(sql)
         sql = with_view_columns(sql)
@@ -157,7 +157,7 @@ class _Interpreter(ScriptInterpreter):
             return
         rewritten, values = bind_variables(self._store, self._rewrite_temp_calls(sql), self._frames.all_visible())
         statement = Statement(store=self._store, sql=rewritten, project=self._project_id, script_values=values)
-        if self._mark is not None and _DDL.match(sql):
+        if self._mark is not None and is_ddl(sql):
             raise invalid("Only DML and DDL on temporary tables are supported inside a transaction")
         if await run_ddl(statement):
             self._final_table = None
@@ -209,6 +209,7 @@ class _Interpreter(ScriptInterpreter):
         sql = await self._eval_expr_scalar(stmt.sql_expr)
         if not isinstance(sql, str):
             raise invalid("EXECUTE IMMEDIATE needs a STRING that is not NULL")
+        check_kind(sql)
         given = []
         for expression in _expressions(", ".join(stmt.using_exprs)) if stmt.using_exprs else ():
             value = await self._eval_expr_scalar(expression.unalias().sql(dialect="bigquery"))
@@ -219,6 +220,12 @@ class _Interpreter(ScriptInterpreter):
             for parameter in parameters or ():
                 value = parameter["value"]
                 self._frames.declare(f"@{parameter['name']}", type_of_value(value), value)
+            if is_ddl(sql):
+                statement, *others = parse_script(sql).statements
+                if others:
+                    raise invalid("EXECUTE IMMEDIATE runs one statement; this text has several")
+                await self._exec_statement(statement)
+                return
             text = exp.Literal.string(sql).sql(dialect="bigquery")
             await super()._exec_execute_immediate(ExecuteImmediateStmt(sql_expr=text, into_names=stmt.into_names))
         finally:

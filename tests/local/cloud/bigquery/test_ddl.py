@@ -252,6 +252,29 @@ def test_alter_table_adds_only_missing_columns(client: bigquery.Client, dataset:
     assert [f.name for f in client.get_table(f"{dataset}.t").schema] == [name for name, *_ in fields]
 
 
+def test_set_data_type_only_widens(client: bigquery.Client, dataset: str) -> None:
+    kinds = ("INT64", "NUMERIC", "FLOAT64", "BOOL", "STRING", "DATE", "DATETIME", "TIMESTAMP", "ARRAY<INT64>")
+    allowed = {("INT64", "NUMERIC"), ("INT64", "FLOAT64"), ("NUMERIC", "FLOAT64"), *((kind, kind) for kind in kinds)}
+    columns = [f"c{number}_{into} {kind}" for number, kind in enumerate(kinds) for into in range(len(kinds))]
+    query(client, f"CREATE TABLE {dataset}.t ({', '.join(columns)})")
+    for number, kind in enumerate(kinds):
+        for into, wanted in enumerate(kinds):
+            alter = f"ALTER TABLE {dataset}.t ALTER COLUMN c{number}_{into} SET DATA TYPE {wanted}"
+            if (kind, wanted) in allowed:
+                query(client, alter)
+                continue
+            with pytest.raises(BadRequest, match=rf"\({kind}\) is assignable to the new type \({wanted}\)"):
+                query(client, alter)
+
+
+def test_table_function_is_dropped(client: bigquery.Client, dataset: str) -> None:
+    query(client, f"CREATE TABLE FUNCTION {dataset}.f(n INT64) AS SELECT n AS m")
+    query(client, f"DROP TABLE FUNCTION {dataset}.f")
+    query(client, f"DROP TABLE FUNCTION IF EXISTS {dataset}.f")
+    with pytest.raises(BadRequest, match="Table-valued function not found"):
+        query(client, f"SELECT m FROM {dataset}.f(1)")
+
+
 def test_not_null_is_enforced(client: bigquery.Client, dataset: str) -> None:
     query(client, f"CREATE TABLE {dataset}.t ({COLUMNS})")
     with pytest.raises(BadRequest):
