@@ -162,6 +162,7 @@ class AirflowSide(Side):
         return {
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            "PYTHONPATH": str(REPOSITORY / "comparison" / "airflow_settings"),
         }
 
     @property

@@ -103,7 +103,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="write",
         title="Control flow at run time",
         sentence="A step repeats until nothing is left; how often is not known in advance.",
-        airflow=Lines(_AIRFLOW_EXAMPLES, "load.expand(month=list_months())"),
+        airflow=Lines(_AIRFLOW_EXAMPLES, 'task_id="read_next"'),
         prefect=Lines(_PREFECT_EXAMPLES, "while read_page(page, pages)"),
     ),
     Concept(
@@ -135,7 +135,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Retries with backoff",
         sentence="A failed task is retried with growing delays, unless a retry cannot help.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"retry_exponential_backoff"'),
-        prefect=Lines(f"{_FLOWS}retries.py", "retry_delay_seconds=exponential_backoff"),
+        prefect=Lines(f"{_FLOWS}retries.py", "def is_worth_a_retry("),
     ),
     Concept(
         name="caching",
@@ -165,7 +165,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="subflows",
         group="write",
         title="Task group, triggered DAG / subflow",
-        sentence="A large workflow consists of smaller ones that can run on their own.",
+        sentence="A large workflow consists of smaller ones that can run on their own, and takes their results.",
         **_examples("parent"),
     ),
     Concept(
@@ -206,7 +206,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Secrets and masking",
         sentence="A password is stored encrypted, and appears nowhere in clear text.",
         airflow=Lines(_AIRFLOW_EXAMPLES, 'print("the password is"'),
-        prefect=Lines(_PREFECT_EXAMPLES, 'print("the password is"'),
+        prefect=Lines(f"{_FLOWS}masking.py", "def mask("),
     ),
     Concept(
         name="variables",
@@ -237,7 +237,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="run",
         title="Infrastructure for one run",
         sentence="The caller gives a single run more memory, another image or another variable.",
-        airflow=Lines("comparison/checks/airflow/run.py", '["TriggerDAGRunPostBody"]'),
+        airflow=Lines("comparison/airflow_settings/airflow_local_settings.py", "def task_instance_mutation_hook("),
         prefect=Lines(_PREFECT_EXAMPLES, "def in_its_environment("),
     ),
     Concept(
@@ -252,7 +252,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="schedule",
         title="Several schedules with parameters",
         sentence="The same code at several times, each time with other parameters.",
-        airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", "def monthly("),
+        airflow=Lines(_AIRFLOW_EXAMPLES, "def scheduled("),
         prefect=Lines(f"{_FLOWS}prefect.yaml", "parameters: {dataset: green, first:"),
     ),
     Concept(
@@ -267,7 +267,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="catch_up",
         group="schedule",
         title="Catch-up after downtime",
-        sentence="Every scheduled time that was missed gets a run afterwards, however long ago it was.",
+        sentence="Every scheduled time that was missed gets a run afterwards by itself, however long ago it was.",
         **_examples("caught_up"),
     ),
     Concept(
@@ -283,7 +283,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="operate",
         title="Notifications of failures",
         sentence="A failed run sends an alert.",
-        airflow=Lines(f"{_PLUGINS}dag_parts/notifications.py", "def notify_failure"),
+        airflow=Lines(_AIRFLOW_EXAMPLES, "on_failure_callback=HttpNotifier("),
         prefect=Lines(f"{_FLOWS}automations.py", '_report("report failures"'),
     ),
     Concept(
@@ -314,7 +314,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="transactions",
         group="write",
         title="Setup and teardown / transactions and rollback",
-        sentence="Temporary objects are removed, whether the work succeeds or fails.",
+        sentence="Temporary objects are removed although the work fails.",
         airflow=Lines(f"{_DAGS}web_to_postgres.py", ").as_teardown(setups=load_staging)"),
         prefect=Lines(f"{_FLOWS}web_to_postgres.py", "@load_staging.on_rollback"),
     ),
@@ -330,9 +330,9 @@ CONCEPTS: tuple[Concept, ...] = (
         name="rerun",
         group="run",
         title="Rerun from a chosen task",
-        sentence="A finished run is repeated from a chosen task on; earlier tasks stay as they are.",
+        sentence="Work is repeated from a chosen task on; earlier tasks keep their results.",
         airflow=Lines("docs/operations.md", "repeat a run from one task on"),
-        prefect=Lines(f"{_FLOWS}web_to_gcs.py", "def to_lake("),
+        prefect=Lines(_PREFECT_EXAMPLES, "def repeated("),
     ),
     Concept(
         name="cancelling",

@@ -138,7 +138,8 @@ def _linked(side: str, concept: str) -> Iterator[_Definition]:
     """The definition that holds the line to which a concept links."""
     [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
     path = REPOSITORY / lines.path
-    if path.suffix != ".py" or path.parent not in (*_EXAMPLES.values(), _ROOT / "checks" / side):
+    folders = (*_EXAMPLES.values(), _ROOT / "airflow_settings", _ROOT / "checks" / side)
+    if path.suffix != ".py" or path.parent not in folders:
         return
     number = lines.number()
     for name, statement in _module(path).definitions.items():

@@ -75,7 +75,7 @@ class PrefectApi:
         """The newest events whose names start with the prefix."""
         return self.call("POST", "/events/filter", filter={"event": {"prefix": [prefix]}}, limit=50)["events"]
 
-    def end(self, run_id: str, timeout: float = 120.0, states: Collection[str] = ENDED) -> dict[str, Any]:
+    def end(self, run_id: str, timeout: float = 240.0, states: Collection[str] = ENDED) -> dict[str, Any]:
         """Wait until a run is in one of the states; returns the run.
 
         Raises:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.http.notifications.http import HttpNotifier
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the deadlines
@@ -20,8 +21,11 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
     CronTriggerTimetable,
     DeadlineAlert,
     DeadlineReference,
+    ExceptionRetryPolicy,
     Metadata,
     Param,
+    RetryAction,
+    RetryRule,
     Variable,
     dag,
     setup,
@@ -30,8 +34,6 @@ from airflow.sdk import (  # type: ignore[attr-defined] # its stub lacks the dea
     teardown,
 )
 
-from nyc_taxi.dag_parts.defaults import RETRY_POLICY
-from nyc_taxi.dag_parts.notifications import notify_failure
 from nyc_taxi.source.errors import NotPublishedError
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
@@ -53,9 +55,10 @@ def retries() -> None:
 
 @dag(schedule=None, tags=["comparison"])
 def not_retried() -> None:
-    """A task fails with an error that the pipeline's retry policy calls final."""
+    """A task fails with an error that its retry policy calls final."""
+    final = RetryRule(exception=NotPublishedError, action=RetryAction.FAIL)
 
-    @task(retries=2, retry_delay=timedelta(seconds=1), retry_policy=RETRY_POLICY)
+    @task(retries=2, retry_delay=timedelta(seconds=1), retry_policy=ExceptionRetryPolicy(rules=[final]))
     def fetch() -> None:
         raise NotPublishedError("the source has no such month")
 
@@ -85,21 +88,26 @@ def child() -> None:
     load()
 
 
-@dag(schedule=None, tags=["comparison"], params={"day": Param("2021-02-28", type="string", format="date")})
+@dag(
+    schedule=None,
+    tags=["comparison"],
+    params={"day": Param("2021-02-28", type="string", format="date")},
+    render_template_as_native_obj=True,
+)
 def typed() -> None:
-    """Takes a date as parameter."""
+    """Takes a date as parameter; a template makes a date object of it."""
 
     @task
-    def load(params: dict[str, Any] | None = None) -> str:
+    def load(day: Any, params: dict[str, Any] | None = None) -> list[str]:
         assert params is not None
-        return type(params["day"]).__name__
+        return [type(params["day"]).__name__, type(day).__name__]
 
-    load()
+    load("{{ macros.datetime.strptime(params.day, '%Y-%m-%d').date() }}")
 
 
 @dag(schedule=None, tags=["comparison"])
 def parent() -> None:
-    """Has a group of tasks, and a task that runs another DAG and waits for it."""
+    """Has a group of tasks, a task that runs another DAG and waits for it, and one that looks up its result."""
 
     @task_group
     def prepare() -> None:
@@ -108,13 +116,20 @@ def parent() -> None:
 
         create_table()
 
-    prepare() >> TriggerDagRunOperator(
+    start_child = TriggerDagRunOperator(
         task_id="start_child",
         trigger_dag_id="child",
         conf={"month": "2021-02"},
         wait_for_completion=True,
         poke_interval=1,
     )
+
+    @task
+    def take_result(ti: Any = None) -> str:
+        run_id = ti.xcom_pull(task_ids="start_child", key="trigger_run_id")
+        return ti.xcom_pull(dag_id="child", run_id=run_id, task_ids="load")
+
+    prepare() >> start_child >> take_result()
 
 
 @dag(schedule=None, tags=["comparison"])
@@ -152,7 +167,8 @@ def connected() -> None:
         assert params is not None
         connection = BaseHook.get_connection(params["name"])
         print("the password is", connection.password)
-        return {"host": connection.host, "variable": Variable.get(params["name"])}
+        found = {"host": connection.host, "bucket": connection.extra_dejson["bucket"]}
+        return found | {"variable": Variable.get(params["name"])}
 
     read()
 
@@ -160,7 +176,7 @@ def connected() -> None:
 @dag(
     schedule=None,
     tags=["comparison"],
-    on_failure_callback=notify_failure,
+    on_failure_callback=HttpNotifier(http_conn_id=ALERTS, json={"run": "{{ run_id }}"}),
 )
 def failing() -> None:
     """Fails, and sends an alert."""
@@ -284,6 +300,59 @@ def in_new_york() -> None:
     work()
 
 
+def scheduled(dataset: str, minute: int) -> None:
+    """Make a DAG that runs for a dataset at its own time; the loop below makes one for each."""
+
+    @dag(
+        dag_id=f"scheduled_{dataset}",
+        tags=["comparison"],
+        schedule=CronTriggerTimetable(f"{minute} 6 * * *", timezone="UTC"),
+        catchup=False,
+        params={"dataset": Param(dataset, type="string")},
+    )
+    def of_dataset() -> None:
+        @task
+        def load(params: dict[str, Any] | None = None) -> str:
+            assert params is not None
+            return params["dataset"]
+
+        load()
+
+    of_dataset()
+
+
+@dag(
+    schedule=None,
+    tags=["comparison"],
+    params={"page": Param(0, type="integer"), "pages": Param(2, type="integer")},
+    render_template_as_native_obj=True,
+)
+def until_empty() -> None:
+    """Reads a page, and runs again for the next one unless it is empty; their number is known only at the end."""
+
+    @task.short_circuit
+    def read_page(params: dict[str, Any] | None = None) -> bool:
+        assert params is not None
+        return params["page"] < params["pages"]
+
+    read_page() >> TriggerDagRunOperator(
+        task_id="read_next",
+        trigger_dag_id="until_empty",
+        conf={"page": "{{ params.page + 1 }}", "pages": "{{ params.pages }}"},
+    )
+
+
+@dag(schedule=None, tags=["comparison"], params={"value": Param("", type="string")})
+def in_its_environment() -> None:
+    """Prints a variable that the run's caller has set; ``airflow_settings`` puts it where the caller wants it."""
+    BashOperator(
+        task_id="read",
+        bash_command='echo "$TAXI_COMPARED"',
+        env={"TAXI_COMPARED": "{{ params.value }}"},
+        append_env=True,
+    )
+
+
 @dag(schedule=None, tags=["comparison"])
 def no_ops() -> None:
     """Runs ten no-op tasks in a chain; their duration is the orchestrator's overhead."""
@@ -316,6 +385,10 @@ for example in (
     approved,
     caught_up,
     in_new_york,
+    until_empty,
+    in_its_environment,
     no_ops,
 ):
     example()
+for name, at in {"yellow": 7, "green": 8}.items():
+    scheduled(name, at)

@@ -3,10 +3,20 @@
 A check uses the concept on the running orchestrator, asserts the result, and returns its finding with one clause for
 the page:
 
-- :class:`BuiltIn`: the orchestrator does it, by its documented arguments, settings or rules.
+- :class:`BuiltIn`: the orchestrator does it.
 - :class:`WithCode`: it does it with code of the user's own, which is in this repository, and which the check has run.
 - :class:`NotPossible`: the check has tried the nearest documented way, and asserted how it falls short; once a later
   version can do it, the check fails.
+
+One rule tells the first two apart, on both sides and for everything that the concept's sentence says:
+
+- Built in is what the orchestrator, or a provider or collection of its own project, documents for this purpose, and
+  what the user only gives values: arguments, settings, names, a declared rule, one command or one call of the API.
+- Code of the user's own is whatever decides something that the orchestrator leaves open: a function that it calls
+  back, a condition, a cache key, a loop over declarations, a lookup, a reaction that is put together from its general
+  events and actions, or a program that calls its API.
+
+The work itself, which the orchestrator runs, is code on both sides, and does not count.
 
 A concept that was not run has no finding; see :class:`Result`.
 
@@ -180,6 +190,7 @@ def kill_tree(pid: int) -> float:
     """Kill a process and its descendants with SIGKILL; returns the time of the kill on the monotonic clock."""
     process = psutil.Process(pid)
     begin = time.monotonic()
+    process.suspend()  # so that it cannot report the end of its children
     for each in [*process.children(recursive=True), process]:
         each.kill()
     return begin

@@ -13,15 +13,16 @@ from datetime import date
 from prefect import flow, pause_flow_run, runtime, task
 from prefect.assets import add_asset_metadata, materialize
 from prefect.blocks.system import Secret
-from prefect.cache_policies import NO_CACHE
+from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.tasks import exponential_backoff
 from prefect.transactions import Transaction, transaction
 from prefect.variables import Variable
+from prefect_sqlalchemy import SqlAlchemyConnector
 
-from comparison.prefect_flows.blocks import LakeBucket
+from comparison.prefect_flows.masking import mask
 from comparison.prefect_flows.retries import RETRIED
 from nyc_taxi.source.errors import NotPublishedError
 
@@ -125,11 +126,14 @@ def limited() -> list[tuple[float, float]]:
 
 
 @flow(log_prints=True)
-def connected() -> dict[str, str]:
+def connected(masked: bool = False) -> dict[str, str]:
     """Reads blocks and a variable at run time; all can change without a change of the code."""
     secret = Secret.load("compared").get()
+    if masked:
+        mask(secret)
     print("the password is", secret)
-    return {"bucket": LakeBucket.load("compared").bucket, "variable": str(Variable.get("compared"))}
+    connector = SqlAlchemyConnector.load("compared")
+    return {"host": connector.connection_info.host, "variable": str(Variable.get("compared"))}
 
 
 @flow
@@ -209,6 +213,25 @@ def in_new_york() -> None:
 @flow
 def caught_up() -> None:
     """Has missed some times of its schedule."""
+
+
+STEPS = ("fetch", "convert", "publish")
+
+
+@task(persist_result=True, cache_policy=INPUTS + TASK_SOURCE)
+def step(name: str, month: str) -> str:
+    """Returns which run has executed the step."""
+    return str(runtime.flow_run.id)
+
+
+@flow
+def repeated(month: str, again_from: str = "publish") -> list[str]:
+    """Repeats its steps from a chosen one on; earlier ones keep the results of the run that executed them."""
+    first = STEPS.index(again_from)
+    return [
+        step.with_options(task_run_name=name, refresh_cache=number >= first)(name, month)
+        for number, name in enumerate(STEPS)
+    ]
 
 
 @flow

@@ -25,7 +25,7 @@ def test_no_kept_result_is_older_than_its_check() -> None:
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the checks, examples and flows, which a test may change."""
-    for folder in ("checks", "airflow_dags", "prefect_flows"):
+    for folder in ("checks", "airflow_dags", "airflow_settings", "prefect_flows"):
         shutil.copytree(fingerprints._ROOT / folder, tmp_path / "comparison" / folder)
     examples = {side: tmp_path / "comparison" / path.name for side, path in fingerprints._EXAMPLES.items()}
     monkeypatch.setattr(fingerprints, "REPOSITORY", tmp_path)
@@ -49,6 +49,13 @@ def _forget() -> None:
         ("airflow", "checks/airflow/run.py", "A task that fails twice", "A task that fails", set()),
         ("airflow", "checks/airflow/side.py", ".total_seconds()", ".seconds", {"retries"}),
         ("airflow", "airflow_dags/examples.py", "@task(retries=2", "@task(retries=3", {"retries"}),
+        (
+            "airflow",
+            "airflow_settings/airflow_local_settings.py",
+            "if name in",
+            "if name not in",
+            {"infrastructure_per_run"},
+        ),
         ("prefect", "prefect_flows/automations.py", '["1", "2", "3"]', '["1"]', {"crash_recovery"}),
         ("prefect", "prefect_flows/examples.py", "while read_page(", "if read_page(", {"control_flow"}),
         ("prefect", "prefect_flows/examples.yaml", "interval: 3600", "interval: 60", {"catch_up"}),

@@ -69,8 +69,8 @@ def test_the_marks_bear_out_the_advice() -> None:
         ("Airflow", "rerun", ""),
         ("Prefect", "rerun", "airflow has a better mark"),
         ("either", "rerun", "different marks"),
-        ("either", "retries", ""),
-        ("Prefect", "retries", "the same marks"),
+        ("either", "mapping", ""),
+        ("Prefect", "mapping", "the same marks"),
     ],
 )
 def test_advice_against_the_marks_is_found(take: str, name: str, why: str) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import psutil
 
 from comparison.airflow_side import running_pid
-from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, kill_tree
+from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree
 from comparison.checks.airflow.side import Airflow, check, seconds_between
 from local.airflow import reconcile
 
@@ -58,7 +58,7 @@ def caching(airflow: Airflow) -> Finding:
     assert (tasks["announce_unchanged"]["state"], tasks["download"]["state"]) == ("success", "skipped")
     assert "is unchanged: it was made from" in airflow.log(run, "skip_unchanged")
     assert blob.get_blob(airflow.file.lake_object).generation == before
-    return WithCode("not built in: a task of ours compares the source with the provenance that the lake object carries")
+    return WithCode("a task of ours compares the source with the provenance that the lake object carries")
 
 
 @check("time_outs")
@@ -100,11 +100,20 @@ def concurrency(airflow: Airflow) -> Finding:
 
 @check("infrastructure_per_run")
 def infrastructure_per_run(airflow: Airflow) -> Finding:
-    """The caller gives a single run its own environment."""
-    accepted = set(airflow.schema()["components"]["schemas"]["TriggerDAGRunPostBody"]["properties"])
-    assert not accepted & {"env", "executor", "executor_config", "queue", "pool"}, f"write the check: {accepted}"
-    return NotPossible(
-        "queue, pool and executor belong to the task; image and variables only if its operator reads them from `conf`"
+    """The caller gives a single run its own environment, and its tasks their place."""
+    pool = {"name": "for_this_run", "slots": 1, "description": "for the comparison", "include_deferred": False}
+    airflow.api.call("POST", "/pools", **pool)
+    wanted = {"pool": "for_this_run", "queue": "large", "priority_weight": 7, "executor_config": {"memory": "8Gi"}}
+    run = airflow.run("in_its_environment", value="for this run", infrastructure=wanted)
+    placed = airflow.tasks(run)["read"]
+    assert airflow.result(run, "read") == "for this run"
+    assert [placed[name] for name in ("pool", "queue", "priority_weight")] == ["for_this_run", "large", 7]
+    assert "8Gi" in placed["executor_config"]
+    plain = airflow.tasks(airflow.run("in_its_environment"))["read"]
+    assert (plain["pool"], plain["queue"], "8Gi" in plain["executor_config"]) == ("default_pool", "default", False)
+    return WithCode(
+        "a `task_instance_mutation_hook` of ours takes pool, queue, priority and `executor_config` from `conf` (for "
+        "Kubernetes the pod, with image and memory); a variable only reaches operators with a templated `env`"
     )
 
 
@@ -165,11 +174,11 @@ def rerun(airflow: Airflow) -> Finding:
     run = airflow.run("parent")
     before = airflow.tasks(run)
     body = {"dag_run_id": run["dag_run_id"], "task_ids": ["start_child"], "only_failed": False, "dry_run": False}
-    airflow.api.call("POST", "/dags/parent/clearTaskInstances", **body)
+    airflow.api.call("POST", "/dags/parent/clearTaskInstances", **body, include_downstream=True)
     await_(lambda: airflow.tasks(run)["start_child"]["try_number"] == 2, "the cleared task has started")
     assert airflow.end("parent", run["dag_run_id"]) == "success"
     after = airflow.tasks(run)
-    assert after["start_child"]["try_number"] == 2
+    assert [after[name]["try_number"] for name in ("start_child", "take_result")] == [2, 2]
     assert after["prepare.create_table"]["start_date"] == before["prepare.create_table"]["start_date"]
     return BuiltIn(
         "clear a task: it and the tasks after it run again, also in many runs at once; earlier tries are kept"

@@ -123,9 +123,9 @@ def seconds_between(begin: str, end: str) -> float:
 
 
 def set_connection(airflow: Airflow, name: str, *, host: str, value: str) -> None:
-    """Set a connection with this host and a password, and a variable, both of this name."""
-    password = {"login": "reader", "password": "hunter2-compared"}
-    connection = {"connection_id": name, "conn_type": "http", "host": host, **password}
+    """Set a connection with this host, a password and an extra bucket, and a variable, both of this name."""
+    more = {"login": "reader", "password": "hunter2-compared", "extra": json.dumps({"bucket": f"lake-{host}"})}
+    connection = {"connection_id": name, "conn_type": "http", "host": host, **more}
     for path, body in (("/connections", connection), ("/variables", {"key": name, "value": value})):
         try:
             airflow.api.call("POST", path, **body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from comparison.checks import BuiltIn, Finding, NotPossible, refused
+from comparison.checks import BuiltIn, Finding, WithCode, await_, refused
 from comparison.checks.airflow.side import Airflow, check
 from nyc_taxi.registry.datasets import DATASETS
 
@@ -57,22 +57,23 @@ def parameters(airflow: Airflow) -> Finding:
 @check("typed_parameters")
 def typed_parameters(airflow: Airflow) -> Finding:
     """A parameter that is declared as a date arrives as a date."""
-    kind = airflow.result(airflow.run("typed", day="2021-02-28"), "load")
-    assert kind == "str", f"the task gets a {kind} now: write the check"
-    return NotPossible("`Param` validates with JSON schema, but the task receives JSON: a date is a string to parse")
+    kinds = airflow.result(airflow.run("typed", day="2021-02-28"), "load")
+    assert kinds == ["str", "date"], f"the parameter itself is a {kinds[0]} now: change the note"
+    return WithCode("`Param` checks that it is a date, but is a string; a template of ours makes a date object of it")
 
 
 @check("subflows")
 def subflows(airflow: Airflow) -> Finding:
-    """Tasks can be grouped, and a task can run another DAG and wait for it."""
+    """Tasks can be grouped, and a task can run another DAG, wait for it, and take its result."""
     run = airflow.run("parent")
     tasks = airflow.tasks(run)
     assert (run["state"], tasks["prepare.create_table"]["state"]) == ("success", "success")
     child = airflow.api.run("child", airflow.result(run, "start_child", key="trigger_run_id"))
     assert (child["state"], child["triggered_by"], child["conf"]) == ("success", "operator", {"month": "2021-02"})
     assert child["end_date"] <= tasks["start_child"]["end_date"]
-    return BuiltIn(
-        "a task group inside the DAG; a task that runs another DAG and waits. Results are looked up, not returned"
+    assert airflow.result(run, "take_result") == "2021-02"
+    return WithCode(
+        "built in: a task group, and a task that runs another DAG and waits; a task of ours looks up its result in XCom"
     )
 
 
@@ -142,7 +143,15 @@ def testing(airflow: Airflow) -> Finding:
 
 @check("control_flow")
 def control_flow(airflow: Airflow) -> Finding:
-    """A run decides at run time how often a step repeats."""
+    """A run decides at run time how often a step repeats; the graph of one run has no cycle."""
+    airflow.run("until_empty", pages=2)
+    runs = await_(
+        lambda: found if len(found := airflow.api.runs("until_empty")) == 3 else None,
+        "the DAG has run for each page",
+    )
+    for run in runs:
+        assert airflow.end("until_empty", run["dag_run_id"]) == "success"
+    assert sorted(run["conf"].get("page", 0) for run in runs) == [0, 1, 2]
     from airflow.providers.standard.operators.empty import EmptyOperator
     from airflow.sdk import DAG
     from airflow.sdk.exceptions import AirflowDagCycleException
@@ -157,6 +166,6 @@ def control_flow(airflow: Airflow) -> Finding:
     except AirflowDagCycleException as error:
         refusal = str(error)
     assert refusal, "tasks can be repeated now: write the check"
-    return NotPossible(
-        "the graph is declared before the run and has no cycles: branches, mapping, but no `while` over tasks"
+    return WithCode(
+        f"a run has no cycle; a DAG of ours triggers itself until a page is empty: {len(runs)} runs for two pages"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, kill_tree
+from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree
 from comparison.checks.prefect.side import Prefect, check, flow_pid, timestamp
 from comparison.prefect_flows import blocks, examples
 from comparison.prefect_flows.parameters import published_file
@@ -45,8 +45,8 @@ def retries(prefect: Prefect) -> Finding:
     [only] = await_(lambda: prefect.api.tasks(final), "the server has the task run")
     assert only["run_count"] == 1
     first, second = waits
-    return BuiltIn(
-        f"3 tries, {first:.1f} s and {second:.1f} s apart; a single try for an error that our condition calls final"
+    return WithCode(
+        f"built in: 3 tries, {first:.1f} s and {second:.1f} s apart; which error is final, a condition of ours decides"
     )
 
 
@@ -85,7 +85,8 @@ def caching(prefect: Prefect) -> Finding:
     assert "fetch" not in states()
     assert blob.get_blob(name).generation == before
     return WithCode(
-        "built in: the cache key is the file's version and the contract; our flow checks that the object still exists"
+        "a cache whose key is a function of ours, of the file's version and the contract; our flow checks that the "
+        "object still exists"
     )
 
 
@@ -196,13 +197,22 @@ def approval(prefect: Prefect) -> Finding:
     )
 
 
-@check("rerun")
+@check("rerun", alone=True)
 def rerun(prefect: Prefect) -> Finding:
-    """A finished run is repeated from a chosen task on; earlier tasks stay as they are."""
-    paths = prefect.paths()
-    assert [path for path in paths if "/task_runs/" in path]
-    found = [path for path in paths if "task_run" in path and ("clear" in path or "retry" in path)]
-    assert not found, f"tasks can be started again now: write the check: {found}"
-    return NotPossible(
-        "only a whole run can be retried; tasks with persisted results are skipped, but no task can be chosen"
+    """A run is repeated from a chosen task on; earlier tasks keep the results of the run that executed them."""
+    month = prefect.ground.month
+    runs = []
+    for again_from in ("fetch", "convert"):
+        executed_by = examples.repeated(month, again_from=again_from)
+        runs.append(prefect.called("repeated")["id"])
+    assert executed_by == [runs[0], runs[1], runs[1]]
+
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state_name"] for each in prefect.api.tasks(runs[1])}
+
+    expected = {"fetch": "Cached", "convert": "Completed", "publish": "Completed"}
+    await_(lambda: states() == expected, "the server has the states of the tasks", timeout=15)
+    return WithCode(
+        "a whole run can be retried; for a chosen task, a flow of ours starts again with its name, refreshes the cache "
+        "from there on, and takes the results of earlier tasks from it"
     )

@@ -60,7 +60,7 @@ class Prefect:
     def prefect(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the Prefect CLI."""
         command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", *arguments]
-        return subprocess.run(command, cwd=cwd or REPOSITORY, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, cwd=cwd or REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
 
 
 def timestamp(text: str) -> float:

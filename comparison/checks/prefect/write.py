@@ -6,9 +6,11 @@ import os
 from importlib.metadata import version
 from itertools import pairwise
 
+from prefect.cache_policies import NO_CACHE
+
 from comparison.checks import BuiltIn, Finding, await_, refused
 from comparison.checks.prefect.side import Prefect, check, run_without_server
-from comparison.prefect_flows import examples
+from comparison.prefect_flows import blocks, examples
 from comparison.prefect_flows.parameters import published_file
 
 
@@ -99,10 +101,36 @@ def providers(prefect: Prefect) -> Finding:
     run = prefect.month_run("gcs-to-bigquery")
     names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
     assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
-    gcp = version("prefect-gcp")
+    assert _rows_of_external_table(prefect) == [prefect.ground.rows] * 2
     return BuiltIn(
-        f"prefect-gcp {gcp}: blocks and a few tasks; checks, external tables and publishing are our own code"
+        f"prefect-gcp {version('prefect-gcp')}: blocks, and tasks for objects, loads, queries, also into a table, and "
+        "tables, also external ones; no checks of tables, which are our own code"
     )
+
+
+def _rows_of_external_table(prefect: Prefect) -> list[int]:
+    """Count the month in an external table over the lake, into a table; both are made by tasks of the collection.
+
+    Returns:
+        The count that the query returned, and the one in its destination.
+    """
+    from google.cloud.bigquery import ExternalConfig
+    from prefect_gcp.bigquery import bigquery_create_table, bigquery_query
+
+    lake = blocks.lake()
+    credentials = lake.gcp_credentials
+    file = published_file(prefect.ground.dataset, prefect.ground.month)  # type: ignore[arg-type]
+    external = ExternalConfig("PARQUET")
+    external.autodetect, external.source_uris = True, [f"gs://{lake.bucket}/{file.lake_object}"]
+    create, query = (each.with_options(cache_policy=NO_CACHE) for each in (bigquery_create_table, bigquery_query))
+    create("trips_staging", "compared_external", credentials, external_config=external)
+    count = "SELECT COUNT(*) AS trips FROM trips_staging.compared_external"
+    [returned] = query(count, credentials, dataset="trips_staging", table="compared_count")
+    [kept] = query("SELECT trips FROM trips_staging.compared_count", credentials)
+    client = credentials.get_bigquery_client()
+    for table in ("compared_external", "compared_count"):
+        client.delete_table(f"{client.project}.trips_staging.{table}")
+    return [returned["trips"], kept["trips"]]
 
 
 @check("results", alone=True)
