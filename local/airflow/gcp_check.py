@@ -182,7 +182,7 @@ class Google:
 
     def _bucket(self, name: str) -> tuple[storage.Bucket | None, Finding]:
         """Return the bucket, if its location is known, and what is to be said of it."""
-        from google.api_core.exceptions import GoogleAPICallError
+        from google.api_core.exceptions import GoogleAPICallError, NotFound
 
         bucket, wrong = self._storage.bucket(name), partial(Finding, WRONG, f"gs://{name}")
         try:
@@ -191,14 +191,16 @@ class Google:
                 roles = "roles/storage.objectUser and roles/storage.legacyBucketReader"
                 return None, wrong(f"the account lacks {missing}; if the bucket is yours, grant {roles} on it")
             bucket.reload(**self._options)
-        except GoogleAPICallError as error:
+        except NotFound as error:
             return None, wrong(f"{_said(error)}; create the bucket where the datasets are, or set LAKE_BUCKET")
+        except GoogleAPICallError as error:
+            return None, wrong(f"{_said(error)}; mend that, and check again")
         if bucket.retention_period:
             return bucket, wrong("its retention policy keeps months from being replaced; remove the policy")
         return bucket, Finding(OK, f"gs://{name}", f"in {bucket.location}; the account may read and write objects")
 
     def _dataset(self, name: str, bucket: storage.Bucket | None, *, keeps: bool) -> Iterator[Finding]:
-        from google.api_core.exceptions import GoogleAPICallError, NotFound
+        from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound
 
         try:
             dataset = self._bigquery.get_dataset(name, **self._options)
@@ -207,7 +209,8 @@ class Google:
             yield self._missing_dataset(name, bucket)
             return
         except GoogleAPICallError as error:
-            yield Finding(WRONG, name, f"{_said(error)}; {_GRANT_DATASET}")
+            do = _GRANT_DATASET if isinstance(error, Forbidden) else "mend that, and check again"
+            yield Finding(WRONG, name, f"{_said(error)}; {do}")
             return
         problems = [f"the account lacks {missing}; {_GRANT_DATASET}"] if missing else []
         problems += self._problems(dataset, bucket, keeps=keeps)

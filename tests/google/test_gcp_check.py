@@ -224,6 +224,16 @@ APART = 'create the dataset where the bucket is, and set its location as "locati
             "roles/bigquery.dataEditor on the dataset",
         ),
         (
+            f"/b/{BUCKET}",
+            refusal(400, "Bad Request"),
+            f"wrong gs://{BUCKET} Bad Request; mend that, and check again",
+        ),
+        (
+            "/datasets/trips",
+            refusal(400, "Invalid dataset"),
+            "wrong trips Invalid dataset; mend that, and check again",
+        ),
+        (
             "/trips/tables/green:testIamPermissions",
             (200, {"permissions": ["bigquery.tables.get", "bigquery.tables.getData"]}),
             "wrong trips the account lacks bigquery.tables.delete, bigquery.tables.update, bigquery.tables.updateData; "
