@@ -268,7 +268,8 @@ CONCEPTS: tuple[Concept, ...] = (
         group="schedule",
         title="Catch-up after downtime",
         sentence="Every scheduled time that was missed gets a run afterwards by itself, however long ago it was.",
-        **_examples("caught_up"),
+        airflow=Lines("comparison/checks/airflow/schedule.py", "catchup=catchup"),
+        prefect=Lines(_PREFECT_EXAMPLES, "def caught_up("),
     ),
     Concept(
         name="events",
@@ -352,7 +353,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="code_from_git",
         group="deploy",
         title="Code from git, with versions",
-        sentence="A run executes a commit, and records which one.",
+        sentence="A run executes the newest commit, or a pinned one, and records which one.",
         airflow=Lines("comparison/airflow_side.py", "airflow.providers.git.bundles.git.GitDagBundle"),
         prefect=Lines("comparison/checks/prefect/deploy.py", '"prefect.deployments.steps.git_clone"'),
     ),

@@ -7,7 +7,7 @@ folder to Airflow's DAG bundles.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.http.notifications.http import HttpNotifier
@@ -273,23 +273,6 @@ def approved() -> None:
     ApprovalOperator(task_id="ask", subject="Publish the month?") >> publish()
 
 
-# While the DAG is paused, no scheduled run is created. Unpausing it creates all of them, one for each year.
-@dag(
-    tags=["comparison"],
-    schedule=CronTriggerTimetable("0 0 1 1 *", timezone="UTC"),
-    start_date=datetime(2022, 1, 1, tzinfo=UTC),
-    end_date=datetime(2025, 1, 2, tzinfo=UTC),
-    catchup=True,
-)
-def caught_up() -> None:
-    """Has missed the first day of four years."""
-
-    @task
-    def work() -> None: ...
-
-    work()
-
-
 @dag(tags=["comparison"], schedule=CronTriggerTimetable("0 6 * * *", timezone="America/New_York"), catchup=False)
 def in_new_york() -> None:
     """Runs at six in the morning in New York, in summer and in winter."""
@@ -383,7 +366,6 @@ for example in (
     killed,
     cancelled,
     approved,
-    caught_up,
     in_new_york,
     until_empty,
     in_its_environment,

@@ -188,7 +188,7 @@ def test_both_have_the_same_examples() -> None:
 
     assert names["airflow"] - names["prefect"] == set()
     # Airflow has what belongs to them among its checks and cleared runs.
-    assert names["prefect"] - names["airflow"] == {"repeated", "time_out_in_thread"}
+    assert names["prefect"] - names["airflow"] == {"caught_up", "repeated", "time_out_in_thread"}
 
 
 def test_the_examples_are_dags_that_airflow_can_parse() -> None:

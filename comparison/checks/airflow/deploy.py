@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from comparison.checks import BuiltIn, Finding, git
-from comparison.checks.airflow.side import Airflow, await_source, check
+from comparison.checks import BuiltIn, Finding, await_, git
+from comparison.checks.airflow.side import Airflow, await_source, check, scheduler_pid
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 
@@ -52,8 +52,7 @@ def workers(airflow: Airflow) -> Finding:
     tasks = airflow.tasks(airflow.month_run(airflow.to_gcs))
     ran = [task for task in tasks.values() if task["state"] == "success"]
     pids = {task["pid"] for task in ran}
-    scheduler = json.loads((airflow.settings.home / "run" / "scheduler.json").read_text())["pid"]
-    assert scheduler not in pids
+    assert scheduler_pid(airflow) not in pids
     assert len(pids) == len(ran)
     queues = {task["queue"] for task in ran}
     return BuiltIn(
@@ -63,10 +62,10 @@ def workers(airflow: Airflow) -> Finding:
 
 @check("code_from_git")
 def code_from_git(airflow: Airflow) -> Finding:
-    """The code comes from a git repository, and a run records its commit."""
+    """The code comes from a git repository: a run executes the newest commit, or its own again, and records it."""
     folder = airflow.ground.folder / "git_dags"
     commit = git(folder, "rev-parse", "HEAD")
-    run = airflow.run("from_git")
+    pinned = run = airflow.run("from_git")
     assert run["state"] == "success"
     assert run["bundle_version"] == commit
     assert airflow.result(run, "tell") == "first"
@@ -77,7 +76,20 @@ def code_from_git(airflow: Airflow) -> Finding:
     await_source(airflow, "from_git", "second")
     run = airflow.run("from_git")
     assert (run["bundle_version"], airflow.result(run, "tell")) == (second, "second")
-    return BuiltIn("`GitDagBundle`: each run records its commit; new commits are fetched automatically")
+    _repeat(airflow, pinned)
+    assert airflow.api.run("from_git", pinned["dag_run_id"])["bundle_version"] == commit
+    assert airflow.result(pinned, "tell") == "first"
+    return BuiltIn(
+        "`GitDagBundle`: new commits are fetched; a run records its commit, and executes that one again if cleared"
+    )
+
+
+def _repeat(airflow: Airflow, run: dict[str, Any]) -> None:
+    """Clear the run's only task and wait for its second try."""
+    body = {"dag_run_id": run["dag_run_id"], "only_failed": False, "dry_run": False, "run_on_latest_version": False}
+    airflow.api.call("POST", "/dags/from_git/clearTaskInstances", **body)
+    await_(lambda: airflow.tasks(run)["tell"]["try_number"] == 2, "the cleared task has started")
+    assert airflow.end("from_git", run["dag_run_id"]) == "success"
 
 
 @check("docker")

@@ -10,7 +10,7 @@ import psutil
 
 from comparison.airflow_side import running_pid
 from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree
-from comparison.checks.airflow.side import Airflow, check, seconds_between
+from comparison.checks.airflow.side import Airflow, check, scheduler_pid, seconds_between
 from local.airflow import reconcile
 
 
@@ -119,14 +119,23 @@ def infrastructure_per_run(airflow: Airflow) -> Finding:
 
 @check("crash_recovery")
 def crash_recovery(airflow: Airflow) -> Finding:
-    """A task whose process is killed completes without manual action."""
-    run_id = airflow.start("killed")
-    begin = kill_tree(await_(lambda: running_pid(airflow.api, "killed", run_id), "the task runs"))
-    assert airflow.end("killed", run_id, timeout=240) == "success"
-    [done] = airflow.api.tasks("killed", run_id)
-    assert done["try_number"] == 2
-    seconds = time.monotonic() - begin
-    return BuiltIn(f"killed with SIGKILL, succeeded in the next try {seconds:.0f} s later; retries also cover crashes")
+    """A task whose process is killed completes without manual action, also if its worker is killed with it."""
+    runs = [airflow.start("killed") for _ in range(2)]
+    alone, with_worker = (
+        await_(lambda run=run: running_pid(airflow.api, "killed", run), "the task runs")  # type: ignore[misc]
+        for run in runs
+    )
+    worker = psutil.Process(with_worker).ppid()
+    assert worker != scheduler_pid(airflow)
+    seconds = []
+    for begin, run in [(kill_tree(alone), runs[0]), (kill_tree(worker), runs[1])]:
+        assert airflow.end("killed", run, timeout=240) == "success"
+        seconds.append(time.monotonic() - begin)
+    assert [airflow.api.tasks("killed", run)[0]["try_number"] for run in runs] == [2, 2]
+    return BuiltIn(
+        f"retries cover crashes: a task killed with SIGKILL succeeded in its next try {seconds[0]:.0f} s later, "
+        f"one killed with its worker {seconds[1]:.0f} s later, after a minute without its heartbeats"
+    )
 
 
 @check("cancelling")

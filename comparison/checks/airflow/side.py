@@ -117,6 +117,11 @@ def states_of(tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return {task["state"] for task_id, task in tasks.items() if task_id not in ignored}
 
 
+def scheduler_pid(airflow: Airflow) -> int:
+    """The process of the scheduler, whose children are the workers of the LocalExecutor."""
+    return int(json.loads((airflow.settings.home / "run" / "scheduler.json").read_text())["pid"])
+
+
 def seconds_between(begin: str, end: str) -> float:
     """The seconds between two moments in ISO 8601."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

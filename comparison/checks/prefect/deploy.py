@@ -70,7 +70,7 @@ def workers(prefect: Prefect) -> Finding:
 
 @check("code_from_git")
 def code_from_git(prefect: Prefect) -> Finding:
-    """The code comes from a git repository, and the deployment records its commit."""
+    """The code comes from a git repository: of a pinned commit, which the deployment records, or of a branch."""
     folder = prefect.ground.folder / "git_flows"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch", "main")
@@ -85,24 +85,31 @@ def code_from_git(prefect: Prefect) -> Finding:
         if value.endswith("first"):
             _deploy_from_git(prefect, folder, commit)
     first = git(folder, "rev-parse", "HEAD~1")
-    run = prefect.api.end(prefect.api.start("from-git/from-git"))
-    assert run["state_type"] == "COMPLETED", run["state"]
-    assert run["deployment_version"] == first
-    await_(lambda: "told by the first" in prefect.api.log(run["id"]), "the run has logged its commit", timeout=20)
-    return BuiltIn("a `git_clone` step: each run clones the deployed commit, or the newest of a branch")
+    started = {name: prefect.api.start(f"from-git/{name}") for name in ("commit", "branch")}
+    for name, told in {"commit": "told by the first", "branch": "told by the second"}.items():
+        run = prefect.api.end(started[name])
+        assert run["state_type"] == "COMPLETED", run["state"]
+        await_(lambda run=run, told=told: told in prefect.api.log(run["id"]), f"the {name} is {told}", timeout=20)  # type: ignore[misc]
+        assert run["deployment_version"] == first
+    return BuiltIn(
+        "a `git_clone` step: each run clones the deployed commit, or the newest of a branch; a run records the version "
+        "that was given at the deployment, so not which commit of a branch it had"
+    )
 
 
 def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
-    """Deploy the repository's flow at the commit."""
-    clone = {"repository": f"file://{folder}", "commit_sha": commit}
-    deployed = {
-        "name": "from-git",
-        "version": commit,
-        "entrypoint": "from_git.py:from_git",
-        "work_pool": {"name": "local"},
-        "pull": [{"prefect.deployments.steps.git_clone": clone}],
-    }
-    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployed]}))
+    """Deploy the repository's flow twice: at the commit, and at its branch."""
+    deployed = [
+        {
+            "name": name,
+            "version": commit,
+            "entrypoint": "from_git.py:from_git",
+            "work_pool": {"name": "local"},
+            "pull": [{"prefect.deployments.steps.git_clone": {"repository": f"file://{folder}", **at}}],
+        }
+        for name, at in {"commit": {"commit_sha": commit}, "branch": {"branch": "main"}}.items()
+    ]
+    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": deployed}))
     done = prefect.prefect("deploy", "--all", cwd=folder)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
 
