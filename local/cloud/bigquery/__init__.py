@@ -58,12 +58,12 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - INFORMATION_SCHEMA of a region, JOBS and others of its views; views over INFORMATION_SCHEMA
 - labels, and CONTINUE in REPEAT; a default dataset in scripts; the other system variables
 - dry runs of anything but one SELECT
-- BigQuery ML; row access policies; search and vector indexes; aggregate functions; reservations; ALTER of schemas and
-  views; of ALTER TABLE, RENAME TO, constraints, defaults and OPTIONS of a column, and several actions but ADD COLUMN
+- BigQuery ML; the table functions APPENDS, CHANGES, EXTERNAL_QUERY, GAP_FILL and VECTOR_SEARCH; row access policies;
+  search and vector indexes; aggregate functions; reservations; ALTER of schemas and views; of ALTER TABLE, RENAME TO,
+  constraints, defaults and OPTIONS of a column, and several actions but ADD COLUMN
 - a required partition filter outside of the SELECT that names the table (BigQuery also looks further out), or one that
   compares with a column outside of a subquery
-- ``MERGE ... INSERT ROW``, and INSERT VALUES there without columns; UPDATE of one field of a struct, and of a table
-  whose project has dashes and no backticks (a syntax error)
+- ``MERGE ... INSERT ROW``, and INSERT VALUES there without columns; UPDATE of one field of a struct
 - Hive partition columns of types other than STRING, INTEGER, FLOAT, NUMERIC, BOOLEAN, DATE, DATETIME and TIMESTAMP; the
   partition value ``NULL``, which DuckDB reads as missing
 - products and quotients of NUMERIC from 10^20 on, as an overflow; functions such as SQRT of NUMERIC, if the result
@@ -71,6 +71,7 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
 - functions with arguments of ANY TYPE; some pipe operators; names such as ``out`` and ``regexp`` without backticks
+- ``.*`` of an element, an expression in parentheses, or a column after its table
 - an alias with a query parameter in HAVING, QUALIFY or a longer key of ORDER BY, if a column of FROM has its name
 - collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
 - SUM of INTERVAL; APPROX_QUANTILES and PERCENTILE_CONT with RESPECT NULLS, NaN in PERCENTILE_CONT and PERCENTILE_DISC;

@@ -73,9 +73,13 @@ def view_text(sql: str) -> str | None:
 
 def unclosed_literal(sql: str) -> str:
     """Return the place, as ``[line:column]``, of the string literal, or name in backticks, that does not end."""
-    rest = _TOKEN.sub(lambda token: " " * len(token[0]), sql)
-    found = re.search(r"[rRbB]{0,2}['\"]|`", rest)
+    found = re.search(r"[rRbB]{0,2}['\"]|`", without_literals(sql))
     return position_of(sql, found.start() if found else 0)
+
+
+def without_literals(sql: str) -> str:
+    """Return a statement with spaces in the place of literals, comments, parameters and names in backticks."""
+    return _TOKEN.sub(lambda token: " " * len(token[0]), sql)
 
 
 def position_of(sql: str, offset: int) -> str:

@@ -46,6 +46,8 @@ class TableRef:
     @classmethod
     def parse(cls, project: str, dataset: str, table: str) -> TableRef:
         """Build a reference, splitting the decorator from ``table``."""
+        if "@" in table:
+            raise limit(f"keep old versions of tables; leave out the decorator @{table.partition('@')[2]}")
         name, dollar, partition = table.partition("$")
         return cls(project, dataset, name, partition if dollar else None)
 

@@ -23,9 +23,10 @@ must be in place before the catalog reads its first table, and ``backtracking`` 
 15. ``nested_json``: the type JSON in arrays and structs of answers
 16. ``script_parser``: CASE and REPEAT in scripts
 17. ``delete_from``: DELETE without FROM
-18. ``cast_format``: CAST with FORMAT is refused
-19. ``type_names``: only BigQuery's names of types
-20. ``backtracking``: sqlglot parses calls once
+18. ``dashed_names``: projects with dashes and without backticks
+19. ``cast_format``: CAST with FORMAT is refused
+20. ``type_names``: only BigQuery's names of types
+21. ``backtracking``: sqlglot parses calls once
 
 The module ``server`` uses these subclasses and functions instead of bqemulator's own:
 
@@ -52,6 +53,7 @@ def install(store: Store, jobs: Jobs) -> None:
     from local.cloud.bigquery.patches import (
         backtracking,
         cast_format,
+        dashed_names,
         decimals,
         delete_from,
         error_messages,
@@ -89,6 +91,7 @@ def install(store: Store, jobs: Jobs) -> None:
     nested_json.install()
     script_parser.install()
     delete_from.install()
+    dashed_names.install()
     cast_format.install()
     type_names.install()
     backtracking.install()

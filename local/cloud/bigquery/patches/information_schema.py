@@ -34,6 +34,7 @@ from local.cloud.bigquery.writes import count_rows, require_dataset
 _SCHEMA = "INFORMATION_SCHEMA"
 _BY_TABLE = ("table_catalog", "table_schema", "table_name")
 _STRINGS, _INTEGERS, _TIMES = "STRING", "INT64", "TIMESTAMP"
+_DEFAULTS = ("column_default", "rounding_mode")
 # The columns of each view, with their types.
 _VIEWS: dict[str, dict[str, str]] = {
     "__TABLES__": {
@@ -56,7 +57,7 @@ _VIEWS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("language", "routine_body", "data_type"), _STRINGS),
         **{"created": _TIMES, "last_altered": _TIMES, "ddl": _STRINGS},
     },
-    "COLUMNS": dict(information_schema._COLUMNS_COLUMN_TYPES),
+    "COLUMNS": {**dict(information_schema._COLUMNS_COLUMN_TYPES), **dict.fromkeys(_DEFAULTS, _STRINGS)},
     "PARTITIONS": dict(information_schema._PARTITIONS_COLUMN_TYPES),
     "SCHEMATA": dict(information_schema._SCHEMATA_COLUMN_TYPES),
     "TABLES": {**dict(information_schema._TABLES_COLUMN_TYPES), "ddl": _STRINGS},
@@ -133,6 +134,8 @@ def _rows(store: Store, node: exp.Table, project: str) -> exp.Select:
         )
         ddl = f"(VALUES (NULL, NULL){', ' if statements else ''}{statements}) AS d(id, ddl)"
         rows = f"(SELECT v.*, d.ddl FROM {rows} AS v LEFT JOIN {ddl} ON d.id = v.table_name)"
+    elif view == "COLUMNS":
+        rows = f"(SELECT v.*, 'NULL' AS column_default, NULL AS rounding_mode FROM {rows} AS v)"
     elif view == "ROUTINES":  # a kind of function is BigQuery's in the API only
         rows = f"(SELECT * REPLACE (replace(routine_type, 'SCALAR_', '') AS routine_type) FROM {rows} AS v)"
     return _materialized(store, view, rows)

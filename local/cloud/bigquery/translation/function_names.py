@@ -6,9 +6,12 @@ Source: "Function reference", all functions
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from local.cloud.bigquery.limits import invalid, limit
+from local.cloud.bigquery.literals import without_literals
 
 _LIST = """
 ABS ACOS ACOSH ANY_VALUE APPENDS APPROX_COUNT_DISTINCT APPROX_QUANTILES APPROX_TOP_COUNT APPROX_TOP_SUM ARRAY
@@ -39,6 +42,11 @@ TIMESTAMP_MILLIS TIMESTAMP_SECONDS TIMESTAMP_SUB TIMESTAMP_TRUNC TIME_ADD TIME_D
 TO_BASE64 TO_CODE_POINTS TO_HEX TO_JSON TO_JSON_STRING TRANSLATE TRIM TRUNC TYPEOF UNICODE UNIX_DATE UNIX_MICROS
 UNIX_MILLIS UNIX_SECONDS UNNEST UPPER VARIANCE VAR_POP VAR_SAMP VECTOR_SEARCH
 """
+_ML = re.compile(r"(?<![\w.`])(?:(?:ML|AI)\.[A-Z_]+\s*\(|(?i:(?:ML|AI)\.\w+\s*\(\s*(?:MODEL|TABLE)\b))")
+_TABLE_FUNCTIONS = re.compile(
+    r"(?<![\w.`])(APPENDS|CHANGES|EXTERNAL_OBJECT_TRANSFORM|EXTERNAL_QUERY|GAP_FILL|RANGE_SESSIONIZE|VECTOR_SEARCH)\s*\(",
+    re.IGNORECASE,
+)
 _NAMES = frozenset(_LIST.split())
 _TEMPORARY = "_bqemu_temp_"
 """Is in the names that bqemulator gives to a script's temporary functions."""
@@ -65,6 +73,21 @@ def check_function_names(tree: exp.Expression) -> None:
             raise limit("run INSERT VALUES without a list of columns in MERGE; write INSERT (columns) VALUES (values)")
         if name and not is_known(name.upper()):
             raise invalid(f"Function not found: {name}")
+
+
+def check_calls(sql: str) -> None:
+    """Refuse calls of BigQuery ML and of table functions, whose arguments the parser does not read.
+
+    Raises:
+        ValidationError: naming the limit.
+    """
+    if not _ML.search(sql) and not _TABLE_FUNCTIONS.search(sql):
+        return
+    sql = without_literals(sql)
+    if found := _ML.search(sql):
+        raise limit(f"have BigQuery ML and its functions ({found[0].partition('(')[0].strip().upper()})")
+    if found := _TABLE_FUNCTIONS.search(sql):
+        raise limit(f"have the table function {found[1].upper()}")
 
 
 def is_known(name: str) -> bool:

@@ -16,7 +16,7 @@ from sqlglot import exp
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.literals import BEFORE, position_of
 from local.cloud.bigquery.translation.clauses import check_clauses
-from local.cloud.bigquery.translation.function_names import check_function_names, is_known
+from local.cloud.bigquery.translation.function_names import check_calls, check_function_names, is_known
 from local.cloud.bigquery.translation.parse_errors import syntax_error
 from local.cloud.bigquery.translation.tokens import check_tokens
 
@@ -115,6 +115,7 @@ def check_parses(sql: str) -> None:
     """
     if _DROP_TABLE_FUNCTION.match(sql):
         return
+    check_calls(sql)
     try:
         sqlglot.parse_one(sql, read="bigquery")
     except sqlglot.errors.ParseError as error:
@@ -263,6 +264,7 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
     Raises:
         ValidationError: as for other errors of syntax.
     """
+    check_calls(sql)
     check_tokens(sql)
     for node in tree.walk():
         kind = type(node)
@@ -290,6 +292,8 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise invalid(f"{kind.__name__.upper()} expects a non-negative integer literal or parameter")
         elif kind is exp.Distinct and isinstance(node.parent, exp.Count) and node.find(exp.Star):
             raise invalid("COUNT(*) cannot be used with DISTINCT")
+        elif _expands_expression(node):
+            raise limit("expand an expression by .*; name it: SELECT s.* FROM (SELECT ... AS s FROM ...)")
         elif kind is exp.LimitOptions:
             raise _unexpected("%")
         elif kind in (exp.Cast, exp.TryCast) and isinstance(node.this, exp.Array) and node.to.this != _DType.ARRAY:  # type: ignore[attr-defined]
@@ -318,6 +322,13 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
     check_function_names(tree)
     for select in tree.find_all(exp.Select):
         check_clauses(select)
+
+
+def _expands_expression(node: exp.Expression) -> bool:
+    """Return whether a node is ``.*`` after anything but a single name, which the layers below do not read."""
+    if isinstance(node, exp.Column):
+        return isinstance(node.this, exp.Star) and bool(node.args.get("db"))
+    return isinstance(node, exp.Dot) and isinstance(node.expression, exp.Star)
 
 
 def _check_join(join: exp.Join) -> None:

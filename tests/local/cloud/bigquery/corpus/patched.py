@@ -89,6 +89,12 @@ ENTRIES: dict[str, Entry] = {
         "200, {",
         "404, {",
     ),
+    "dashed_names": Entry(
+        "A project with dashes and without backticks is a syntax error (sqlglot)",
+        ["CREATE TABLE d.plain AS SELECT 7 AS n", "SELECT n FROM nyc-taxi-test.d.plain"],
+        "error",
+        "INTEGER 7",
+    ),
     "decimals": Entry(
         "NUMERIC has three decimals (sqlglot writes DECIMAL)",
         ["SELECT CAST('1.23456' AS NUMERIC) AS x"],
