@@ -73,6 +73,14 @@ def _examples(airflow: str, prefect: str = "") -> dict[str, Lines]:
     }
 
 
+def _starts_and_limits(airflow: str, prefect: str = "") -> dict[str, Lines]:
+    """The places of both examples about starts and limits; ``prefect`` is only given if its anchor differs."""
+    return {
+        "airflow": Lines("comparison/airflow_dags/starts_and_limits.py", f"def {airflow}("),
+        "prefect": Lines(f"{_FLOWS}starts_and_limits.py", prefect or f"def {airflow}("),
+    }
+
+
 CONCEPTS: tuple[Concept, ...] = (
     Concept(
         name="flow",
@@ -160,6 +168,13 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A log message can be read at the step that wrote it.",
         airflow=Lines(f"{_PLUGINS}parquet/to_parquet.py", 'self.log.info("Converted'),
         prefect=Lines(f"{_FLOWS}fetch.py", 'get_run_logger().info("Converted'),
+    ),
+    Concept(
+        name="waiting",
+        group="run",
+        title="Waiting cheaply",
+        sentence="Twenty steps wait at the same time for something that has not happened yet.",
+        **_starts_and_limits("waiting"),
     ),
     Concept(
         name="subflows",
@@ -388,5 +403,27 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A hosted service runs it.",
         airflow=Lines("docs/deploy.md", "## Cloud Composer, MWAA and Astro"),
         prefect=Lines("comparison/checks/prefect/deploy.py", '"PREFECT_API_KEY"'),
+    ),
+    Concept(
+        name="priority",
+        group="run",
+        title="Priority",
+        sentence="Of the work that waits for a free place, the most important comes first.",
+        **_starts_and_limits("prioritised"),
+    ),
+    Concept(
+        name="rate_limits",
+        group="run",
+        title="Rate limits",
+        sentence="Another system is called no more often than it allows, by all runs together.",
+        **_starts_and_limits("rated", "def call("),
+    ),
+    Concept(
+        name="checked_in_ci",
+        group="write",
+        title="Checking everything in CI",
+        sentence="Before a change is deployed, one command finds whatever can no longer be imported.",
+        airflow=Lines("comparison/checks/airflow/write.py", '"list-import-errors"'),
+        prefect=Lines(f"{_FLOWS}importable.py", "def broken("),
     ),
 )

@@ -25,6 +25,7 @@ EXPECTED = {
     "approval",
     "backfill",
     "caching",
+    "checked_in_ci",
     "cancelling",
     "catch_up",
     "cloud",
@@ -43,7 +44,9 @@ EXPECTED = {
     "metadata",
     "notifications",
     "parameters",
+    "priority",
     "providers",
+    "rate_limits",
     "results",
     "retries",
     "run_names",
@@ -56,6 +59,7 @@ EXPECTED = {
     "time_outs",
     "transactions",
     "variables",
+    "waiting",
     "workers",
 }
 
@@ -170,17 +174,24 @@ def test_every_deployment_names_a_flow_that_there_is(plan: str) -> None:
         assert name in functions
 
 
-def test_both_have_the_same_examples() -> None:
+@pytest.mark.parametrize(
+    ("file", "only_prefects"),
+    [
+        ("examples.py", {"caught_up", "repeated", "time_out_in_thread"}),
+        ("starts_and_limits.py", set()),
+    ],
+)
+def test_both_have_the_same_examples(file: str, only_prefects: set[str]) -> None:
     """An example without a counterpart is allowed only where the other side has no such concept."""
     trees = {
-        side: ast.parse((REPOSITORY / "comparison" / folder / "examples.py").read_text())
+        side: ast.parse((REPOSITORY / "comparison" / folder / file).read_text())
         for side, folder in (("airflow", "airflow_dags"), ("prefect", "prefect_flows"))
     }
     names = {
         side: {
             node.name
             for node in tree.body
-            if isinstance(node, ast.FunctionDef)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and any(_name(decorator) in ("dag", "flow") for decorator in node.decorator_list)
         }
         for side, tree in trees.items()
@@ -188,14 +199,14 @@ def test_both_have_the_same_examples() -> None:
 
     assert names["airflow"] - names["prefect"] == set()
     # Airflow has what belongs to them among its checks and cleared runs.
-    assert names["prefect"] - names["airflow"] == {"caught_up", "repeated", "time_out_in_thread"}
+    assert names["prefect"] - names["airflow"] == only_prefects
 
 
 def test_the_examples_are_dags_that_airflow_can_parse() -> None:
     bag = DagBag(REPOSITORY / "comparison" / "airflow_dags")
 
     assert bag.import_errors == {}
-    assert {"retries", "killed", "approved"} < set(bag.dags)
+    assert {"retries", "killed", "approved", "waiting"} < set(bag.dags)
 
 
 def _name(decorator: ast.expr) -> str:

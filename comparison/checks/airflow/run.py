@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import psutil
@@ -191,4 +192,66 @@ def rerun(airflow: Airflow) -> Finding:
     assert after["prepare.create_table"]["start_date"] == before["prepare.create_table"]["start_date"]
     return BuiltIn(
         "clear a task: it and the tasks after it run again, also in many runs at once; earlier tries are kept"
+    )
+
+
+@check("waiting")
+def waiting(airflow: Airflow) -> Finding:
+    """Twenty waits at the same time need neither a process nor a slot of a pool each."""
+    airflow.api.await_parsed(["waiting"], since="")
+    triggerer = psutil.Process(json.loads((airflow.settings.home / "run" / "triggerer.json").read_text())["pid"])
+    before = _memory_mb(triggerer)
+    until = datetime.now(UTC) + timedelta(seconds=60)
+    run_id = airflow.start("waiting", until=until.isoformat())
+
+    def all_wait() -> bool:
+        return {task["state"] for task in airflow.api.tasks("waiting", run_id)} == {"deferred"}
+
+    await_(all_wait, "all wait", poll=1)
+    more = _memory_mb(triggerer) - before
+    assert datetime.now(UTC) < until
+    assert airflow.end("waiting", run_id) == "success"
+    tasks = airflow.api.tasks("waiting", run_id)
+    assert len(tasks) == 20
+    assert {task["pid"] for task in tasks} == {None}
+    assert {task["state"] for task in tasks} == {"success"}
+    return BuiltIn(
+        f"deferrable sensors that start and end in the triggerer: {len(tasks)} waits, 0 processes, 0 slots of a pool, "
+        f"{max(more, 0):.0f} MB more; each is a task that ends by itself"
+    )
+
+
+def _memory_mb(process: psutil.Process) -> float:
+    return sum(each.memory_full_info().uss for each in (process, *process.children(recursive=True))) / 1e6
+
+
+@check("priority")
+def priority(airflow: Airflow) -> Finding:
+    """Of several tasks that wait for a slot, the most important one runs first."""
+    _set_pool(airflow, "prioritised")
+    run = airflow.run("prioritised")
+    order = sorted(airflow.tasks(run).values(), key=lambda task: task["start_date"])
+    assert [task["task_id"] for task in order] == ["high", "middle", "low"]
+    return BuiltIn("`priority_weight` of a task: of three that waited for one slot, the one declared last ran first")
+
+
+def _set_pool(airflow: Airflow, name: str) -> None:
+    """Create a pool with one slot."""
+    pool = {"name": name, "slots": 1, "description": "for the comparison", "include_deferred": False}
+    airflow.api.call("POST", "/pools", **pool)
+
+
+@check("rate_limits")
+def rate_limits(airflow: Airflow) -> Finding:
+    """Calls of another system are some seconds apart, also when they could happen at once."""
+    _set_pool(airflow, "rated")
+    fields = set(airflow.schema()["components"]["schemas"]["PoolBody"]["properties"])
+    assert fields == {"name", "slots", "description", "include_deferred", "team_name"}, f"a pool has more now: {fields}"
+    run = airflow.run("rated")
+    path = f"/dags/rated/dagRuns/{run['dag_run_id']}/taskInstances/call/xcomEntries/return_value?map_index="
+    calls = sorted(float(airflow.api.call("GET", f"{path}{index}")["value"]) for index in range(3))
+    assert all(two - one >= 2 for one, two in pairwise(calls)), calls
+    return WithCode(
+        "a pool limits how many tasks run at once, not how many a minute: here a task keeps the only slot until its "
+        "two seconds are over"
     )

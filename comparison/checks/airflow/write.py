@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_, refused
 from comparison.checks.airflow.side import Airflow, check
+from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import DATASETS
 
 
@@ -168,4 +170,24 @@ def control_flow(airflow: Airflow) -> Finding:
     assert refusal, "tasks can be repeated now: write the check"
     return WithCode(
         f"a run has no cycle; a DAG of ours triggers itself until a page is empty: {len(runs)} runs for two pages"
+    )
+
+
+@check("checked_in_ci")
+def checked_in_ci(airflow: Airflow) -> Finding:
+    """One command fails if a DAG cannot be imported, and names it."""
+    folder = airflow.ground.folder / "dags-of-a-commit"
+    folder.mkdir()
+    (folder / "broken.py").write_text("import nothing_there\nfrom airflow.sdk import dag\n")
+    shutil.copy(REPOSITORY / "comparison" / "airflow_dags" / "examples.py", folder)
+    words = ("dags", "list-import-errors", "--local", "--output", "json")
+    told = airflow.airflow(*words, AIRFLOW__CORE__DAGS_FOLDER=str(folder))
+    assert told.returncode == 1, told.stderr[-1000:]
+    assert ("broken.py" in told.stdout, "examples.py" in told.stdout) == (True, False)
+    (folder / "broken.py").unlink()
+    told = airflow.airflow(*words, AIRFLOW__CORE__DAGS_FOLDER=str(folder))
+    assert told.returncode == 0, told.stdout[-1000:] + told.stderr[-1000:]
+    return BuiltIn(
+        "`airflow dags list-import-errors --local` imports the folder and fails; it needs a metadata database, "
+        "a test with `DagBag` does not"
     )

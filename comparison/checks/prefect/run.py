@@ -11,7 +11,7 @@ import psutil
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree
 from comparison.checks.prefect.side import Prefect, check, flow_pid, timestamp
-from comparison.prefect_flows import blocks, examples
+from comparison.prefect_flows import blocks, examples, starts_and_limits
 from comparison.prefect_flows.parameters import published_file
 
 
@@ -213,3 +213,53 @@ def rerun(prefect: Prefect) -> Finding:
         "a whole run can be retried; for a chosen task, a flow of ours starts again with its name, refreshes the cache "
         "from there on, and takes the results of earlier tasks from it"
     )
+
+
+@check("waiting")
+def waiting(prefect: Prefect) -> Finding:
+    """Twenty waits at the same time need one process and one slot of the work pool."""
+    signal = prefect.ground.folder / "prefect-waits-are-over"
+    run_id = prefect.api.start("waiting/example", parameters={"signal": str(signal)})
+
+    def all_wait() -> bool:
+        return [task["state_name"] for task in prefect.api.tasks(run_id)] == ["Running"] * starts_and_limits.WAITS
+
+    await_(all_wait, "all wait", timeout=300, poll=1)
+    process = psutil.Process(flow_pid(prefect, run_id))
+    memory = process.memory_full_info().uss / 1e6
+    assert process.children(recursive=True) == []
+    signal.touch()
+    assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
+    waits = len(prefect.api.tasks(run_id))
+    assert waits == 20
+    return BuiltIn(
+        f"async tasks of one flow: {waits} waits, 1 process of {memory:.0f} MB, 1 slot of its pool, which it keeps "
+        "until the last wait is over"
+    )
+
+
+@check("priority")
+def priority(prefect: Prefect) -> Finding:
+    """Of several runs that wait for a worker, the most important one is given to it first."""
+    for place, queue in enumerate(("urgent", "patient"), start=1):
+        prefect.api.call("PATCH", f"/work_pools/nobody/queues/{queue}", priority=place)
+    started = {queue: prefect.api.start(f"prioritised/{queue}") for queue in ("patient", "urgent")}
+    answer = prefect.api.call(
+        "POST", "/work_pools/nobody/get_scheduled_flow_runs", work_queue_names=list(started), limit=2
+    )
+    assert [each["flow_run"]["id"] for each in answer] == [started["urgent"], started["patient"]]
+    return BuiltIn(
+        "queues of a work pool with priorities: of two runs, the server gives a worker the one of the urgent queue "
+        "first, though it was started last"
+    )
+
+
+@check("rate_limits", alone=True)
+def rate_limits(prefect: Prefect) -> Finding:
+    """Calls of another system are some seconds apart, also when they could happen at once."""
+    limit = {"name": "compared-rate", "limit": 1, "slot_decay_per_second": 1 / starts_and_limits.RATE_SECONDS}
+    prefect.api.call("POST", "/v2/concurrency_limits/", **limit)
+    calls = sorted(starts_and_limits.rated())
+    # The server computes with the time at which it gives a slot, and the flow sees it a little later.
+    assert all(two - one >= starts_and_limits.RATE_SECONDS - 0.5 for one, two in pairwise(calls)), calls
+    return BuiltIn("`rate_limit` in the code, with a limit in the server whose slots come back after a time")

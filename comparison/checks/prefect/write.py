@@ -6,12 +6,14 @@ import os
 from importlib.metadata import version
 from itertools import pairwise
 
+import yaml
 from prefect.cache_policies import NO_CACHE
 
-from comparison.checks import BuiltIn, Finding, await_, refused
+from comparison.checks import BuiltIn, Finding, WithCode, await_, refused
 from comparison.checks.prefect.side import Prefect, check, run_without_server
-from comparison.prefect_flows import blocks, examples
+from comparison.prefect_flows import blocks, examples, importable
 from comparison.prefect_flows.parameters import published_file
+from local.cloud.settings import REPOSITORY
 
 
 @check("flow")
@@ -187,3 +189,29 @@ def control_flow(prefect: Prefect) -> Finding:
     run = prefect.called("until-empty")
     await_(lambda: len(prefect.api.tasks(run["id"])) == 5, "the server has five task runs")
     return BuiltIn("an ordinary `while`: 3 task runs for two pages, 5 for four")
+
+
+@check("checked_in_ci")
+def checked_in_ci(prefect: Prefect) -> Finding:
+    """One command fails if a flow cannot be imported, and names it."""
+    folder = prefect.ground.folder / "flows-of-a-commit"
+    folder.mkdir()
+    good = "from prefect import flow\n\n\n@flow\ndef {name}() -> None: ...\n"
+    (folder / "good.py").write_text(good.format(name="good"))
+    (folder / "broken.py").write_text("import nothing_there\n" + good.format(name="broken"))
+    plan = {"deployments": [{"name": "ci", "entrypoint": f"{name}.py:{name}"} for name in ("good", "broken")]}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
+    found = importable.broken(folder / "prefect.yaml", folder=folder)
+    assert list(found) == ["broken.py:broken"]
+    assert "nothing_there" in found["broken.py:broken"]
+    plans = (REPOSITORY / "comparison" / "prefect_flows").glob("*.yaml")
+    assert [importable.broken(path, folder=REPOSITORY) for path in plans] == [{}, {}]
+    pool = {"work_pool": {"name": "nobody"}}
+    deployed = {"deployments": [each | pool for each in plan["deployments"]]}
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(deployed))
+    done = prefect.prefect("deploy", "--all", cwd=folder)
+    assert done.returncode == 0, f"prefect deploy refuses it now: change the note: {done.stdout[-1000:]}"
+    return WithCode(
+        "a function of ours imports the entrypoint of each deployment; `prefect deploy` takes a flow that cannot be "
+        "imported, by reading its source"
+    )
