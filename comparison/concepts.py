@@ -237,7 +237,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Deployment",
         sentence="How code becomes something that can run.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
-        prefect=Lines(f"{_FLOWS}prefect.yaml", "- name: range"),
+        prefect=Lines("comparison/checks/prefect/deploy.py", "dropped.deploy("),
     ),
     Concept(
         name="workers",
@@ -306,7 +306,7 @@ CONCEPTS: tuple[Concept, ...] = (
         name="lateness",
         group="operate",
         title="Lateness (SLA)",
-        sentence="A late run sends an alert while it still runs.",
+        sentence="A run that starts late or takes too long sends an alert before it has ended.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "deadline=DeadlineAlert("),
         prefect=Lines(f"{_FLOWS}automations.py", '_report("report late runs"'),
     ),

@@ -38,6 +38,7 @@ from nyc_taxi.source.errors import NotPublishedError
 
 MONTHS = ["2021-01", "2021-02", "2021-03"]
 ALERTS = "taxi_alerts"
+LATE = {"run": "{{ dag_run.dag_run_id }}", "state": "{{ dag_run.state }}"}
 
 
 @dag(schedule=None, tags=["comparison"])
@@ -191,14 +192,15 @@ def failing() -> None:
 @dag(
     schedule=None,
     tags=["comparison"],
+    max_active_runs=1,
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(seconds=1),
-        callback=AsyncCallback(HttpNotifier, kwargs={"http_conn_id": ALERTS, "json": {"run": "late"}}),
+        interval=timedelta(seconds=5),
+        callback=AsyncCallback(HttpNotifier, kwargs={"http_conn_id": ALERTS, "json": LATE}),
     ),
 )
 def late() -> None:
-    """Exceeds its deadline, and sends an alert while it still runs."""
+    """Exceeds its deadline, and sends an alert while it still runs, or still waits for the run before it."""
 
     @task
     def work() -> None:

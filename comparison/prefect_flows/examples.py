@@ -143,8 +143,9 @@ def failing() -> None:
 
 
 @flow
-def late() -> None:
-    """Waits for a worker that does not exist; an automation of the server sends an alert."""
+def late(seconds: int = 0) -> None:
+    """Waits for a worker that does not exist, or takes too long; automations of the server send an alert."""
+    time.sleep(seconds)
 
 
 @flow

@@ -21,36 +21,60 @@ from local.cloud.settings import REPOSITORY
 
 @check("deployment")
 def deployment(prefect: Prefect) -> Finding:
-    """`prefect deploy` makes a flow startable by the server, and an edit a new version."""
+    """A flow becomes startable by the server, by `deploy` or `serve`; a worker reads the file anew for each run."""
+    from prefect import flow
+
     folder = prefect.ground.folder / "deployed"
     folder.mkdir(exist_ok=True)
-    source = "from prefect import flow\n\n@flow(log_prints=True)\ndef dropped(value=''):\n    print({value!r}, value)\n"
-    versions = []
-    for value in ("one", "two"):
-        (folder / "dropped.py").write_text(source.format(value=f"code of version {value}"))
-        plan = {
-            "deployments": [
-                {
-                    "name": "dropped",
-                    "entrypoint": "dropped.py:dropped",
-                    "version": value,
-                    "parameters": {"value": value},
-                    "work_pool": {"name": "local"},
-                }
-            ]
-        }
-        (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
-        done = prefect.prefect("deploy", "--all", cwd=folder)
-        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
-        run = prefect.api.end(prefect.api.start("dropped/dropped"))
-        assert run["state_type"] == "COMPLETED", run["state"]
-        said = f"code of version {value} {value}"
-        await_(lambda run=run, said=said: said in prefect.api.log(run["id"]), f"a run has logged: {said}", timeout=20)  # type: ignore[misc]
-        versions.append(run["deployment_version"])
-    assert versions == ["one", "two"]
-    return BuiltIn(
-        "`prefect deploy` from `prefect.yaml`, after each change; the server keeps the newest version, not the code"
+    path = folder / "dropped.py"
+    path.write_text(_DROPPED.format(number=1))
+    dropped = flow.from_source(source=str(folder), entrypoint="dropped.py:dropped")
+    dropped.deploy(
+        name="deployed", work_pool_name="local", parameters={"value": "deployed"}, version="1", print_next_steps=False
     )
+    path.write_text(_DROPPED.format(number=2))
+    assert _run_and_log(prefect, "deployed", 2) == "1"
+    with subprocess.Popen([sys.executable, path], cwd=folder, stdout=subprocess.DEVNULL) as served:
+        try:
+            await_(lambda: _is_deployed(prefect, "dropped/served"), "the flow is served")
+            path.write_text(_DROPPED.format(number=3))
+            _run_and_log(prefect, "served", 2)
+        finally:
+            served.terminate()
+    return BuiltIn(
+        "once `flow.deploy()` or `prefect deploy` for a worker, which reads the file anew for each run: an edit needs "
+        "no deploy, other parameters or schedules do; or `flow.serve()` in a process, which keeps the code of its start"
+    )
+
+
+_DROPPED = """\
+from prefect import flow
+
+
+@flow(log_prints=True)
+def dropped(value="in the code of version {number}"):
+    print("version {number}", value)
+
+
+if __name__ == "__main__":
+    dropped.serve(name="served", parameters={{"value": "served"}})
+"""
+
+
+def _run_and_log(prefect: Prefect, name: str, number: int) -> str:
+    """Run the deployment, which executes this version of the code; returns the deployment's version of the run."""
+    run = prefect.api.end(prefect.api.start(f"dropped/{name}"))
+    assert run["state_type"] == "COMPLETED", run["state"]
+    said = f"version {number} {name}"
+    await_(lambda: said in prefect.api.log(run["id"]), f"the run has logged: {said}", timeout=20)
+    return str(run["deployment_version"])
+
+
+def _is_deployed(prefect: Prefect, name: str) -> bool:
+    try:
+        return bool(prefect.api.deployment(name))
+    except httpx.HTTPStatusError:
+        return False
 
 
 @check("workers")

@@ -96,11 +96,18 @@ def notifications(prefect: Prefect) -> Finding:
 
 @check("lateness")
 def lateness(prefect: Prefect) -> Finding:
-    """A late run sends an alert."""
-    run = prefect.api.run(prefect.api.start("late/example"))
-    await_(lambda: prefect.alerts(run["name"], "Late"), "the receiver gets the alert of the delay", timeout=90)
-    assert prefect.api.run(run["id"])["state_name"] == "Late"
-    return BuiltIn("runs that no worker takes in time become `Late`, and an automation reports them")
+    """A run that starts late sends an alert, and so does one that takes too long while it still runs."""
+    late = prefect.api.run(prefect.api.start("late/example"))
+    long = prefect.api.run(prefect.api.start("late/running"))
+    await_(lambda: prefect.alerts(late["name"], "Late"), "the receiver gets the alert of the delay", timeout=90)
+    assert prefect.api.run(late["id"])["state_name"] == "Late"
+    await_(lambda: prefect.alerts(long["name"], "Running"), "the receiver gets the alert of the long run", timeout=150)
+    assert prefect.api.run(long["id"])["state_name"] == "Running"
+    prefect.api.call("POST", f"/flow_runs/{long['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
+    return BuiltIn(
+        "automations: of runs that no worker takes in time, which become `Late`, and of runs that do not end within a "
+        "given time"
+    )
 
 
 @check("metadata", alone=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +17,7 @@ from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree
 from comparison.checks.prefect.side import Prefect, check, flow_pid, timestamp
 from comparison.prefect_flows import blocks, examples, starts_and_limits
 from comparison.prefect_flows.parameters import published_file
+from local.cloud.settings import REPOSITORY
 
 
 @check("run_names")
@@ -144,15 +149,48 @@ def infrastructure_per_run(prefect: Prefect) -> Finding:
 
 @check("crash_recovery")
 def crash_recovery(prefect: Prefect) -> Finding:
-    """A run whose process is killed completes without manual action."""
-    run_id = prefect.api.start("killed/example")
-    begin = kill_tree(flow_pid(prefect, run_id))
-    run = prefect.api.end(run_id, timeout=120, states={"COMPLETED"})
-    assert run["run_count"] == 2
-    seconds = time.monotonic() - begin
+    """A run whose process is killed completes without manual action, also if its worker is killed with it."""
+    _deploy_to_pool(prefect, "host")
+    alone, with_worker = (prefect.api.start(f"killed/{name}") for name in ("example", "host"))
+    with _worker("host") as worker:
+        begins = [kill_tree(flow_pid(prefect, alone))]
+        await_(lambda: _has_beaten(prefect, with_worker), "the run has sent a heartbeat", timeout=240)
+        begins.append(kill_tree(worker.pid))
+    seconds = []
+    with _worker("host"):
+        for begin, run_id in zip(begins, (alone, with_worker), strict=True):
+            assert prefect.api.end(run_id, timeout=240, states={"COMPLETED"})["run_count"] > 1
+            seconds.append(time.monotonic() - begin)
     return WithCode(
-        f"killed with SIGKILL, completed {seconds:.0f} s later by our automation. Without it the run stays `Crashed`"
+        f"killed with SIGKILL, completed {seconds[0]:.0f} s later by an automation of ours, without which it stays "
+        f"`Crashed`; killed with its worker, {seconds[1]:.0f} s later by a second one, for runs without a heartbeat"
     )
+
+
+def _deploy_to_pool(prefect: Prefect, pool: str) -> None:
+    """Create a work pool like that of this machine, and deploy the flow ``killed`` to it."""
+    template = prefect.api.call("GET", "/work_pools/local")["base_job_template"]
+    prefect.api.call("POST", "/work_pools/", name=pool, type="process", base_job_template=template)
+    example = prefect.api.deployment("killed/example")
+    same = {name: example[name] for name in ("flow_id", "entrypoint", "pull_steps", "tags")}
+    prefect.api.call("POST", "/deployments/", name=pool, work_pool_name=pool, **same)
+
+
+def _has_beaten(prefect: Prefect, run_id: str) -> bool:
+    """Whether the server has a heartbeat of the run."""
+    beats = prefect.api.events("prefect.flow-run.heartbeat")
+    return f"prefect.flow-run.{run_id}" in {event["resource"]["prefect.resource.id"] for event in beats}
+
+
+@contextmanager
+def _worker(pool: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A further worker, of a pool that no other serves; it stands for a machine of its own."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        try:
+            yield worker
+        finally:
+            worker.terminate()
 
 
 @check("cancelling")
