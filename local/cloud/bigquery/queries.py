@@ -360,7 +360,8 @@ async def _check_bytes_billed(store: Store, query: Query) -> None:
     most = query.config.get("maximumBytesBilled")
     if not most:
         return
-    estimate = await bytes_read(store, query.sql, query.project, query.parameters)
+    # As in a dry run, what external tables will read is not known before.
+    estimate = await bytes_read(store, query.sql, query.project, query.parameters, external=False)
     if estimate > int(most):
         raise invalid(f"Query exceeded limit for bytes billed: {most}. {estimate} or higher required.")
 

@@ -62,6 +62,14 @@ def test_wildcard_matches_across_folders(client: bigquery.Client, dataset: str, 
     assert query(client, f"SELECT COUNT(*) FROM {dataset}.external") == [(5,)]
 
 
+def test_bytes_that_a_query_may_bill_are_bounded_without_those_of_external_tables(
+    client: bigquery.Client, dataset: str, folder: str
+) -> None:
+    create(client, resource(dataset, folder))
+    sql = f"SELECT COUNT(VendorID) FROM {dataset}.external"
+    assert query(client, sql, maximum_bytes_billed=1) == [(5,)]
+
+
 def test_table_is_reported_as_external(client: bigquery.Client, dataset: str, folder: str) -> None:
     body = resource(dataset, folder)
     create(client, body)
