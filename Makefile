@@ -57,6 +57,12 @@ install: .venv/.installed local/cloud/.venv/.installed ## Install what is missin
 	@$(UV) sync $(QUIET) --locked --python "$(PYTHON)"
 	@touch $@
 
+# Into the same environment: it is what the image has.
+.venv/.team: .venv/.installed | $(OWN_UV)
+	@echo "installing Celery, Kubernetes, roles and OpenTelemetry, for a team, into .venv"
+	@$(UV) sync $(QUIET) --locked --extra team --group team --python "$(PYTHON)"
+	@touch $@
+
 local/cloud/.venv/.installed: local/cloud/pyproject.toml local/cloud/uv.lock | $(OWN_UV)
 	@echo "installing the embedded cloud into local/cloud/.venv"
 	@$(UV) sync $(QUIET) --locked --project local/cloud --python "$(PYTHON)"
@@ -109,7 +115,7 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 	@$(PYTEST) -m "not full" $(PARALLEL) --ignore=tests/integration
 	@$(PYTEST) -m "not full" tests/integration
 
-test-all: install comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
+test-all: install .venv/.team comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
 	@$(PYTEST) -m "full and not every_step" $(PARALLEL)
 
 test-faults: install ## Cause each fault at every other step, and kill the components of a running stack at every step, in 20 minutes; ROUNDS=all kills every component at every step, in an hour and a half
