@@ -24,6 +24,7 @@ REMOTE_SOURCES = {
     "dtc": "https://github.com/DataTalksClub/nyc-tlc-data/releases/download",
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
+SECRETS_BACKEND = "AIRFLOW__SECRETS__BACKEND"
 # The last month of each source that no longer publishes.
 LAST_MONTHS = {"dtc": str(LAST_MIRRORED)}
 
@@ -74,6 +75,18 @@ class AirflowSettings:
         return self.cloud.state_dir / "messages"
 
     @property
+    def secrets_record(self) -> Path:
+        """The file with the names of what the secrets backend has; written by local/airflow/secrets_backend.py."""
+        return self.home / "secrets_backend.json"
+
+    @property
+    def in_secrets_backend(self) -> frozenset[str]:
+        """The variables that the stack leaves to the secrets backend of ``.env``."""
+        if not os.environ.get(SECRETS_BACKEND) or not self.secrets_record.exists():
+            return frozenset()
+        return frozenset(json.loads(self.secrets_record.read_text()))
+
+    @property
     def url(self) -> str:
         """Address of the UI and the API."""
         return f"http://{HOST}:{self.port}"
@@ -110,7 +123,8 @@ class AirflowSettings:
             **self._secrets(),
             **self._connections(),
         }
-        environment = {name: os.environ.get(name) or value for name, value in built.items()}
+        left_out = self.in_secrets_backend
+        environment = {name: os.environ.get(name) or value for name, value in built.items() if name not in left_out}
         # Whatever is set: no database and no server that is not the stack's own.
         environment |= {**self._paths(), **self._servers()}
         # Where Airflow finds airflow_local_settings. PYTHONPATH entries that located this package are dropped.

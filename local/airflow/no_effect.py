@@ -24,18 +24,23 @@ def without_effect(settings: AirflowSettings) -> list[str]:
     own, bucket = bool(os.environ.get(SOURCE)), settings.cloud.lake_bucket
     layout, last_month = extra.get("layout", Layout.MIRROR.value), extra.get("last_month", "")
     google = f"{GOOGLE} leads to Google Cloud" if os.environ.get(GOOGLE) else ""
+    kept = {name: f"the secrets backend has {name.split('_', 2)[2].lower()}" for name in settings.in_secrets_backend}
     found = {
-        ("SOURCE", "SOURCE_PORT", "SYNTHETIC_ROWS"): _leads_elsewhere(SOURCE, source),
+        ("SOURCE", "SOURCE_PORT", "SYNTHETIC_ROWS"): kept.get(SOURCE) or _leads_elsewhere(SOURCE, source),
         ("SOURCE_LAYOUT",): own and _differs(f"the layout of {SOURCE}", layout, settings.layout.value),
         ("SOURCE_LAST_MONTH",): own and _differs(f"the last_month of {SOURCE}", last_month, settings.last_month),
-        ("POSTGRES_PORT",): _leads_elsewhere(POSTGRES, (HOST, settings.cloud.postgres_port)),
+        ("POSTGRES_PORT",): kept.get(POSTGRES) or _leads_elsewhere(POSTGRES, (HOST, settings.cloud.postgres_port)),
         ("GCS_PORT", "BIGQUERY_PORT"): google,
-        ("LAKE_BUCKET",): _differs(BUCKET, os.environ.get(BUCKET) or bucket, bucket),
+        ("LAKE_BUCKET",): kept.get(BUCKET) or _differs(BUCKET, os.environ.get(BUCKET) or bucket, bucket),
     }
-    return [
+    sentences = [
         f"{' and '.join(given)} {'has' if len(given) == 1 else 'have'} no effect on the DAGs: {reason}"
         for names, reason in found.items()
         if (given := _given(*names)) and reason
+    ]
+    # By name alone: a connection has a password.
+    return sentences + [
+        f"{name} has no effect on the DAGs: {kept[name]}" for name in sorted(kept) if os.environ.get(name)
     ]
 
 

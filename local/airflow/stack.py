@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import watcher
+from local.airflow import secrets_backend, watcher
 from local.airflow.environment import AirflowSettings, record_source, running_source
 from local.airflow.watcher import Restarts
 from local.cloud import shell
@@ -66,6 +66,8 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     with _locked(settings):
         was_up = is_up(settings)
         _forget_restarts(settings, all_of_them=not was_up)
+        if found := secrets_backend.look(settings):
+            print(f"{'secrets':<14} {found}", flush=True)
         try:
             cloud(settings, "up")
             migrate(settings)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.airflow.environment import AirflowSettings
+from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.secrets_backend import KWARGS
 from local.cloud.settings import REPOSITORY, Settings, read_env_file
 from tests.deployment.compose_file import SECRETS, load_compose
 
@@ -25,6 +26,7 @@ def example() -> dict[str, str]:
 def variables_of_the_code() -> set[str]:
     """The variables that the local stack reads from the environment."""
     read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH"}
+    read |= {SECRETS_BACKEND, KWARGS}
 
     class Recorder(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:

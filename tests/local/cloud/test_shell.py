@@ -48,7 +48,7 @@ FOREIGN = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql://db.example.com/airflow",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD": "echo postgresql://db.example.com/airflow",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET": "other",
-    "AIRFLOW__SECRETS__BACKEND": "other.Backend",
+    "AIRFLOW__WORKERS__SECRETS_BACKEND": "other.Backend",
     "AIRFLOW_CONN_NY_TAXI": "postgresql://db.example.com/ny_taxi",
     "AIRFLOW_CONN_TAXI_SOURCE": "http://example.com",
     "AIRFLOW_CONN_OTHER": "http://example.com",

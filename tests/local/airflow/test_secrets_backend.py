@@ -1,0 +1,124 @@
+"""What the stack asks a secrets backend of .env at its start, and what it then leaves to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.airflow import secrets_backend
+from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.no_effect import without_effect
+from local.airflow.secrets_backend import KWARGS
+from local.cloud.processes import ProcessError
+
+FILE = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
+OWN = "AIRFLOW_CONN_TAXI_SOURCE"
+Backend = Callable[..., AirflowSettings]
+
+
+@pytest.fixture
+def backend(make_settings: Callable[..., AirflowSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    """Returns settings with a backend of local files that have the given content."""
+
+    def made(connections: str, variables: str = "{}", **more: str) -> AirflowSettings:
+        for name, content in (("connections", connections), ("variables", variables)):
+            (tmp_path / f"{name}.json").write_text(content)
+        kwargs = {f"{kind}_file_path": str(tmp_path / f"{kind}.json") for kind in ("connections", "variables")}
+        return make_settings(**{SECRETS_BACKEND: FILE, KWARGS: json.dumps(kwargs), **more})
+
+    return made
+
+
+@pytest.mark.full
+def test_a_stack_leaves_to_the_backend_what_that_has(backend: Backend) -> None:
+    settings = backend('{"taxi_source": "http://mine", "other": "http://other"}', '{"lake_bucket": "mine"}')
+    before = settings.environment()
+    assert secrets_backend.look(settings) == "LocalFilesystemBackend has taxi_source, lake_bucket"
+    left = {OWN, "AIRFLOW_VAR_LAKE_BUCKET"}
+    assert settings.environment() == {name: value for name, value in before.items() if name not in left}
+
+
+def test_a_stack_without_a_backend_has_all_of_its_own_again(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = backend("{}")
+    settings.home.mkdir(parents=True)
+    settings.secrets_record.write_text(json.dumps([OWN]))
+    assert OWN not in settings.environment()
+    monkeypatch.delenv(SECRETS_BACKEND)
+    assert OWN in settings.environment()
+    assert secrets_backend.look(settings) == ""
+    assert not settings.secrets_record.exists()
+
+
+@pytest.mark.parametrize("kwargs", ["{", "[]", "connections_file_path=/x"])
+def test_arguments_that_airflow_would_drop_are_refused(backend: Backend, kwargs: str) -> None:
+    with pytest.raises(ProcessError, match="is not a JSON object"):
+        secrets_backend.look(backend("{}", **{KWARGS: kwargs}))
+
+
+@pytest.mark.parametrize(
+    ("connections", "settings", "reason"),
+    [
+        ("{", {}, "AirflowFileParseException: Failed to load the secret file"),
+        ('{"taxi_source": 1}', {}, "AirflowException: Unexpected value type"),
+        ("{}", {KWARGS: '{"connections_file_path": "/no/such.json"}'}, "FileNotFoundError: .*/no/such.json"),
+        ("{}", {KWARGS: '{"file": "x"}'}, "TypeError: .*unexpected keyword argument 'file'"),
+        ("{}", {SECRETS_BACKEND: "no.such.Backend"}, "AirflowConfigException: .*no.such.Backend"),
+    ],
+)
+def test_what_is_wrong_with_a_backend_is_one_line(
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    connections: str,
+    settings: dict[str, str],
+    reason: str,
+) -> None:
+    backend(connections, **settings)
+    assert secrets_backend.main([OWN]) == 1
+    [line] = capsys.readouterr().out.splitlines()
+    assert re.match(reason, line), line
+
+
+@pytest.mark.full
+def test_a_backend_that_cannot_be_used_stops_the_start(backend: Backend) -> None:
+    settings = backend("{")
+    with pytest.raises(ProcessError) as error:
+        secrets_backend.look(settings)
+    text = str(error.value)
+    assert text.startswith(f"the secrets backend {FILE} cannot be used: AirflowFileParseException: ")
+    assert text.endswith("; correct AIRFLOW__SECRETS__BACKEND* in .env")
+    assert "\n" not in text
+
+
+def test_a_backend_that_does_not_answer_stops_the_start(backend: Backend) -> None:
+    with pytest.raises(ProcessError, match="cannot be used: no answer within 1 s; correct"):
+        secrets_backend.look(backend("{}", START_TIMEOUT="1"))  # no process imports Airflow in that time
+
+
+@pytest.mark.full
+def test_beside_the_emulators_no_backend_leads_to_google(backend: Backend) -> None:
+    settings = backend('{"google_cloud_default": "google-cloud-platform://"}')
+    with pytest.raises(
+        ProcessError, match="the secrets backend has google_cloud_default, and the emulators are in use"
+    ):
+        secrets_backend.look(settings)
+    assert not settings.secrets_record.exists()
+    secret_manager = "airflow.providers.google.cloud.secrets.secret_manager.CloudSecretManagerBackend"
+    settings = backend("{}", **{SECRETS_BACKEND: secret_manager, KWARGS: '{"project_id": "p"}'})
+    with pytest.raises(ProcessError, match="Google's, and this Airflow works with emulators"):
+        secrets_backend.look(settings)
+
+
+def test_what_loses_to_the_backend_is_told(backend: Backend) -> None:
+    settings = backend("{}", SOURCE="/data/taxi", AIRFLOW_CONN_TAXI_SOURCE="http://me:secret@mine", LAKE_BUCKET="b")
+    settings.home.mkdir(parents=True)
+    settings.secrets_record.write_text(json.dumps([OWN, "AIRFLOW_VAR_LAKE_BUCKET"]))
+    assert without_effect(settings) == [
+        "SOURCE=/data/taxi has no effect on the DAGs: the secrets backend has taxi_source",
+        "LAKE_BUCKET=b has no effect on the DAGs: the secrets backend has lake_bucket",
+        "AIRFLOW_CONN_TAXI_SOURCE has no effect on the DAGs: the secrets backend has taxi_source",
+    ]
