@@ -32,6 +32,7 @@ from local.cloud.bigquery.statement_kinds import check_kind
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import apply_types, types
 from local.cloud.bigquery.translation.annotation import Columns, Types, annotate, is_literal
+from local.cloud.bigquery.translation.arguments import bind_arguments, name_functions, private_name
 from local.cloud.bigquery.translation.assignments import coerces
 from local.cloud.bigquery.translation.rules import syntax
 from local.cloud.bigquery.translation.structs import name_fields
@@ -186,7 +187,7 @@ def _check_table_functions(tree: exp.Expression) -> None:
         if not node.db and node.name and not _PLAIN_NAME.fullmatch(node.name) and node.name.upper() != _DATASETS:
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
         function = node.this
-        if isinstance(function, exp.Func) and not node.db and not isinstance(function, exp.Unnest):
+        if isinstance(function, exp.Func) and not node.db and "." not in function.name:
             raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
 
 
@@ -328,6 +329,9 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
         arguments: the types of the names in it; None for those that are not known.
         result: the type that the function declares, if it does.
 
+    Returns:
+        The expression, with its arguments under their private names.
+
     Raises:
         ValidationError: BigQuery would refuse it for its types.
     """
@@ -336,6 +340,9 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
         return sql
     if not tree.expressions:
         raise invalid("the body of the function is empty; write an expression")
+    bind_arguments(annotate(tree, lambda _: None, {}), {name: exp.column(private_name(name)) for name in arguments})
+    tree.set("expressions", [one.unalias() for one in tree.expressions])
+    arguments = {private_name(name): kind for name, kind in arguments.items()}
     known = [exp.alias_(exp.cast(exp.null(), kind.copy()), name) for name, kind in arguments.items() if kind]
     if known:
         tree = tree.from_(exp.select(*known).subquery("arguments"))
@@ -352,6 +359,19 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
             body = cast if column is body else body
             column.replace(cast)
     return body.sql(dialect="bigquery")
+
+
+def typed_table(store: Store, sql: str, project: str, arguments: Mapping[str, exp.DataType | None]) -> str:
+    """Check and type the query of a table function, as :func:`checked_sql` does, with its arguments as values."""
+    tree = parse(sql)
+    if tree is None:
+        return checked_sql(store, sql, project)
+    values = {name: exp.column(private_name(name)) for name in arguments}
+    bind_arguments(
+        known_types(store, tree, project),
+        {name: exp.cast(values[name], kind.copy()) if kind else values[name] for name, kind in arguments.items()},
+    )
+    return checked_sql(store, tree.sql(dialect="bigquery"), project)
 
 
 def _coerce_result(tree: exp.Select, result: exp.DataType) -> None:
@@ -393,7 +413,7 @@ def _typed(
     tree = parse(sql)
     if tree is None:
         return sql
-    replaced = replace_system_variables(tree, project)
+    replaced = replace_system_variables(tree, project) | name_functions(tree, project)
     check_syntax(tree, sql)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)
@@ -424,10 +444,8 @@ def _columns_of_function(store: Store, ref: TableRef) -> Columns | None:
     if routine is None or not isinstance(body, exp.Query):
         return None
     kinds = {one.name.lower(): types.named((one.data_type or {}).get("typeKind", "")) for one in routine.arguments}
-    for column in list(body.find_all(exp.Column)):
-        kind = kinds.get(column.name.lower())
-        if kind is not None and not column.table:
-            column.replace(exp.cast(exp.null(), syntax(kind)))
+    values = {name: exp.cast(exp.null(), syntax(kind)) for name, kind in kinds.items() if kind}
+    bind_arguments(known_types(store, body, ref.project), values)
     return known_types(store, body, ref.project).columns
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from bqemulator.catalog.models import TableFieldSchema, TableMeta
@@ -24,6 +25,7 @@ from sqlglot import exp
 from local.cloud.bigquery.estimates import size_sql, table_bytes
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.partitions import ID_FORMATS, TableRef
+from local.cloud.bigquery.patches.routines import routine_ddl, type_sql
 from local.cloud.bigquery.patches.table_metadata import view_text
 from local.cloud.bigquery.schemas import duckdb_type, literal, normalized, quoted, table_fields
 from local.cloud.bigquery.statements import parse
@@ -54,8 +56,14 @@ _VIEWS: dict[str, dict[str, str]] = {
     "ROUTINES": {
         **dict.fromkeys(("specific_catalog", "specific_schema", "specific_name"), _STRINGS),
         **dict.fromkeys(("routine_catalog", "routine_schema", "routine_name", "routine_type"), _STRINGS),
-        **dict.fromkeys(("language", "routine_body", "data_type"), _STRINGS),
-        **{"created": _TIMES, "last_altered": _TIMES, "ddl": _STRINGS},
+        **dict.fromkeys(("data_type", "routine_body", "routine_definition", "external_language"), _STRINGS),
+        **{
+            "is_deterministic": _STRINGS,
+            "security_type": _STRINGS,
+            "created": _TIMES,
+            "last_altered": _TIMES,
+            "ddl": _STRINGS,
+        },
     },
     "COLUMNS": {**dict(information_schema._COLUMNS_COLUMN_TYPES), **dict.fromkeys(_DEFAULTS, _STRINGS)},
     "PARTITIONS": dict(information_schema._PARTITIONS_COLUMN_TYPES),
@@ -124,6 +132,8 @@ def _rows(store: Store, node: exp.Table, project: str) -> exp.Select:
         return _materialized(store, view, _values(view, _table_rows(store, dataset)))
     if view == "COLUMN_FIELD_PATHS":
         return _materialized(store, view, _values(view, _field_path_rows(store, dataset)))
+    if view == "ROUTINES":
+        return _materialized(store, view, _values(view, _routine_rows(store, dataset)))
     if view == "PARTITIONS":
         return _materialized(store, view, _values(view, _partition_rows(store, dataset)))
     name = f"`{dataset.project}`.`{dataset.dataset}`.{_SCHEMA}.{view}"
@@ -136,8 +146,6 @@ def _rows(store: Store, node: exp.Table, project: str) -> exp.Select:
         rows = f"(SELECT v.*, d.ddl FROM {rows} AS v LEFT JOIN {ddl} ON d.id = v.table_name)"
     elif view == "COLUMNS":
         rows = f"(SELECT v.*, 'NULL' AS column_default, NULL AS rounding_mode FROM {rows} AS v)"
-    elif view == "ROUTINES":  # a kind of function is BigQuery's in the API only
-        rows = f"(SELECT * REPLACE (replace(routine_type, 'SCALAR_', '') AS routine_type) FROM {rows} AS v)"
     return _materialized(store, view, rows)
 
 
@@ -179,12 +187,30 @@ def _table_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:
         yield *ref.key, *times, *sizes, _TABLE_TYPES[table.table_type]
 
 
+def _routine_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:
+    """Yield a row for each function and procedure.
+
+    Source: "ROUTINES view" (https://cloud.google.com/bigquery/docs/information-schema-routines).
+    """
+    for routine in store.catalog.list_routines(dataset.project, dataset.dataset):
+        name = (dataset.project, dataset.dataset, routine.routine_id)
+        kind = routine.routine_type.removeprefix("SCALAR_").replace("TABLE_VALUED_FUNCTION", "TABLE FUNCTION")
+        result = type_sql(routine.return_type or {}) or None
+        times = (_timestamp(routine.creation_time), _timestamp(routine.last_modified_time))
+        details = (result, "SQL", routine.definition_body, None, None, None)
+        yield *name, *name, kind, *details, *times, routine_ddl(routine)
+
+
+def _timestamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S.%f+00")
+
+
 def _partition_rows(store: Store, dataset: TableRef) -> Iterator[Sequence[Any]]:
     for table in _tables(store, dataset):
         if table.table_type != "TABLE":
             continue
         ref = TableRef(dataset.project, dataset.dataset, table.table_id)
-        modified = table.last_modified_time.strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        modified = _timestamp(table.last_modified_time)
         for partition, rows, size in _partitions(store, table, ref):
             yield *ref.key, partition, rows, size, modified, "ACTIVE"
 

@@ -5,7 +5,7 @@ Wraps ``materialize`` of ``SQLUDFRuntime`` and ``TableValuedRuntime`` of ``bqemu
 ``JavaScriptUDFRuntime``, whose error asks for a package.
 
 Why: bqemulator translates these apart from statements (see :mod:`.statement_checks`), so that functions in them would
-mean something else than in queries.
+mean something else than in queries. It also keeps the names of arguments, which hide columns then.
 
 Can be removed when bqemulator has one hook for all that it translates.
 """
@@ -24,9 +24,10 @@ from sqlglot import exp
 
 from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.script_variables import declared_type
-from local.cloud.bigquery.statements import checked_sql, typed_expression
+from local.cloud.bigquery.statements import checked_sql, typed_expression, typed_table
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation import types
+from local.cloud.bigquery.translation.arguments import private_name
 
 
 def _refuse_other_language(*_: Any) -> None:
@@ -47,42 +48,73 @@ def _check_type(kind: Mapping[str, Any]) -> None:
 
 def _syntax(kind: Mapping[str, Any] | None) -> exp.DataType | None:
     """Return the type of an argument, or of the result, as SQL has it; None if it is not declared."""
-    text = _type_sql(kind or {})
+    text = type_sql(kind or {})
     return exp.DataType.build(text, dialect="bigquery") if text else None
 
 
-def _type_sql(kind: Mapping[str, Any]) -> str:
+def routine_ddl(routine: RoutineMeta) -> str:
+    """Return the statement that makes a function or a procedure."""
+    what = {"TABLE_VALUED_FUNCTION": "TABLE FUNCTION", "PROCEDURE": "PROCEDURE"}.get(routine.routine_type, "FUNCTION")
+    modes = [f"{one.mode} " if one.mode and what == "PROCEDURE" else "" for one in routine.arguments]
+    kinds = [type_sql(one.data_type or {}) for one in routine.arguments]
+    arguments = ", ".join(
+        f"{mode}{one.name} {kind}".rstrip() for mode, one, kind in zip(modes, routine.arguments, kinds, strict=True)
+    )
+    head = f"CREATE {what} `{routine.project_id}.{routine.dataset_id}.{routine.routine_id}`({arguments})"
+    if what == "PROCEDURE":
+        return f"{head}\nBEGIN\n{routine.definition_body}\nEND;"
+    result = f" RETURNS {type_sql(routine.return_type)}" if routine.return_type and what == "FUNCTION" else ""
+    return f"{head}{result} AS ({routine.definition_body});"
+
+
+def type_sql(kind: Mapping[str, Any]) -> str:
+    """Return a type of the API as SQL writes it; empty if there is none."""
     name = str(kind.get("typeKind", "")).upper()
     if name == "ARRAY":
-        element = _type_sql(kind.get("arrayElementType") or {})
+        element = type_sql(kind.get("arrayElementType") or {})
         return f"ARRAY<{element}>" if element else ""
     if name == "STRUCT":
         fields = (kind.get("structType") or {}).get("fields") or ()
-        members = [(field.get("name") or "", _type_sql(field.get("type") or {})) for field in fields]
+        members = [(field.get("name") or "", type_sql(field.get("type") or {})) for field in fields]
         shown = ", ".join(f"`{name}` {member}" if name else member for name, member in members)
         return f"STRUCT<{shown}>" if members and all(member for _, member in members) else ""
     return name if types.named(name) else ""
+
+
+def _argument_types(routine: RoutineMeta) -> dict[str, exp.DataType | None]:
+    """Return the types of the arguments by their names in lower case, after a check that they exist."""
+    for argument in routine.arguments:
+        _check_type(argument.data_type or {})
+    return {argument.name.lower(): _syntax(argument.data_type) for argument in routine.arguments}
+
+
+def _with_body(routine: RoutineMeta, body: str) -> RoutineMeta:
+    """Return the function with a body that has the arguments' private names."""
+    renamed = tuple(one.model_copy(update={"name": private_name(one.name)}) for one in routine.arguments)
+    return routine.model_copy(update={"definition_body": body, "arguments": renamed})
 
 
 def install(store: Store) -> None:
     """Make bqemulator translate typed bodies."""
     scalar, table, view = SQLUDFRuntime.materialize, TableValuedRuntime.materialize, MaterializedViewManager._translate
 
-    def typed_scalar(self: SQLUDFRuntime, routine: RoutineMeta, engine: Any) -> None:
-        for kind in (*(argument.data_type for argument in routine.arguments), routine.return_type):
-            _check_type(kind or {})
-        kinds = {argument.name: _syntax(argument.data_type) for argument in routine.arguments}
-        body = typed_expression(routine.definition_body, kinds, _syntax(routine.return_type))
-        scalar(self, routine.model_copy(update={"definition_body": body}), engine)
+    def materialize_scalar(self: SQLUDFRuntime, routine: RoutineMeta, engine: Any) -> None:
+        kinds = _argument_types(routine)
+        _check_type(routine.return_type or {})
+        scalar(
+            self,
+            _with_body(routine, typed_expression(routine.definition_body, kinds, _syntax(routine.return_type))),
+            engine,
+        )
 
-    def typed_table(self: TableValuedRuntime, routine: RoutineMeta, engine: Any) -> None:
-        body = checked_sql(store, routine.definition_body, routine.project_id)
-        table(self, routine.model_copy(update={"definition_body": body}), engine)
+    def materialize_table(self: TableValuedRuntime, routine: RoutineMeta, engine: Any) -> None:
+        body = typed_table(store, routine.definition_body, routine.project_id, _argument_types(routine))
+        table(self, _with_body(routine, body), engine)
 
     def typed_view(self: MaterializedViewManager, bq_sql: str, project_id: str) -> str:
         return view(self, checked_sql(store, bq_sql, project_id), project_id)
 
     JavaScriptUDFRuntime.materialize = _refuse_other_language  # type: ignore[method-assign]
-    SQLUDFRuntime.materialize = typed_scalar  # type: ignore[method-assign]
-    TableValuedRuntime.materialize = typed_table  # type: ignore[method-assign]
+    SQLUDFRuntime.materialize = materialize_scalar  # type: ignore[method-assign]
+    TableValuedRuntime.materialize = materialize_table  # type: ignore[method-assign]
     MaterializedViewManager._translate = typed_view  # type: ignore[method-assign]

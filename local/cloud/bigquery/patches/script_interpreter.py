@@ -3,10 +3,11 @@
 Replaces ``bqemulator.scripting.interpreter.ScriptInterpreter``, also where ``bqemulator.jobs.executor`` imports it, by
 a subclass that overrides its private methods ``_exec_sql``, ``_exec_declare``, ``_exec_set``, ``_exec_for``,
 ``_exec_raise``, ``_exec_execute_immediate``, ``_run_query`` and ``_handle_txn_statement``, and its ``_frames``.
-Replaces ``_rewrite_vars_to_params`` and ``_is_truthy`` of the same module.
+Replaces ``_rewrite_vars_to_params`` and ``_is_truthy`` of the same module, and wraps ``_upsert_routine``.
 
 Why: bqemulator emulates a transaction with copies of the tables. Other readers see it half done, and a crash leaves it
 half done. Here BEGIN TRANSACTION is DuckDB's. A script that ends inside a transaction is rolled back, as in BigQuery.
+A function whose body is refused would be listed all the same, in the place of the one before it.
 bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`). Its variables have
 the types of their values, hide columns of their names, and are told apart by case; it does not know system variables,
 ``USING value AS name`` and tuples in SET.
@@ -20,9 +21,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
+from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting import interpreter
 from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, RaiseStmt, SetStmt
 from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ScriptRaise
@@ -59,7 +62,17 @@ def install(store: Store) -> None:
     def bound(sql: str, frames: FrameStack) -> tuple[str, list[Any]]:
         return bind_variables(store, sql, frames.all_visible())
 
+    upsert = interpreter._upsert_routine
+
+    async def upsert_whole(*args: Any, **kwargs: Any) -> None:
+        try:
+            with store.transaction():
+                await upsert(*args, **kwargs)
+        except duckdb.Error as error:
+            raise translate_runtime_error(error) from error  # so that EXCEPTION WHEN ERROR sees it
+
     executor.ScriptInterpreter = Interpreter  # type: ignore[misc]
+    interpreter._upsert_routine = upsert_whole
     interpreter.ScriptInterpreter = Interpreter  # type: ignore[misc]
     interpreter._rewrite_vars_to_params = bound
     interpreter._is_truthy = _is_true

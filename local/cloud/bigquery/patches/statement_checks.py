@@ -11,6 +11,9 @@ Also lets bqemulator find no schemas, through ``build_catalog_schema`` of the sa
 statement's names, which writes them in lower case and takes a quarter of the translation, for rules that
 :mod:`..translation` replaces.
 
+And lets its translator search no statement for names of BigQuery ML, which it finds in texts and comments, too;
+:mod:`..translation.function_names` refuses their calls.
+
 Can be removed when bqemulator has a hook before translation.
 """
 
@@ -20,7 +23,7 @@ from typing import Any
 
 from bqemulator.jobs import executor
 from bqemulator.scripting import interpreter
-from bqemulator.sql import inner_query
+from bqemulator.sql import inner_query, translator
 
 from local.cloud.bigquery.statements import checked_sql
 from local.cloud.bigquery.store import Store
@@ -34,5 +37,6 @@ def install(store: Store) -> None:
         return await translate(checked_sql(store, bq_sql, project_id), project_id=project_id, **kwargs)
 
     inner_query.build_catalog_schema = lambda *_, **__: {}
+    translator._UNSUPPORTED_KEYWORDS = frozenset()
     executor.rewrite_and_translate_statement = checked
     interpreter.rewrite_and_translate_statement = checked
