@@ -4,9 +4,11 @@
 # The other, local-cloud, runs the emulators and the trip-data source: docker build --target local-cloud .
 #
 # Both start from the plain Python image. Airflow's own image has about a hundred providers, in versions of its own;
-# uv.lock lists the versions that the tests run with.
+# uv.lock lists the versions that the tests run with. Any image with Python 3.11 and pip will do that is based on Debian:
+# docker build --build-arg PYTHON_IMAGE=registry.example.com/python:3.11 .
 
-FROM python:3.11-slim-bookworm AS python
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+FROM ${PYTHON_IMAGE} AS python
 ENV PYTHONUNBUFFERED=1
 # USER names this user by its number: volumes and security policies outside the image do not know its name.
 RUN useradd --uid 50000 --create-home --shell /bin/bash airflow
@@ -25,7 +27,7 @@ ENV UV_COMPILE_BYTECODE=1 \
 FROM uv AS airflow-environment
 WORKDIR /opt/airflow
 COPY pyproject.toml uv.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra team
 
 
 FROM uv AS local-cloud-environment
@@ -64,6 +66,6 @@ COPY dags dags
 # Airflow would want to write one into its home.
 RUN python -m compileall -q config dags plugins \
     && touch airflow.cfg \
-    && install -d -o airflow -g airflow auth logs work
+    && install -d -o airflow -g airflow auth logs tmp work
 USER 50000
 ENTRYPOINT ["airflow"]

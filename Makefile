@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
+.PHONY: help install up down status demo reconcile env gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,6 +97,10 @@ demo: install ## Run one month through all DAGs: DATASET=green MONTH=2021-01 SOU
 
 reconcile: install ## Count one month in every store of the running stack, as make demo does: DATASET=green MONTH=2021-01
 	@$(RUN) reconcile "$$DATASET" "$$MONTH"
+
+# Without .venv, because a host that runs the containers has no other need of it.
+env: ## Add the secrets of docker-compose.yaml that are missing in .env, for containers
+	@"$(PYTHON)" -m local.cloud.env_file
 
 # What was given on the command line; a variable of this name in the shell belongs to something else.
 GIVEN = "$(if $(findstring command,$(origin $1)),$$$1)"

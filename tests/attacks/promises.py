@@ -72,8 +72,10 @@ PROMISES: dict[str, dict[str, str]] = {
         "pipeline does not need.",
         "containers-have-few-rights": "Containers run as a user without rights: no capability, no new privilege, no "
         "access to the host, no write access to the code.",
-        "compose-is-guarded": "The servers of `docker-compose.yaml` are published on 127.0.0.1 only, behind the guard, "
-        "and do not start without secrets of your own.",
+        "compose-is-guarded": "The servers of `docker-compose.yaml` are published on 127.0.0.1 only, Airflow's and the "
+        "emulators' behind the guard, and do not start without secrets of your own.",
+        "roles-are-apart": "A container has the secrets that it needs and no other: tasks have no way to Airflow's "
+        "metadata, its keys or its tokens, and each role of Postgres can connect to its own database alone.",
     },
 }
 _KNOWN = {name for promises in PROMISES.values() for name in promises}

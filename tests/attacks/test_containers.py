@@ -10,14 +10,30 @@ import pytest
 
 from local.cloud.settings import REPOSITORY
 from tests.attacks.promises import attack
-from tests.deployment.compose_file import AIRFLOW_COMPONENTS, EMULATORS, SECRETS, load_compose
+from tests.deployment.compose_file import AIRFLOW_SERVICES, EMULATORS, SECRETS, environment_of, load_compose
 from tests.deployment.conftest import compose, dockerfile, services
 from tests.deployment.dockerfile import Dockerfile
 
 __all__ = ["compose", "dockerfile", "services"]
 
 IMAGES = ("airflow", "local-cloud")
-OURS = sorted({"airflow-init", *AIRFLOW_COMPONENTS, *EMULATORS})
+OURS = sorted(AIRFLOW_SERVICES | EMULATORS)
+PORTS = ["AIRFLOW_PORT", "POSTGRES_PORT", "GCS_PORT", "BIGQUERY_PORT", "SOURCE_PORT", "FLOWER_PORT", "PGADMIN_PORT"]
+
+# Which services have which secret; no other has it, under any name.
+HOLDERS = {
+    "POSTGRES_PASSWORD": {"postgres"},
+    "AIRFLOW_DB_PASSWORD": {"postgres", "airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"},
+    "AIRFLOW__CORE__FERNET_KEY": {"airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"},
+    "AIRFLOW__API_AUTH__JWT_SECRET": {"api-server", "scheduler"},
+    "AIRFLOW__API__SECRET_KEY": {"api-server"},
+    "AIRFLOW_ADMIN_PASSWORD": {"airflow-init"},
+    "CELERY_DB_PASSWORD": {"postgres", "scheduler", "worker", "flower"},
+    "REDIS_PASSWORD": {"redis", "scheduler", "worker", "flower"},
+    "NY_TAXI_PASSWORD": {"postgres", "triggerer", "worker"},
+    "FLOWER_PASSWORD": {"flower"},
+    "PGADMIN_PASSWORD": {"pgadmin"},
+}
 
 
 # --- The compose file
@@ -37,12 +53,12 @@ def test_no_secret_has_a_default() -> None:
     text = (REPOSITORY / "docker-compose.yaml").read_text()
     for name in re.findall(r"(?i)\$\{(\w*(?:password|secret|key|token)\w*)", text):
         assert set(re.findall(rf"\$\{{{name}(:?.)", text)) == {":?"}, name
-    assert re.findall(r"(?im)^\s*\w*(?:password|secret)\w*\s*[:=]\s*(?!.*\$\{)\S+", text) == []
+    assert re.findall(r"(?im)^\s*\w*(?:password|secret)\w*(?<!_FILE)\s*[:=]\s*(?!.*\$\{)\S+", text) == []
 
 
 @attack("compose-is-guarded")
 @attack("this-machine-only")
-@pytest.mark.parametrize("variable", ["AIRFLOW_PORT", "POSTGRES_PORT", "GCS_PORT", "BIGQUERY_PORT", "SOURCE_PORT"])
+@pytest.mark.parametrize("variable", PORTS)
 @pytest.mark.parametrize("value", ["8080", ""], ids=["set", "empty"])
 def test_port_is_published_on_this_machine_only(variable: str, value: str) -> None:
     for name, service in load_compose(**SECRETS, **{variable: value})["services"].items():
@@ -71,10 +87,32 @@ def test_guard_of_airflow_is_the_repositorys_own(compose: dict[str, Any]) -> Non
 @attack("containers-have-few-rights")
 @pytest.mark.parametrize(
     "key",
-    ["privileged", "network_mode", "pid", "ipc", "userns_mode", "devices", "cgroup_parent", "extra_hosts", "user"],
+    ["privileged", "network_mode", "pid", "ipc", "userns_mode", "devices", "cgroup_parent", "extra_hosts"],
 )
 def test_no_container_asks_for_rights_on_the_host(services: dict[str, Any], key: str) -> None:
     assert [name for name, service in services.items() if key in service] == []
+
+
+@attack("containers-have-few-rights")
+def test_no_container_becomes_root(services: dict[str, Any]) -> None:
+    assert {name: service["user"] for name, service in services.items() if "user" in service} == {"redis": "redis"}
+
+
+@attack("roles-are-apart")
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_is_in_those_containers_alone_that_need_it(services: dict[str, Any], name: str) -> None:
+    """In their variables: no command and no health check has one."""
+    assert {one for one, service in services.items() if SECRETS[name] in str(environment_of(service))} == HOLDERS[name]
+    rest = [{key: value for key, value in one.items() if key != "environment"} for one in services.values()]
+    assert SECRETS[name] not in str(rest)
+
+
+@attack("roles-are-apart")
+@pytest.mark.parametrize("name", ["worker", "flower"])
+def test_where_tasks_run_nothing_leads_to_the_metadata(services: dict[str, Any], name: str) -> None:
+    variables = environment_of(services[name])
+    assert [one for one in variables if "SQL_ALCHEMY_CONN" in one] == []
+    assert [value for value in variables.values() if "/airflow" in value and "postgres" in value] == []
 
 
 @attack("containers-have-few-rights")
@@ -86,22 +124,19 @@ def test_no_container_sees_a_folder_or_a_socket_of_the_host(compose: dict[str, A
 
 
 @attack("containers-have-few-rights")
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", [*OURS, "redis", "pgadmin", "postgres"])
 def test_container_has_no_capability_and_writes_to_its_volumes_alone(services: dict[str, Any], name: str) -> None:
     service = services[name]
     assert service["cap_drop"] == ["ALL"]
-    assert "cap_add" not in service
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is True
-    assert service["tmpfs"] == ["/tmp"]
+    assert service["tmpfs"] == (["/tmp", "/run/postgresql"] if name == "postgres" else ["/tmp"])
 
 
 @attack("containers-have-few-rights")
 def test_postgres_keeps_only_what_its_start_needs(services: dict[str, Any]) -> None:
-    postgres = services["postgres"]
-    assert postgres["cap_drop"] == ["ALL"]
-    assert set(postgres["cap_add"]) == {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
-    assert postgres["security_opt"] == ["no-new-privileges:true"]
+    added = {name: set(service["cap_add"]) for name, service in services.items() if "cap_add" in service}
+    assert added == {"postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}}
 
 
 @attack("containers-have-few-rights")
@@ -115,7 +150,7 @@ def test_passwords_of_the_ui_are_mounted_where_they_are_used(services: dict[str,
         name
         for name, service in services.items()
         for volume in service.get("volumes", [])
-        if volume.startswith("auth:") or any(one["source"] == "passwords" for one in service.get("configs", []))
+        if volume.startswith("auth:")
     }
     assert mounted == {"airflow-init", "api-server"}
 

@@ -9,21 +9,29 @@ from typing import Any
 import yaml
 
 from local.airflow.stack import COMPONENTS
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, read_env_file
 
 SECRETS = {
     "POSTGRES_PASSWORD": "postgres-password",
+    "AIRFLOW_DB_PASSWORD": "airflow-db-password",
+    "CELERY_DB_PASSWORD": "celery-db-password",
+    "NY_TAXI_PASSWORD": "ny-taxi-password",
+    "REDIS_PASSWORD": "redis-password",
     "AIRFLOW_ADMIN_PASSWORD": "admin-password",
+    "FLOWER_PASSWORD": "flower-password",
+    "PGADMIN_PASSWORD": "password-of-pgadmin",
     "AIRFLOW__CORE__FERNET_KEY": "fernet-key",
     "AIRFLOW__API_AUTH__JWT_SECRET": "jwt-secret",
     "AIRFLOW__API__SECRET_KEY": "api-secret",
 }
-AIRFLOW_COMPONENTS = {"api-server", *COMPONENTS}
+AIRFLOW_COMPONENTS = {"api-server", *COMPONENTS, "worker"}
+# All that run the image of Airflow.
+AIRFLOW_SERVICES = {"airflow-init", *AIRFLOW_COMPONENTS, "flower"}
 EMULATORS = {"gcs", "bigquery", "source"}
 
 
 def load_compose(**env: str) -> dict[str, Any]:
-    """The compose file with ``env`` in ``.env``.
+    """The compose file with ``env`` in ``.env``; each ``env_file`` that exists is replaced by its variables.
 
     Raises:
         KeyError: a required variable is missing; the error is its name.
@@ -36,12 +44,22 @@ def load_compose(**env: str) -> dict[str, Any]:
             return [put_in(value) for value in node]
         return interpolate(node, env) if isinstance(node, str) else node
 
-    return put_in(yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text()))
+    compose = put_in(yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text()))
+    for service in compose["services"].values():
+        service["env_file"] = [put_in(_read(entry)) for entry in service.get("env_file", [])]
+    return compose
+
+
+def _read(entry: Mapping[str, Any]) -> dict[str, str]:
+    path = REPOSITORY / entry["path"]
+    assert path.exists() or entry.get("required") is False, f"{path} is missing"
+    return read_env_file(path)
 
 
 def environment_of(service: Mapping[str, Any]) -> dict[str, str]:
-    """The variables that a service sets itself."""
-    return dict(entry.split("=", 1) for entry in service["environment"])
+    """All variables that Compose sets in a service's container."""
+    own = {name: str(value) for name, value in service.get("environment", {}).items()}
+    return {name: value for variables in (*service["env_file"], own) for name, value in variables.items()}
 
 
 def interpolate(text: str, env: Mapping[str, str]) -> str:

@@ -12,21 +12,23 @@ class Dockerfile:
 
     Attributes:
         parents: by stage, in their order, the stage or image that it starts from.
+        base: the build argument that names the image of others, with its default.
         instructions: by stage, its instructions: the word and what follows it.
     """
 
     def __init__(self) -> None:
         text = (REPOSITORY / "Dockerfile").read_text()
         lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^#.*\n", "", text)).splitlines()
+        self.base = dict(re.findall(r"(?m)^ARG (\w+)=(\S+)\nFROM", text))
         self.parents: dict[str, str] = {}
         self.instructions: dict[str, list[tuple[str, str]]] = {}
         for line in filter(None, lines):
             word, rest = line.split(None, 1)
             if word == "FROM":
                 parent, _, stage = rest.split()
-                self.parents[stage] = parent
+                self.parents[stage] = self.base.get(parent.strip("${}"), parent)
                 self.instructions[stage] = []
-            else:
+            elif self.parents:
                 self.instructions[stage].append((word, rest))
 
     def get(self, stage: str, word: str) -> list[str]:

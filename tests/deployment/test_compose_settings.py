@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from airflow.sdk import Connection
 
 from local.airflow.environment import AirflowSettings
 from local.cloud.settings import REPOSITORY, read_env_file
-from tests.deployment.compose_file import AIRFLOW_COMPONENTS, SECRETS, environment_of, load_compose
+from tests.deployment.compose_file import AIRFLOW_SERVICES, SECRETS, environment_of, load_compose
 from tests.deployment.dockerfile import Dockerfile
 
 PORTS = {
@@ -19,15 +22,17 @@ PORTS = {
     "GCS_PORT": "gcs",
     "BIGQUERY_PORT": "bigquery",
     "SOURCE_PORT": "source",
+    "FLOWER_PORT": "flower",
+    "PGADMIN_PORT": "pgadmin",
 }
 GOOGLE = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
 # What one machine beside the emulators has, and a deployment with its own connection to Google Cloud does not.
 EMULATED = {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "PYTHONPATH"}
 
 
-def scheduler_environment(**env: str) -> dict[str, str]:
-    """The variables of the scheduler with ``env`` in ``.env``."""
-    return environment_of(load_compose(**SECRETS, **env)["services"]["scheduler"])
+def worker_environment(**env: str) -> dict[str, str]:
+    """The variables of a worker, where tasks run, with ``env`` in ``.env``."""
+    return environment_of(load_compose(**SECRETS, **env)["services"]["worker"])
 
 
 # Ports
@@ -44,6 +49,9 @@ def test_the_ports_of_the_local_stack_are_published_on_this_machine_only(
         "gcs": local.cloud.gcs_port,
         "bigquery": local.cloud.bigquery_port,
         "source": local.cloud.source_port,
+        # Only containers have these two.
+        "flower": 5555,
+        "pgadmin": 5050,
     }
 
 
@@ -57,7 +65,7 @@ def test_a_port_variable_moves_one_port(variable: str, service: str) -> None:
 
 def test_containers_find_each_other(services: dict[str, Any]) -> None:
     """Each address in the environment names a service, and the port inside its container."""
-    environment = environment_of(services["scheduler"])
+    environment = environment_of(services["worker"])
     inside = {name: services[name]["ports"][0].split(":")[-1] for name in PORTS.values()}
     for variable, service, path in (
         ("STORAGE_EMULATOR_HOST", "gcs", ""),
@@ -65,7 +73,32 @@ def test_containers_find_each_other(services: dict[str, Any]) -> None:
         ("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "api-server", "/execution/"),
     ):
         assert environment[variable] == f"http://{service}:{inside[service]}{path}"
+    environment = environment_of(services["api-server"])
     assert (environment["AIRFLOW__API__HOST"], environment["AIRFLOW__API__PORT"]) == ("0.0.0.0", inside["api-server"])
+
+
+@pytest.mark.parametrize("role", ["airflow", "celery"])
+def test_each_database_is_reached_by_its_role(services: dict[str, Any], role: str) -> None:
+    environment = environment_of(services["scheduler"])
+    variable = {"airflow": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "celery": "AIRFLOW__CELERY__RESULT_BACKEND"}[role]
+    url = urlsplit(environment[variable])
+    assert (url.username, url.password) == (role, SECRETS[f"{role.upper()}_DB_PASSWORD"])
+    assert (url.hostname, url.port, url.path) == ("postgres", 5432, f"/{role}")
+
+
+def test_scheduler_workers_and_flower_have_one_queue(services: dict[str, Any]) -> None:
+    urls = {environment_of(services[name])["AIRFLOW__CELERY__BROKER_URL"] for name in ("scheduler", "worker", "flower")}
+    assert urls == {f"redis://:{SECRETS['REDIS_PASSWORD']}@redis:6379/0"}
+    assert environment_of(services["redis"])["REDISCLI_AUTH"] == SECRETS["REDIS_PASSWORD"]
+
+
+def test_all_slots_of_one_worker_are_used_and_more_workers_can_be(services: dict[str, Any]) -> None:
+    """A task that waits must wait in the database, and not in Redis."""
+    environment = environment_of(services["scheduler"]) | environment_of(services["worker"])
+    slots = environment["AIRFLOW__CELERY__WORKER_CONCURRENCY"]
+    assert slots == environment["AIRFLOW__CORE__PARALLELISM"]
+    more = load_compose(**SECRETS, AIRFLOW__CORE__PARALLELISM="24")["services"]["scheduler"]
+    assert environment_of(more)["AIRFLOW__CORE__PARALLELISM"] == "24"
 
 
 @pytest.mark.parametrize(
@@ -88,26 +121,42 @@ def test_secrets_are_required(name: str) -> None:
 
 
 def test_secrets_reach_what_needs_them(compose: dict[str, Any]) -> None:
-    environment = environment_of(compose["services"]["scheduler"])
+    environment = environment_of(compose["services"]["api-server"])
     for name in ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY"):
         assert environment[name] == SECRETS[name]
-    password = SECRETS["POSTGRES_PASSWORD"]
-    assert compose["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"] == password
-    assert f":{password}@postgres:" in environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    assert json.loads(compose["configs"]["passwords"]["content"]) == {"admin": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
+    postgres = environment_of(compose["services"]["postgres"])
+    for name in ("POSTGRES_PASSWORD", "AIRFLOW_DB_PASSWORD", "CELERY_DB_PASSWORD", "NY_TAXI_PASSWORD"):
+        assert postgres[name] == SECRETS[name]
+
+
+def test_the_uis_password_is_written_where_the_server_reads_it(services: dict[str, Any], tmp_path: Path) -> None:
+    """Runs the first line of the service's own command."""
+    init = services["airflow-init"]
+    file = environment_of(services["api-server"])["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]
+    [command] = init["command"]
+    script = command.replace(file, str(tmp_path / "passwords.json")).replace("exec airflow", "echo")
+    done = subprocess.run(
+        [*init["entrypoint"], script], env=environment_of(init), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "db migrate\n"
+    assert json.loads((tmp_path / "passwords.json").read_text()) == {"admin": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
+    assert (tmp_path / "passwords.json").stat().st_mode & 0o777 == 0o600
 
 
 # The environment of Airflow's containers
 
 
-@pytest.mark.parametrize("name", ["airflow-init", *sorted(AIRFLOW_COMPONENTS)])
-def test_containers_set_what_the_local_stack_sets(
-    name: str, services: dict[str, Any], dockerfile: Dockerfile, local: AirflowSettings
-) -> None:
+@pytest.mark.parametrize("name", sorted(AIRFLOW_SERVICES))
+def test_a_setting_is_in_one_place(name: str, services: dict[str, Any]) -> None:
     common = read_env_file(REPOSITORY / "config/airflow.env")
-    assert services[name]["env_file"] == "config/airflow.env"
-    own = environment_of(services[name])
-    assert not set(own) & set(common), "a setting must be in one place"
+    assert services[name]["env_file"][0] == common
+    assert not set(common) & set(services[name]["environment"])
+
+
+def test_containers_set_what_the_local_stack_sets(
+    services: dict[str, Any], dockerfile: Dockerfile, local: AirflowSettings
+) -> None:
+    own = {variable for name in AIRFLOW_SERVICES for variable in environment_of(services[name])}
     # The image contains all bytecode; on a laptop, Python must be allowed to write it.
     expected = set(local.environment()) - {"PYTHONDONTWRITEBYTECODE"}
     # Nobody edits the DAGs in an image, and a server has more than a laptop's two cores.
@@ -117,14 +166,17 @@ def test_containers_set_what_the_local_stack_sets(
     expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"}
     # A container's file system is read-only; its logs have the messages.
     expected -= {"AIRFLOW_CONN_FAILURE_FOLDER"}
-    assert set(own) | set(common) | set(dockerfile.env("airflow")) - {"PATH"} == expected
+    # Celery's workers are apart, each with a memory file system.
+    expected |= {"AIRFLOW__CELERY__BROKER_URL", "AIRFLOW__CELERY__RESULT_BACKEND", "TMPDIR"}
+    expected |= {"AIRFLOW__CELERY__WORKER_CONCURRENCY", "AIRFLOW__CELERY__FLOWER_BASIC_AUTH", "AIRFLOW_ADMIN_PASSWORD"}
+    assert own | set(dockerfile.env("airflow")) - {"PATH"} == expected
 
 
 def test_containers_have_the_values_of_the_local_stack(services: dict[str, Any]) -> None:
     laptop = read_env_file(REPOSITORY / "local/airflow/airflow.env")
     own = environment_of(services["scheduler"])
-    shared = set(laptop) & set(own)
-    assert "AIRFLOW__CORE__AUTH_MANAGER" in shared
+    shared = set(laptop) & set(own) - {"AIRFLOW__CORE__EXECUTOR"}
+    assert {"AIRFLOW__CORE__AUTH_MANAGER", "AIRFLOW__CORE__PARALLELISM"} <= shared
     assert {name: own[name] for name in shared} == {name: laptop[name] for name in shared}
 
 
@@ -134,18 +186,18 @@ def test_project_and_bucket_default_to_those_of_the_local_stack(
     assert f"--project={local.cloud.project}" in services["bigquery"]["command"]
     assert f"--bucket={local.cloud.lake_bucket}" in services["gcs"]["command"]
     assert f"--rows={local.cloud.synthetic_rows}" in services["source"]["command"]
-    assert environment_of(services["scheduler"])["AIRFLOW_VAR_LAKE_BUCKET"] == local.cloud.lake_bucket
+    assert environment_of(services["worker"])["AIRFLOW_VAR_LAKE_BUCKET"] == local.cloud.lake_bucket
 
 
 def test_connections_are_those_of_the_local_stack(services: dict[str, Any], local: AirflowSettings) -> None:
-    ours, theirs = environment_of(services["scheduler"]), local.environment()
+    ours, theirs = environment_of(services["worker"]), local.environment()
     assert json.loads(ours["AIRFLOW_CONN_TAXI_SOURCE"]) == {
         **json.loads(theirs["AIRFLOW_CONN_TAXI_SOURCE"]),
         "host": "http://source:8090",
     }
     assert json.loads(ours["AIRFLOW_CONN_NY_TAXI"]) == {
         **json.loads(theirs["AIRFLOW_CONN_NY_TAXI"]),
-        **{"host": "postgres", "port": 5432, "password": SECRETS["POSTGRES_PASSWORD"]},
+        **{"host": "postgres", "port": 5432, "login": "ny_taxi", "password": SECRETS["NY_TAXI_PASSWORD"]},
     }
     google = Connection.from_uri(ours[GOOGLE], conn_id="google_cloud_default")
     local_google = Connection.from_json(theirs[GOOGLE], conn_id="google_cloud_default")
@@ -156,8 +208,8 @@ def test_connections_are_those_of_the_local_stack(services: dict[str, Any], loca
 
 
 def test_own_connection_replaces_the_emulators_and_their_patch() -> None:
-    assert set(scheduler_environment()) >= EMULATED
-    own = scheduler_environment(**{GOOGLE: '{"conn_type": "google_cloud_platform"}'})
+    assert set(worker_environment()) >= EMULATED
+    own = worker_environment(**{GOOGLE: '{"conn_type": "google_cloud_platform"}'})
     assert own[GOOGLE] == '{"conn_type": "google_cloud_platform"}'
     assert not EMULATED & set(own)
 
@@ -165,10 +217,10 @@ def test_own_connection_replaces_the_emulators_and_their_patch() -> None:
 def test_the_emulators_patch_is_the_local_stacks_and_is_mounted_where_it_finds_config(
     compose: dict[str, Any], dockerfile: Dockerfile
 ) -> None:
-    folder = environment_of(compose["services"]["scheduler"])["PYTHONPATH"]
+    folder = environment_of(compose["services"]["worker"])["PYTHONPATH"]
     root = dockerfile.env("airflow")["AIRFLOW_HOME"]
     file = f"{folder.removeprefix(f'{root}/')}/airflow_local_settings.py"
-    for name in ("airflow-init", *AIRFLOW_COMPONENTS):
+    for name in AIRFLOW_SERVICES:
         mounted = {one["target"]: compose["configs"][one["source"]] for one in compose["services"][name]["configs"]}
         assert mounted[f"{root}/{file}"] == {"file": file}
     # In the image, as in the repository, config/ is beside local/; the patched module runs the one there.
@@ -187,11 +239,13 @@ def test_the_emulators_patch_is_the_local_stacks_and_is_mounted_where_it_finds_c
 )
 def test_the_source_can_be_set(env: dict[str, str], expected: dict[str, Any]) -> None:
     name = "AIRFLOW_CONN_TAXI_SOURCE"
-    default = json.loads(scheduler_environment()[name])
-    assert json.loads(scheduler_environment(**env)[name]) == {**default, **expected}
+    default = json.loads(worker_environment()[name])
+    assert json.loads(worker_environment(**env)[name]) == {**default, **expected}
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"])
 def test_who_hears_of_failures_can_be_set(name: str) -> None:
     own = '{"conn_type": "http", "host": "https://example.org"}'
-    assert scheduler_environment(**{name: own})[name] == own
+    services = load_compose(**SECRETS, **{name: own})["services"]
+    holders = {one for one, service in services.items() if environment_of(service).get(name) == own}
+    assert holders == {"worker", "triggerer", "dag-processor"}

@@ -74,11 +74,11 @@ def test_health_checks_ask_for_their_own_component(services: dict[str, Any], com
         for name, service in services.items()
         if service.get("healthcheck", {}).get("test", [])[: len(check)] == check
     }
-    assert set(asked) == {"api-server", *COMPONENTS, *EMULATORS}
+    assert set(asked) == {"api-server", *COMPONENTS, "flower", *EMULATORS}
     for name in COMPONENTS:
         # The report of the API server names each component with underscores.
         assert asked[name] == ["http://api-server:8080/api/v2/monitor/health", name.replace("-", "_")]
-    for name in ("api-server", *EMULATORS):
+    for name in ("api-server", "flower", *EMULATORS):
         inside = services[name]["ports"][0].split(":")[-1]
         [url] = asked[name]
         assert url.startswith(f"http://127.0.0.1:{inside}/")

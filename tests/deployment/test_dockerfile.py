@@ -15,12 +15,12 @@ IMAGES = ("airflow", "local-cloud")
 def test_every_stage_starts_from_one_python_image(dockerfile: Dockerfile) -> None:
     outside = {parent for parent in dockerfile.parents.values() if parent not in dockerfile.parents}
     assert len(outside) == 1
-    assert re.fullmatch(r"python:\d+\.\d+-slim-\w+", outside.pop())
+    assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", outside.pop())
     assert list(dockerfile.parents)[-1] == "airflow", "the last stage is the default"
 
 
 def test_the_image_has_the_oldest_supported_python(dockerfile: Dockerfile) -> None:
-    version = re.match(r"python:(\d+\.\d+)-", dockerfile.parents["python"])
+    version = re.match(r"python:(\d+\.\d+)\.\d+-", dockerfile.parents["python"])
     assert version
     for project in ("pyproject.toml", "local/cloud/pyproject.toml"):
         [required] = re.findall(r'requires-python = "(.*)"', (REPOSITORY / project).read_text())
@@ -37,6 +37,15 @@ def test_environments_are_as_locked_and_without_what_only_development_needs(dock
     for image in IMAGES:
         [command] = dockerfile.get(f"{image}-environment", "RUN")
         assert "uv sync --locked --no-dev" in command
+
+
+def test_airflow_has_what_a_team_adds(dockerfile: Dockerfile) -> None:
+    [command] = dockerfile.get("airflow-environment", "RUN")
+    assert command.endswith("--extra team")
+
+
+def test_the_image_of_others_can_be_another(dockerfile: Dockerfile) -> None:
+    assert set(dockerfile.base) == {"PYTHON_IMAGE"}
 
 
 def test_copied_paths_exist_and_reach_the_build(dockerfile: Dockerfile) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
 from local.airflow.secrets_backend import KWARGS
+from local.cloud import env_file
 from local.cloud.settings import REPOSITORY, Settings, read_env_file
 from tests.deployment.compose_file import SECRETS, load_compose
 
@@ -38,8 +39,10 @@ def variables_of_the_code() -> set[str]:
 
 
 def test_it_names_every_variable(example: dict[str, str]) -> None:
-    of_compose = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", (REPOSITORY / "docker-compose.yaml").read_text()))
-    assert set(SECRETS) <= of_compose
+    read_by_compose = [REPOSITORY / "docker-compose.yaml", REPOSITORY / "local/airflow/emulators.env"]
+    text = "".join(path.read_text() for path in read_by_compose)
+    of_compose = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text))
+    assert set(re.findall(r"\$\{([A-Z0-9_]+):\?", text)) == set(SECRETS) == set(env_file.SECRETS)
     profiles = (REPOSITORY / "examples/dbt/profiles.yml").read_text()
     of_dbt = set(re.findall(r"env_var\('([A-Z0-9_]+)'", profiles)) - {"DBT_TARGET"}  # which bin/dbt sets
     assert of_dbt
