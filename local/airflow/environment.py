@@ -122,6 +122,8 @@ class AirflowSettings:
             **read_env_file(LAPTOP / "airflow.env"),
             **self._secrets(),
             **self._connections(),
+            # Where metrics and traces go once they are on: OpenTelemetry's own default.
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:4318",
         }
         left_out = self.in_secrets_backend
         environment = {name: os.environ.get(name) or value for name, value in built.items() if name not in left_out}

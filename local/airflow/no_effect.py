@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from typing import Any
@@ -12,6 +13,7 @@ from local.cloud.settings import HOST
 from nyc_taxi.registry.columns import Layout
 
 SOURCE, POSTGRES = "AIRFLOW_CONN_TAXI_SOURCE", "AIRFLOW_CONN_NY_TAXI"
+LINEAGE, LINEAGE_PROVIDER = "AIRFLOW__OPENLINEAGE__TRANSPORT", "airflow.providers.openlineage"
 GOOGLE, BUCKET = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "AIRFLOW_VAR_LAKE_BUCKET"
 Address = tuple[str, int | None]
 _PORTS = {"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432}
@@ -31,6 +33,7 @@ def without_effect(settings: AirflowSettings) -> list[str]:
         ("SOURCE_LAST_MONTH",): own and _differs(f"the last_month of {SOURCE}", last_month, settings.last_month),
         ("POSTGRES_PORT",): kept.get(POSTGRES) or _leads_elsewhere(POSTGRES, (HOST, settings.cloud.postgres_port)),
         ("GCS_PORT", "BIGQUERY_PORT"): google,
+        (LINEAGE,): _is_missing(LINEAGE_PROVIDER) and "OpenLineage is not installed; run make .venv/.team",
         ("LAKE_BUCKET",): kept.get(BUCKET) or _differs(BUCKET, os.environ.get(BUCKET) or bucket, bucket),
     }
     sentences = [
@@ -46,6 +49,10 @@ def without_effect(settings: AirflowSettings) -> list[str]:
 
 def _given(*names: str) -> list[str]:
     return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+
+
+def _is_missing(module: str) -> bool:
+    return importlib.util.find_spec(module) is None
 
 
 def _differs(what: str, value: str, expected: str) -> str:

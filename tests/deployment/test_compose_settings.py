@@ -164,6 +164,8 @@ def test_containers_set_what_the_local_stack_sets(
     expected -= {"AIRFLOW__API__WORKERS"}
     # The local stack's processes inherit it.
     expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"}
+    expected |= {"AIRFLOW__METRICS__OTEL_ON", "AIRFLOW__TRACES__OTEL_ON", "AIRFLOW__LOGGING__JSON_LOGS"}
+    expected |= {"AIRFLOW__OPENLINEAGE__TRANSPORT"}
     # A container's file system is read-only; its logs have the messages.
     expected -= {"AIRFLOW_CONN_FAILURE_FOLDER"}
     # Celery's workers are apart, each with a memory file system.

@@ -270,7 +270,7 @@ def skip_reasons(api: AirflowApi, dag_id: str, run_id: str) -> dict[str, str]:
 def strike(settings: AirflowSettings, dag_id: str) -> None:
     """Let the clock strike for an unpaused DAG that had no scheduled run yet: its first one is that of this month."""
     now = datetime.now(UTC)
-    first, earlier = (datetime(*_months_back(now, months), 1, tzinfo=UTC) for months in (0, 2))
+    first, earlier = (datetime(*months_back(now, months), 1, tzinfo=UTC) for months in (0, 2))
     with psycopg.connect(settings.cloud.postgres_url("airflow")) as connection:
         # The scheduler makes a run while it holds the DAG's row. One statement that waits for the row would not see the
         # run for which it waited, and the clock would strike twice.
@@ -288,7 +288,8 @@ def strike(settings: AirflowSettings, dag_id: str) -> None:
         )
 
 
-def _months_back(day: datetime, months: int) -> tuple[int, int]:
+def months_back(day: datetime, months: int) -> tuple[int, int]:
+    """The year and the month that many months before a day."""
     year, index = divmod(day.year * 12 + day.month - 1 - months, 12)
     return year, index + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -17,6 +18,26 @@ class Log(Protocol):
 
     def info(self, text: str, /, *values: Any) -> Any:
         """Log a line at the level INFO."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a transfer moved, as the line of its end says; a number is None if it is unknown."""
+
+    rows: int | None
+    size: int | None
+    seconds: float
+
+
+# Those of this process that have ended, and that nobody has taken yet.
+_ended: list[Transfer] = []
+
+
+def take_ended() -> list[Transfer]:
+    """Return the transfers that have ended in this process since the last call, oldest first."""
+    taken = _ended[:]
+    _ended.clear()
+    return taken
 
 
 class Progress:
@@ -63,6 +84,7 @@ class Progress:
     ) -> None:
         if error is None:
             self._log.info("End of %s: %s", self._what, self._line(ended=True))
+            _ended.append(Transfer(self._rows, self._size, self._clock() - self._begin))
 
     def reach(
         self,

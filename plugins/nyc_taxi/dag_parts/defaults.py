@@ -13,6 +13,7 @@ from nyc_taxi.common.objects import WorkDirError
 from nyc_taxi.common.sql import SQL_DIR
 from nyc_taxi.dag_parts.deadlines import DEADLINE
 from nyc_taxi.dag_parts.macros import MACROS, PUBLICATION_WAIT
+from nyc_taxi.dag_parts.metrics import report_transfers
 from nyc_taxi.dag_parts.notifications import end_log_with_cause, notify_failure
 from nyc_taxi.dag_parts.params import ParameterError
 from nyc_taxi.registry.datasets import DATASETS, TRIP_DATASETS
@@ -75,6 +76,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "execution_timeout": timedelta(minutes=30),
     "on_failure_callback": end_log_with_cause,
     "on_retry_callback": end_log_with_cause,
+    "on_success_callback": report_transfers,
     # Google's operators would otherwise remember the job of each task, also when the run is cleared, and take its old
     # success for that of the new run.
     "durable": False,

@@ -25,3 +25,8 @@ def arrow_type(column: Column) -> pa.DataType:
 def arrow_schema(dataset: Dataset) -> pa.Schema:
     """Return the Arrow schema of the dataset's Parquet files: the source's columns, then the lineage columns."""
     return pa.schema([(column.name, arrow_type(column)) for column in dataset.columns])
+
+
+def column_types(dataset: Dataset) -> list[tuple[str, str]]:
+    """Return the names and the Arrow types of the columns of the dataset's Parquet files, as text."""
+    return [(column.name, str(arrow_type(column))) for column in dataset.columns]

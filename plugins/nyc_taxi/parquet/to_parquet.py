@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from nyc_taxi.common.lineage import file_dataset, reads_and_writes
 from nyc_taxi.common.text import printable
 from nyc_taxi.common.work_files import input_file, output_file
 from nyc_taxi.parquet.convert import to_parquet
 from nyc_taxi.parquet.provenance import provenance
+from nyc_taxi.parquet.schema import column_types
 from nyc_taxi.registry.datasets import get_dataset
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.registry.months import Month
@@ -90,3 +92,8 @@ class ToParquetOperator(BaseOperator):
             )
         self.log.info("Converted %s rows to %s", f"{converted.rows:,}", self.dst)
         return converted.rows
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told: the downloaded file, and the Parquet file with its columns."""
+        columns = column_types(get_dataset(self.dataset))
+        return reads_and_writes(inputs=[file_dataset(self.src)], outputs=[file_dataset(self.dst, columns)])

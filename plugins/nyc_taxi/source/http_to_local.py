@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from nyc_taxi.common.lineage import file_dataset, reads_and_writes
 from nyc_taxi.common.work_files import output_file
 from nyc_taxi.source.download import download
-from nyc_taxi.source.session import source_session
+from nyc_taxi.source.session import source_session, source_url
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -67,3 +68,8 @@ class HttpToLocalFilesystemOperator(BaseOperator):
         context["ti"].xcom_push(key="version", value=downloaded.version)
         context["ti"].xcom_push(key="downloaded_at", value=downloaded.answered_at.isoformat(timespec="microseconds"))
         return self.dst
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told: the source's file, and the file in the work dir."""
+        source = source_url(self.http_conn_id, self.endpoint)
+        return reads_and_writes(inputs=[file_dataset(source)], outputs=[file_dataset(self.dst)])

@@ -26,6 +26,13 @@ def source_session(http_conn_id: str, endpoint: str) -> Iterator[tuple[requests.
         yield session, hook.url_from_endpoint(endpoint)
 
 
+def source_url(http_conn_id: str, endpoint: str) -> str:
+    """Return the URL of ``endpoint``, without a request."""
+    hook = HttpHook(method="GET", http_conn_id=http_conn_id)
+    with hook.get_conn():
+        return hook.url_from_endpoint(endpoint)
+
+
 def published_version(http_conn_id: str, endpoint: str) -> Announcement:
     """Return what the source states about the file at ``endpoint``; raises what :func:`announcement` raises."""
     with source_session(http_conn_id, endpoint) as (session, url):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from airflow.configuration import conf
 
 from local.airflow import environment
 from local.cloud.settings import REPOSITORY, load_env_file
@@ -265,3 +266,13 @@ def test_building_the_environment_changes_nothing(make_settings) -> None:
     before = dict(os.environ)
     settings.environment()
     assert dict(os.environ) == before
+
+
+def test_nothing_is_sent_to_a_collector_unless_the_user_says_so(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the stack's settings on top of Airflow's defaults."""
+    for name, value in make_settings().environment().items():
+        if name.startswith(("AIRFLOW__", "OTEL_")):
+            monkeypatch.setenv(name, value)
+    switches = [("metrics", "otel_on"), ("metrics", "statsd_on"), ("traces", "otel_on"), ("logging", "json_logs")]
+    assert [conf.getboolean(*switch) for switch in switches] == [False] * len(switches)
+    assert not conf.get("openlineage", "transport", fallback="")

@@ -91,3 +91,14 @@ def test_make_up_says_so_last(make_settings, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", "https://data.example.com")
     assert main._run(main.argparse.Namespace(command="up"), make_settings(SOURCE="tlc")) == 0
     assert capsys.readouterr().err == f"note: SOURCE=tlc has no effect on the DAGs: {OTHER}\n"
+
+
+def test_lineage_needs_its_provider(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", "{}")
+    monkeypatch.setattr("local.airflow.no_effect.LINEAGE_PROVIDER", "airflow.providers.standard")
+    assert without_effect(make_settings()) == []
+    monkeypatch.setattr("local.airflow.no_effect.LINEAGE_PROVIDER", "airflow.providers.of_nobody")
+    assert without_effect(make_settings()) == [
+        "AIRFLOW__OPENLINEAGE__TRANSPORT={} has no effect on the DAGs: "
+        "OpenLineage is not installed; run make .venv/.team"
+    ]

@@ -82,6 +82,18 @@ class PublishOperator(BigQueryInsertJobOperator):
         except NotFound:
             self.log.info("There is no job %s to cancel", self.job_id)
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told: what the provider finds in the job, with tables in place of partitions.
+
+        The job also reads its destination, to see that it is not newer. That is no origin of the rows.
+        """
+        lineage = super().get_openlineage_facets_on_complete(task_instance)
+        for dataset in lineage.outputs:
+            dataset.name = dataset.name.partition("$")[0]
+        written = {dataset.name for dataset in lineage.outputs}
+        lineage.inputs = [dataset for dataset in lineage.inputs if dataset.name not in written]
+        return lineage
+
     def _submit_job(self, hook: BigQueryHook, job_id: str) -> Any:
         """Submit the job when no other publish to its destination is running, under an id of its turn."""
         destination = self.configuration["query"]["destinationTable"]["tableId"].replace("$", "_")

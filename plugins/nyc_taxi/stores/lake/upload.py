@@ -15,9 +15,12 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from airflow.providers.google.cloud.transfers.local_to_gcs import LocalFilesystemToGCSOperator
 from google.cloud.exceptions import PreconditionFailed
 
+from nyc_taxi.common.lineage import file_dataset, reads_and_writes
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
 from nyc_taxi.common.work_files import input_file
+from nyc_taxi.parquet.schema import column_types
+from nyc_taxi.registry.datasets import get_dataset
 from nyc_taxi.stores.lake.mark import DOWNLOADED_AT, is_ahead, newer_mark, parse_time
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         downloaded_at: when the source sent what the file was made from, in ISO 8601; empty if unknown (templated).
         run_started_at: when the run that downloaded it started, in ISO 8601; empty if unknown (templated).
         rows: the file's number of rows, for the log; without one it is unknown (templated).
+        dataset: name of the dataset in the registry (templated).
         kwargs: the arguments of LocalFilesystemToGCSOperator, for one file without ``gzip``. ``src`` may also be the
             ``gs://`` URI of an object in the work dir, which is downloaded first: so the upload is the same.
 
@@ -63,6 +67,7 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         "downloaded_at",
         "run_started_at",
         "rows",
+        "dataset",
     )
 
     def __init__(
@@ -71,17 +76,27 @@ class UploadOperator(LocalFilesystemToGCSOperator):
         downloaded_at: str = "{{ downloaded_at() }}",
         run_started_at: str = "{{ run_started_at() }}",
         rows: str = "",
+        dataset: str = "{{ dataset.name }}",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.downloaded_at = downloaded_at
         self.run_started_at = run_started_at
         self.rows = rows
+        self.dataset = dataset
 
     def execute(self, context: Context) -> list[str]:
         assert isinstance(self.src, str)  # one file
         with input_file(self.src) as self._file:
             return self._replace_object(context)
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told: the file in the work dir, and the lake's object, with their columns."""
+        columns = column_types(get_dataset(self.dataset))
+        return reads_and_writes(
+            inputs=[file_dataset(str(self.src), columns)],
+            outputs=[file_dataset(f"gs://{self.bucket}/{self.dst}", columns)],
+        )
 
     def _replace_object(self, context: Context) -> list[str]:
         hook = GCSHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)

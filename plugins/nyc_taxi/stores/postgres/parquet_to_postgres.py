@@ -13,11 +13,15 @@ from airflow.sdk import BaseOperator
 from psycopg import sql
 
 from nyc_taxi.common.files import DiskFullError
+from nyc_taxi.common.lineage import file_dataset, postgres_dataset, reads_and_writes
 from nyc_taxi.common.runs import staged_by
 from nyc_taxi.common.work_files import input_file
 from nyc_taxi.parquet.provenance import read_provenance
+from nyc_taxi.parquet.schema import column_types as parquet_columns
+from nyc_taxi.registry.datasets import get_dataset
 from nyc_taxi.stores.postgres.copy import copy_parquet
 from nyc_taxi.stores.postgres.errors import printable_errors
+from nyc_taxi.stores.postgres.schema import column_types
 from nyc_taxi.stores.postgres.staging import drop_ended_runs
 
 if TYPE_CHECKING:
@@ -38,6 +42,7 @@ class ParquetToPostgresOperator(BaseOperator):
         src: path or ``gs://`` URI of the Parquet file (templated).
         table: name of the staging table, ``schema.table`` (templated).
         create_sql: the statement that creates the table, or the name of its ``.sql`` file (templated).
+        dataset: name of the dataset in the registry (templated).
         postgres_conn_id: the Postgres connection (templated).
 
     Returns:
@@ -50,18 +55,26 @@ class ParquetToPostgresOperator(BaseOperator):
         psycopg.Error: the database rejects the statement or a row.
     """
 
-    template_fields: Sequence[str] = ("src", "table", "create_sql", "postgres_conn_id")
+    template_fields: Sequence[str] = ("src", "table", "create_sql", "dataset", "postgres_conn_id")
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"create_sql": "sql"}
     ui_color = "#fce4d6"
 
     def __init__(
-        self, *, src: str, table: str, create_sql: str, postgres_conn_id: str = "ny_taxi", **kwargs: Any
+        self,
+        *,
+        src: str,
+        table: str,
+        create_sql: str,
+        dataset: str = "{{ dataset.name }}",
+        postgres_conn_id: str = "ny_taxi",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.src = src
         self.table = table
         self.create_sql = create_sql
+        self.dataset = dataset
         self.postgres_conn_id = postgres_conn_id
 
     def execute(self, context: Context) -> str:
@@ -76,6 +89,14 @@ class ParquetToPostgresOperator(BaseOperator):
             ) from error
         self.log.info("Copied %s rows to %s", f"{rows:,}", self.table)
         return self.table
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told: the Parquet file, and the staging table, with their columns."""
+        dataset, connection = get_dataset(self.dataset), PostgresHook.get_connection(self.postgres_conn_id)
+        return reads_and_writes(
+            inputs=[file_dataset(self.src, parquet_columns(dataset))],
+            outputs=[postgres_dataset(connection, self.table, column_types(dataset))],
+        )
 
     @printable_errors()
     def _load(self, source: Path, context: Context) -> int:

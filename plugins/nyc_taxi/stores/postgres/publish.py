@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from psycopg.errors import RaiseException
 
+from nyc_taxi.common.lineage import postgres_dataset, reads_and_writes
 from nyc_taxi.common.progress import Progress
 from nyc_taxi.common.skip import skip
+from nyc_taxi.registry.datasets import get_dataset
+from nyc_taxi.stores.postgres.schema import column_types
 from nyc_taxi.stores.postgres.statement import LockingStatementOperator
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ class PublishOperator(LockingStatementOperator):
 
     Args:
         rows: the number of rows in the staging table, for the log; without one it is unknown (templated).
+        staging: name of the staging table, ``schema.table`` (templated).
+        dataset: name of the dataset in the registry, whose table is published (templated).
         kwargs: the arguments of LockingStatementOperator.
 
     Raises:
@@ -42,11 +47,20 @@ class PublishOperator(LockingStatementOperator):
         psycopg.Error: the database rejects the statement.
     """
 
-    template_fields: Sequence[str] = (*LockingStatementOperator.template_fields, "rows")
+    template_fields: Sequence[str] = (*LockingStatementOperator.template_fields, "rows", "staging", "dataset")
 
-    def __init__(self, *, rows: str = "", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rows: str = "",
+        staging: str = "{{ loaded_staging() }}",
+        dataset: str = "{{ dataset.name }}",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.rows = rows
+        self.staging = staging
+        self.dataset = dataset
 
     def get_db_hook(self) -> PostgresHook:
         """Return a hook that keeps what the statement tells of its publish."""
@@ -70,6 +84,13 @@ class PublishOperator(LockingStatementOperator):
             f"{reason}. The published rows stay. To load what the source has now, start a new run.",
             level=logging.WARNING if reason.startswith(CLOCK_AHEAD) else logging.INFO,
         )
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told: the staging table, and the published table, with their columns."""
+        dataset, connection = get_dataset(self.dataset), PostgresHook.get_connection(self.conn_id)
+        tables = (self.staging, f"public.{dataset.table}")
+        staging, table = (postgres_dataset(connection, name, column_types(dataset)) for name in tables)
+        return reads_and_writes(inputs=[staging], outputs=[table])
 
     def _listen(self, notice: Diagnostic) -> None:
         if told := _PUBLISHED.fullmatch(notice.message_primary or ""):
