@@ -19,6 +19,7 @@ from local.airflow.environment import AirflowSettings
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
 from nyc_taxi.common.text import printable
+from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.stores.bigquery.billing import VARIABLE, maximum_bytes_billed
 
@@ -148,6 +149,7 @@ class Google:
         yield finding
         for name, keeps in DATASETS.items():
             yield from self._dataset(name, found, keeps=keeps)
+        yield from self._costs()
 
     def _queries(self) -> Finding:
         """Send a dry run: the project exists, BigQuery is enabled there, and the account may run jobs."""
@@ -219,6 +221,20 @@ class Google:
             yield Finding(NOTE, name, "has no table yet, so that Google does not tell whether the account may write it")
         elif not problems:
             yield Finding(OK, name, f"in {dataset.location}; the account may read and write tables")
+
+    def _costs(self) -> Iterator[Finding]:
+        """Say what the tables hold, which is what storage and queries are billed by."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        for dataset in TRIP_DATASETS:
+            try:
+                table = self._bigquery.get_table(f"trips.{dataset.name}", **self._options)
+            except GoogleAPICallError:
+                continue  # there is none yet, or the lines above say what is wrong
+            if table.num_rows and table.num_bytes:
+                rows, size = f"{table.num_rows:,} trips", f"{table.num_bytes / 1e9:,.2f} GB"
+                million = table.num_bytes / table.num_rows
+                yield Finding(NOTE, dataset.name, f"{rows} hold {size}, {million:.0f} MB a million; docs/gcp.md#costs")
 
     def _problems(self, dataset: bigquery.Dataset, bucket: storage.Bucket | None, *, keeps: bool) -> Iterator[str]:
         if keeps and (dataset.default_table_expiration_ms or dataset.default_partition_expiration_ms):
