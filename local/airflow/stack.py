@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import secrets_backend, watcher
+from local.airflow import login, secrets_backend, watcher
 from local.airflow.environment import AirflowSettings, record_source, running_source
 from local.airflow.watcher import Restarts
 from local.cloud import shell
@@ -66,6 +66,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     with _locked(settings):
         was_up = is_up(settings)
         _forget_restarts(settings, all_of_them=not was_up)
+        login.uses_fab(settings)  # or says what is missing, before anything is started
         if found := secrets_backend.look(settings):
             print(f"{'secrets':<14} {found}", flush=True)
         try:
@@ -189,7 +190,7 @@ def cloud(settings: AirflowSettings, command: str, *names: str, check: bool = Tr
 
 
 def migrate(settings: AirflowSettings) -> None:
-    """Create or upgrade Airflow's metadata database, once per Airflow version, and write the UI's password file.
+    """Create or upgrade Airflow's metadata database, once per version and kind of login, and make the first user.
 
     Raises:
         ProcessError: the migration fails; the message includes what Airflow printed.
@@ -197,14 +198,17 @@ def migrate(settings: AirflowSettings) -> None:
     private_folder(settings.home)
     private_folder(settings.work_dir)
     private_folder(settings.messages_dir)
-    _write_password_file(settings)
-    done = settings.home / f"migrated-{version('apache-airflow')}"
+    login.write_passwords(settings)
+    has_fab = login.uses_fab(settings)
+    done = settings.home / f"migrated-{version('apache-airflow')}{'-fab' if has_fab else ''}"
     if done.exists():
         return
     begin = time.monotonic()
     result = run_airflow(settings, "db", "migrate", capture_output=True)
     if result.returncode != 0:
         raise ProcessError(f"airflow db migrate failed:\n{result.stdout[-4000:]}{result.stderr[-4000:]}")
+    if has_fab:
+        login.create_admin(settings)
     done.touch()
     print(f"{'database':<14} migrated in {time.monotonic() - begin:.1f} s", flush=True)
 
@@ -221,13 +225,6 @@ def run_airflow(
         text=True,
         check=False,
     )
-
-
-def _write_password_file(settings: AirflowSettings) -> None:
-    path = settings.home / "passwords.json"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({"admin": settings.password()}))
 
 
 def _run_dir(settings: AirflowSettings) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.login import AUTH_MANAGER
 from local.airflow.secrets_backend import KWARGS
 from local.cloud import env_file
 from local.cloud.settings import REPOSITORY, Settings, read_env_file
@@ -27,7 +28,7 @@ def example() -> dict[str, str]:
 def variables_of_the_code() -> set[str]:
     """The variables that the local stack reads from the environment."""
     read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH"}
-    read |= {SECRETS_BACKEND, KWARGS}
+    read |= {SECRETS_BACKEND, KWARGS, AUTH_MANAGER}
 
     class Recorder(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:
