@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from airflow.sdk import Connection
 
-from local.airflow.environment import AirflowSettings
+from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.login import AUTH_MANAGER, FAB
+from local.airflow.secrets_backend import KWARGS
 from local.cloud.settings import REPOSITORY, read_env_file
 from tests.deployment.compose_file import AIRFLOW_SERVICES, SECRETS, environment_of, load_compose
 from tests.deployment.dockerfile import Dockerfile
@@ -129,18 +132,37 @@ def test_secrets_reach_what_needs_them(compose: dict[str, Any]) -> None:
         assert postgres[name] == SECRETS[name]
 
 
-def test_the_uis_password_is_written_where_the_server_reads_it(services: dict[str, Any], tmp_path: Path) -> None:
-    """Runs the first line of the service's own command."""
-    init = services["airflow-init"]
-    file = environment_of(services["api-server"])["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]
-    [command] = init["command"]
-    script = command.replace(file, str(tmp_path / "passwords.json")).replace("exec airflow", "echo")
-    done = subprocess.run(
-        [*init["entrypoint"], script], env=environment_of(init), capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "db migrate\n"
+def test_the_uis_password_is_written_where_the_server_reads_it(tmp_path: Path) -> None:
+    assert _initialized(tmp_path) == "db migrate\n"
     assert json.loads((tmp_path / "passwords.json").read_text()) == {"admin": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
     assert (tmp_path / "passwords.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_with_fab_the_administrator_is_made_without_a_password_on_a_command_line(tmp_path: Path) -> None:
+    done = _initialized(tmp_path, **{AUTH_MANAGER: FAB})
+    password = SECRETS["AIRFLOW_ADMIN_PASSWORD"]
+    assert done == (
+        "db migrate\nusers create --username admin --role Admin --firstname Local --lastname Admin "
+        f"--email admin@localhost\nread {password} and {password}\n"
+    )
+
+
+def _initialized(folder: Path, **settings: str) -> str:
+    """Run the command of airflow-init, with a folder for the file of passwords; returns what it asks Airflow to do."""
+    services = load_compose(**SECRETS, **settings)["services"]
+    init = services["airflow-init"]
+    file = environment_of(services["api-server"])["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]
+    airflow = folder / "airflow"
+    airflow.write_text(
+        '#!/bin/sh\necho "$@"\n[ "$1" != users ] || { read -r one; read -r two; echo "read $one and $two"; }\n'
+    )
+    airflow.chmod(0o755)
+    [command] = init["command"]
+    script = command.replace(file, str(folder / "passwords.json"))
+    environment = {**environment_of(init), "PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(
+        [*init["entrypoint"], script], env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 # The environment of Airflow's containers
@@ -166,6 +188,7 @@ def test_containers_set_what_the_local_stack_sets(
     expected |= {"AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"}
     expected |= {"AIRFLOW__METRICS__OTEL_ON", "AIRFLOW__TRACES__OTEL_ON", "AIRFLOW__LOGGING__JSON_LOGS"}
     expected |= {"AIRFLOW__OPENLINEAGE__TRANSPORT"}
+    expected |= {SECRETS_BACKEND, KWARGS}
     # A container's file system is read-only; its logs have the messages.
     expected -= {"AIRFLOW_CONN_FAILURE_FOLDER"}
     # Celery's workers are apart, each with a memory file system.

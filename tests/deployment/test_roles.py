@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +29,7 @@ SETTINGS = {"simple": SIMPLE_USERS, "fab": {AUTH_MANAGER: FAB}}
 DAG = "/api/v2/dags/green_web_to_gcs"
 RUN = {"logical_date": None, "conf": {"month": "2021-01"}}
 BACKFILL = {"dag_id": "green_web_to_gcs", "from_date": "2021-01-01T00:00:00Z", "to_date": "2021-02-01T00:00:00Z"}
+USERS = "/auth/fab/v1/users"
 MONTHS = "/months/api/overview"
 # Who gets which answer: nobody's login, then the roles in their order, then the administrator.
 ANSWERS: dict[tuple[str, str], tuple[Any, tuple[int, int, int, int, int]]] = {
@@ -49,6 +52,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             stack.migrate(settings)
             serialized = stack.run_airflow(settings, "dags", "reserialize", capture_output=True)
             assert serialized.returncode == 0, serialized.stderr
+            _create_by_command(settings, ROLES[0])
         yield made
     finally:
         made.must("down")
@@ -60,6 +64,25 @@ def _settings(auth_manager: str, cloud: Cloud) -> Iterator[AirflowSettings]:
         for name, value in SETTINGS[auth_manager].items():
             patch.setenv(name, value)
         yield AirflowSettings(cloud=Settings.from_env(cloud.env), port=free_port())
+
+
+def _create_by_command(settings: AirflowSettings, role: str) -> None:
+    """Make a user by Airflow's command, which asks for the password twice: on its input, if there is no terminal."""
+    words = ["--username", role, "--role", role.capitalize(), "--email", f"{role}@example.com"]
+    done = subprocess.run(
+        [str(stack.AIRFLOW), "users", "create", *words, "--firstname", role, "--lastname", role],
+        env={**os.environ, **settings.environment()},
+        input=f"{_password(role)}\n" * 2,
+        start_new_session=True,  # without this terminal
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _password(role: str) -> str:
+    return f"password-of-{role}"
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
@@ -83,14 +106,17 @@ def _logged_in(settings: AirflowSettings, *, has_fab: bool) -> dict[str, httpx.C
     made = {name: httpx.Client(base_url=settings.url, trust_env=False, timeout=60) for name in ("", "admin", *ROLES)}
     _log_in(made["admin"], "admin", settings.password())
     for role in ROLES:
-        if has_fab:
-            passwords[role] = f"password-of-{role}"
-            user = {"username": role, "first_name": role, "last_name": role, "email": f"{role}@example.com"}
-            roles = [{"name": role.capitalize()}]
-            answer = made["admin"].post("/auth/fab/v1/users", json=user | {"password": passwords[role], "roles": roles})
-            assert answer.status_code == 200, answer.text
-        _log_in(made[role], role, passwords[role])
+        if has_fab and role != ROLES[0]:
+            _create_by_request(made["admin"], role)
+        _log_in(made[role], role, _password(role) if has_fab else passwords[role])
     return made
+
+
+def _create_by_request(admin: httpx.Client, role: str) -> None:
+    user = {"username": role, "first_name": role, "last_name": role, "email": f"{role}@example.com"}
+    user |= {"password": _password(role), "roles": [{"name": role.capitalize()}]}
+    answer = admin.post(USERS, json=user)
+    assert answer.status_code == 200, answer.text
 
 
 def _log_in(client: httpx.Client, name: str, password: str) -> None:
@@ -114,6 +140,13 @@ def test_the_months_page_offers_a_start_to_those_who_may(clients: dict[str, http
             may for dataset in clients[name].get(MONTHS).json()["datasets"] for may in dataset["may_run"].values()
         }
         assert offered == {name != "viewer"}, name
+
+
+@attack("roles-are-kept")
+@pytest.mark.parametrize("clients", ["fab"], indirect=True)
+def test_only_the_administrator_sees_users(clients: dict[str, httpx.Client]) -> None:
+    answers = [clients[name].get(USERS).status_code for name in ("", *ROLES, "admin")]
+    assert answers == [401, 403, 403, 403, 200]
 
 
 @attack("secrets-are-asked-for")
