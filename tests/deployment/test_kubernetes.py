@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.cloud.settings import REPOSITORY
+from local.cloud.settings import REPOSITORY, read_env_file
 from tests.deployment.dockerfile import Dockerfile
 
 FOLDER = REPOSITORY / "infra" / "kubernetes"
@@ -138,6 +138,15 @@ def test_no_secret_is_in_the_files() -> None:
     named |= set(re.findall(r"(?:secretRef|configMapRef|secretKeyRef):\n\s+name: ([\w-]+)", text))
     assert named == made
     assert not re.search(r"(?i)^\s*(password|pass|fernetKey|jwtSecret|apiSecretKey):", text, re.MULTILINE)
+
+
+def test_kubectl_reads_the_settings_as_the_local_stack_does() -> None:
+    """It takes a line as it is; runs the line of the page that makes the file for it."""
+    [command] = re.findall(r"(?m)^ +(sed .* config/airflow\.env) > settings\.txt", PAGE)
+    made = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    lines = [line for line in made.splitlines() if line and not line.startswith("#")]
+    settings = read_env_file(REPOSITORY / "config" / "airflow.env")
+    assert lines == [f"{name}={value}" for name, value in settings.items()]
 
 
 @pytest.mark.full
