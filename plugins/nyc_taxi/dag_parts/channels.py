@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from nyc_taxi.common.files import whole_file
 from nyc_taxi.common.text import printable
+from nyc_taxi.dag_parts.secrets import backend_failure
 
 FAILURE_FOLDER = "failure_folder"
 FAILURE_WEBHOOK = "failure_webhook"
@@ -66,14 +67,15 @@ def deliver(text: str) -> None:
     channel, and an error that names each channel that failed for good.
 
     Raises:
-        NotificationError: at least one channel failed for good; all others have the message.
+        NotificationError: at least one channel failed for good, or the secrets backend, which may have more of them;
+            all others have the message.
     """
-    sent, failed = [], []
+    sent, failed, missing = [], [], ""
     for channel in CHANNELS:
         try:
             _send_repeatedly(channel, BaseHook.get_connection(channel.connection_id), text)
-        except AirflowNotFoundException:
-            continue
+        except AirflowNotFoundException as error:
+            missing = missing or backend_failure(error)
         except Exception as error:  # whatever it is, the other channels still get the message
             log.error(
                 "Notification not sent: connection %s failed for good: %s. Check the connection. The message was: %s",
@@ -86,6 +88,9 @@ def deliver(text: str) -> None:
         else:
             log.info("Notification sent to connection %s: %s", channel.connection_id, text)
             sent.append(channel.connection_id)
+    if missing:  # it may have connections of which nothing is known then
+        log.error("Notification perhaps not sent to everybody: %s. The message was: %s", printable(missing), text)
+        failed.append("the secrets backend")
     if not sent and not failed:
         names = ", ".join(channel.connection_id for channel in CHANNELS)
         log.info("No notification sent, because none of the connections %s is defined: %s", names, text)

@@ -280,3 +280,20 @@ def test_without_a_connection_nothing_is_sent(
 
     names = "failure_folder, failure_webhook, failure_email"
     assert f"No notification sent, because none of the connections {names} is defined: {TEXT}" in caplog.text
+
+
+def test_a_secrets_backend_that_fails_may_have_channels(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "airflow.secrets.local_filesystem.LocalFilesystemBackend")
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND_KWARGS", json.dumps({"connections_file_path": "/no/such.json"}))
+    with pytest.raises(NotificationError, match=r"^Nobody was notified: the secrets backend failed; see"):
+        deliver(TEXT)
+    assert "/no/such.json" in caplog.text
+    assert TEXT in caplog.text
+
+    connection = {"conn_type": "fs", "extra": {"path": str(tmp_path)}}
+    monkeypatch.setenv("AIRFLOW_CONN_FAILURE_FOLDER", json.dumps(connection))
+    with pytest.raises(NotificationError, match=r"^Not everybody was notified: the secrets backend failed; see"):
+        deliver(TEXT)
+    assert len(list(tmp_path.iterdir())) == 1
