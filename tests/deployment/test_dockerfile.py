@@ -41,11 +41,11 @@ def test_environments_are_as_locked_and_without_what_only_development_needs(dock
 
 def test_airflow_has_what_a_team_adds(dockerfile: Dockerfile) -> None:
     [command] = dockerfile.get("airflow-environment", "RUN")
-    assert command.endswith("--extra team")
+    assert "uv sync --locked --no-dev --extra team" in command
 
 
 def test_the_image_of_others_can_be_another(dockerfile: Dockerfile) -> None:
-    assert set(dockerfile.base) == {"PYTHON_IMAGE"}
+    assert set(dockerfile.base) == {"BASE_IMAGE"}
 
 
 def test_copied_paths_exist_and_reach_the_build(dockerfile: Dockerfile) -> None:
