@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.full
     [
         ("/work/a b/green.parquet", "file", "/work/a b/green.parquet"),
         ("gs://lake/green/year=2021/x.parquet", "gs://lake", "green/year=2021/x.parquet"),
-        ("https://me:secret@example.org:8443/a/b.csv.gz?token=secret", "https://example.org:8443", "a/b.csv.gz"),
+        (f"https://me:{token_hex()}@example.org:8443/a/b.csv.gz?token=x", "https://example.org:8443", "a/b.csv.gz"),
     ],
 )
 def test_a_file_has_the_name_of_the_specification_and_no_secret(location: str, namespace: str, name: str) -> None:
