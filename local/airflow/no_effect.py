@@ -27,10 +27,12 @@ def without_effect(settings: AirflowSettings) -> list[str]:
     layout, last_month = extra.get("layout", Layout.MIRROR.value), extra.get("last_month", "")
     google = f"{GOOGLE} leads to Google Cloud" if os.environ.get(GOOGLE) else ""
     kept = {name: f"the secrets backend has {name.split('_', 2)[2].lower()}" for name in settings.in_secrets_backend}
+    other_layout = own and _differs(f"the layout of {SOURCE}", layout, settings.layout.value)
+    other_month = own and _differs(f"the last_month of {SOURCE}", last_month, settings.last_month)
     found = {
         ("SOURCE", "SOURCE_PORT", "SYNTHETIC_ROWS"): kept.get(SOURCE) or _leads_elsewhere(SOURCE, source),
-        ("SOURCE_LAYOUT",): own and _differs(f"the layout of {SOURCE}", layout, settings.layout.value),
-        ("SOURCE_LAST_MONTH",): own and _differs(f"the last_month of {SOURCE}", last_month, settings.last_month),
+        ("SOURCE_LAYOUT",): kept.get(SOURCE) or other_layout,
+        ("SOURCE_LAST_MONTH",): kept.get(SOURCE) or other_month,
         ("POSTGRES_PORT",): kept.get(POSTGRES) or _leads_elsewhere(POSTGRES, (HOST, settings.cloud.postgres_port)),
         ("GCS_PORT", "BIGQUERY_PORT"): google,
         (LINEAGE,): _is_missing(LINEAGE_PROVIDER) and "OpenLineage is not installed; run make .venv/.team",

@@ -14,8 +14,10 @@ from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
 from local.airflow.no_effect import without_effect
 from local.airflow.secrets_backend import KWARGS
 from local.cloud.processes import ProcessError
+from local.cloud.shell import GOOGLE_CONNECTION
 
 FILE = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
+SECRET_MANAGER = "airflow.providers.google.cloud.secrets.secret_manager.CloudSecretManagerBackend"
 OWN = "AIRFLOW_CONN_TAXI_SOURCE"
 Backend = Callable[..., AirflowSettings]
 
@@ -83,42 +85,40 @@ def test_what_is_wrong_with_a_backend_is_one_line(
     assert re.match(reason, line), line
 
 
-@pytest.mark.full
-def test_a_backend_that_cannot_be_used_stops_the_start(backend: Backend) -> None:
-    settings = backend("{")
-    with pytest.raises(ProcessError) as error:
-        secrets_backend.look(settings)
-    text = str(error.value)
-    assert text.startswith(f"the secrets backend {FILE} cannot be used: AirflowFileParseException: ")
-    assert text.endswith("; correct AIRFLOW__SECRETS__BACKEND* in .env")
-    assert "\n" not in text
-
-
 def test_a_backend_that_does_not_answer_stops_the_start(backend: Backend) -> None:
     with pytest.raises(ProcessError, match="cannot be used: no answer within 1 s; correct"):
         secrets_backend.look(backend("{}", START_TIMEOUT="1"))  # no process imports Airflow in that time
 
 
 @pytest.mark.full
-def test_beside_the_emulators_no_backend_leads_to_google(backend: Backend) -> None:
-    settings = backend('{"google_cloud_default": "google-cloud-platform://"}')
-    with pytest.raises(
-        ProcessError, match="the secrets backend has google_cloud_default, and the emulators are in use"
-    ):
+def test_beside_the_emulators_a_backend_that_leads_to_google_stops_the_start(backend: Backend) -> None:
+    settings = backend("{}", **{SECRETS_BACKEND: SECRET_MANAGER, KWARGS: '{"project_id": "p"}'})
+    with pytest.raises(ProcessError, match=r"Google's, and this Airflow works with emulators") as error:
+        secrets_backend.look(settings)
+    text = str(error.value)
+    assert text.startswith(f"the secrets backend {SECRET_MANAGER} cannot be used: LeavesThisMachineError: ")
+    assert text.endswith("; correct AIRFLOW__SECRETS__BACKEND* in .env")
+    assert "\n" not in text
+
+
+def test_beside_the_emulators_no_backend_has_the_connection_to_google(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets_backend, "_ask", lambda settings, backend: [GOOGLE_CONNECTION])
+    settings = backend("{}")
+    with pytest.raises(ProcessError, match="has google_cloud_default, and the emulators are in use"):
         secrets_backend.look(settings)
     assert not settings.secrets_record.exists()
-    secret_manager = "airflow.providers.google.cloud.secrets.secret_manager.CloudSecretManagerBackend"
-    settings = backend("{}", **{SECRETS_BACKEND: secret_manager, KWARGS: '{"project_id": "p"}'})
-    with pytest.raises(ProcessError, match="Google's, and this Airflow works with emulators"):
-        secrets_backend.look(settings)
 
 
 def test_what_loses_to_the_backend_is_told(backend: Backend) -> None:
-    settings = backend("{}", SOURCE="/data/taxi", AIRFLOW_CONN_TAXI_SOURCE="http://me:secret@mine", LAKE_BUCKET="b")
+    given = {"SOURCE": "/data/taxi", "SOURCE_LAYOUT": "tlc", "LAKE_BUCKET": "b", OWN: "http://me:secret@mine"}
+    settings = backend("{}", **given)
     settings.home.mkdir(parents=True)
     settings.secrets_record.write_text(json.dumps([OWN, "AIRFLOW_VAR_LAKE_BUCKET"]))
     assert without_effect(settings) == [
         "SOURCE=/data/taxi has no effect on the DAGs: the secrets backend has taxi_source",
+        "SOURCE_LAYOUT=tlc has no effect on the DAGs: the secrets backend has taxi_source",
         "LAKE_BUCKET=b has no effect on the DAGs: the secrets backend has lake_bucket",
         "AIRFLOW_CONN_TAXI_SOURCE has no effect on the DAGs: the secrets backend has taxi_source",
     ]
