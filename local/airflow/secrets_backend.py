@@ -37,9 +37,9 @@ def look(settings: AirflowSettings) -> str:
         ProcessError: the backend cannot be used, or has a connection to Google Cloud beside the emulators.
     """
     private_folder(settings.home)
-    settings.secrets_record.unlink(missing_ok=True)
     backend = os.environ.get(SECRETS_BACKEND)
     if not backend:
+        settings.secrets_record.unlink(missing_ok=True)
         return ""
     _check_arguments()
     found = _ask(settings, backend)
@@ -69,7 +69,8 @@ def _check_arguments() -> None:
 
 def _ask(settings: AirflowSettings, backend: str) -> list[str]:
     environment = settings.environment()
-    names = [name for name in environment if name.startswith((_CONNECTION, _VARIABLE))]
+    own = {name for name in environment if name.startswith((_CONNECTION, _VARIABLE))}
+    names = sorted(own | settings.in_secrets_backend)
     path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "plugins"), environment["PYTHONPATH"]])
     try:
         done = subprocess.run(

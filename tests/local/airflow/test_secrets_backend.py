@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -53,6 +54,25 @@ def test_a_stack_without_a_backend_has_all_of_its_own_again(backend: Backend, mo
     assert OWN in settings.environment()
     assert secrets_backend.look(settings) == ""
     assert not settings.secrets_record.exists()
+
+
+def test_a_running_stack_leaves_to_a_backend_that_fails_what_it_had(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, asked = backend("{}"), []
+
+    def ask(command: list[str], **_: object) -> CompletedProcess[str]:
+        asked.append(command[4:])
+        return CompletedProcess(command, 1, "FileNotFoundError: gone\n", "")
+
+    settings.home.mkdir(parents=True)
+    settings.secrets_record.write_text(json.dumps([OWN]))
+    monkeypatch.setattr(secrets_backend.subprocess, "run", ask)
+    with pytest.raises(ProcessError, match="FileNotFoundError: gone"):
+        secrets_backend.look(settings)
+    assert OWN not in settings.environment(), "or a component that the watcher restarts would have it"
+    [names] = asked
+    assert OWN in names
 
 
 @pytest.mark.parametrize("kwargs", ["{", "[]", "connections_file_path=/x"])
