@@ -39,7 +39,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile env image gcp-check dbt test test-all test-faults soak bench compare lint docs site screenshots format lock
+.PHONY: help install up down status demo reconcile env image gcp-check dbt test test-all test-faults test-image soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -119,7 +119,7 @@ PYTEST := .venv/bin/python -m pytest
 PARALLEL := -n 2 --no-loadscope-reorder
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
-	@$(PYTEST) -m "not full" $(PARALLEL) --ignore=tests/integration
+	@$(PYTEST) -m "not full and not image" $(PARALLEL) --ignore=tests/integration
 	@$(PYTEST) -m "not full" tests/integration
 
 test-all: install .venv/.team comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
@@ -127,6 +127,9 @@ test-all: install .venv/.team comparison/.venv/.installed examples/dbt/.venv/.in
 
 test-faults: install ## Cause each fault at every other step, and kill the components of a running stack at every step, in 20 minutes; ROUNDS=all kills every component at every step, in an hour and a half
 	@$(PYTEST) -m "every_step$(if $(filter all,$(ROUNDS)),, and not every_pair)" $(PARALLEL)
+
+test-image: install .venv/.team ## Build both images, look into them, and run a month through the services of the compose file; as root, with docker or buildah
+	@$(PYTEST) -m image tests/image
 
 soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak
