@@ -2,7 +2,9 @@
 
 A full run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
 ``docs/comparison.md``. With ``--only`` or ``--no-figures``, it replaces the kept results of these concepts' checks, and
-keeps the figures. The exit code is 0 if both sides ran and left identical rows, and every check ended with a finding.
+keeps the figures. ``--figures [ROW ...]`` measures alone, all figures or these, and keeps the checks; a full run leaves
+out the figures that take minutes, and keeps those of the last such run. The exit code is 0 if both sides ran and left
+identical rows, and every check ended with a finding.
 """
 
 from __future__ import annotations
@@ -27,8 +29,9 @@ from benchmarks.results import now
 from comparison.airflow_side import AirflowSide
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
+from comparison.figures import Amounts, measure, probes
 from comparison.fingerprints import fingerprint
-from comparison.measurements import Amounts, Measurement, measure
+from comparison.measurements import AS_HERE, Measurement
 from comparison.page import rows as page_rows
 from comparison.page import write_page
 from comparison.place import Place, place
@@ -50,8 +53,12 @@ COURSE = DatasetMonth("yellow", "2019-01")
 # Generated where the source folder does not have them.
 MEASURED = DatasetMonth("yellow", "2020-05")
 BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06"))
-FULL = Amounts(month=MEASURED, repeats=3, slow_repeats=3, range_months=12)
-QUICK = Amounts(month=MEASURED, repeats=1, slow_repeats=0, range_months=0)
+# What takes seconds, at least five times; --figures measures the rest too, which would take longer than a run may.
+FULL = Amounts(month=MEASURED, turns=5, slow_turns=0)
+QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_months=0)
+FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=1)
+QUICK_ROWS = ("month", "latency")
+QUICK_FIGURES = Amounts(month=MEASURED, turns=1, slow_turns=1, range_months=2, idle_seconds=5, registered=10, mapped=50)
 SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
 
 Running = AirflowSide | PrefectSide
@@ -66,13 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "report":
             results = Results.read()
             _publish(results)
+        elif options.measured is not None:
+            results = _measure_alone(options)
         else:
-            with_figures = options.figures and len(options.only) == len(CONCEPTS)
+            with_figures = options.with_figures and len(options.only) == len(CONCEPTS)
             results = compare(
                 options.only, quick=options.quick, source=_source(options.source), with_figures=with_figures
             )
             if not with_figures and RESULTS.exists():
                 results = Results.read().with_checks_of(results)
+            elif RESULTS.exists() and not options.quick:
+                kept = replace(results, measurements=Results.read().measurements)
+                results = kept.with_figures_of(results)
             RESULTS.write_text(results.to_json(), encoding="utf-8")
             _publish(Results.read())
     except MeasureError as error:  # an embedded cloud did not start, or the source lacks the month
@@ -92,7 +104,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m comparison", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "report"], default="run")
     parser.add_argument("--quick", action="store_true", help="less data and fewer runs")
-    parser.add_argument("--no-figures", dest="figures", action="store_false", help="only check")
+    parser.add_argument("--no-figures", dest="with_figures", action="store_false", help="only check")
+    rows = [probe.name for probe in probes(FIGURES)]
+    parser.add_argument("--figures", dest="measured", nargs="*", choices=rows, metavar="ROW", help=", ".join(rows))
+    parser.add_argument("--turns", type=int, default=FIGURES.turns, help="with --figures: of what takes seconds")
+    parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
     parser.add_argument(
         "--source",
@@ -110,6 +126,33 @@ def _source(given: str) -> str:
     if not folder.is_dir():
         raise SystemExit(f"error: SOURCE={given}: no such folder; give an existing folder, or synthetic")
     return str(folder)
+
+
+def _measure_alone(options: argparse.Namespace) -> Results:
+    """Measure, and put the figures into the kept results."""
+    if options.quick:
+        amounts = QUICK_FIGURES
+    else:
+        turns = max(options.turns, options.slow_turns)
+        amounts = replace(FIGURES, turns=turns, slow_turns=options.slow_turns)
+    kept, date, machine = Results.read(), now(), system.machine()
+    failures: dict[str, str] = {}
+    rows, source = SYNTHETIC_ROWS["quick" if options.quick else "full"], _source(options.source)
+    with place(source=source, rows=rows, month=CHECKED, more=[MEASURED, *amounts.range]) as there:
+        running, cold = _start(there, failures, at_once=False)
+        measurements = [cold, *_measure(running, amounts, failures, options.measured)]
+    figures = replace(
+        kept,
+        date=date,
+        machine=machine,
+        versions=system.versions(),
+        measurements=measurements,
+        failures=failures,
+    )
+    results = kept.with_figures_of(figures)
+    RESULTS.write_text(results.to_json(), encoding="utf-8")
+    _publish(results)
+    return results
 
 
 def compare(concepts: Sequence[str], *, quick: bool, source: str, with_figures: bool = True) -> Results:
@@ -132,7 +175,10 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str, with_figures: 
         course = _course(there, failures)
         checks = _check(there, running, concepts, failures)
         _tell("checked")
-        measurements = [cold, *(_measure(running, amounts, failures) if with_figures else [])]
+        measurements = [
+            cold,
+            *(_measure(running, amounts, failures, QUICK_ROWS if quick else ()) if with_figures else []),
+        ]
     return Results(
         date=date,
         quick=quick,
@@ -154,10 +200,12 @@ def _source_in_words(source: str, rows: int) -> str:
     return f"a folder of months; months used only for the figures are synthetic, of {rows:,} rows"
 
 
-def _measure(running: Sequence[Running], amounts: Amounts, failures: dict[str, str]) -> list[Measurement]:
+def _measure(
+    running: Sequence[Running], amounts: Amounts, failures: dict[str, str], only: Sequence[str] = ()
+) -> list[Measurement]:
     """Measure the sides that run; a figure that could not be measured is added to ``failures``."""
     _tell("measuring")
-    measured, missing = measure(running, amounts)
+    measured, missing = measure(running, amounts, only, _tell)
     failures |= missing
     return measured
 
@@ -168,20 +216,20 @@ def _start(there: Place, failures: dict[str, str], *, at_once: bool) -> tuple[li
 
     def start(side: Running) -> Running | None:
         try:
-            seconds[side.name] = [side.start()]
+            seconds[f"{side.name} {AS_HERE}"] = [side.start()]
         except Exception as error:
             failures[side.name] = str(error)
             _tell(f"{side.name} did not start: {error}")
             side.stop()
             return None
-        _tell(f"{side.name} started in {seconds[side.name][0]:.1f} s")
+        _tell(f"{side.name} started in {seconds[f'{side.name} {AS_HERE}'][0]:.1f} s")
         return side
 
     with ThreadPoolExecutor(2 if at_once else 1) as pool:
         running = [side for side in pool.map(start, (there.airflow, there.prefect)) if side]
     title = "First start, until a run can start"
     note = "with an empty database; Prefect also saves its blocks, automations and deployments"
-    return running, Measurement(name="cold_start", title=title, unit="s", note=note, runs=seconds)
+    return running, Measurement(name="cold_start", title=title, unit="s", note=note, runs=seconds, measured=now()[:10])
 
 
 def _load(there: Place, running: Sequence[Running], failures: dict[str, str]) -> list[Loaded]:

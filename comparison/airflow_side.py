@@ -14,7 +14,8 @@ from benchmarks.lab import command, up_with
 from benchmarks.measure import MeasureError
 from comparison.checks import Result, await_, git, kill_tree
 from comparison.ground import Ground
-from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
+from comparison.sides import POLL_SECONDS, RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
+from comparison.stock import airflow_as_shipped
 from local.airflow import stack
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
@@ -49,12 +50,13 @@ class AirflowSide(Side):
     settings: AirflowSettings
     name: str = NAME
 
-    def start(self) -> float:
+    def start(self, *, as_shipped: bool = False) -> float:
         begin = time.monotonic()
         self._write_git_dags()
         self._dropped.mkdir(exist_ok=True)
+        settings = {**self._environment(), **(airflow_as_shipped() if as_shipped else {})}
         try:
-            command(up_with(self._environment()))
+            command(up_with(settings))
         except MeasureError as error:
             raise SideError(f"Airflow does not start: {error}") from error
         self._prepare()
@@ -79,6 +81,7 @@ class AirflowSide(Side):
                     lambda dag_id=dag_id, run_id=run_id: _started_by(api, dag_id, run_id),  # type: ignore[misc]
                     f"the arrival of {each.dataset} {each.month} starts {dag_id}",
                     timeout=120,
+                    poll=POLL_SECONDS,
                 )
                 self._await(api, dag_id, follows)
             for each, run_id in others.items():
@@ -100,14 +103,37 @@ class AirflowSide(Side):
                     lambda dag_id=dag_id: _ended(api, dag_id, before, len(months)),  # type: ignore[misc]
                     f"{len(months)} runs of {dag_id} have ended",
                     timeout=TIMEOUT,
+                    poll=POLL_SECONDS,
                 )
             return time.monotonic() - begin
 
-    def no_ops(self) -> float:
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
+        raise SideError(f"a backfill makes a run for each of the {len(months)} months")
+
+    def chain(self, length: int) -> float:
+        return self._seconds_of(f"chain_{length}", {})
+
+    def mapped(self, count: int) -> float:
+        return self._seconds_of("many", {"count": count})
+
+    def latency(self) -> float:
+        with AirflowApi(self.settings) as api:
+            [asset] = api.assets_starting("on_event")
+            return self.ground.first_line_after(lambda: api.announce(asset, None))
+
+    def register(self, count: int) -> float:
+        name = f"new_{time.time_ns()}"
+        dag_ids = [f"{name}_{number}" for number in range(count)]
         with AirflowApi(self.settings) as api:
             begin = time.monotonic()
-            self._await(api, "no_ops", api.trigger("no_ops", {}))
-            return time.monotonic() - begin
+            for dag_id in dag_ids:
+                (self._dropped / f"{dag_id}.py").write_text(_FROM_GIT.replace("from_git", dag_id))
+            try:
+                api.await_parsed(dag_ids, since="", timeout=TIMEOUT)
+                return time.monotonic() - begin
+            finally:
+                for dag_id in dag_ids:
+                    (self._dropped / f"{dag_id}.py").unlink()
 
     def recover(self) -> float:
         with AirflowApi(self.settings) as api:
@@ -117,16 +143,23 @@ class AirflowSide(Side):
             return time.monotonic() - begin
 
     def check(self, concepts: Sequence[str]) -> Iterator[Result]:
-        env = {**self.settings.environment(), **self._environment(), **self.ground.environment()}
+        env = {**self.settings.environment(), **self._environment()}
         env["PYTHONPATH"] = f"{env['PYTHONPATH']}:{REPOSITORY / 'plugins'}"
         return run_checks(own_python(), "comparison.checks.airflow", concepts, env)
+
+    def _seconds_of(self, dag_id: str, conf: dict[str, object]) -> float:
+        """The seconds of a run, from the call that triggers it to its end."""
+        with AirflowApi(self.settings) as api:
+            begin = time.monotonic()
+            self._await(api, dag_id, api.trigger(dag_id, conf))
+            return time.monotonic() - begin
 
     def _await(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         deadline = time.monotonic() + TIMEOUT
         while (state := api.run(dag_id, run_id)["state"]) not in ("success", "failed"):
             if time.monotonic() > deadline:
                 raise SideError(f"{dag_id} {run_id} is {state} after {TIMEOUT:.0f} s")
-            time.sleep(0.1)
+            time.sleep(POLL_SECONDS)
         if state == "failed":
             failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
             logs = [api.log(dag_id, run_id, task["task_id"], task["try_number"])[-3:] for task in failed]
@@ -136,9 +169,8 @@ class AirflowSide(Side):
         """Unpause the compared DAGs, and create the connections for alerts."""
         with AirflowApi(self.settings) as api:
             dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
-            api.await_parsed([*dag_ids, "no_ops", "killed", "child", "from_git"], since="", timeout=300)
-            # Also the child, because another DAG starts it and waits.
-            for dag_id in [*dag_ids, "no_ops", "killed", "child"]:
+            api.await_parsed([*dag_ids, *_EXAMPLES, "from_git"], since="", timeout=300)
+            for dag_id in [*dag_ids, *_EXAMPLES]:
                 api.set_paused(dag_id, False)
             for connection_id in ("taxi_alerts", FAILURE_WEBHOOK):
                 connection = {"connection_id": connection_id, "conn_type": "http", "host": self.ground.receiver_url}
@@ -160,6 +192,7 @@ class AirflowSide(Side):
             },
         ]
         return {
+            **self.ground.environment(),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "PYTHONPATH": str(REPOSITORY / "comparison" / "airflow_settings"),
@@ -187,6 +220,8 @@ class AirflowSide(Side):
             git(self._git_folder, *words)
 
 
+# Also the child, because another DAG starts it and waits.
+_EXAMPLES = ("killed", "child", "chain_10", "chain_110", "many", "on_event")
 _STEPS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,6 +35,22 @@ class Ground:
     def environment(self) -> dict[str, str]:
         """The environment variable that :meth:`from_env` reads."""
         return {VARIABLE: json.dumps(asdict(self), default=str)}
+
+    def first_line_after(self, create: Callable[[], object], timeout: float = 120.0) -> float:
+        """Create an event; returns the seconds until the first line of the run that it starts, which writes its time.
+
+        Raises:
+            TimeoutError: no such run has come to its first line.
+        """
+        path = self.folder / "first-line"
+        path.unlink(missing_ok=True)
+        begin = time.time()
+        create()
+        while not path.exists() or not path.read_text():
+            if time.time() - begin > timeout:
+                raise TimeoutError(f"after {timeout:.0f} s, the event has started no run")
+            time.sleep(0.1)
+        return float(path.read_text()) - begin
 
     @classmethod
     def from_env(cls) -> Ground:

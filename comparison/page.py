@@ -14,8 +14,9 @@ from benchmarks.measure import median
 from benchmarks.page import figure
 from comparison.checks import Outcome, Result
 from comparison.concepts import CONCEPTS, GROUPS, Concept, Group, Lines
-from comparison.measurements import lines_of_code
+from comparison.measurements import COLUMNS, Measurement, have_columns, lines_of_code
 from comparison.results import ORCHESTRATORS, SIDES, Results
+from comparison.stock import PREFECT_HERE, airflow_as_shipped, airflow_here
 from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "comparison.md"
@@ -135,6 +136,7 @@ def _summary(results: Results) -> list[str]:
     on = f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']:.0f} GiB, {machine['os']}"
     lines = [
         f"{kind} of {results.date[:10]}, {results.seconds / 60:.0f} minutes, on {on}; source: {results.source}.",
+        *([f"The figures are of {day}."] if (day := _figures_day(results)) != results.date[:10] else []),
         "",
         f"The checks ran on {_checked_on(results)}.",
         "",
@@ -184,19 +186,79 @@ def _months(results: Results) -> list[str]:
 
 
 def _figures(results: Results) -> list[str]:
-    lines = ["| what | unit | Airflow | Prefect | |", "| --- | --- | ---: | ---: | --- |"]
+    rows = _four_columns(results) if have_columns(results.measurements) else _two_columns(results)
+    code = lines_of_code()
+    return [
+        *rows,
+        "",
+        "![The figures of both sides](comparison.svg)",
+        "",
+        f"The version's own code, without blank lines, comments, docstrings and shared code: {code['airflow']} lines "
+        f"for Airflow, {code['prefect']} for Prefect, {code['course']} in the course. Airflow's also waits for "
+        "publication, skips unchanged months in BigQuery and Postgres, warns in Postgres, and loads the zones; "
+        "Prefect's saves its blocks.",
+    ]
+
+
+def _four_columns(results: Results) -> list[str]:
+    """The figures of each side as shipped and as here, and what differs between these."""
+    return [
+        f"| what | unit | {' | '.join(COLUMNS.values())} | |",
+        f"| --- | --- |{' ---: |' * len(COLUMNS)} --- |",
+        *(_figure(each, results) for each in results.measurements if each.runs),
+        "",
+        "Measured in turns, one side while the other is stopped; every 0.1 s both are asked whether a run has ended. "
+        "In each cell: the median, and the range of all runs; after *CPU*, the median of the processor seconds of all "
+        "of the side's processes. A cell with a single figure was measured once. Some rows are *not measured* as "
+        "shipped, because a run with all of them would take too long.",
+        "",
+        *_settings(),
+    ]
+
+
+def _figure(each: Measurement, results: Results) -> str:
+    cells = " | ".join(_cell(each.runs.get(column), each.cpu.get(column)) for column in COLUMNS)
+    is_older = (each.measured or results.date[:10]) != _figures_day(results)
+    notes = [*([each.note] if each.note else []), *([f"of {each.measured}"] if is_older else [])]
+    return f"| {each.title} | {each.unit} | {cells} | {'; '.join(notes)} |"
+
+
+def _cell(values: list[float] | None, cpu: list[float] | None) -> str:
+    if not values:
+        return "not measured"
+    return _runs(values) + (f", CPU {figure(median(cpu))}" if cpu else "")
+
+
+def _figures_day(results: Results) -> str:
+    """The day of the newest figures."""
+    return max((each.measured or results.date[:10] for each in results.measurements), default=results.date[:10])
+
+
+def _settings() -> list[str]:
+    """What differs between a side as shipped and as here."""
+    here, shipped = airflow_here(), airflow_as_shipped()
+    ours = ", ".join(f"`{name}` {value} (here {here[name]})" for name, value in shipped.items())
+    prefects = ", ".join(f"`{name}` {value}" for name, value in PREFECT_HERE.items())
+    return [
+        f"- Airflow as shipped, [by its own configuration](../comparison/stock.py): {ours}.",
+        f"- Prefect as here, [which as shipped has none of these](../comparison/stock.py): {prefects}.",
+        "- In all columns: Postgres for the metadata, no examples, no telemetry, and guards against web pages. "
+        "Airflow's figures include the stack's watcher, which restarts what has died.",
+    ]
+
+
+def _two_columns(results: Results) -> list[str]:
+    """The figures of a run of before there were four columns."""
+    lines = [
+        "These figures are of before each side was also measured as shipped: both as here, in turns, while both ran. "
+        "`.venv/bin/python -m comparison --figures` replaces them.",
+        "",
+        "| what | unit | Airflow | Prefect | |",
+        "| --- | --- | ---: | ---: | --- |",
+    ]
     for each in (each for each in results.measurements if each.runs):
         figures = " | ".join(_runs(each.runs.get(side)) for side in SIDES)
         lines.append(f"| {each.title} | {each.unit} | {figures} | {each.note} |")
-    code = lines_of_code()
-    lines += [
-        f"| The version's own code | lines | {code['airflow']} | {code['prefect']} | "
-        f"without blank lines, comments, docstrings and shared code. Airflow's also waits for publication, skips "
-        f"unchanged months in BigQuery and Postgres, warns in Postgres, and loads the zones; Prefect's saves its "
-        f"blocks. The course: {code['course']} lines |",
-        "",
-        "![The figures of both sides](comparison.svg)",
-    ]
     return lines
 
 

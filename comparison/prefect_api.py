@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 
@@ -75,8 +76,10 @@ class PrefectApi:
         """The newest events whose names start with the prefix."""
         return self.call("POST", "/events/filter", filter={"event": {"prefix": [prefix]}}, limit=50)["events"]
 
-    def end(self, run_id: str, timeout: float = 240.0, states: Collection[str] = ENDED) -> dict[str, Any]:
-        """Wait until a run is in one of the states; returns the run.
+    def end(
+        self, run_id: str, timeout: float = 240.0, states: Collection[str] = ENDED, poll: float = 0.25
+    ) -> dict[str, Any]:
+        """Wait until a run is in one of the states, which is looked up every ``poll`` seconds; returns the run.
 
         Raises:
             TimeoutError: it does not get there in time; the message holds its state.
@@ -85,13 +88,23 @@ class PrefectApi:
         while (run := self.run(run_id))["state_type"] not in states:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{run['name']} is {run['state_name']} after {timeout:.0f} s")
-            time.sleep(0.25)
+            time.sleep(poll)
         return run
 
     def running_pid(self, run_id: str) -> int | None:
         """The process of a flow run, once it runs."""
         run = self.run(run_id)
         return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
+
+    def emit(self, event: str, resource: str) -> None:
+        """Create an event about a resource, as the client does, but by HTTP.
+
+        Raises:
+            httpx.HTTPStatusError: the server refuses it.
+        """
+        what = {"prefect.resource.id": resource}
+        body = [{"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": what}]
+        self._http.post("/events", json=body).raise_for_status()
 
     def is_healthy(self) -> bool:
         """Whether the server answers."""

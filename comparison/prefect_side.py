@@ -7,36 +7,40 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import yaml
 
 from benchmarks.lab import cloud_environment
 from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
-from comparison.sides import ERROR_CHARACTERS, DatasetMonth, Side, SideError, python_of, run_checks
+from comparison.sides import (
+    ERROR_CHARACTERS,
+    POLL_SECONDS,
+    RANGE_PARALLEL,
+    DatasetMonth,
+    Side,
+    SideError,
+    python_of,
+    run_checks,
+)
+from comparison.stock import PREFECT_HERE, PREFECT_NEEDS
 from local.airflow.environment import AirflowSettings
 from local.cloud.processes import Process, ProcessError, start, stop
 from local.cloud.settings import HOST, REPOSITORY
 
 NAME = "prefect"
+PLANS = ("prefect.yaml", "examples.yaml", "figures.yaml")
 # The database of Prefect's metadata, on the same server as the trips.
 METADATA = "prefect"
 ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
 TIMEOUT = 15 * 60.0
-# As in Airflow's config/airflow.env: shorter than the defaults, which make runs wait longer than necessary.
-SETTINGS = {
-    # By default a worker polls every ten seconds, and a run is late after fifteen.
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "5",
-    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "2",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "10",
-    # By default every three minutes; this is the shortest.
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
+# The queue for the months of a range; it has a limit, so that neither a parent nor arrivals count.
+RANGE_QUEUE = "months"
 
 
 def prefect_command(*arguments: str) -> list[str]:
@@ -44,17 +48,19 @@ def prefect_command(*arguments: str) -> list[str]:
     return [str(ENVIRONMENT / "bin" / "python"), "-m", "comparison.guarded_prefect", *arguments]
 
 
-def environment(settings: AirflowSettings, *, home: Path, url: str) -> dict[str, str]:
+def environment(settings: AirflowSettings, *, home: Path, url: str, as_shipped: bool = False) -> dict[str, str]:
     """The environment variables that Prefect and the flows need in addition to those of this process.
 
     Args:
         settings: the settings of the embedded cloud and the source.
         home: the folder for Prefect's state.
         url: the address of its API.
+        as_shipped: with Prefect's own defaults.
     """
     return {
         **cloud_environment(settings),
-        **SETTINGS,
+        **PREFECT_NEEDS,
+        **({} if as_shipped else PREFECT_HERE),
         "TAXI_SOURCE_URL": settings.source_base_url,
         "TAXI_SOURCE_LAYOUT": settings.layout.value,
         "NYC_TAXI_REPOSITORY": str(REPOSITORY),
@@ -72,15 +78,17 @@ class PrefectSide(Side):
     settings: AirflowSettings
     port: int
     name: str = NAME
+    as_shipped: bool = False
 
-    def start(self) -> float:
+    def start(self, *, as_shipped: bool = False) -> float:
+        self.as_shipped = as_shipped
         python = python_of(ENVIRONMENT, "make compare installs it")
         begin = time.monotonic()
         try:
             self._start("server", ["server", "start", "--host", HOST, "--port", str(self.port)])
             if not self._is_set_up.exists():
                 self._run([str(python), "-m", "comparison.prefect_flows.set_up"])
-                for plan in ("prefect.yaml", "examples.yaml"):
+                for plan in PLANS:
                     path = f"comparison/prefect_flows/{plan}"
                     self._run(prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", path))
                 self._is_set_up.touch()
@@ -120,25 +128,55 @@ class PrefectSide(Side):
         return time.monotonic() - begin
 
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
+        with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
+            begin, since = time.monotonic(), time.time()
+            runs = [
+                api.start(
+                    f"web-to-gcs/{each.dataset}",
+                    parameters=_parameters(each, force=True),
+                    work_queue_name=RANGE_QUEUE,
+                )
+                for each in months
+            ]
+            for run_id in runs:
+                self._await(api, run_id)
+            self._await_arrivals(api, months, since)
+            return time.monotonic() - begin
+
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
         first, last = months[0], months[-1]
-        with PrefectApi(self.ground.prefect_url) as api:
+        with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
             begin, since = time.monotonic(), time.time()
             parameters = {"dataset": first.dataset, "first": first.month, "last": last.month, "force": True}
             self._await(api, api.start("load-months/range", parameters=parameters))
             self._await_arrivals(api, months, since)
             return time.monotonic() - begin
 
-    def no_ops(self) -> float:
+    def chain(self, length: int) -> float:
+        return self._seconds_of("chain/figures", length=length)
+
+    def mapped(self, count: int) -> float:
+        return self._seconds_of("many/figures", count=count)
+
+    def latency(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
-            begin = time.monotonic()
-            self._await(api, api.start("no-ops/example"))
-            return time.monotonic() - begin
+            return self.ground.first_line_after(lambda: api.emit("compared.event", "compared-event"))
+
+    def register(self, count: int) -> float:
+        """The folder of the new flows stays: their deployments may still be started."""
+        folder = self.ground.folder / f"new_{time.time_ns()}"
+        folder.mkdir()
+        plan = {"name": "new", "deployments": [_new_flow(folder, number) for number in range(count)]}
+        (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
+        begin = time.monotonic()
+        self._run(prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / "prefect.yaml")))
+        return time.monotonic() - begin
 
     def recover(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
             run_id = api.start("killed/example")
             begin = kill_tree(await_(lambda: api.running_pid(run_id), "the flow runs"))
-            api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"})
+            api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"}, poll=POLL_SECONDS)
             return time.monotonic() - begin
 
     def check(self, concepts: Sequence[str]) -> Iterator[Result]:
@@ -160,7 +198,7 @@ class PrefectSide(Side):
         """The environment variables of all of Prefect's processes in addition to those of this process."""
         database = self.settings.cloud.postgres_url(METADATA).replace("postgresql://", "postgresql+asyncpg://")
         return {
-            **environment(self.settings, home=self._home, url=self.ground.prefect_url),
+            **environment(self.settings, home=self._home, url=self.ground.prefect_url, as_shipped=self.as_shipped),
             **self.ground.environment(),
             "TAXI_ALERTS_URL": self.ground.receiver_url,
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
@@ -204,6 +242,13 @@ class PrefectSide(Side):
             raise SideError(f"{' '.join(words[1:4])} failed: {(done.stdout + done.stderr)[-ERROR_CHARACTERS:]}")
         return done.stdout
 
+    def _seconds_of(self, deployment: str, **parameters: object) -> float:
+        """The seconds of a run, from the call that creates it to its end."""
+        with PrefectApi(self.ground.prefect_url) as api:
+            begin = time.monotonic()
+            self._await(api, api.start(deployment, parameters=parameters))
+            return time.monotonic() - begin
+
     def _await_arrivals(self, api: PrefectApi, months: Sequence[DatasetMonth], since: float) -> None:
         """Wait for the runs that the months' arrivals in the lake have started since ``since``."""
         deployment = api.deployment("gcs-to-bigquery/arrivals")["id"]
@@ -212,13 +257,35 @@ class PrefectSide(Side):
                 lambda each=each: _arrival(api, deployment, each, since),  # type: ignore[misc]
                 f"the arrival of {each.dataset} {each.month} starts its flow",
                 timeout=120,
+                poll=POLL_SECONDS,
             )
             self._await(api, follows)
 
     def _await(self, api: PrefectApi, run_id: str) -> None:
-        run = api.end(run_id, timeout=TIMEOUT)
+        run = api.end(run_id, timeout=TIMEOUT, poll=POLL_SECONDS)
         if run["state_type"] != "COMPLETED":
             raise SideError(f"{run['name']} is {run['state_name']}: {run['state']['message']}")
+
+
+@contextmanager
+def _room_for_range(api: PrefectApi) -> Iterator[None]:
+    """A queue that limits the months, in a pool that during the block limits nothing, as by default."""
+    pool = api.call("GET", "/work_pools/local")
+    queues = api.call("POST", "/work_pools/local/queues/filter")
+    if RANGE_QUEUE not in {queue["name"] for queue in queues}:
+        api.call("POST", "/work_pools/local/queues", name=RANGE_QUEUE, concurrency_limit=RANGE_PARALLEL)
+    api.call("PATCH", "/work_pools/local", concurrency_limit=None)
+    try:
+        yield
+    finally:
+        api.call("PATCH", "/work_pools/local", concurrency_limit=pool["concurrency_limit"])
+
+
+def _new_flow(folder: Path, number: int) -> dict[str, object]:
+    """Write a flow into a file of its own; returns its deployment."""
+    name = f"{folder.name}_{number}"
+    (folder / f"{name}.py").write_text(f"from prefect import flow\n\n\n@flow\ndef {name}():\n    pass\n")
+    return {"name": "new", "entrypoint": f"{folder / name}.py:{name}", "work_pool": {"name": "local"}}
 
 
 def _parameters(each: DatasetMonth, **more: object) -> dict[str, object]:

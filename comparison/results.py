@@ -9,7 +9,7 @@ from typing import Any
 
 from comparison.checks import Result
 from comparison.concepts import CONCEPTS
-from comparison.measurements import Measurement
+from comparison.measurements import COLUMNS, Measurement, have_columns
 from local.cloud.settings import REPOSITORY
 
 RESULTS = REPOSITORY / "comparison" / "results.json"
@@ -91,6 +91,30 @@ class Results:
             checks=ordered,
             loaded=loaded,
             failures={**self.failures, **other.failures},
+        )
+
+    def with_figures_of(self, other: Results) -> Results:
+        """These results with the figures of another run, its machine and versions; rows that it lacks stay.
+
+        Figures of before there were columns go as soon as there are others.
+        """
+        kept = self.measurements if have_columns(self.measurements) else []
+        rows = {each.name: replace(each, measured=each.measured or self.date[:10]) for each in kept}
+        rows |= {each.name: each for each in other.measurements}
+        old = {f"{name}, {column}" for name in rows for column in COLUMNS}
+        checks = {
+            side: {
+                name: replace(each, version=each.version or self.versions[package]) for name, each in of_side.items()
+            }
+            for (side, package), of_side in zip(ORCHESTRATORS.items(), self.checks.values(), strict=True)
+        }
+        return replace(
+            self,
+            machine=other.machine,
+            versions=other.versions,
+            checks=checks,
+            measurements=list(rows.values()),
+            failures={**{name: why for name, why in self.failures.items() if name not in old}, **other.failures},
         )
 
     def last_line(self) -> str:

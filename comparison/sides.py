@@ -22,6 +22,8 @@ CHECKS_TIMEOUT = 15 * 60
 # Months of a range that are loaded at a time; for Prefect, months.AT_ONCE in comparison/prefect_flows.
 RANGE_PARALLEL = 4
 ERROR_CHARACTERS = 600
+# How often both sides are asked whether a run has ended, while they are measured.
+POLL_SECONDS = 0.1
 
 
 class SideError(RuntimeError):
@@ -48,8 +50,11 @@ class Side(Protocol):
 
     name: str
 
-    def start(self) -> float:
+    def start(self, *, as_shipped: bool = False) -> float:
         """Start it unless it runs; returns the seconds until a run can start.
+
+        Args:
+            as_shipped: with the orchestrator's own defaults instead of this repository's settings.
 
         Raises:
             SideError: it does not start. Then none of its processes is left.
@@ -66,10 +71,22 @@ class Side(Protocol):
         """
 
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
-        """Load consecutive months of a dataset into the lake and BigQuery with one command; returns the seconds."""
+        """Load consecutive months of a dataset into the lake and BigQuery, with a run for each; returns the seconds."""
 
-    def no_ops(self) -> float:
-        """Run a chain of ten no-op tasks; returns the seconds."""
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
+        """The same with a single run for the lake, on a side that can do that."""
+
+    def chain(self, length: int) -> float:
+        """Run a chain of so many no-op tasks; returns the seconds."""
+
+    def mapped(self, count: int) -> float:
+        """Run one task so many times, mapped over a list; returns the seconds."""
+
+    def latency(self) -> float:
+        """Create an event that starts a run; returns the seconds until the first line of the run's own code."""
+
+    def register(self, count: int) -> float:
+        """Add so many new DAGs or deployments; returns the seconds until all of them can be started."""
 
     def recover(self) -> float:
         """Kill the process of a running task; returns the seconds until its run has succeeded."""

@@ -180,7 +180,7 @@ def test_the_side_that_starts_is_checked_and_the_other_one_is_named(at_once: boo
     found = comparison._check(there, running, ["flow", "task"], failures)
 
     assert running == [there.airflow]
-    assert cold.runs == {"airflow": [1.5]}
+    assert cold.runs == {"airflow as here": [1.5]}
     assert there.prefect.stopped
     assert failures == {"prefect": "port 4200 is taken"}
     assert [result.outcome for result in found["airflow"].values()] == ["built in", "built in"]

@@ -1,0 +1,301 @@
+"""Measures both sides, each as shipped and as here: in turns, and never one while another runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from comparison.measurements import AS_HERE, AS_SHIPPED, Measurement, line_through
+from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side
+from comparison.usage import cpu_seconds, memory_mb, peak_memory
+
+SHORT_CHAIN, LONG_CHAIN = 10, 110
+RESTART = "warm_start"
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amounts:
+    """How much is measured.
+
+    Attributes:
+        month: the month that both load, after the months that are compared.
+        turns: how often each column is started, and what takes seconds is measured in it.
+        slow_turns: the turns in which what takes minutes is measured, too; 0 leaves it out.
+        as_shipped: whether the sides are also measured with their own defaults.
+        range_months: the months that are loaded as one range.
+        range_dataset: the dataset of the range.
+        idle_seconds: the window in which an idle side is watched.
+        registered: the DAGs or deployments that are added at once.
+        mapped: the task runs of one run.
+    """
+
+    month: DatasetMonth
+    turns: int
+    slow_turns: int
+    as_shipped: bool = True
+    range_months: int = 12
+    range_dataset: str = "green"
+    idle_seconds: float = 30.0
+    registered: int = 100
+    mapped: int = 1_000
+
+    @property
+    def range(self) -> list[DatasetMonth]:
+        """The months of the range."""
+        return [DatasetMonth(self.range_dataset, f"2020-{number:02d}") for number in range(1, self.range_months + 1)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of figures: the name, the title, the unit and the note of its measurement."""
+
+    name: str
+    title: str
+    unit: str = "s"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is done on a running side to get the figures of one row or several.
+
+    Attributes:
+        rows: its rows; the processor time stands in the first, if that is in seconds.
+        measure: does it once; returns a figure for each row, by name.
+        slow: it takes minutes on at least one side.
+        as_shipped: it is also measured with stock settings.
+        sides: the sides that it is measured on; on the others there is no such way.
+    """
+
+    rows: tuple[Row, ...]
+    measure: Callable[[Side], Values]
+    slow: bool = False
+    as_shipped: bool = True
+    sides: tuple[str, ...] = ("airflow", "prefect")
+
+    @property
+    def name(self) -> str:
+        """The name by which it is asked for: that of its first row."""
+        return self.rows[0].name
+
+
+@dataclass
+class _Found:
+    """The figures so far, by row and column, and the reason for each that is missing."""
+
+    runs: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    cpu: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, column: str, value: float) -> None:
+        self.runs.setdefault(name, {}).setdefault(column, []).append(value)
+
+    def add_cpu(self, name: str, column: str, value: float) -> None:
+        self.cpu.setdefault(name, {}).setdefault(column, []).append(value)
+
+    def failed(self, name: str, column: str, error: Exception) -> None:
+        self.failures[f"{name}, {column}"] = f"{type(error).__name__}: {error}"
+
+
+RESTARTED = Row(RESTART, "Restart, until a run can start", note="the other side is stopped meanwhile")
+
+
+def measure(
+    sides: Sequence[Side],
+    amounts: Amounts,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[list[Measurement], dict[str, str]]:
+    """Measure the sides, which are stopped before and afterwards.
+
+    Args:
+        sides: those that can start.
+        amounts: how much.
+        only: the names of the probes; by default all.
+        tell: reports the progress.
+
+    Returns:
+        The measurements, and the reason for each missing figure by its row and column.
+    """
+    chosen = [probe for probe in probes(amounts) if not only or probe.name in only]
+    found = _Found()
+    for side in sides:
+        side.stop()
+    for turn in range(amounts.turns):
+        for side, settings in _order(sides, turn, amounts):
+            due = [each for each in chosen if _is_due(each, side, settings, turn, amounts)]
+            if not due and only:
+                continue
+            column = f"{side.name} {settings}"
+            tell(f"turn {turn + 1} of {amounts.turns}: {column}")
+            with _running(side, column, found, is_stock=settings == AS_SHIPPED) as is_up:
+                for probe in due if is_up else ():
+                    _run(probe, side, column, found)
+    today = datetime.now(UTC).date().isoformat()
+    rows = [RESTARTED, *(row for probe in chosen for row in probe.rows)]
+    return [_measurement(row, found, today) for row in rows if row.name in found.runs], found.failures
+
+
+def _order(sides: Sequence[Side], turn: int, amounts: Amounts) -> list[tuple[Side, str]]:
+    """The columns in the order of a turn: sides alternate, and every other turn starts with the last one."""
+    kinds = (AS_HERE, AS_SHIPPED) if amounts.as_shipped else (AS_HERE,)
+    columns = [(side, settings) for settings in kinds for side in sides]
+    return columns[::-1] if turn % 2 else columns
+
+
+def _is_due(probe: Probe, side: Side, settings: str, turn: int, amounts: Amounts) -> bool:
+    if side.name not in probe.sides or (settings == AS_SHIPPED and not probe.as_shipped):
+        return False
+    return turn < amounts.slow_turns or not probe.slow
+
+
+@contextmanager
+def _running(side: Side, column: str, found: _Found, *, is_stock: bool) -> Iterator[bool]:
+    """Start a side with one kind of settings, and stop it at the end; yields whether it runs."""
+    try:
+        try:
+            seconds = side.start(as_shipped=is_stock)
+        except Exception as error:
+            found.failed(RESTART, column, error)
+            yield False
+            return
+        found.add(RESTART, column, seconds)
+        found.add_cpu(RESTART, column, cpu_seconds(side.run_dirs()))
+        yield True
+    finally:
+        side.stop()
+
+
+def _run(probe: Probe, side: Side, column: str, found: _Found) -> None:
+    before = cpu_seconds(side.run_dirs())
+    try:
+        values = probe.measure(side)
+    except Exception as error:
+        found.failed(probe.name, column, error)
+        return
+    for name, value in values.items():
+        found.add(name, column, value)
+    if probe.rows[0].unit == "s":
+        found.add_cpu(probe.name, column, cpu_seconds(side.run_dirs()) - before)
+
+
+def _measurement(row: Row, found: _Found, today: str) -> Measurement:
+    runs, cpu = found.runs[row.name], found.cpu.get(row.name, {})
+    return Measurement(name=row.name, title=row.title, unit=row.unit, note=row.note, runs=runs, cpu=cpu, measured=today)
+
+
+def probes(amounts: Amounts) -> list[Probe]:
+    """All that is measured on a running side, in this order: first what leaves a side as idle as it was."""
+    return [
+        *_idle(amounts),
+        _month(amounts),
+        _latency(),
+        _chains(),
+        _recovery(),
+        *_ranges(amounts),
+        _mapped(amounts),
+        _registered(amounts),
+    ]
+
+
+def _idle(amounts: Amounts) -> list[Probe]:
+    def measure(side: Side) -> Values:
+        before = cpu_seconds(side.run_dirs())
+        time.sleep(amounts.idle_seconds)
+        used = cpu_seconds(side.run_dirs()) - before
+        return {"idle_cpu": 100 * used / amounts.idle_seconds, "idle_memory": memory_mb(side.run_dirs())}
+
+    rows = (
+        Row("idle_cpu", "Idle: processor", "% of a core", f"over {amounts.idle_seconds:.0f} s after the restart"),
+        Row("idle_memory", "Idle: memory", "MB", "at the end of that"),
+    )
+    return [Probe(rows, measure, slow=True)]
+
+
+def _month(amounts: Amounts) -> Probe:
+    def measure(side: Side) -> Values:
+        with peak_memory(side.run_dirs()) as peak:
+            seconds = side.load([amounts.month], postgres=False)
+        return {"month": seconds, "peak_memory": peak[0]}
+
+    rows = (
+        Row("month", "A month to the lake and on to BigQuery", note="its arrival in the lake starts the second step"),
+        Row("peak_memory", "Peak memory during that", "MB", "shared pages counted once"),
+    )
+    return Probe(rows, measure)
+
+
+def _latency() -> Probe:
+    note = "from the call of the API that creates it; a run of Prefect is a new process"
+    row = Row("latency", "From an event to the first line of the run that it starts", note=note)
+    return Probe((row,), lambda side: {"latency": side.latency()})
+
+
+def _chains() -> Probe:
+    def measure(side: Side) -> Values:
+        short, long = ((length, side.chain(length)) for length in (SHORT_CHAIN, LONG_CHAIN))
+        slope, intercept = line_through(short, long)
+        return {"task": slope, "run": intercept}
+
+    rows = (
+        Row(
+            "task",
+            "One no-op task more in a chain",
+            note=f"the slope from {SHORT_CHAIN} to {LONG_CHAIN} tasks; the processor time is that of all "
+            f"{SHORT_CHAIN + LONG_CHAIN}. Airflow starts a process for each task, Prefect one for the run",
+        ),
+        Row("run", "A run without tasks", note="the intercept"),
+    )
+    return Probe(rows, measure, slow=True)
+
+
+def _recovery() -> Probe:
+    title = "From the kill of a running process to the end of its work"
+    row = Row("recovery", title, note="Prefect through an automation of ours")
+    return Probe((row,), lambda side: {"recovery": side.recover()}, as_shipped=False)
+
+
+def _ranges(amounts: Amounts) -> list[Probe]:
+    """The range of months in each documented way: a run for each month, and one run for all."""
+    months = f"{amounts.range_months} months to the lake and BigQuery"
+    row = Row(
+        "months",
+        f"{months}, a run for each",
+        note=f"{RANGE_PARALLEL} at a time: a backfill, and a work queue with a limit; arrivals do not count",
+    )
+    single = Row(
+        "months_in_one_run",
+        f"{months}, one run for all",
+        note=f"a parent flow, which does not count, whose months are {RANGE_PARALLEL} threads of one process; "
+        "a backfill has no such way",
+    )
+    return [
+        Probe((row,), lambda side: {"months": side.load_range(amounts.range)}, slow=True, as_shipped=False),
+        Probe(
+            (single,),
+            lambda side: {"months_in_one_run": side.load_range_in_one_run(amounts.range)},
+            slow=True,
+            as_shipped=False,
+            sides=("prefect",),
+        ),
+    ]
+
+
+def _mapped(amounts: Amounts) -> Probe:
+    note = "`expand` and `map` over a list; Airflow starts a process for each, Prefect a thread"
+    row = Row("mapped", f"{amounts.mapped:,} no-op task runs of one run", note=note)
+    return Probe((row,), lambda side: {"mapped": side.mapped(amounts.mapped)}, slow=True, as_shipped=False)
+
+
+def _registered(amounts: Amounts) -> Probe:
+    row = Row(
+        "registered",
+        f"{amounts.registered} new DAGs or deployments, until all can be started",
+        note="each in a file of its own; Airflow looks into their folder every two seconds, for Prefect "
+        "`prefect deploy --all` is run",
+    )
+    return Probe((row,), lambda side: {"registered": side.register(amounts.registered)}, slow=True, as_shipped=False)

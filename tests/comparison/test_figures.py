@@ -1,0 +1,203 @@
+"""Figures are measured in turns, one side at a time, and stand in four columns on the page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from comparison import figures
+from comparison.figures import Amounts, Probe, Row, measure, probes
+from comparison.measurements import COLUMNS, Measurement, have_columns, line_through
+from comparison.page import sections
+from comparison.plot import write_plot
+from comparison.prefect_side import environment
+from comparison.results import Results
+from comparison.sides import DatasetMonth, Side, SideError
+from comparison.stock import PREFECT_HERE, airflow_as_shipped, airflow_here
+from comparison.usage import cpu_seconds
+from local.airflow.environment import AirflowSettings
+from local.cloud.settings import Settings
+
+AMOUNTS = Amounts(month=DatasetMonth("green", "2020-01"), turns=5, slow_turns=1)
+
+
+class Fake(Side):
+    """A side that records what is done with it."""
+
+    def __init__(self, name: str, log: list[str], *, starts: bool = True) -> None:
+        self.name, self.log, self.starts = name, log, starts
+        self.settings = ""
+
+    def start(self, *, as_shipped: bool = False) -> float:
+        self.settings = "as shipped" if as_shipped else "as here"
+        if not self.starts:
+            raise SideError("its port is taken")
+        self.log.append(f"+{self.name} {self.settings}")
+        return 2.0
+
+    def stop(self) -> None:
+        self.log.append(f"-{self.name}")
+
+    def run_dirs(self) -> list[Path]:
+        return []
+
+
+@pytest.fixture
+def one_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measures only how long names are, and in the slow turns twice that; the second only as here."""
+    found = [
+        Probe((Row("short", "Short"),), lambda side: {"short": len(side.name)}),
+        Probe((Row("long", "Long", "MB"),), lambda side: {"long": 2.0 * len(side.name)}, slow=True, as_shipped=False),
+    ]
+    monkeypatch.setattr(figures, "probes", lambda _: found)
+
+
+def test_the_cost_of_a_task_does_not_contain_the_start_of_the_run() -> None:
+    assert line_through((10, 5.0), (110, 45.0)) == (pytest.approx(0.4), pytest.approx(1.0))
+    with pytest.raises(ValueError, match="same length"):
+        line_through((10, 5.0), (10, 6.0))
+
+
+@pytest.mark.usefixtures("one_probe")
+def test_no_two_sides_run_at_once_and_the_first_of_a_turn_changes() -> None:
+    log: list[str] = []
+    measure([Fake("airflow", log), Fake("prefect", log)], AMOUNTS)
+
+    steps = log[2:]  # both are stopped before
+    assert log[:2] == ["-airflow", "-prefect"]
+    pairs = list(zip(steps[::2], steps[1::2], strict=True))
+    assert len(pairs) == 5 * len(COLUMNS)
+    assert all(start[1:].startswith(stop[1:]) for start, stop in pairs)
+    columns = [start[1:] for start, _ in pairs]
+    assert {tuple(sorted(columns[turn * 4 : turn * 4 + 4])) for turn in range(5)} == {tuple(sorted(COLUMNS))}
+    assert columns[0:2] == ["airflow as here", "prefect as here"]
+    assert columns[4:6] == ["prefect as shipped", "airflow as shipped"]
+
+
+@pytest.mark.usefixtures("one_probe")
+def test_each_column_has_its_figures() -> None:
+    restart, short, long = measure([Fake("airflow", []), Fake("prefect", [])], AMOUNTS)[0]
+
+    assert restart.runs == dict.fromkeys(COLUMNS, [2.0] * 5)
+    assert short.runs == dict.fromkeys(COLUMNS, [7.0] * 5)
+    assert set(short.cpu) == set(COLUMNS)
+    assert long.runs == {"airflow as here": [14.0], "prefect as here": [14.0]}
+    assert long.cpu == {}  # it is no time
+
+
+@pytest.mark.usefixtures("one_probe")
+def test_a_side_that_does_not_start_leaves_the_other_its_figures() -> None:
+    log: list[str] = []
+    found, failures = measure([Fake("airflow", log, starts=False), Fake("prefect", log)], AMOUNTS, only=["short"])
+
+    assert [set(each.runs) for each in found] == [{"prefect as shipped", "prefect as here"}] * 2
+    assert failures == {
+        f"warm_start, airflow {settings}": "SideError: its port is taken" for settings in ("as here", "as shipped")
+    }
+    assert "long" not in {each.name for each in found}
+
+
+def test_a_probe_that_fails_leaves_the_other_side_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_on_prefect(side: Side) -> dict[str, float]:
+        if side.name == "airflow":
+            raise SideError("a run failed")
+        return {"short": 1.0}
+
+    monkeypatch.setattr(figures, "probes", lambda _: [Probe((Row("short", "Short"),), only_on_prefect)])
+    amounts = replace(AMOUNTS, turns=1, as_shipped=False)
+    found, failures = measure([Fake("airflow", []), Fake("prefect", [])], amounts)
+
+    assert found[-1].runs == {"prefect as here": [1.0]}
+    assert failures == {"short, airflow as here": "SideError: a run failed"}
+
+
+def test_names_of_rows_and_probes_are_distinct() -> None:
+    rows = [row.name for probe in probes(AMOUNTS) for row in probe.rows]
+    assert len(rows) == len(set(rows))
+    assert {"task", "run", "month", "months", "idle_cpu", "latency", "registered", "mapped"} <= set(rows)
+
+
+def test_processor_time_includes_children_that_have_ended(tmp_path: Path) -> None:
+    burn = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        (tmp_path / "one.json").write_text(json.dumps({"pid": process.pid}))
+        assert process.stdout is not None
+        process.stdout.readline()
+        used = cpu_seconds([tmp_path])
+        process.communicate("\n")
+    assert 0.3 <= used < 5
+    assert cpu_seconds([tmp_path]) == 0
+
+
+def test_as_shipped_takes_back_what_differs_from_airflows_own_configuration() -> None:
+    shipped, here = airflow_as_shipped(), airflow_here()
+
+    assert shipped["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"] == "1"
+    assert shipped["AIRFLOW__CORE__PARALLELISM"] == "32"
+    assert set(shipped) < set(here)
+    assert all(here[name] != value for name, value in shipped.items())
+    assert not {"AIRFLOW__CORE__EXECUTOR", "AIRFLOW__CORE__LOAD_EXAMPLES"} & set(shipped)
+
+
+def test_prefect_as_shipped_has_none_of_our_settings(tmp_path: Path) -> None:
+    settings = AirflowSettings(cloud=Settings(state_dir=tmp_path))
+    here, shipped = (
+        environment(settings, home=tmp_path, url="http://127.0.0.1/api", as_shipped=stock) for stock in (False, True)
+    )
+    assert {name: value for name, value in here.items() if name not in shipped} == PREFECT_HERE
+    assert {name: here[name] for name in shipped} == shipped
+
+
+def figures_of(measurements: list[Measurement]) -> str:
+    return "\n".join(sections(replace(Results.read(), measurements=measurements))["figures"])
+
+
+def test_a_row_of_the_page_has_median_spread_and_processor_time(tmp_path: Path) -> None:
+    runs = {"airflow as shipped": [5.0, 1.0, 3.0], "airflow as here": [2.0], "prefect as here": [4.0, 6.0]}
+    one = Measurement(name="a", title="A", unit="s", runs=runs, cpu={"airflow as here": [1.5]}, note="why", measured="")
+    text = figures_of([one])
+
+    assert "| what | unit | Airflow as shipped | Airflow as here | Prefect as shipped | Prefect as here | |" in text
+    assert "| A | s | 3 (1 to 5) | 2, CPU 1.5 | not measured | 5 (4 to 6) | why |" in text
+    assert "`AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME` 1 (here 0.3)" in text
+    assert "`PREFECT_WORKER_QUERY_SECONDS` 1" in text
+    write_plot(replace(Results.read(), measurements=[one]), tmp_path / "plot.svg")
+    assert "Airflow as shipped" in (tmp_path / "plot.svg").read_text()
+
+
+def test_figures_of_before_there_were_columns_stand_as_they_are() -> None:
+    text = figures_of([Measurement(name="a", title="A", unit="s", runs={"airflow": [1.0], "prefect": [2.0]})])
+
+    assert "| A | s | 1 | 2 |  |" in text
+    assert "as shipped:" in text
+    assert "Airflow as here" not in text
+
+
+def test_figures_alone_keep_the_checks_and_rows_that_they_lack() -> None:
+    kept = Results.read()
+    runs = {"airflow as here": [1.0]}
+    new = [Measurement(name="a", title="A", unit="s", runs=runs, measured="2031-01-01")]
+    failures = {"a, airflow as here": "it failed", "course": "failed"}
+    first = replace(kept, failures=failures).with_figures_of(replace(kept, measurements=new, failures={}))
+
+    assert first.measurements == new  # the former figures have no columns
+    assert have_columns(first.measurements)
+    assert first.failures == {"course": "failed"}
+    assert first.date == kept.date
+    assert {name: one.note for name, one in first.checks["airflow"].items()} == {
+        name: one.note for name, one in kept.checks["airflow"].items()
+    }
+    later = [Measurement(name="b", title="B", unit="s", runs=runs, measured="2031-02-02")]
+    second = first.with_figures_of(replace(kept, measurements=later, failures={}))
+    assert [each.name for each in second.measurements] == ["a", "b"]
+    text = sections(second)
+    assert any("of 2031-01-01" in line for line in text["figures"])
+    assert any("The figures are of 2031-02-02." in line for line in text["summary"])
