@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import socket
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -14,6 +15,8 @@ from nyc_taxi.registry.columns import Layout
 
 SOURCE, POSTGRES = "AIRFLOW_CONN_TAXI_SOURCE", "AIRFLOW_CONN_NY_TAXI"
 LINEAGE, LINEAGE_PROVIDER = "AIRFLOW__OPENLINEAGE__TRANSPORT", "airflow.providers.openlineage"
+TELEMETRY = ("AIRFLOW__METRICS__OTEL_ON", "AIRFLOW__TRACES__OTEL_ON")
+COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 GOOGLE, BUCKET = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "AIRFLOW_VAR_LAKE_BUCKET"
 Address = tuple[str, int | None]
 _PORTS = {"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432}
@@ -29,6 +32,7 @@ def without_effect(settings: AirflowSettings) -> list[str]:
     kept = {name: f"the secrets backend has {name.split('_', 2)[2].lower()}" for name in settings.in_secrets_backend}
     other_layout = own and _differs(f"the layout of {SOURCE}", layout, settings.layout.value)
     other_month = own and _differs(f"the last_month of {SOURCE}", last_month, settings.last_month)
+    telemetry = tuple(name for name in TELEMETRY if os.environ.get(name) == "True")
     found = {
         ("SOURCE", "SOURCE_PORT", "SYNTHETIC_ROWS"): kept.get(SOURCE) or _leads_elsewhere(SOURCE, source),
         ("SOURCE_LAYOUT",): kept.get(SOURCE) or other_layout,
@@ -36,6 +40,7 @@ def without_effect(settings: AirflowSettings) -> list[str]:
         ("POSTGRES_PORT",): kept.get(POSTGRES) or _leads_elsewhere(POSTGRES, (HOST, settings.cloud.postgres_port)),
         ("GCS_PORT", "BIGQUERY_PORT"): google,
         (LINEAGE,): _is_missing(LINEAGE_PROVIDER) and "OpenLineage is not installed; run make .venv/.team",
+        telemetry: telemetry and _answers_nothing(COLLECTOR, settings),
         ("LAKE_BUCKET",): kept.get(BUCKET) or _differs(BUCKET, os.environ.get(BUCKET) or bucket, bucket),
     }
     sentences = [
@@ -51,6 +56,17 @@ def without_effect(settings: AirflowSettings) -> list[str]:
 
 def _given(*names: str) -> list[str]:
     return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+
+
+def _answers_nothing(name: str, settings: AirflowSettings) -> str:
+    """Return that nothing listens at the address that a setting of the stack has; empty if something does."""
+    url = settings.environment()[name]
+    (host, port), _ = _parse(url)
+    try:
+        socket.create_connection((host, port or 0), timeout=2).close()
+    except OSError as error:
+        return f"nothing answers at {name}={url}: {error}"
+    return ""
 
 
 def _is_missing(module: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 
 import pytest
 
@@ -91,6 +93,20 @@ def test_make_up_says_so_last(make_settings, monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.setenv("AIRFLOW_CONN_TAXI_SOURCE", "https://data.example.com")
     assert main._run(main.argparse.Namespace(command="up"), make_settings(SOURCE="tlc")) == 0
     assert capsys.readouterr().err == f"note: SOURCE=tlc has no effect on the DAGs: {OTHER}\n"
+
+
+def test_metrics_and_traces_need_a_collector(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__METRICS__OTEL_ON", "True")
+    with socket.create_server(("127.0.0.1", 0)) as collector:
+        url = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        assert without_effect(make_settings()) == []
+    assert without_effect(make_settings()) == [
+        "AIRFLOW__METRICS__OTEL_ON=True has no effect on the DAGs: "
+        f"nothing answers at OTEL_EXPORTER_OTLP_ENDPOINT={url}: [Errno {errno.ECONNREFUSED}] Connection refused"
+    ]
+    monkeypatch.setenv("AIRFLOW__METRICS__OTEL_ON", "False")
+    assert without_effect(make_settings()) == []
 
 
 def test_lineage_needs_its_provider(make_settings, monkeypatch: pytest.MonkeyPatch) -> None:
