@@ -18,7 +18,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 _REDIRECTING = re.compile(
-    r"PYTHON\w*|PG[A-Z]\w*|LOCAL_ENV_FILE|LOCAL_AIRFLOW_OVERRIDES|(STORAGE|BIGQUERY)_EMULATOR_HOST"
+    r"PYTHON\w*|PG(?!ADMIN_)[A-Z]\w*|LOCAL_ENV_FILE|LOCAL_AIRFLOW_OVERRIDES|(STORAGE|BIGQUERY)_EMULATOR_HOST"
     r"|AIRFLOW_(HOME|CONFIG)|_AIRFLOW_\w+|PREFECT_(HOME|PROFILES_PATH|(API|SERVER)_\w+)"
     # The database, also by its old name, and what else a migration would touch.
     r"|AIRFLOW__(DATABASE|CORE)__SQL_ALCHEMY_(CONN|ENGINE_ARGS|SCHEMA|SESSION_MAKER)\w*"
