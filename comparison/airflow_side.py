@@ -14,6 +14,7 @@ from benchmarks.lab import command, up_with
 from benchmarks.measure import MeasureError
 from comparison.checks import Result, await_, git, kill_tree
 from comparison.ground import Ground
+from comparison.measurements import AS_SHIPPED, FOR_CHECKS
 from comparison.sides import POLL_SECONDS, RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
 from comparison.stock import airflow_as_shipped
 from local.airflow import stack
@@ -50,16 +51,16 @@ class AirflowSide(Side):
     settings: AirflowSettings
     name: str = NAME
 
-    def start(self, *, as_shipped: bool = False) -> float:
+    def start(self, settings: str = FOR_CHECKS) -> float:
         begin = time.monotonic()
         self._write_git_dags()
         self._dropped.mkdir(exist_ok=True)
-        settings = {**self._environment(), **(airflow_as_shipped() if as_shipped else {})}
+        needed = self._environment() if settings == FOR_CHECKS else self._environment_of_figures()
         try:
-            command(up_with(settings))
+            command(up_with({**needed, **(airflow_as_shipped() if settings == AS_SHIPPED else {})}))
         except MeasureError as error:
             raise SideError(f"Airflow does not start: {error}") from error
-        self._prepare()
+        self._prepare(["from_git"] if settings == FOR_CHECKS else [])
         return time.monotonic() - begin
 
     def stop(self) -> None:
@@ -165,11 +166,11 @@ class AirflowSide(Side):
             logs = [api.log(dag_id, run_id, task["task_id"], task["try_number"])[-3:] for task in failed]
             raise SideError(f"{dag_id} {run_id} failed: {logs}")
 
-    def _prepare(self) -> None:
+    def _prepare(self, more: list[str]) -> None:
         """Unpause the compared DAGs, and create the connections for alerts."""
         with AirflowApi(self.settings) as api:
             dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
-            api.await_parsed([*dag_ids, *_EXAMPLES, "from_git"], since="", timeout=300)
+            api.await_parsed([*dag_ids, *_EXAMPLES, *more], since="", timeout=300)
             for dag_id in [*dag_ids, *_EXAMPLES]:
                 api.set_paused(dag_id, False)
             for connection_id in ("taxi_alerts", FAILURE_WEBHOOK):
@@ -192,9 +193,21 @@ class AirflowSide(Side):
             },
         ]
         return {
-            **self.ground.environment(),
+            **self._environment_of_figures(),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+        }
+
+    def _environment_of_figures(self) -> dict[str, str]:
+        """No bundle that is looked at more often than the settings say."""
+        folders = {"examples": REPOSITORY / "comparison" / "airflow_dags", "dropped": self._dropped}
+        bundles: list[dict[str, object]] = [{"name": "dags-folder", "classpath": _LOCAL, "kwargs": {}}]
+        bundles += [
+            {"name": name, "classpath": _LOCAL, "kwargs": {"path": str(path)}} for name, path in folders.items()
+        ]
+        return {
+            **self.ground.environment(),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "PYTHONPATH": str(REPOSITORY / "comparison" / "airflow_settings"),
         }
 

@@ -132,7 +132,7 @@ def measure(
                 continue
             column = f"{side.name} {settings}"
             tell(f"turn {turn + 1} of {amounts.turns}: {column}")
-            with _running(side, column, found, is_stock=settings == AS_SHIPPED) as is_up:
+            with _running(side, settings, found) as is_up:
                 for probe in due if is_up else ():
                     _run(probe, side, column, found)
     today = datetime.now(UTC).date().isoformat()
@@ -154,11 +154,12 @@ def _is_due(probe: Probe, side: Side, settings: str, turn: int, amounts: Amounts
 
 
 @contextmanager
-def _running(side: Side, column: str, found: _Found, *, is_stock: bool) -> Iterator[bool]:
+def _running(side: Side, settings: str, found: _Found) -> Iterator[bool]:
     """Start a side with one kind of settings, and stop it at the end; yields whether it runs."""
+    column = f"{side.name} {settings}"
     try:
         try:
-            seconds = side.start(as_shipped=is_stock)
+            seconds = side.start(settings)
         except Exception as error:
             found.failed(RESTART, column, error)
             yield False
@@ -295,7 +296,7 @@ def _registered(amounts: Amounts) -> Probe:
     row = Row(
         "registered",
         f"{amounts.registered} new DAGs or deployments, until all can be started",
-        note="each in a file of its own; Airflow looks into their folder every two seconds, for Prefect "
+        note="each in a file of its own; Airflow looks into their folder every few seconds, for Prefect "
         "`prefect deploy --all` is run",
     )
     return Probe((row,), lambda side: {"registered": side.register(amounts.registered)}, slow=True, as_shipped=False)

@@ -11,6 +11,8 @@ from pathlib import Path
 from local.cloud.settings import REPOSITORY
 
 AS_SHIPPED, AS_HERE = "as shipped", "as here"
+# As here, and with what the checks need beside: code from git, and new files that are found within seconds.
+FOR_CHECKS = "for checks"
 # A column's name, as in the results, and its title on the page.
 COLUMNS = {
     f"{side} {settings}": f"{side.title()} {settings}"

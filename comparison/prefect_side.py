@@ -17,6 +17,7 @@ import yaml
 from benchmarks.lab import cloud_environment
 from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
+from comparison.measurements import AS_SHIPPED, FOR_CHECKS
 from comparison.prefect_api import PrefectApi
 from comparison.sides import (
     ERROR_CHARACTERS,
@@ -80,8 +81,8 @@ class PrefectSide(Side):
     name: str = NAME
     as_shipped: bool = False
 
-    def start(self, *, as_shipped: bool = False) -> float:
-        self.as_shipped = as_shipped
+    def start(self, settings: str = FOR_CHECKS) -> float:
+        self.as_shipped = settings == AS_SHIPPED
         python = python_of(ENVIRONMENT, "make compare installs it")
         begin = time.monotonic()
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from comparison.checks import Result, kill_tree
+from comparison.measurements import FOR_CHECKS
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import DATASETS
 from nyc_taxi.registry.model import PublishedFile, TripDataset
@@ -50,11 +51,12 @@ class Side(Protocol):
 
     name: str
 
-    def start(self, *, as_shipped: bool = False) -> float:
+    def start(self, settings: str = FOR_CHECKS) -> float:
         """Start it unless it runs; returns the seconds until a run can start.
 
         Args:
-            as_shipped: with the orchestrator's own defaults instead of this repository's settings.
+            settings: ``AS_SHIPPED``, the orchestrator's own defaults; ``AS_HERE``, those of this repository; or these
+                with what the checks need.
 
         Raises:
             SideError: it does not start. Then none of its processes is left.

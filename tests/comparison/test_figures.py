@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from comparison import figures
+from comparison.airflow_side import AirflowSide
 from comparison.figures import Amounts, Probe, Row, measure, probes
-from comparison.measurements import COLUMNS, Measurement, have_columns, line_through
+from comparison.ground import Ground
+from comparison.measurements import COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
 from comparison.page import sections
 from comparison.plot import write_plot
 from comparison.prefect_side import environment
@@ -31,13 +33,11 @@ class Fake(Side):
 
     def __init__(self, name: str, log: list[str], *, starts: bool = True) -> None:
         self.name, self.log, self.starts = name, log, starts
-        self.settings = ""
 
-    def start(self, *, as_shipped: bool = False) -> float:
-        self.settings = "as shipped" if as_shipped else "as here"
+    def start(self, settings: str = FOR_CHECKS) -> float:
         if not self.starts:
             raise SideError("its port is taken")
-        self.log.append(f"+{self.name} {self.settings}")
+        self.log.append(f"+{self.name} {settings}")
         return 2.0
 
     def stop(self) -> None:
@@ -154,6 +154,18 @@ def test_prefect_as_shipped_has_none_of_our_settings(tmp_path: Path) -> None:
     )
     assert {name: value for name, value in here.items() if name not in shipped} == PREFECT_HERE
     assert {name: here[name] for name in shipped} == shipped
+
+
+def test_while_it_is_measured_airflow_looks_at_no_folder_more_often_than_it_is_set_to(tmp_path: Path) -> None:
+    ground = Ground(
+        folder=tmp_path, receiver_url="", dataset="green", month="2021-01", rows=1, prefect_url="http://127.0.0.1/api"
+    )
+    side = AirflowSide(ground, AirflowSettings(cloud=Settings(state_dir=tmp_path)))
+    bundles = json.loads(side._environment_of_figures()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+
+    assert {each["name"] for each in bundles} == {"dags-folder", "examples", "dropped"}
+    assert "refresh_interval" not in json.dumps(bundles)
+    assert not {name for name in side._environment_of_figures() if name.endswith("_INTERVAL")}
 
 
 def figures_of(measurements: list[Measurement]) -> str:
