@@ -22,6 +22,12 @@ export DATASET MONTH
 ifdef SOURCE
 export SOURCE
 endif
+ifdef EXECUTOR
+export EXECUTOR
+endif
+ifdef WORKERS
+export WORKERS
+endif
 
 # What the shell says of other systems and projects; local/cloud/shell.py drops the rest. Of uv's variables, only those
 # stay that say where packages come from and where they are cached.
@@ -83,7 +89,7 @@ docs/site/.venv/.installed: docs/site/pyproject.toml docs/site/uv.lock | $(OWN_U
 	@$(UV) sync $(QUIET) --locked --project docs/site --python "$(PYTHON)"
 	@touch $@
 
-up: install ## Start the embedded cloud and Airflow, and keep them running
+up: install $(if $(filter celery,$(EXECUTOR)),.venv/.team) ## Start the embedded cloud and Airflow, and keep them running; EXECUTOR=celery with Redis and WORKERS=2 Celery workers
 	@$(RUN) up
 
 down: install ## Stop both

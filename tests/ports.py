@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 # The settings of the ports of a whole stack.
-PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT")
+PORTS = ("AIRFLOW_PORT", "GCS_PORT", "BIGQUERY_PORT", "POSTGRES_PORT", "SOURCE_PORT", "REDIS_PORT")
 
 # Below the ports that the system itself gives to outgoing connections, which could take one before its server listens.
 _FIRST, _LAST = 20_000, 32_000

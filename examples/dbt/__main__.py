@@ -35,7 +35,7 @@ def main() -> int:
         if note := shell.adopt():
             print(note, file=sys.stderr)
         cli.check_installed()
-        settings = stack.with_running_source(AirflowSettings.from_env())
+        settings = stack.as_running(AirflowSettings.from_env())
         month = Month.parse(sys.argv[1])
         if not settings.uses_real_google_cloud:
             with _running_cloud(settings):

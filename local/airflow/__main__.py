@@ -54,7 +54,7 @@ def main() -> int:
     try:
         if options.command != "restart":  # the watcher passes on the environment of make up
             _tell(shell.adopt())
-        return _run(options, stack.with_running_source(AirflowSettings.from_env()))
+        return _run(options, stack.as_running(AirflowSettings.from_env()))
     except (ProcessError, ValueError, RuntimeError, httpx.HTTPError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from local.cloud.settings import HOST, REPOSITORY, Settings, load_env_file, port_number, read_env_file, secret
@@ -25,23 +26,38 @@ REMOTE_SOURCES = {
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
 SECRETS_BACKEND = "AIRFLOW__SECRETS__BACKEND"
+# Each worker takes some hundred megabytes.
+MOST_WORKERS = 20
 # The last month of each source that no longer publishes.
 LAST_MONTHS = {"dtc": str(LAST_MIRRORED)}
 
 
+class Executor(StrEnum):
+    """What runs the tasks: the scheduler's own processes, or Celery workers."""
+
+    LOCAL = "local"
+    CELERY = "celery"
+
+
 @dataclass(frozen=True, kw_only=True)
 class AirflowSettings:
-    """The state folder, the port and the source of the local Airflow.
+    """The state folder, the ports, the source and the executor of the local Airflow.
 
     Attributes:
         cloud: the settings of the embedded cloud; its ``source`` names the source of the trip data.
         port: TCP port of the UI and the API on 127.0.0.1.
         layout: how that source arranges its files.
+        executor: what runs the tasks.
+        workers: how many Celery workers there are, if the executor is Celery.
+        redis_port: TCP port of Redis on 127.0.0.1, which hands the workers their tasks.
     """
 
     cloud: Settings
     port: int = 8080
     layout: Layout = Layout.MIRROR
+    executor: Executor = Executor.LOCAL
+    workers: int = 2
+    redis_port: int = 63790
 
     @classmethod
     def from_env(cls) -> AirflowSettings:
@@ -56,8 +72,14 @@ class AirflowSettings:
         _require_plain_path("the repository's folder", REPOSITORY)
         _require_plain_path("LOCAL_DIR", cloud.state_dir)
         cloud = replace(cloud, source=_absolute(cloud.source))
-        port = port_number(os.environ, "AIRFLOW_PORT") or cls.port
-        return cls(cloud=cloud, port=port, layout=_layout(cloud.source))
+        return cls(
+            cloud=cloud,
+            port=port_number(os.environ, "AIRFLOW_PORT") or cls.port,
+            layout=_layout(cloud.source),
+            executor=_executor(),
+            workers=_workers() or cls.workers,
+            redis_port=port_number(os.environ, "REDIS_PORT") or cls.redis_port,
+        )
 
     @property
     def home(self) -> Path:
@@ -68,6 +90,11 @@ class AirflowSettings:
     def work_dir(self) -> Path:
         """The work dir: the folder in which the tasks of a run hand on files."""
         return self.cloud.state_dir / "work"
+
+    @property
+    def work_dir_address(self) -> str:
+        """The variable ``work_dir``: that folder, or a prefix of the lake's bucket for workers that share no disk."""
+        return str(self.work_dir) if self.executor is Executor.LOCAL else f"gs://{self.cloud.lake_bucket}/work"
 
     @property
     def messages_dir(self) -> Path:
@@ -115,6 +142,15 @@ class AirflowSettings:
         """The password of the UI's user ``admin``, generated on first use and kept."""
         return secret(self.cloud.state_dir, "admin_password")
 
+    def redis_password(self) -> str:
+        """The password of Redis, generated on first use and kept."""
+        return secret(self.cloud.state_dir, "redis_password")
+
+    @property
+    def broker_url(self) -> str:
+        """Where the scheduler sends tasks to the Celery workers."""
+        return f"redis://:{self.redis_password()}@{HOST}:{self.redis_port}/0"
+
     def environment(self) -> dict[str, str]:
         """Return the variables that an Airflow process needs in addition to those of the calling process."""
         built = {
@@ -128,7 +164,7 @@ class AirflowSettings:
         left_out = self.in_secrets_backend
         environment = {name: os.environ.get(name) or value for name, value in built.items() if name not in left_out}
         # Whatever is set: no database and no server that is not the stack's own.
-        environment |= {**self._paths(), **self._servers()}
+        environment |= {**self._paths(), **self._servers(), **self._celery()}
         # Where Airflow finds airflow_local_settings. PYTHONPATH entries that located this package are dropped.
         environment["PYTHONPATH"] = str(CONFIG if self.uses_real_google_cloud else LAPTOP / "settings")
         # Each task process imports plugins/. Without cached bytecode, each would compile it again.
@@ -151,6 +187,19 @@ class AirflowSettings:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+        }
+
+    def _celery(self) -> dict[str, str]:
+        """Return what Celery needs. The results of its tasks are in Airflow's database, as by default."""
+        if self.executor is not Executor.CELERY:
+            return {}
+        return {
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__CELERY__BROKER_URL": self.broker_url,
+            # The API server cannot read the folders of the workers.
+            "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+            "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": f"gs://{self.cloud.lake_bucket}/logs",
+            "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "google_cloud_default",
         }
 
     def _secrets(self) -> dict[str, str]:
@@ -178,7 +227,7 @@ class AirflowSettings:
             "AIRFLOW_CONN_FAILURE_FOLDER": json.dumps(messages),
             "AIRFLOW_CONN_NY_TAXI": json.dumps(postgres),
             "AIRFLOW_VAR_LAKE_BUCKET": self.cloud.lake_bucket,
-            "AIRFLOW_VAR_WORK_DIR": str(self.work_dir),
+            "AIRFLOW_VAR_WORK_DIR": self.work_dir_address,
         }
         if not self.uses_real_google_cloud:
             connections |= {
@@ -215,6 +264,29 @@ def record_source(settings: AirflowSettings, *, running: bool) -> None:
         path.unlink(missing_ok=True)
 
 
+def running_executor(cloud: Settings) -> tuple[Executor, int] | None:
+    """Return the executor and the number of workers that the stack was last started with; None if it was stopped."""
+    path = _executor_file(cloud)
+    if not path.exists():
+        return None
+    executor, workers = path.read_text().split()
+    return Executor(executor), int(workers)
+
+
+def record_executor(settings: AirflowSettings, *, running: bool) -> None:
+    """Record the executor that the stack runs with, or that it has stopped."""
+    path = _executor_file(settings.cloud)
+    if running:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{settings.executor.value} {settings.workers}")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _executor_file(cloud: Settings) -> Path:
+    return cloud.state_dir / "airflow" / "executor"
+
+
 def _source_file(cloud: Settings) -> Path:
     return cloud.state_dir / "airflow" / "source"
 
@@ -231,6 +303,20 @@ def _require_plain_path(what: str, path: Path) -> None:
         raise ValueError(
             f"{what} is {path}, and Airflow or Postgres cannot take a path with {found}; move it to a folder without"
         )
+
+
+def _executor() -> Executor:
+    given = os.environ.get("EXECUTOR") or Executor.LOCAL.value
+    if given not in set(Executor):
+        raise ValueError(f"EXECUTOR={given!r} is not an executor of the local stack; set it to {' or '.join(Executor)}")
+    return Executor(given)
+
+
+def _workers() -> int | None:
+    given = os.environ.get("WORKERS")
+    if given and (not given.isdecimal() or not 0 < int(given) <= MOST_WORKERS):
+        raise ValueError(f"WORKERS={given!r} is not a number of workers; set it to a number from 1 to {MOST_WORKERS}")
+    return int(given) if given else None
 
 
 def _layout(source: str) -> Layout:

@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import stack, watcher
-from local.airflow.environment import AirflowSettings
+from local.airflow import stack, watcher, workers
+from local.airflow.environment import AirflowSettings, Executor
 from local.cloud.processes import Running, running
 from local.cloud.settings import HOST
 
@@ -60,7 +61,7 @@ def hung(settings: AirflowSettings) -> list[str]:
 def _alive(settings: AirflowSettings) -> dict[str, Running]:
     cloud_dir, airflow_dir = watcher.run_dirs(settings.cloud.state_dir)
     names = dict.fromkeys(("gcs", "bigquery", "postgres", "source"), cloud_dir)
-    names |= dict.fromkeys(("api-server", *stack.COMPONENTS), airflow_dir)
+    names |= dict.fromkeys(stack.names(settings), airflow_dir)
     found = {name: running(name, run_dir=folder) for name, folder in names.items()}
     return {name: one for name, one in found.items() if one is not None}
 
@@ -68,7 +69,12 @@ def _alive(settings: AirflowSettings) -> dict[str, Running]:
 def _servers(settings: AirflowSettings) -> dict[str, Callable[[], Any]]:
     """Return how each server is asked."""
     cloud = settings.cloud
+    of_celery: dict[str, Callable[[], Any]] = {}
+    if settings.executor is Executor.CELERY:
+        of_celery = {name: partial(_ask_worker, settings, name) for name in workers.names(settings)}
+        of_celery[workers.REDIS] = lambda: workers.ask_redis(settings)
     return {
+        **of_celery,
         "api-server": lambda: json.loads(_get(f"{settings.url}/api/v2/monitor/health")),
         "gcs": lambda: _get(f"{cloud.gcs_url}/storage/v1/b"),
         "bigquery": lambda: _get(f"{cloud.bigquery_url}/healthz"),
@@ -102,6 +108,11 @@ def _ask_postgres(port: int) -> bytes:
     with socket.create_connection((HOST, port), timeout=ANSWER_SECONDS) as connection:
         connection.sendall(_SSL_REQUEST)
         return connection.recv(1)
+
+
+def _ask_worker(settings: AirflowSettings, name: str) -> None:
+    if not workers.is_answering(settings, name):
+        raise TimeoutError("it has not answered a ping")
 
 
 def _late(report: Mapping[str, Any], alive: Mapping[str, Running]) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
@@ -15,8 +16,15 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import login, secrets_backend, watcher
-from local.airflow.environment import AirflowSettings, record_source, running_source
+from local.airflow import login, secrets_backend, watcher, workers
+from local.airflow.environment import (
+    AirflowSettings,
+    Executor,
+    record_executor,
+    record_source,
+    running_executor,
+    running_source,
+)
 from local.airflow.watcher import Restarts
 from local.cloud import shell
 from local.cloud.processes import (
@@ -55,6 +63,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     """Start the embedded cloud, Airflow and the watcher, except for what is running already.
 
     What depends on a restarted component is restarted too, and all components are looked at once more at the end.
+    Celery workers beyond the number that the settings have end their tasks and stop.
 
     Args:
         overrides: Airflow settings for this start alone.
@@ -65,16 +74,20 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     """
     with _locked(settings):
         was_up = is_up(settings)
+        _require_executor(settings, was_up=was_up)
         _forget_restarts(settings, all_of_them=not was_up)
         login.uses_fab(settings)  # or says what is missing, before anything is started
         if found := secrets_backend.look(settings):
             print(f"{'secrets':<14} {found}", flush=True)
         try:
+            record_executor(settings, running=True)
             cloud(settings, "up")
             migrate(settings)
+            _drain(settings)
             processes = _processes(settings, overrides or {})
             watching = watcher.process(settings.cloud.state_dir, env=_watcher_environment(settings, overrides or {}))
-            start_and_tell([*processes, watching], run_dir=_run_dir(settings), report=_print_started)
+            for batch in _broker_first([*processes, watching]):
+                start_and_tell(batch, run_dir=_run_dir(settings), report=_print_started)
             _look_again(settings)
         except BaseException:
             if not was_up:
@@ -94,7 +107,8 @@ def restart(settings: AirflowSettings, names: Collection[str], *, overrides: Map
     of_cloud = set(names) - {one.name for one in processes}
     if of_cloud:
         cloud(settings, "up", *sorted(of_cloud))
-    start(processes, run_dir=_run_dir(settings), on_ready=_print_started)
+    for batch in _broker_first(processes):
+        start(batch, run_dir=_run_dir(settings), on_ready=_print_started)
 
 
 def down(settings: AirflowSettings) -> None:
@@ -105,14 +119,15 @@ def down(settings: AirflowSettings) -> None:
         stop_airflow(settings)
         cloud(settings, "down")
         record_source(settings, running=False)
+        record_executor(settings, running=False)
         _forget_restarts(settings, all_of_them=True)
 
 
 def stop_airflow(settings: AirflowSettings) -> None:
     """Stop the watcher and Airflow, but not the embedded cloud."""
     _end_watcher(settings)
-    # The scheduler stops first: its tasks report their end to the API server, and would wait for one that is gone.
-    for names in (["scheduler"], None):
+    # What runs tasks stops first: they report their end to the API server, and would wait for one that is gone.
+    for names in (["scheduler", *workers.recorded(_run_dir(settings))], None):
         for stopped in stop(run_dir=_run_dir(settings), names=names):
             _print_stopped(stopped)
 
@@ -148,18 +163,27 @@ def restarts_to_come(settings: AirflowSettings) -> list[str]:
     ]
 
 
-def with_running_source(settings: AirflowSettings) -> AirflowSettings:
-    """Return the settings with the running stack's source, unless ``SOURCE`` is set."""
-    if os.environ.get("SOURCE") or not (recorded := running_source(settings.cloud)) or not is_up(settings):
+def as_running(settings: AirflowSettings) -> AirflowSettings:
+    """Return the settings with the running stack's executor, and with its source and workers unless they are set."""
+    if not is_up(settings):
         return settings
-    source, layout = recorded
-    return replace(settings, cloud=replace(settings.cloud, source=source), layout=layout)
+    if not os.environ.get("SOURCE") and (recorded := running_source(settings.cloud)):
+        source, layout = recorded
+        settings = replace(settings, cloud=replace(settings.cloud, source=source), layout=layout)
+    executor, number = running_executor(settings.cloud) or (Executor.LOCAL, settings.workers)
+    return replace(settings, executor=executor, workers=settings.workers if os.environ.get("WORKERS") else number)
 
 
 def is_up(settings: AirflowSettings) -> bool:
     """Whether any of Airflow's processes is running, healthy or not."""
     names = (*COMPONENTS, "api-server")
     return any(running(name, run_dir=_run_dir(settings)) is not None for name in names)
+
+
+def names(settings: AirflowSettings) -> list[str]:
+    """Return the names of Airflow's components."""
+    redis = [workers.REDIS] if settings.executor is Executor.CELERY else []
+    return [*redis, "api-server", *COMPONENTS, *workers.names(settings)]
 
 
 def airflow_status(settings: AirflowSettings) -> list[Status]:
@@ -238,7 +262,7 @@ def watcher_log(settings: AirflowSettings) -> Path:
 
 def log_of(settings: AirflowSettings, name: str) -> Path:
     """Return the log of a component."""
-    of_airflow = name in COMPONENTS or name == "api-server"
+    of_airflow = name in (*names(settings), *workers.recorded(_run_dir(settings)))
     return (settings.home / "process-logs" if of_airflow else settings.cloud.log_dir) / f"{name}.log"
 
 
@@ -254,8 +278,13 @@ def _locked(settings: AirflowSettings) -> AbstractContextManager[int]:
 def _watcher_environment(settings: AirflowSettings, overrides: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that let a restart start a component as this process does."""
     own = {name: value for name, value in os.environ.items() if name in shell.OWN or name.startswith("AIRFLOW_")}
-    of_source = {"SOURCE": settings.cloud.source, "SOURCE_LAYOUT": settings.layout.value}
-    return {**own, **of_source, OVERRIDES: json.dumps(dict(overrides))}
+    given = {
+        "SOURCE": settings.cloud.source,
+        "SOURCE_LAYOUT": settings.layout.value,
+        "EXECUTOR": settings.executor.value,
+        "WORKERS": str(settings.workers),
+    }
+    return {**own, **given, OVERRIDES: json.dumps(dict(overrides))}
 
 
 def _end_watcher(settings: AirflowSettings) -> None:
@@ -296,6 +325,44 @@ def _look_again(settings: AirflowSettings) -> None:
         time.sleep(0.5)
 
 
+def _require_executor(settings: AirflowSettings, *, was_up: bool) -> None:
+    """Check that what runs the tasks is installed, and does not change while the stack runs.
+
+    Raises:
+        ProcessError: it is not, or would.
+    """
+    asked = os.environ.get("EXECUTOR") or settings.executor.value
+    if was_up and asked != settings.executor.value:
+        raise ProcessError(
+            f"the stack runs with EXECUTOR={settings.executor.value}, which cannot change while it runs; run make down "
+            f"first, then make up EXECUTOR={asked}"
+        )
+    if settings.executor is Executor.CELERY:
+        workers.require_installed()
+        workers.prepare(settings)
+
+
+def _drain(settings: AirflowSettings) -> None:
+    """Let the workers that the settings no longer have end their tasks, and stop them."""
+    run_dir = _run_dir(settings)
+    surplus = [name for name in workers.recorded(run_dir) if name not in workers.names(settings)]
+    for name in surplus:
+        if found := running(name, run_dir=run_dir):
+            print(f"{name:<14} ends its tasks", flush=True)
+            os.kill(found.pid, signal.SIGTERM)
+    while any(running(name, run_dir=run_dir) for name in surplus):
+        time.sleep(0.2)
+    if surplus:
+        for stopped in stop(run_dir=run_dir, names=surplus):
+            _print_stopped(stopped)
+
+
+def _broker_first(processes: Sequence[Process]) -> list[list[Process]]:
+    """Return what can start together: a worker that starts without Redis ends at once."""
+    first = [one for one in processes if one.name == workers.REDIS]
+    return [batch for batch in (first, [one for one in processes if one not in first]) if batch]
+
+
 def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[Process]:
     """Return Airflow's components.
 
@@ -311,15 +378,18 @@ def _processes(settings: AirflowSettings, overrides: Mapping[str, str]) -> list[
         # The execution API takes seconds to build itself for its first answer; no task should wait for that.
         healthy=lambda: answers(f"{settings.url}/execution/health", timeout=10) and answers(_health_url(settings)),
     )
+    needs_postgres = [record_path(settings.cloud.run_dir, watcher.POSTGRES)]
     return [
+        *([workers.redis(settings)] if settings.executor is Executor.CELERY else []),
         replace(api_server, port=settings.port, port_setting="AIRFLOW_PORT", url=settings.url),
         *(
             replace(
                 _process(settings, name, [str(AIRFLOW), name, *arguments], environment, _heartbeat(settings, name)),
-                depends_on=[record_path(settings.cloud.run_dir, watcher.POSTGRES)],
+                depends_on=needs_postgres,
             )
             for name, arguments in COMPONENTS.items()
         ),
+        *(workers.worker(settings, name, environment) for name in workers.names(settings)),
     ]
 
 

@@ -29,6 +29,7 @@ def variables_of_the_code() -> set[str]:
     """The variables that the local stack reads from the environment."""
     read = {"AIRFLOW_PORT", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "SOURCE_LAYOUT", "SOURCE_LAST_MONTH"}
     read |= {SECRETS_BACKEND, KWARGS, AUTH_MANAGER}
+    read |= {"EXECUTOR", "WORKERS", "REDIS_PORT"}
 
     class Recorder(dict[str, str]):
         def get(self, name: str, default: Any = None) -> Any:
@@ -64,6 +65,8 @@ def test_it_has_the_defaults_of_the_code(
     defaults = AirflowSettings(cloud=Settings(state_dir=tmp_path))
     assert given["AIRFLOW_PORT"] == str(defaults.port)
     assert given["SOURCE_LAYOUT"] == defaults.layout.value
+    assert given["EXECUTOR"] == defaults.executor.value
+    assert (given["WORKERS"], given["REDIS_PORT"]) == (str(defaults.workers), str(defaults.redis_port))
     assert json.loads(given["AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"])["conn_type"] == "google_cloud_platform"
     assert {name for name, value in given.items() if not value} == {*SECRETS, "SOURCE_LAST_MONTH"}
 

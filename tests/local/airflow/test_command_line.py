@@ -67,7 +67,7 @@ def test_everything_else_is_left_to_airflow(words: list[str]) -> None:
 def _main(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> int:
     monkeypatch.setattr(shell, "adopt", lambda: "")
     monkeypatch.setattr(main, "raise_on_signals", lambda: None)
-    monkeypatch.setattr(stack, "with_running_source", lambda settings: settings)
+    monkeypatch.setattr(stack, "as_running", lambda settings: settings)
     monkeypatch.setattr("sys.argv", ["local.airflow", *words])
     return main.main()
 
