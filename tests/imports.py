@@ -14,6 +14,8 @@ API_SERVER_ONLY = {"months.py", "months_page"}
 def third_party_imports(*, of_tasks: bool = False) -> set[str]:
     """The names of the modules of others that dags/ and plugins/ import, also inside functions.
 
+    Without those of OpenLineage: only its provider calls the functions that import them.
+
     Args:
         of_tasks: leave out what only the API server imports.
     """
@@ -28,4 +30,5 @@ def third_party_imports(*, of_tasks: bool = False) -> set[str]:
                 # google.cloud is no module: what is imported from it is.
                 is_namespace = node.module == "google.cloud"
                 found |= {f"google.cloud.{alias.name}" for alias in node.names} if is_namespace else {node.module}
-    return {name for name in found if name.split(".")[0] not in {"nyc_taxi", *sys.stdlib_module_names}}
+    known = {"nyc_taxi", *sys.stdlib_module_names}
+    return {name for name in found if name.split(".")[0] not in known and "openlineage" not in name}
