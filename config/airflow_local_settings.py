@@ -30,6 +30,7 @@ if {"scheduler", "dag-processor", "worker"}.intersection(sys.argv):
     import airflow.sdk.definitions.decorators
     import airflow.sdk.definitions.retry_policy
     import airflow.sdk.lineage
+    import airflow.sdk.observability.stats
     import airflow.sdk.types
     import airflow.timetables.base
     import airflow.timetables.trigger
