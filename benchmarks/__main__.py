@@ -25,6 +25,7 @@ from benchmarks.page import figure, table, write_page
 from benchmarks.plot import write_plot
 from benchmarks.results import RESULTS, Benchmark, Results, Row, now
 from benchmarks.rows import BENCHMARKS
+from benchmarks.scale_page import write_scale_page
 from local.cloud.processes import raise_on_signals
 
 
@@ -97,6 +98,7 @@ def _measure_one(benchmark: Benchmark, place: Lab) -> Row:
 def _publish(results: Results) -> None:
     write_page(results, BENCHMARKS)
     write_plot(results)
+    write_scale_page(results)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 YELLOW_MONTH = "2021-01"
-FHVHV_MONTH = "2021-01"
+# Of each dataset: what its tasks cost.
+MONTH = "2021-01"
 BACKFILL_YEAR = 2020
 
 

@@ -14,6 +14,7 @@ from benchmarks.rows import (
     months_page,
     overhead,
     parsing,
+    scale,
     settings,
     work_dir,
 )
@@ -25,6 +26,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     loading.PARQUET_TO_POSTGRES,
     loading.PARQUET_TO_BIGQUERY,
     memory.TASK_MEMORY_FHVHV,
+    scale.COST_OF_A_MONTH,
     work_dir.WORK_DIR,
     month.MONTH_END_TO_END,
     overhead.START_UP,

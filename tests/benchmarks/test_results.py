@@ -148,6 +148,7 @@ def test_a_row_that_fails_loses_no_other(
     monkeypatch.setattr(command, "BENCHMARKS", rows)
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(command, "write_plot", lambda results: None)
+    monkeypatch.setattr(command, "write_scale_page", lambda results: None)
     monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
     monkeypatch.setattr(command, "raise_on_signals", lambda: None)
     monkeypatch.setattr("benchmarks.lab.Lab.down", lambda self: None)
