@@ -75,8 +75,6 @@ class Composed:
         services = self.compose["services"]
         (self.folder / "volumes").mkdir()
         self.folder.chmod(0o755)
-        hosts = [*services, *(f"worker-{number}" for number in range(1, workers + 1))]
-        (self.folder / "hosts").write_text(f"127.0.0.1 localhost {' '.join(hosts)}\n")
         waiting = list(names)
         while waiting:
             name = next(one for one in waiting if not set(services[one].get("depends_on", {})) & set(waiting))
@@ -120,11 +118,12 @@ class Composed:
     def _made(self, name: str, hostname: str, service: Mapping[str, Any]) -> Container | StandIn:
         if name in ("postgres", "redis"):
             return self._stand_in(name, service)
+        # The first name of an address is what a task's worker is called.
+        hosts = self.folder / f"{hostname}.hosts"
+        hosts.write_text(f"127.0.0.1 {hostname}\n127.0.0.1 localhost {' '.join(self.compose['services'])}\n")
         volumes = {volume: self.folder / "volumes" / volume for volume in self.compose["volumes"]}
         image = self.images[service["image"]]
-        return Container(
-            hostname, service, self.compose["configs"], image, volumes, self.folder / "hosts", self.network
-        )
+        return Container(hostname, service, self.compose["configs"], image, volumes, hosts, self.network)
 
     def _stand_in(self, name: str, service: Mapping[str, Any]) -> StandIn:
         data = self.folder / "volumes" / name
@@ -161,7 +160,7 @@ class Composed:
             return
         program = psutil.Process(process.pid)
         while program.name() == "bwrap" and (children := program.children()):
-            [program] = children
+            program = min(children, key=psutil.Process.create_time)
         program.terminate()
 
 
