@@ -12,8 +12,9 @@ from bqemulator.catalog.models import TableMeta
 from sqlglot import exp
 
 from local.cloud.bigquery.partitions import TableRef
-from local.cloud.bigquery.statements import MAX_VIEW_DEPTH, matching_tables, parse, referenced, target_of
+from local.cloud.bigquery.statements import MAX_VIEW_DEPTH, parse, referenced, target_of
 from local.cloud.bigquery.store import Store
+from local.cloud.bigquery.wildcards import matching_tables
 from local.cloud.bigquery.writes import count_rows
 
 _COUNTS = {

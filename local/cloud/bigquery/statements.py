@@ -21,7 +21,7 @@ from bqemulator.sql.table_rewriter import rewrite_table_refs
 from bqemulator.sql.translator import SQLTranslator
 from sqlglot import exp
 
-from local.cloud.bigquery import external_tables
+from local.cloud.bigquery import external_tables, wildcards
 from local.cloud.bigquery.limits import invalid, limit, not_found
 from local.cloud.bigquery.nesting import check_parentheses
 from local.cloud.bigquery.partition_filter import check_partition_filter
@@ -47,7 +47,6 @@ MAX_VIEW_DEPTH = 16
 CALL = "()"
 """What the name of a table function ends with here."""
 _KEPT = 200
-_SUFFIX = "_TABLE_SUFFIX"
 _parameter_types: ContextVar[tuple[tuple[str, Type | None], ...]] = ContextVar("parameter_types", default=())
 _PLAIN_NAME = re.compile(r"\w+")
 # The one view that belongs to a project.
@@ -154,7 +153,7 @@ def check_statement(store: Store, sql: str, project: str) -> None:
                 "partitioning column"
             )
         if ref.table.endswith("*"):
-            _check_wildcard(store, ref)
+            wildcards.check(store, ref)
             continue
         table = store.catalog.get_table(*ref.key)
         if table is None:
@@ -189,28 +188,6 @@ def _check_table_functions(tree: exp.Expression) -> None:
         function = node.this
         if isinstance(function, exp.Func) and not node.db and "." not in function.name:
             raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
-
-
-def matching_tables(store: Store, ref: TableRef) -> list[TableMeta]:
-    """Return the tables of a wildcard table, whose ``*`` stands for one or more characters.
-
-    Source: "Query multiple tables using a wildcard table"
-    (https://cloud.google.com/bigquery/docs/querying-wildcard-tables).
-    """
-    prefix = ref.table[:-1]
-    tables = store.catalog.list_tables(ref.project, ref.dataset)
-    return [table for table in tables if table.table_id.startswith(prefix) and table.table_id != prefix]
-
-
-def _check_wildcard(store: Store, ref: TableRef) -> None:
-    tables = matching_tables(store, ref)
-    if not tables:
-        raise invalid(f"{ref} does not match any table.")
-    for table in tables:
-        if table.table_type != "TABLE":
-            raise limit(f"read the {table.table_type} {table.table_id} through the wildcard table {ref}")
-        if _filter_columns(table):
-            raise limit(f"read {table.table_id}, which requires a partition filter, through the wildcard table {ref}")
 
 
 def _check_dml(tree: exp.Expression) -> None:
@@ -293,8 +270,10 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
         DomainError: see :func:`check_statement`, and :func:`.translation.apply_types`.
     """
     check_statement(store, sql, project)
-    tables = tuple((ref, _columns(store, ref)) for ref in _references(sql, project))
-    return _typed(sql, project, tables, _parameter_types.get())
+    refs = _references(sql, project)
+    tables = tuple((ref, _columns(store, ref)) for ref in refs)
+    unions = tuple((ref, wildcards.members(store, ref)) for ref in refs if ref.table.endswith("*"))
+    return _typed(sql, project, tables, unions, _parameter_types.get())
 
 
 def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
@@ -408,6 +387,7 @@ def _typed(
     sql: str,
     project: str,
     tables: tuple[tuple[TableRef, Columns | None], ...],
+    unions: tuple[tuple[TableRef, wildcards.Members], ...],
     parameters: tuple[tuple[str, Type | None], ...],
 ) -> str:
     tree = parse(sql)
@@ -417,11 +397,14 @@ def _typed(
     check_syntax(tree, sql)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)
-    hidden = _hide_suffix(tree)
+    wildcards.hide_suffix(tree)
     columns: dict[TableRef | None, Columns | None] = dict(tables)
     # By its name, not by the node: PIVOT makes copies.
     tree, typed = apply_types(tree, lambda node: columns.get(_reference(node, project)), dict(parameters))
-    return tree.sql(dialect="bigquery") if replaced or named or hidden or typed else sql
+    for ref, members in unions:
+        nodes = [node for node in tree.find_all(exp.Table) if _reference(node, project) == ref]
+        wildcards.expand(nodes, ref, members)
+    return tree.sql(dialect="bigquery") if replaced or named or unions or typed else sql
 
 
 def _columns(store: Store, ref: TableRef) -> Columns | None:
@@ -429,8 +412,8 @@ def _columns(store: Store, ref: TableRef) -> Columns | None:
     if ref.table.endswith(CALL):
         return _columns_of_function(store, ref)
     if ref.table.endswith("*"):
-        table = max(matching_tables(store, ref), key=lambda found: found.creation_time, default=None)
-        suffix: tuple[tuple[str, Type | None], ...] = ((_SUFFIX, types.STRING),)
+        table = wildcards.newest(wildcards.matching_tables(store, ref))
+        suffix: tuple[tuple[str, Type | None], ...] = ((wildcards.SUFFIX, types.STRING),)
     else:
         table, suffix = store.catalog.get_table(*ref.key), ()
     if table is None or not table.schema_.fields:
@@ -447,24 +430,6 @@ def _columns_of_function(store: Store, ref: TableRef) -> Columns | None:
     values = {name: exp.cast(exp.null(), syntax(kind)) for name, kind in kinds.items() if kind}
     bind_arguments(known_types(store, body, ref.project), values)
     return known_types(store, body, ref.project).columns
-
-
-def _hide_suffix(tree: exp.Expression) -> bool:
-    """Leave the pseudo column of wildcard tables out of ``*``, in place; returns whether the tree has changed.
-
-    Source: "Query multiple tables using a wildcard table"
-    (https://cloud.google.com/bigquery/docs/querying-wildcard-tables): only a query that names it has it.
-    """
-    found = False
-    for select in tree.find_all(exp.Select):
-        sources = [source.this for source in (select.args.get("from_"), *(select.args.get("joins") or ())) if source]
-        wild = [source.alias_or_name for source in sources if isinstance(source, exp.Table) and source.name[-1:] == "*"]
-        for item in select.expressions if wild else ():
-            star = item.this if isinstance(item, exp.Column) else item
-            if isinstance(star, exp.Star) and (star is item or item.table in wild):
-                star.set("except_", [*(star.args.get("except_") or ()), exp.to_identifier(_SUFFIX)])
-                found = True
-    return found
 
 
 def _is_call(item: exp.Expression) -> bool:

@@ -294,6 +294,8 @@ def check_syntax(tree: exp.Expression, sql: str) -> None:
             raise invalid("COUNT(*) cannot be used with DISTINCT")
         elif _expands_expression(node):
             raise limit("expand an expression by .*; name it: SELECT s.* FROM (SELECT ... AS s FROM ...)")
+        elif kind is exp.AtTimeZone and not isinstance(node.parent, exp.Extract) and node.arg_key != "format":
+            raise _unexpected("AT")  # other databases have it in any expression
         elif kind is exp.LimitOptions:
             raise _unexpected("%")
         elif kind in (exp.Cast, exp.TryCast) and isinstance(node.this, exp.Array) and node.to.this != _DType.ARRAY:  # type: ignore[attr-defined]
