@@ -220,4 +220,7 @@ def test_comparison_runs_prefect_guarded(
     PrefectSide(ground, settings, port=4300).start()
     assert [command[:3] for command in started] == [GUARDED] * 2
     assert ["server", "start"] in [command[3:5] for command in started]
-    assert [words[:3] for words in ran] == [[PYTHON, "-m", "comparison.prefect_flows.set_up"], GUARDED, GUARDED]
+    assert [words[:3] for words in ran] == [
+        [PYTHON, "-m", "comparison.prefect_flows.set_up"],
+        *[GUARDED] * len(prefect_side.PLANS),
+    ]
