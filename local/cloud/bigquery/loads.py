@@ -38,6 +38,10 @@ _OPTIONS = {
 # Accepted and ignored: they apply to other formats only.
 _OTHER_FORMATS = {"useAvroLogicalTypes"}
 _SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+_OF_JSON = "Error while reading data, error message: JSON parsing error:"
+_OPEN_QUOTE = f"CAST(bq_error({literal('Missing close quote character')}) AS VARCHAR)"
+_WHOLE = literal(r"\s*[+-]?\d+(\.0*)?\s*")
+_ZONE = literal(r"\d[T ].*(Z|[+-]\d{1,2}(:?\d\d)?)\s*$")
 _FORMATS = ("PARQUET", "CSV", "NEWLINE_DELIMITED_JSON")
 
 
@@ -222,6 +226,8 @@ def _csv_select(paths: str, fields: Sequence[Field], config: Mapping[str, Any]) 
             value = f"nullif({value}, '')"
         if column["type"] == "STRING" and not marker:
             value = f"coalesce({value}, '')"
+        if not config.get("allowQuotedNewlines"):
+            value = f"CASE WHEN regexp_matches({value}, '[\\r\\n]') THEN {_OPEN_QUOTE} ELSE {value} END"
         columns.append(f"{_parsed(value, column, position)} AS {quoted(column['name'])}")
     return (
         f"SELECT {', '.join(columns)} FROM read_csv({paths}, columns = {{{names}}}, auto_detect = false, "
@@ -238,6 +244,8 @@ def _parsed(value: str, column: Field, position: int) -> str:
     text = value
     if column["type"] == "INTEGER":  # DuckDB rounds 1.5
         text = rf"CASE WHEN regexp_full_match({value}, '\s*[+-]?\d+\s*') THEN {value} END"
+    if column["type"] == "DATETIME":  # DuckDB drops a zone
+        text = f"CASE WHEN NOT regexp_matches({value}, {_ZONE}, 'i') THEN {value} END"
     before, after = (
         "Could not parse '",
         f"' as {_SQL_TYPES.get(column['type'], column['type'])} for field {column['name']} (position {position})",
@@ -253,15 +261,41 @@ def _json_select(store: Store, paths: str, fields: Sequence[Field], config: Mapp
         ValidationError: a member is not a column, and ``ignoreUnknownValues`` is not set.
     """
     read = f"read_json({paths}, format = 'newline_delimited'"
-    if not config.get("ignoreUnknownValues"):
-        known = by_name(fields)
-        sql = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({paths})"
-        try:
-            unknown = [row[0] for row in store.execute(sql).fetchall() if row[0].lower() not in known]
-        except duckdb.Error as error:
-            raise reading_error(error) from error
-        if unknown:
-            raise invalid(f"Error while reading data, error message: JSON parsing error: No such field: {unknown[0]}.")
+    known = by_name(fields)
+    sql = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_ndjson_objects({paths})"
+    try:
+        members = [row[0] for row in store.execute(sql).fetchall()]
+        unknown = [name for name in members if name.lower() not in known]
+        if unknown and not config.get("ignoreUnknownValues"):
+            raise invalid(f"{_OF_JSON} No such field: {unknown[0]}.")
+        _check_json(store, paths, [(name, known[name.lower()]) for name in members if name.lower() in known])
+    except duckdb.Error as error:
+        raise reading_error(error) from error
     types = ", ".join(f"{literal(f['name'])}: {literal(duckdb_type(f))}" for f in fields)
     columns = ", ".join(quoted(f["name"]) for f in fields)
     return f"SELECT {columns} FROM {read}, columns = {{{types}}})"
+
+
+def _check_json(store: Store, paths: str, members: Sequence[tuple[str, Field]]) -> None:
+    """Refuse values that DuckDB would change: it rounds numbers, and writes objects as text.
+
+    Source: "Loading JSON data from Cloud Storage"
+    (https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json).
+    """
+    for member, column in members:
+        if column["mode"] == "REPEATED" or column["type"] in ("RECORD", "JSON"):
+            continue
+        path = literal('$."' + member.replace('"', '\\"') + '"')
+        problems = {
+            "JSON object specified for non-record field: {name}": f"json_type(json, {path}) = 'OBJECT'",
+            "Array specified for non-repeated field: {name}": f"json_type(json, {path}) = 'ARRAY'",
+        }
+        if column["type"] == "INTEGER":
+            number = f"TRY_CAST(json ->> {path} AS DOUBLE) IS NOT NULL"
+            whole = f"regexp_full_match(json ->> {path}, {_WHOLE})"
+            text = "Could not convert value to integer. Field: {name}; Value: {value}"
+            problems[text] = f"json_type(json, {path}) IN ('DOUBLE', 'VARCHAR') AND {number} AND NOT {whole}"
+        for text, condition in problems.items():
+            sql = f"SELECT json ->> {path} FROM read_ndjson_objects({paths}) WHERE {condition} LIMIT 1"
+            if found := store.execute(sql).fetchone():
+                raise invalid(f"{_OF_JSON} {text.format(name=column['name'], value=found[0])}")

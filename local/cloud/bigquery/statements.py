@@ -39,6 +39,8 @@ from local.cloud.bigquery.translation.structs import name_fields
 from local.cloud.bigquery.translation.syntax import check_parses, check_syntax
 from local.cloud.bigquery.translation.system_variables import replace_system_variables
 from local.cloud.bigquery.translation.types import Type
+from local.cloud.bigquery.translation.user_functions import Signature, mark_calls
+from local.cloud.bigquery.user_functions import signatures
 
 ANONYMOUS = CallerIdentity(principal="user:anonymous@bqemulator.local", is_authenticated=False)
 _translator = SQLTranslator()
@@ -187,7 +189,8 @@ def _check_table_functions(tree: exp.Expression) -> None:
             raise invalid(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table)')
         function = node.this
         if isinstance(function, exp.Func) and not node.db and "." not in function.name:
-            raise invalid(f"Table-valued function not found: {function.sql(dialect='bigquery')}")
+            name = function.name or function.sql_name()
+            raise invalid(f"Table-valued function not found: {name}")
 
 
 def _check_dml(tree: exp.Expression) -> None:
@@ -273,7 +276,9 @@ def checked_sql(store: Store, sql: str, project: str) -> str:
     refs = _references(sql, project)
     tables = tuple((ref, _columns(store, ref)) for ref in refs)
     unions = tuple((ref, wildcards.members(store, ref)) for ref in refs if ref.table.endswith("*"))
-    return _typed(sql, project, tables, unions, _parameter_types.get())
+    tree = parse(sql)
+    functions = tuple(signatures(store, tree, project).items()) if tree is not None else ()
+    return _typed(sql, project, tables, unions, functions, _parameter_types.get())
 
 
 def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
@@ -283,6 +288,7 @@ def known_types(store: Store, tree: exp.Expression, project: str) -> Types:
         ref = _reference(node, project)
         return _columns(store, ref) if ref else None
 
+    mark_calls(tree, signatures(store, tree, project), project)
     return annotate(tree, columns, {})
 
 
@@ -300,11 +306,19 @@ def _parameter_type(given: Mapping[str, Any]) -> Type | None:
     return types.named(str(given.get("type", "")))
 
 
-def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], result: exp.DataType | None) -> str:
+def typed_expression(
+    store: Store,
+    sql: str,
+    project: str,
+    arguments: Mapping[str, exp.DataType | None],
+    result: exp.DataType | None,
+) -> str:
     """Give the functions of an expression BigQuery's meaning, for the body of a function.
 
     Args:
+        store: knows the functions that it calls.
         sql: the expression.
+        project: the project of names that have none.
         arguments: the types of the names in it; None for those that are not known.
         result: the type that the function declares, if it does.
 
@@ -319,6 +333,8 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
         return sql
     if not tree.expressions:
         raise invalid("the body of the function is empty; write an expression")
+    _check_body(tree)
+    mark_calls(tree, signatures(store, tree, project), project)
     bind_arguments(annotate(tree, lambda _: None, {}), {name: exp.column(private_name(name)) for name in arguments})
     tree.set("expressions", [one.unalias() for one in tree.expressions])
     arguments = {private_name(name): kind for name, kind in arguments.items()}
@@ -338,6 +354,24 @@ def typed_expression(sql: str, arguments: Mapping[str, exp.DataType | None], res
             body = cast if column is body else body
             column.replace(cast)
     return body.sql(dialect="bigquery")
+
+
+def _check_body(tree: exp.Select) -> None:
+    """Refuse what the expression of a function must not have, or has no support for here.
+
+    Raises:
+        ValidationError: in BigQuery's words, or naming the limit.
+    """
+    for node in tree.find_all(exp.Table):
+        if node.db:
+            raise limit(
+                "read a table in the body of a function; write a table function, or join the table in the query"
+            )
+    for node in tree.expressions[0].walk(prune=lambda node: isinstance(node, exp.Query)):
+        if isinstance(node, exp.Window):
+            raise invalid("Analytic function not allowed in SQL function body")
+        if isinstance(node, exp.AggFunc):
+            raise invalid(f"Aggregate function {node.sql_name()} not allowed in SQL function body")
 
 
 def typed_table(store: Store, sql: str, project: str, arguments: Mapping[str, exp.DataType | None]) -> str:
@@ -388,12 +422,14 @@ def _typed(
     project: str,
     tables: tuple[tuple[TableRef, Columns | None], ...],
     unions: tuple[tuple[TableRef, wildcards.Members], ...],
+    functions: tuple[tuple[str, Signature], ...],
     parameters: tuple[tuple[str, Type | None], ...],
 ) -> str:
     tree = parse(sql)
     if tree is None:
         return sql
     replaced = replace_system_variables(tree, project) | name_functions(tree, project)
+    mark_calls(tree, dict(functions), project)
     check_syntax(tree, sql)
     real_names = {name.lower(): name for _, known in tables if known for name, _ in known.pairs}
     named = _name_columns(tree, real_names)

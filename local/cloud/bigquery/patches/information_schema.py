@@ -25,12 +25,13 @@ from sqlglot import exp
 from local.cloud.bigquery.estimates import size_sql, table_bytes
 from local.cloud.bigquery.limits import invalid, limit
 from local.cloud.bigquery.partitions import ID_FORMATS, TableRef
-from local.cloud.bigquery.patches.routines import routine_ddl, type_sql
+from local.cloud.bigquery.patches.routines import routine_ddl
 from local.cloud.bigquery.patches.table_metadata import view_text
 from local.cloud.bigquery.schemas import duckdb_type, literal, normalized, quoted, table_fields
 from local.cloud.bigquery.statements import parse
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.table_ddl import table_ddl
+from local.cloud.bigquery.user_functions import type_sql
 from local.cloud.bigquery.writes import count_rows, require_dataset
 
 _SCHEMA = "INFORMATION_SCHEMA"

@@ -26,8 +26,8 @@ from local.cloud.bigquery.limits import limit
 from local.cloud.bigquery.script_variables import declared_type
 from local.cloud.bigquery.statements import checked_sql, typed_expression, typed_table
 from local.cloud.bigquery.store import Store
-from local.cloud.bigquery.translation import types
 from local.cloud.bigquery.translation.arguments import private_name
+from local.cloud.bigquery.user_functions import type_sql, type_syntax
 
 
 def _refuse_other_language(*_: Any) -> None:
@@ -46,12 +46,6 @@ def _check_type(kind: Mapping[str, Any]) -> None:
         declared_type(name)
 
 
-def _syntax(kind: Mapping[str, Any] | None) -> exp.DataType | None:
-    """Return the type of an argument, or of the result, as SQL has it; None if it is not declared."""
-    text = type_sql(kind or {})
-    return exp.DataType.build(text, dialect="bigquery") if text else None
-
-
 def routine_ddl(routine: RoutineMeta) -> str:
     """Return the statement that makes a function or a procedure."""
     what = {"TABLE_VALUED_FUNCTION": "TABLE FUNCTION", "PROCEDURE": "PROCEDURE"}.get(routine.routine_type, "FUNCTION")
@@ -67,25 +61,11 @@ def routine_ddl(routine: RoutineMeta) -> str:
     return f"{head}{result} AS ({routine.definition_body});"
 
 
-def type_sql(kind: Mapping[str, Any]) -> str:
-    """Return a type of the API as SQL writes it; empty if there is none."""
-    name = str(kind.get("typeKind", "")).upper()
-    if name == "ARRAY":
-        element = type_sql(kind.get("arrayElementType") or {})
-        return f"ARRAY<{element}>" if element else ""
-    if name == "STRUCT":
-        fields = (kind.get("structType") or {}).get("fields") or ()
-        members = [(field.get("name") or "", type_sql(field.get("type") or {})) for field in fields]
-        shown = ", ".join(f"`{name}` {member}" if name else member for name, member in members)
-        return f"STRUCT<{shown}>" if members and all(member for _, member in members) else ""
-    return name if types.named(name) else ""
-
-
 def _argument_types(routine: RoutineMeta) -> dict[str, exp.DataType | None]:
     """Return the types of the arguments by their names in lower case, after a check that they exist."""
     for argument in routine.arguments:
         _check_type(argument.data_type or {})
-    return {argument.name.lower(): _syntax(argument.data_type) for argument in routine.arguments}
+    return {argument.name.lower(): type_syntax(argument.data_type) for argument in routine.arguments}
 
 
 def _with_body(routine: RoutineMeta, body: str) -> RoutineMeta:
@@ -99,13 +79,10 @@ def install(store: Store) -> None:
     scalar, table, view = SQLUDFRuntime.materialize, TableValuedRuntime.materialize, MaterializedViewManager._translate
 
     def materialize_scalar(self: SQLUDFRuntime, routine: RoutineMeta, engine: Any) -> None:
-        kinds = _argument_types(routine)
+        kinds, result = _argument_types(routine), type_syntax(routine.return_type)
         _check_type(routine.return_type or {})
-        scalar(
-            self,
-            _with_body(routine, typed_expression(routine.definition_body, kinds, _syntax(routine.return_type))),
-            engine,
-        )
+        body = typed_expression(store, routine.definition_body, routine.project_id, kinds, result)
+        scalar(self, _with_body(routine, body), engine)
 
     def materialize_table(self: TableValuedRuntime, routine: RoutineMeta, engine: Any) -> None:
         body = typed_table(store, routine.definition_body, routine.project_id, _argument_types(routine))

@@ -2,7 +2,8 @@
 
 Replaces ``bqemulator.scripting.interpreter.ScriptInterpreter``, also where ``bqemulator.jobs.executor`` imports it, by
 a subclass that overrides its private methods ``_exec_sql``, ``_exec_declare``, ``_exec_set``, ``_exec_for``,
-``_exec_raise``, ``_exec_execute_immediate``, ``_run_query`` and ``_handle_txn_statement``, and its ``_frames``.
+``_exec_raise``, ``_exec_return``, ``_evaluate_one_argument``, ``_exec_execute_immediate``, ``_run_query`` and
+``_handle_txn_statement``, and its ``_frames``.
 Replaces ``_rewrite_vars_to_params`` and ``_is_truthy`` of the same module, and wraps ``_upsert_routine``.
 
 Why: bqemulator emulates a transaction with copies of the tables. Other readers see it half done, and a crash leaves it
@@ -10,7 +11,7 @@ half done. Here BEGIN TRANSACTION is DuckDB's. A script that ends inside a trans
 A function whose body is refused would be listed all the same, in the place of the one before it.
 bqemulator also refuses ASSERT, and its own DDL loses partitioning and options (see :mod:`..ddl`). Its variables have
 the types of their values, hide columns of their names, and are told apart by case; it does not know system variables,
-``USING value AS name`` and tuples in SET.
+``USING value AS name`` and tuples in SET, and RETURN outside of procedures is an error.
 
 Can be removed when bqemulator runs script transactions in DuckDB transactions, knows ASSERT, has a hook for DDL, and
 types its variables.
@@ -23,12 +24,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from bqemulator.catalog.models import RoutineArgument
 from bqemulator.domain.errors import InvalidQueryError
 from bqemulator.jobs import executor
 from bqemulator.jobs.error_mapper import translate_runtime_error
 from bqemulator.scripting import interpreter
-from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, RaiseStmt, SetStmt
-from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ScriptRaise
+from bqemulator.scripting.ast import DeclareStmt, ExecuteImmediateStmt, ForStmt, RaiseStmt, ReturnStmt, SetStmt
+from bqemulator.scripting.exceptions import BreakSignal, ContinueSignal, ReturnSignal, ScriptRaise
 from bqemulator.scripting.frames import FrameStack
 from bqemulator.scripting.interpreter import ScriptInterpreter, ScriptResult
 from bqemulator.scripting.parser import parse_script
@@ -51,6 +53,7 @@ from local.cloud.bigquery.statement_kinds import check_kind, is_ddl
 from local.cloud.bigquery.statements import check_projects, check_single_matches, parse, parse_assert, referenced
 from local.cloud.bigquery.store import Store
 from local.cloud.bigquery.translation.syntax import check_words
+from local.cloud.bigquery.user_functions import type_sql
 
 
 def install(store: Store) -> None:
@@ -151,6 +154,8 @@ class _Interpreter(ScriptInterpreter):
     async def run(self, source: str) -> ScriptResult:
         try:
             return await super().run(source)
+        except ReturnSignal:  # RETURN ends the script
+            return ScriptResult(final_table=self._final_table, statements_executed=self._statements_executed)
         finally:
             if self._mark is not None:
                 self._end_transaction(commit=False)
@@ -227,6 +232,8 @@ class _Interpreter(ScriptInterpreter):
         for expression in _expressions(", ".join(stmt.using_exprs)) if stmt.using_exprs else ():
             value = await self._eval_expr_scalar(expression.unalias().sql(dialect="bigquery"))
             given.append({"name": expression.alias, "value": value})
+        if len({bool(one["name"]) for one in given}) > 1:
+            raise invalid("Cannot mix named and positional parameters in EXECUTE IMMEDIATE")
         sql, parameters = numbered_parameters(plain_literals(sql), given)
         self._frames.push(kind="block")
         try:
@@ -243,6 +250,16 @@ class _Interpreter(ScriptInterpreter):
             await super()._exec_execute_immediate(ExecuteImmediateStmt(sql_expr=text, into_names=stmt.into_names))
         finally:
             self._frames.pop()
+
+    async def _evaluate_one_argument(self, param: RoutineArgument, expr: str) -> tuple[Any, str | None]:
+        if (param.mode or "IN").upper() == "IN":
+            expr = assigned(self._store, expr, type_sql(param.data_type or {}), self._frames.all_visible())
+        return await super()._evaluate_one_argument(param, expr)
+
+    async def _exec_return(self, stmt: ReturnStmt) -> None:
+        if (stmt.value_expr or "").strip(" ;\n"):
+            raise invalid("Syntax error: RETURN has no value")
+        raise ReturnSignal(None)
 
     async def _exec_raise(self, stmt: RaiseStmt) -> None:
         if stmt.message_expr is None:

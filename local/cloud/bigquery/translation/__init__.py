@@ -68,6 +68,7 @@ from local.cloud.bigquery.translation import (  # noqa: F401 - their rules
     time_texts,
     times,
     unnesting,
+    user_functions,
     windows,
 )
 from local.cloud.bigquery.translation.aliases import replace_aliases

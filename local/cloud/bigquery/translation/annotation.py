@@ -426,8 +426,8 @@ class _Annotator:
             return Source(self._tables(node))
         if not node.db:
             return scope.cte(node.name.lower()) or _UNKNOWN
-        parent = scope.sources.get(node.db.lower()) if not node.catalog else None
-        if parent is not None:  # FROM t, t.array_column
+        parent = scope.source(node.db.lower()) if not node.catalog else None
+        if parent is not None:  # FROM t, t.array_column, also in a subquery
             kind = parent.columns.by_name.get(node.name.lower()) if parent.columns else None
             self.types.set(node, kind)
             return _unnested(kind, node.alias_or_name)

@@ -18,6 +18,8 @@ from local.cloud.bigquery.translation.types import Type
 if TYPE_CHECKING:
     from local.cloud.bigquery.translation.annotation import Types
 
+SIGNATURE = "signature"
+"""What a call of a user's function has in its meta: see :mod:`.user_functions`."""
 _Inference = Callable[[Any, "Types"], Type | None]
 _DATES = (types.DATE, types.DATETIME, types.TIMESTAMP)
 
@@ -25,6 +27,8 @@ _DATES = (types.DATE, types.DATETIME, types.TIMESTAMP)
 def type_of_function(node: exp.Expression, known: Types) -> Type | None:
     """Return the type of an expression that is neither a column nor a query; None if it is not known."""
     if isinstance(node, exp.Anonymous):
+        if signature := node.meta.get(SIGNATURE):
+            return signature.result  # type: ignore[no-any-return]
         return _BY_NAME.get(str(node.this).upper())
     inference = _INFERENCES.get(type(node))
     if inference is not None:
@@ -129,6 +133,8 @@ def _dot(node: exp.Dot, known: Types) -> Type | None:
     kind = known.of(node.this)
     if kind == types.JSON:
         return types.JSON
+    if isinstance(node.expression, exp.Anonymous):
+        return known.of(node.expression)  # a function of a dataset
     if isinstance(node.expression, exp.Func) or kind is None:
         return None
     return kind.member(node.name)

@@ -198,9 +198,12 @@ WRONG_TEXTS = [
     ("x", "NUMERIC", "Could not parse 'x' as NUMERIC"),
     ("maybe", "BOOLEAN", "Could not parse 'maybe' as BOOL"),
     ("2021-13-01", "DATE", "Could not parse '2021-13-01' as DATE"),
+    ("2021-01-01T10:00:00+05:00", "DATETIME", r"Could not parse '2021-01-01T10:00:00\+05:00' as DATETIME"),
+    ("2021-01-01 10:00:00Z", "DATETIME", "Could not parse '2021-01-01 10:00:00Z' as DATETIME"),
     ("2021-01-01 99:00:00", "TIMESTAMP", "Could not parse '2021-01-01 99:00:00' as TIMESTAMP"),
     ("1,2", "INTEGER", "Line 1 has 2 columns, expected 1"),
     ('"x', "STRING", "Missing close quote character"),
+    ('"a\nb"', "STRING", "Missing close quote character"),
 ]
 
 
@@ -213,6 +216,13 @@ def test_csv_that_does_not_fit_is_an_error_in_the_words_of_bigquery(
         client.load_table_from_file(io.BytesIO(f"{text}\n".encode()), f"{dataset}.t", job_config=config).result()
     assert own_words(str(error.value), "") is None
     assert list(client.list_tables(dataset)) == []
+
+
+def test_csv_may_have_quoted_newlines_where_they_are_allowed(client: bigquery.Client, dataset: str) -> None:
+    schema = [bigquery.SchemaField("x", "STRING")]
+    config = bigquery.LoadJobConfig(source_format="CSV", schema=schema, allow_quoted_newlines=True)
+    client.load_table_from_file(io.BytesIO(b'"a\nb"\n'), f"{dataset}.t", job_config=config).result()
+    assert query(client, f"SELECT x FROM {dataset}.t") == [("a\nb",)]
 
 
 def test_json_is_loaded(client: bigquery.Client, server: Server, dataset: str) -> None:
@@ -229,7 +239,14 @@ def test_json_is_loaded(client: bigquery.Client, server: Server, dataset: str) -
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"n": "x"}', "JSON parsing error in line 1: "), ('{"n": ', "JSON parsing error in line 2: ")],
+    [
+        ('{"n": "x"}', "JSON parsing error in line 1: "),
+        ('{"n": ', "JSON parsing error in line 2: "),
+        ('{"n": 1}\n{"N": 1.5}', "JSON parsing error: Could not convert value to integer. Field: n; Value: 1.5"),
+        ('{"n": "1.5"}', "JSON parsing error: Could not convert value to integer. Field: n; Value: 1.5"),
+        ('{"Name": {"q": 1}}', "JSON parsing error: JSON object specified for non-record field: Name"),
+        ('{"f": [1]}', "JSON parsing error: Array specified for non-repeated field: f"),
+    ],
 )
 def test_json_that_does_not_fit_is_an_error_without_paths(
     client: bigquery.Client, dataset: str, text: str, message: str
