@@ -70,7 +70,8 @@ Known limits. Each is answered with HTTP 400, or a failed job of reason ``invali
   needs more than 15 digits; ROUND of NUMERIC to a number of digits that is not a literal
 - JSON functions and FORMAT of values of unknown type; functions of strings, regular expressions and LIKE of BYTES;
   CONTAINS_SUBSTR of arrays, structs and JSON
-- functions with arguments of ANY TYPE; some pipe operators; names such as ``out`` and ``regexp`` without backticks
+- functions with arguments of ANY TYPE, and those, other than table functions, whose body reads a table; some pipe
+  operators; names such as ``out`` and ``regexp`` without backticks
 - ``.*`` of an element, an expression in parentheses, or a column after its table
 - an alias with a query parameter in HAVING, QUALIFY or a longer key of ORDER BY, if a column of FROM has its name
 - collations other than the binary one; functions such as IFERROR, SEARCH and those of NET
@@ -89,7 +90,7 @@ Differences without an error:
 - The rows of the last 200 queries are kept in memory and are lost at a restart.
 - AVG of FLOAT64 beyond its range is infinite. ``'it''s'``, two literals without a space between them, is one string.
 - A NULL array in a stored struct stays NULL, and NULL elements in such an array are kept.
-- Where a type is not known (the result of a user's function), types that may not meet are not refused, and the
+- Where a type is not known (a column of a view over metadata), types that may not meet are not refused, and the
   product of two NUMERIC has more than nine decimals.
 - The schema detected in CSV and JSON is DuckDB's.
 - A MERGE or UPDATE takes twice as long: a join looks for rows that it would change twice.
