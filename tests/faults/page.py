@@ -42,6 +42,9 @@ month in every store with what it may have.
 | `make test-faults` | the same faults at every other step, and a running stack; `ROUNDS=all` adds rounds of kills |
 | `make soak` | 200 random runs; `RUNS=` and `SEED=` change that, and the seed is printed |
 
+On 28 November 2026 the kills at every step and the restarts passed three times in a row, on commit 97b8834, while other
+programs kept both cores busy.
+
 Limits: the emulators stand for Google's services, and a killed machine is not tested, only killed processes. A load
 job of BigQuery that outlives its task can make its staging table after the next start has cleaned up; a later start
 drops it, or it expires after a day. A Parquet file without page checksums, as the TLC's are, can have bytes that
