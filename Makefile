@@ -131,7 +131,7 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 test-all: install .venv/.team comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
 	@$(PYTEST) -m "full and not every_step" $(PARALLEL)
 
-test-faults: install ## Cause each fault at every other step, and kill the components of a running stack at every step, in 20 minutes; ROUNDS=all kills every component at every step, in an hour and a half
+test-faults: install .venv/.team ## Cause each fault at every other step, kill the components of a running stack at every step, also with Celery, and look at what it reports, in half an hour; ROUNDS=all kills every component at every step, in an hour and a half
 	@$(PYTEST) -m "every_step$(if $(filter all,$(ROUNDS)),, and not every_pair)" $(PARALLEL)
 
 test-image: install .venv/.team ## Build both images, look into them, and run a month through the services of the compose file; as root, with docker or buildah

@@ -35,7 +35,7 @@ from tests.integration.gate import Gate, Held
 from tests.integration.remains import assert_nothing_left, components_of
 from tests.integration.support import assert_loaded, await_, end, lake_objects, query_bigquery, runs_of, trigger
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.every_step, pytest.mark.timeout(900)]
 
 DAG, NEXT_DAG = "fhv_web_to_gcs", "fhv_gcs_to_bigquery"
 MONTHS = [Month(2021, number) for number in range(1, 13)]
@@ -223,7 +223,6 @@ def test_a_killed_worker_loses_no_month(year: Year) -> None:
     year.assert_whole()
 
 
-@pytest.mark.every_step
 def test_a_worker_can_be_added_and_one_drained(year: Year, environment: dict[str, str]) -> None:
     up = commands({**environment, "WORKERS": "3"})("up")
     assert up.returncode == 0, up.stdout + up.stderr
@@ -253,7 +252,6 @@ def is_draining(settings: AirflowSettings) -> bool:
     return "warm shutdown" in (settings.home / "process-logs" / "worker-3.log").read_text().lower()
 
 
-@pytest.mark.every_step
 def test_a_killed_redis_loses_no_task(year: Year) -> None:
     with Gate() as gate:
         held = year.load_held(gate, *MONTHS[:2])
@@ -266,7 +264,6 @@ def test_a_killed_redis_loses_no_task(year: Year) -> None:
     year.assert_whole()
 
 
-@pytest.mark.every_step
 def test_a_killed_scheduler_leaves_the_workers_their_tasks(year: Year) -> None:
     with Gate() as gate:
         held = year.load_held(gate, *MONTHS[:2])
