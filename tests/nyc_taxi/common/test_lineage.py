@@ -16,7 +16,7 @@ pytestmark = pytest.mark.full
 @pytest.mark.parametrize(
     ("location", "namespace", "name"),
     [
-        ("/work/a b/green.parquet", "file", "/work/a b/green.parquet"),
+        ("/data/a b/green.parquet", "file", "/data/a b/green.parquet"),
         ("gs://lake/green/year=2021/x.parquet", "gs://lake", "green/year=2021/x.parquet"),
         (f"https://me:{token_hex()}@example.org:8443/a/b.csv.gz?token=x", "https://example.org:8443", "a/b.csv.gz"),
     ],
