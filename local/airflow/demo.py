@@ -14,7 +14,8 @@ import httpx
 
 from local.airflow import reconcile, stack
 from local.airflow.api import AirflowApi
-from local.airflow.environment import AirflowSettings, running_source
+from local.airflow.environment import AirflowSettings
+from local.airflow.start_record import StartRecord
 from local.cloud.processes import ProcessError
 from local.cloud.settings import REPOSITORY
 from local.cloud.status_line import StatusLine, waiting_for
@@ -67,12 +68,11 @@ def _running(settings: AirflowSettings) -> Iterator[bool]:
     if stack.is_up(settings):
         if troubles := stack.troubles(settings):
             raise ProcessError("; ".join(troubles))
-        running = running_source(settings.cloud)
-        if running and running != (settings.cloud.source, settings.layout):
-            source, layout = running
+        found = StartRecord.read(settings.cloud)
+        if found and (found.source, found.layout) != (settings.cloud.source, settings.layout):
             raise ProcessError(
-                f"the running stack reads SOURCE={source} in the layout {layout.value}; stop it with make down, or "
-                f"leave SOURCE out"
+                f"the running stack reads SOURCE={found.source} in the layout {found.layout.value}; stop it with make "
+                f"down, or leave SOURCE out"
             )
         yield False
         return

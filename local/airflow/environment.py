@@ -245,52 +245,6 @@ class AirflowSettings:
         return bool(os.environ.get("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"))
 
 
-def running_source(cloud: Settings) -> tuple[str, Layout] | None:
-    """Return the source and the layout that the stack was started with; None if the stack is stopped."""
-    path = _source_file(cloud)
-    if not path.exists():
-        return None
-    layout, _, source = path.read_text().partition(" ")
-    return source, Layout(layout)
-
-
-def record_source(settings: AirflowSettings, *, running: bool) -> None:
-    """Record the source that the stack runs with, or that it has stopped."""
-    path = _source_file(settings.cloud)
-    if running:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{settings.layout.value} {settings.cloud.source}")
-    else:
-        path.unlink(missing_ok=True)
-
-
-def running_executor(cloud: Settings) -> tuple[Executor, int] | None:
-    """Return the executor and the number of workers that the stack was last started with; None if it was stopped."""
-    path = _executor_file(cloud)
-    if not path.exists():
-        return None
-    executor, workers = path.read_text().split()
-    return Executor(executor), int(workers)
-
-
-def record_executor(settings: AirflowSettings, *, running: bool) -> None:
-    """Record the executor that the stack runs with, or that it has stopped."""
-    path = _executor_file(settings.cloud)
-    if running:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{settings.executor.value} {settings.workers}")
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _executor_file(cloud: Settings) -> Path:
-    return cloud.state_dir / "airflow" / "executor"
-
-
-def _source_file(cloud: Settings) -> Path:
-    return cloud.state_dir / "airflow" / "source"
-
-
 def _require_plain_path(what: str, path: Path) -> None:
     """Refuse a path that a program of the stack would read as something else.
 

@@ -16,15 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import login, secrets_backend, watcher, workers
-from local.airflow.environment import (
-    AirflowSettings,
-    Executor,
-    record_executor,
-    record_source,
-    running_executor,
-    running_source,
-)
+from local.airflow import login, secrets_backend, start_record, watcher, workers
+from local.airflow.environment import AirflowSettings, Executor
+from local.airflow.start_record import StartRecord
 from local.airflow.watcher import Restarts
 from local.cloud import shell
 from local.cloud.processes import (
@@ -79,8 +73,10 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         login.uses_fab(settings)  # or says what is missing, before anything is started
         if found := secrets_backend.look(settings):
             print(f"{'secrets':<14} {found}", flush=True)
+        before = StartRecord.read(settings.cloud)
         try:
-            record_executor(settings, running=True)
+            # First: the commands that follow a start that was killed must go on with it.
+            start_record.write(settings.cloud, StartRecord.of(settings))
             cloud(settings, "up")
             migrate(settings)
             _drain(settings)
@@ -93,8 +89,8 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
             if not was_up:
                 stop_airflow(settings)
                 cloud(settings, "down", check=False)
+            start_record.write(settings.cloud, before)
             raise
-        record_source(settings, running=True)
 
 
 def restart(settings: AirflowSettings, names: Collection[str], *, overrides: Mapping[str, str]) -> None:
@@ -118,8 +114,7 @@ def down(settings: AirflowSettings) -> None:
     with _locked(settings):
         stop_airflow(settings)
         cloud(settings, "down")
-        record_source(settings, running=False)
-        record_executor(settings, running=False)
+        start_record.write(settings.cloud, None)
         _forget_restarts(settings, all_of_them=True)
 
 
@@ -167,11 +162,12 @@ def as_running(settings: AirflowSettings) -> AirflowSettings:
     """Return the settings with the running stack's executor, and with its source and workers unless they are set."""
     if not is_up(settings):
         return settings
-    if not os.environ.get("SOURCE") and (recorded := running_source(settings.cloud)):
-        source, layout = recorded
-        settings = replace(settings, cloud=replace(settings.cloud, source=source), layout=layout)
-    executor, number = running_executor(settings.cloud) or (Executor.LOCAL, settings.workers)
-    return replace(settings, executor=executor, workers=settings.workers if os.environ.get("WORKERS") else number)
+    if (record := StartRecord.read(settings.cloud)) is None:
+        return replace(settings, executor=Executor.LOCAL)
+    if not os.environ.get("SOURCE"):
+        settings = replace(settings, cloud=replace(settings.cloud, source=record.source), layout=record.layout)
+    workers = settings.workers if os.environ.get("WORKERS") else record.workers
+    return replace(settings, executor=record.executor, workers=workers)
 
 
 def is_up(settings: AirflowSettings) -> bool:

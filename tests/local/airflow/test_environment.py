@@ -10,7 +10,6 @@ from airflow.configuration import conf
 
 from local.airflow import environment
 from local.cloud.settings import REPOSITORY, load_env_file
-from nyc_taxi.registry.columns import Layout
 
 
 def test_defaults(make_settings, tmp_path: Path) -> None:
@@ -213,15 +212,6 @@ def test_the_last_month_of_a_source_can_be_set(make_settings) -> None:
     assert make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-12").last_month == "2020-12"
     with pytest.raises(ValueError, match="'2020-13' is not a month"):
         _ = make_settings(SOURCE="/data/taxi", SOURCE_LAST_MONTH="2020-13").last_month
-
-
-def test_the_running_source_is_kept_with_its_layout(make_settings) -> None:
-    settings = make_settings(SOURCE="/data/my taxi", SOURCE_LAYOUT="tlc")
-    assert environment.running_source(settings.cloud) is None
-    environment.record_source(settings, running=True)
-    assert environment.running_source(settings.cloud) == ("/data/my taxi", Layout.TLC)
-    environment.record_source(settings, running=False)
-    assert environment.running_source(settings.cloud) is None
 
 
 @pytest.mark.parametrize("sign", [":", "%", "$", '"', "`", "\\"])

