@@ -8,15 +8,13 @@ from typing import Any
 
 from benchmarks.page import BEGIN, END, figure, page_with
 from benchmarks.results import Results, Row
+from local.airflow.gcp_forecast import MILLIONS, YEARS
 from local.cloud.settings import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "scale.md"
 GOLDEN = REPOSITORY / "tests" / "golden"
 ON_RECORD = REPOSITORY / "tests" / "google" / "on_record"
 STEPS = ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")
-YEARS = 15
-# Millions of rows of a month: an assumption, at the level of busy years.
-MILLIONS = {"yellow": 8.0, "green": 0.6, "fhv": 5.0, "fhvhv": 18.0}
 WORKERS = (2, 20, 200)
 
 

@@ -20,6 +20,7 @@ resource "google_project_service" "used" {
     "cloudresourcemanager.googleapis.com", # for make gcp-check
     "iam.googleapis.com",
     "iamcredentials.googleapis.com", # for impersonation
+    "serviceusage.googleapis.com",   # for make gcp-check
     "storage.googleapis.com",
   ])
 

@@ -104,12 +104,12 @@ def _reconcile(settings: AirflowSettings, dataset: str, month: str) -> int:
 
 
 def _check_google_cloud(settings: AirflowSettings, project: str, bucket: str) -> int:
-    from local.airflow import gcp_check
+    from local.airflow import gcp_check, gcp_finding
 
     code = 0
     for finding in gcp_check.check(settings, project, bucket):
         print(finding, flush=True)
-        code = code or int(finding.state == gcp_check.WRONG)
+        code = code or int(finding.state == gcp_finding.WRONG)
     return code
 
 

@@ -1,7 +1,8 @@
-"""Checks a project on Google Cloud before the first run: credentials, permissions, bucket and datasets.
+"""Checks a project on Google Cloud before the first run: credentials, permissions, bucket, datasets, costs and quotas.
 
 It asks as the pipeline's tasks do, with the connection ``google_cloud_default`` and Google's own clients, and changes
-nothing: it reads descriptions, asks for permissions and sends one dry run. docs/gcp.md says what it cannot find out.
+nothing: it reads descriptions and lists, asks for permissions and sends one dry run. docs/gcp.md says what it cannot
+find out.
 """
 
 from __future__ import annotations
@@ -9,24 +10,23 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from local.airflow import gcp_quotas
 from local.airflow.environment import AirflowSettings
+from local.airflow.gcp_finding import NOTE, OK, WRONG, Finding, said
+from local.airflow.gcp_forecast import YEARS, Forecast, Held, backfill, forecast, size
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
-from nyc_taxi.common.text import printable
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.stores.bigquery.billing import VARIABLE, maximum_bytes_billed
 
 if TYPE_CHECKING:
     from google.cloud import bigquery, storage  # type: ignore[attr-defined] # storage has no types
-
-OK, NOTE, WRONG = "ok", "note", "wrong"
 
 BUCKET_PERMISSIONS = (
     "storage.buckets.get",
@@ -50,24 +50,6 @@ _NEW_KEY = "set another key_path in the connection's extra, or none and run gclo
 _GRANT_DATASET = "grant roles/bigquery.dataEditor on the dataset"
 # Seconds for which a request is repeated that did not reach Google.
 _PATIENCE = 10.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the answer.
-
-    Attributes:
-        state: OK, NOTE (nothing to do, or nothing that could be found out) or WRONG.
-        subject: what was looked at.
-        text: what was found; for WRONG also what to do.
-    """
-
-    state: str
-    subject: str
-    text: str
-
-    def __str__(self) -> str:
-        return printable(f"{self.state:<6} {self.subject:<12} {self.text}")
 
 
 def check(settings: AirflowSettings, project: str, bucket: str) -> Iterator[Finding]:
@@ -143,13 +125,23 @@ class Google:
         yield (queries := self._queries())
         if queries.state == WRONG:
             return
-        yield _billing()
         yield from self._roles()
         found, finding = self._bucket(bucket)
         yield finding
         for name, keeps in DATASETS.items():
             yield from self._dataset(name, found, keeps=keeps)
-        yield from self._costs()
+        months = []
+        for trips in TRIP_DATASETS:
+            held = self._held(trips.name, found)
+            month, based_on = forecast(trips.name, held)
+            months.append(month)
+            yield from _costs(trips.name, held, month, based_on)
+        total = backfill(months)
+        yield Finding(NOTE, f"{YEARS} years", f"of all datasets: {total}; docs/gcp.md#costs")
+        yield _billing(max(month.table for month in months))
+        yield gcp_quotas.limits()
+        largest = max(months, key=lambda month: month.read)
+        yield gcp_quotas.quota(self._project, self._credentials, largest, total)
 
     def _queries(self) -> Finding:
         """Send a dry run: the project exists, BigQuery is enabled there, and the account may run jobs."""
@@ -160,9 +152,9 @@ class Google:
             self._bigquery.query("SELECT 1", bigquery.QueryJobConfig(dry_run=True), job_retry=None, **self._options)
         except Forbidden as error:
             do = f"grant roles/bigquery.jobUser on {self._project}, unless this names another cause"
-            return Finding(WRONG, "project", f"{_said(error)}; {do}")
+            return Finding(WRONG, "project", f"{said(error)}; {do}")
         except GoogleAPICallError as error:
-            return Finding(WRONG, "project", f"{_said(error)}; set the right project in the connection's extra")
+            return Finding(WRONG, "project", f"{said(error)}; set the right project in the connection's extra")
         account = getattr(self._credentials, "service_account_email", "")
         return Finding(OK, "project", f"{self._project} runs queries{f' of {account}' if account else ''}")
 
@@ -176,7 +168,7 @@ class Google:
             projects = ProjectsClient(credentials=self._credentials, transport="rest")
             asked = projects.test_iam_permissions(resource=f"projects/{self._project}", permissions=wanted)
         except (GoogleAPICallError, OSError) as error:
-            yield Finding(NOTE, "roles", f"those on the whole project are not known: {_said(error)}")
+            yield Finding(NOTE, "roles", f"those on the whole project are not known: {said(error)}")
             return
         self._granted = frozenset(asked.permissions)
         if more := sorted(self._granted & {*NEEDLESS_PERMISSIONS}):
@@ -194,9 +186,9 @@ class Google:
                 return None, wrong(f"the account lacks {missing}; if the bucket is yours, grant {roles} on it")
             bucket.reload(**self._options)
         except NotFound as error:
-            return None, wrong(f"{_said(error)}; create the bucket where the datasets are, or set LAKE_BUCKET")
+            return None, wrong(f"{said(error)}; create the bucket where the datasets are, or set LAKE_BUCKET")
         except GoogleAPICallError as error:
-            return None, wrong(f"{_said(error)}; mend that, and check again")
+            return None, wrong(f"{said(error)}; mend that, and check again")
         if bucket.retention_period:
             return bucket, wrong("its retention policy keeps months from being replaced; remove the policy")
         return bucket, Finding(OK, f"gs://{name}", f"in {bucket.location}; the account may read and write objects")
@@ -212,7 +204,7 @@ class Google:
             return
         except GoogleAPICallError as error:
             do = _GRANT_DATASET if isinstance(error, Forbidden) else "mend that, and check again"
-            yield Finding(WRONG, name, f"{_said(error)}; {do}")
+            yield Finding(WRONG, name, f"{said(error)}; {do}")
             return
         problems = [f"the account lacks {missing}; {_GRANT_DATASET}"] if missing else []
         problems += self._problems(dataset, bucket, keeps=keeps)
@@ -222,19 +214,22 @@ class Google:
         elif not problems:
             yield Finding(OK, name, f"in {dataset.location}; the account may read and write tables")
 
-    def _costs(self) -> Iterator[Finding]:
-        """Say what the tables hold, which is what storage and queries are billed by."""
+    def _held(self, dataset: str, bucket: storage.Bucket | None) -> Held:
+        """Return what the bucket and the table hold; what cannot be asked is nothing: other lines say what is wrong."""
         from google.api_core.exceptions import GoogleAPICallError
 
-        for dataset in TRIP_DATASETS:
-            try:
-                table = self._bigquery.get_table(f"trips.{dataset.name}", **self._options)
-            except GoogleAPICallError:
-                continue  # there is none yet, or the lines above say what is wrong
-            if table.num_rows and table.num_bytes:
-                rows, size = f"{table.num_rows:,} trips", f"{table.num_bytes / 1e9:,.2f} GB"
-                million = table.num_bytes / table.num_rows
-                yield Finding(NOTE, dataset.name, f"{rows} hold {size}, {million:.0f} MB a million; docs/gcp.md#costs")
+        sizes: list[int] = []
+        rows = table_bytes = partitions = 0
+        with suppress(GoogleAPICallError):
+            if bucket is not None:
+                fields = "items(name,size),nextPageToken"
+                found = bucket.list_blobs(prefix=f"{dataset}/", fields=fields, **self._options)
+                sizes = [blob.size for blob in found if blob.name.endswith(".parquet")]
+        with suppress(GoogleAPICallError):
+            table = self._bigquery.get_table(f"trips.{dataset}", **self._options)
+            rows, table_bytes = table.num_rows or 0, table.num_bytes or 0
+            partitions = int(table.to_api_repr().get("numPartitions", 0))
+        return Held(len(sizes), sum(sizes), partitions, rows, table_bytes)
 
     def _problems(self, dataset: bigquery.Dataset, bucket: storage.Bucket | None, *, keeps: bool) -> Iterator[str]:
         if keeps and (dataset.default_table_expiration_ms or dataset.default_partition_expiration_ms):
@@ -274,13 +269,25 @@ def reads(dataset_location: str, bucket: storage.Bucket) -> bool:
     return place in regions or _READ_BY.get(place) in regions
 
 
-def _billing() -> Finding:
-    """Say how much one query may bill."""
+def _costs(dataset: str, held: Held, month: Forecast, based_on: str) -> Iterator[Finding]:
+    """Say what a table holds, and what a month of it costs."""
+    if held.rows:
+        million = held.table_bytes / held.rows
+        text = f"{held.rows:,} trips hold {size(held.table_bytes)}, {million:.0f} MB a million"
+        yield Finding(NOTE, dataset, text)
+    yield Finding(NOTE, dataset, f"a month of {month.rows / 1e6:.3g} million trips ({based_on}): {month}")
+
+
+def _billing(largest: float) -> Finding:
+    """Say how much one query may bill, beside what the largest query of the pipeline reads."""
     try:
         most = int(maximum_bytes_billed())
     except ContractError as error:
         return Finding(WRONG, "billing", str(error))
-    return Finding(OK, "billing", f"a query that would bill more than {most / 2**30:.3g} GiB is refused: {VARIABLE}")
+    refused = f"a query that would bill more than {most / 2**30:.3g} GiB is refused: {VARIABLE}"
+    if largest > most:
+        return Finding(WRONG, "billing", f"{refused}; the publish of a month reads {size(largest)}, so raise it")
+    return Finding(OK, "billing", refused)
 
 
 def _apart(bucket: storage.Bucket, location: str) -> str:
@@ -292,9 +299,3 @@ def _apart(bucket: storage.Bucket, location: str) -> str:
 
 def _missing(wanted: Sequence[str], granted: Sequence[str]) -> str:
     return ", ".join(name for name in wanted if name not in granted)
-
-
-def _said(error: Exception) -> str:
-    """Return the first line of what Google has said, without the request that its clients put before it."""
-    line = str(getattr(error, "message", error)).partition("\n")[0]
-    return re.sub(r"^[A-Z]+ https?://\S+: ", "", line).rstrip(".")

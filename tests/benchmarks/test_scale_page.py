@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from benchmarks.page import page_with
 from benchmarks.results import Results, Row
-from benchmarks.scale_page import MILLIONS, PAGE, requests_of_a_month, scale_section, tasks_of_a_month
+from benchmarks.scale_page import PAGE, requests_of_a_month, scale_section, tasks_of_a_month
+from local.airflow.gcp_forecast import MILLIONS
 
 COST = {"cpu_seconds": 2.0, "seconds": 4.0, "peak_mb": 300.0, "source_mb": 10.0, "lake_mb": 20.0}
 COSTS = Row(

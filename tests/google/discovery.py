@@ -14,7 +14,12 @@ from typing import Any
 
 from tests.google.recording import Request
 
-VERSIONS = {"storage": "storage.v1", "bigquery": "bigquery.v2", "cloudresourcemanager": "cloudresourcemanager.v3"}
+VERSIONS = {
+    "storage": "storage.v1",
+    "bigquery": "bigquery.v2",
+    "cloudresourcemanager": "cloudresourcemanager.v3",
+    "serviceusage": "serviceusage.v1beta1",
+}
 # Not a method of the API: any of Google's servers answers it, and only the ``Date`` of the answer is read.
 CLOCK = ("HEAD", "/")
 _PREFIX = re.compile(r"/(?P<kind>upload/|download/)?(?P<service>storage/v1/|bigquery/v2/|)(?P<rest>.*)")
@@ -52,6 +57,16 @@ def problems(request: Request) -> list[str]:
     if request.media and not method.get("supportsMediaUpload"):
         found.append(f"{method['id']} takes no {', '.join(request.media)}")
     return found
+
+
+def problems_of_answer(request: Request, answer: Any) -> list[str]:
+    """Return what of an answer to a request Google's description does not have.
+
+    Raises:
+        UnknownMethodError: there is no such method.
+    """
+    document, method = _document(request.service), _method(request)
+    return list(_of_value(document, method["response"], answer, "answer", by_server=True))
 
 
 @cache
@@ -113,7 +128,9 @@ def _is_text_of(described: Mapping[str, Any], value: str) -> bool:
     return value in described.get("enum", [value])
 
 
-def _of_value(document: Mapping[str, Any], described: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
+def _of_value(
+    document: Mapping[str, Any], described: Mapping[str, Any], value: Any, place: str, *, by_server: bool = False
+) -> Iterator[str]:
     """Yield what of a JSON value its schema does not allow; null counts as not given, as at Google."""
     if "$ref" in described:
         described = document["schemas"][described["$ref"]]
@@ -124,16 +141,18 @@ def _of_value(document: Mapping[str, Any], described: Mapping[str, Any], value: 
             yield f"{place} is no array"
             return
         for number, item in enumerate(value):
-            yield from _of_value(document, described["items"], item, f"{place}[{number}]")
+            yield from _of_value(document, described["items"], item, f"{place}[{number}]", by_server=by_server)
     elif described["type"] == "object":
-        yield from _of_object(document, described, value, place)
+        yield from _of_object(document, described, value, place, by_server=by_server)
     elif not _is_json_of(described, value):
         yield f"{place} is {value!r:.80}, and no {described['type']} as described"
-    elif described.get("readOnly"):
+    elif described.get("readOnly") and not by_server:
         yield f"{place} is set by the server only"
 
 
-def _of_object(document: Mapping[str, Any], described: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
+def _of_object(
+    document: Mapping[str, Any], described: Mapping[str, Any], value: Any, place: str, *, by_server: bool
+) -> Iterator[str]:
     if not isinstance(value, dict):
         yield f"{place} is no object"
         return
@@ -142,7 +161,7 @@ def _of_object(document: Mapping[str, Any], described: Mapping[str, Any], value:
         if (schema := named.get(name, others)) is None:
             yield f"{place} has no {name}"
         else:
-            yield from _of_value(document, schema, item, f"{place}.{name}")
+            yield from _of_value(document, schema, item, f"{place}.{name}", by_server=by_server)
 
 
 def _is_json_of(described: Mapping[str, Any], value: Any) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 import requests
@@ -20,15 +20,16 @@ from local.airflow.gcp_check import (
     BUCKET_PERMISSIONS,
     NEEDLESS_PERMISSIONS,
     TABLE_PERMISSIONS,
-    Finding,
     check,
     check_connection,
     reads,
 )
+from local.airflow.gcp_finding import Finding
+from local.airflow.gcp_quotas import METRIC, PER_PROJECT, PER_USER
 from local.cloud.settings import Settings
 from local.cloud.shell import GOOGLE_CONNECTION
 from tests.google.conftest import ACCOUNT
-from tests.google.discovery import VERSIONS, method_of, problems
+from tests.google.discovery import VERSIONS, method_of, problems, problems_of_answer
 from tests.google.recording import Request
 
 Findings = Callable[..., list[str]]
@@ -45,7 +46,10 @@ READS = {
     "cloudresourcemanager.projects.testIamPermissions",
     "storage.buckets.get",
     "storage.buckets.testIamPermissions",
+    "storage.objects.list",
+    "serviceusage.services.consumerQuotaMetrics.get",
 }
+QUOTA = f"/v1beta1/projects/{PROJECT}/services/bigquery.googleapis.com/consumerQuotaMetrics/{quote(METRIC, safe='')}"
 
 
 def refusal(code: int, message: str) -> tuple[int, dict[str, Any]]:
@@ -61,6 +65,20 @@ def dataset(name: str, location: str = "US", **more: Any) -> tuple[int, dict[str
 def tables(name: str) -> tuple[int, dict[str, Any]]:
     """Return a list of one table."""
     return 200, {"tables": [{"tableReference": {"projectId": PROJECT, "datasetId": name, "tableId": "green"}}]}
+
+
+def objects(*names: str) -> list[dict[str, Any]]:
+    """Return objects of 10 MB as Cloud Storage lists them."""
+    return [{"name": name, "size": "10000000"} for name in names]
+
+
+def quota_of_queries(project: int, user: int = 2**63 - 1) -> tuple[int, dict[str, Any]]:
+    """Return what queries may read in a day, in MiB, as the Service Usage API answers it."""
+    limits = [
+        {"metric": METRIC, "unit": unit, "quotaBuckets": [{"defaultLimit": "1", "effectiveLimit": str(number)}]}
+        for unit, number in ((PER_PROJECT, project), (PER_USER, user))
+    ]
+    return 200, {"metric": METRIC, "unit": "MiBy", "consumerQuotaLimits": limits}
 
 
 class Google:
@@ -80,13 +98,15 @@ class Google:
             f"/v3/projects/{PROJECT}:testIamPermissions": (200, {"permissions": ["bigquery.datasets.create"]}),
             f"{bucket}/iam/testPermissions": (200, {"permissions": [*BUCKET_PERMISSIONS]}),
             bucket: (200, {"name": BUCKET, "location": "US", "locationType": "multi-region"}),
+            f"{bucket}/o?prefix=green/": (200, {"items": objects("green/1.parquet", "green/2.parquet", "green/x")}),
+            QUOTA: quota_of_queries(200 * 2**20),
         }
         for name in ("trips", "trips_staging"):
             self.answers[f"{project}/datasets/{name}"] = dataset(name)
             self.answers[f"{project}/datasets/{name}/tables"] = tables(name)
             asked = f"{project}/datasets/{name}/tables/green:testIamPermissions"
             self.answers[asked] = (200, {"permissions": [*TABLE_PERMISSIONS]})
-        held = {"numRows": "2000000", "numBytes": "340000000"}
+        held = {"numRows": "2000000", "numBytes": "340000000", "numPartitions": "4"}
         reference = {"projectId": PROJECT, "datasetId": "trips", "tableId": "green"}
         self.answers[f"{project}/datasets/trips/tables/green"] = (200, {"tableReference": reference, **held})
         self.sent: list[Request] = []
@@ -100,7 +120,8 @@ class Google:
         url = urlsplit(str(request.url))
         response = requests.Response()
         response.request, response.url = request, str(request.url)
-        response.status_code, body = self.answers.get(url.path) or refusal(404, f"Not found: {url.path}")
+        asked = url.path + "".join(f"?prefix={value}" for name, value in parse_qsl(url.query) if name == "prefix")
+        response.status_code, body = self.answers.get(asked) or refusal(404, f"Not found: {url.path}")
         response.headers["Content-Type"] = "application/json"
         response._content = json.dumps(body).encode()
         service = url.netloc.split(".")[0]
@@ -109,6 +130,8 @@ class Google:
         if service in VERSIONS:
             content = json.loads(request.body) if request.body else None
             self.sent.append(Request(service, str(request.method), url.path, query, content))
+            if response.ok:
+                assert problems_of_answer(self.sent[-1], body) == []
         return response
 
 
@@ -138,14 +161,30 @@ def findings(google: Google, key: dict[str, str], monkeypatch: pytest.MonkeyPatc
     return run
 
 
+KEPT = "stored in the bucket and loaded for free,"
+READ = "read by queries:"
 WELL = [
     f"ok project {PROJECT} runs queries of {ACCOUNT}",
-    "ok billing a query that would bill more than 100 GiB is refused: maximum_bytes_billed",
     f"ok gs://{BUCKET} in US; the account may read and write objects",
     "ok trips in US; the account may read and write tables",
     "ok trips_staging in US; the account may read and write tables",
-    "note green 2,000,000 trips hold 0.34 GB, 170 MB a million; docs/gcp.md#costs",
+    f"note yellow a month of 8 million trips (an assumption): 161 MB {KEPT} 1.54 GB in tables, 4.64 GB "
+    f"{READ} $0.026 once, and $0.033 a month to keep",
+    "note green 2,000,000 trips hold 340 MB, 170 MB a million",
+    f"note green a month of 0.5 million trips (as the 4 in the table): 10 MB {KEPT} 85 MB in tables, 455 MB "
+    f"{READ} $0.0026 once, and $0.0018 a month to keep",
+    f"note fhv a month of 5 million trips (an assumption): 77 MB {KEPT} 440 MB in tables, 2.17 GB "
+    f"{READ} $0.012 once, and $0.01 a month to keep",
+    f"note fhvhv a month of 18 million trips (an assumption): 659 MB {KEPT} 3.8 GB in tables, 10.1 GB "
+    f"{READ} $0.057 once, and $0.087 a month to keep",
+    f"note 15 years of all datasets: 163 GB {KEPT} 1.06 TB in tables, 3.13 TB "
+    f"{READ} $17.78 once, and $23.62 a month to keep; docs/gcp.md#costs",
+    "ok billing a query that would bill more than 100 GiB is refused: maximum_bytes_billed",
+    "ok limits 15 years of 4 datasets in one day are 720 of 100,000 load jobs, 1 of 1,500 into one table, and at most "
+    "720 of 30,000 changes of the partitions of one table",
+    "ok quota queries may read 200 TiB a day by the quota Query usage per day; 15 years read 3.13 TB",
 ]
+BILLING = WELL.index("ok billing a query that would bill more than 100 GiB is refused: maximum_bytes_billed")
 
 
 def test_a_project_in_which_all_is_well(findings: Findings) -> None:
@@ -302,7 +341,7 @@ def test_jobs_run_where_the_datasets_are(findings: Findings, google: Google) -> 
     for name in ("trips", "trips_staging"):
         google.says(f"/datasets/{name}", *dataset(name, "EU"))
     do = """set "location": "EU" in the connection's extra"""
-    assert findings()[3:5] == [
+    assert findings()[2:4] == [
         f"wrong {name} is in EU, and the jobs that create tables run in US; {do}" for name in ("trips", "trips_staging")
     ]
     assert findings(location="EU") == [line.replace("US", "EU") for line in WELL]
@@ -370,7 +409,82 @@ def test_a_wrong_connection_is_found_without_a_request(
 def test_a_wrong_limit_is_found(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_MAXIMUM_BYTES_BILLED", "10 GB")
     line = "wrong billing the variable maximum_bytes_billed is '10 GB'; set it to a number of bytes, or delete it"
-    assert findings() == [WELL[0], line, *WELL[2:]]
+    assert findings() == [*WELL[:BILLING], line, *WELL[BILLING + 1 :]]
+
+
+def test_a_limit_below_what_the_publish_reads_is_found(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_MAXIMUM_BYTES_BILLED", str(2**30))
+    assert findings()[BILLING] == (
+        "wrong billing a query that would bill more than 1 GiB is refused: maximum_bytes_billed; the publish of a "
+        "month reads 3.8 GB, so raise it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        (
+            quota_of_queries(100 * 1024),
+            "note quota queries may read 100 GiB a day by the quota Query usage per day; 15 years read 3.13 TB, "
+            "which takes 30 days",
+        ),
+        (
+            quota_of_queries(100 * 1024, user=1024),
+            "wrong quota queries may read 1 GiB a day by the quota Query usage per day per user, and the load "
+            "of one month reads 10.1 GB; raise it",
+        ),
+        (
+            quota_of_queries(2**63 - 1),
+            "note quota queries may read any amount in a day; docs/gcp.md#costs says how to bound it",
+        ),
+        (
+            quota_of_queries(-1, user=10 * 2**20),
+            "ok quota queries may read 10 TiB a day by the quota Query usage per day per user; 15 years read 3.13 TB",
+        ),
+        (
+            (200, {"metric": METRIC, "unit": "1"}),
+            "note quota what queries may read in a day is not known: Google tells it in '1'",
+        ),
+        (
+            (
+                403,
+                {
+                    "error": {
+                        "code": 403,
+                        "message": "Service Usage API has not been used in project 1 before or it is disabled.",
+                        "status": "PERMISSION_DENIED",
+                        "details": [
+                            {
+                                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                                "reason": "SERVICE_DISABLED",
+                                "domain": "googleapis.com",
+                            }
+                        ],
+                    }
+                },
+            ),
+            "note quota what queries may read in a day is not known: Service Usage API has not been used in project 1 "
+            "before or it is disabled; gcloud services enable serviceusage.googleapis.com --project team-project",
+        ),
+        (
+            refusal(403, "Permission denied to get quota metric"),
+            "note quota what queries may read in a day is not known: Permission denied to get quota metric; grant "
+            "roles/servicemanagement.quotaViewer on team-project",
+        ),
+    ],
+    ids=["low", "too low", "none", "of the user", "another unit", "disabled", "denied"],
+)
+def test_the_quota_of_queries_is_told(findings: Findings, google: Google, answer: tuple[int, Any], line: str) -> None:
+    google.says(QUOTA, *answer)
+    assert findings() == [*WELL[:-1], line]
+
+
+@pytest.mark.parametrize("end", [f"/b/{BUCKET}/o?prefix=green/", "/trips/tables/green"])
+def test_what_cannot_be_listed_is_assumed(findings: Findings, google: Google, end: str) -> None:
+    google.says(end, *refusal(403, "Access Denied"))
+    [line] = [line for line in findings() if line.startswith("note green a month")]
+    based_on = "as the 4 in the table" if "prefix" in end else "as the 2 in the bucket"
+    assert f"({based_on})" in line
 
 
 def test_another_project_than_the_connections_is_refused(findings: Findings) -> None:
