@@ -19,6 +19,7 @@ from local.airflow import gcp_quotas
 from local.airflow.environment import AirflowSettings
 from local.airflow.gcp_finding import NOTE, OK, WRONG, Finding, said
 from local.airflow.gcp_forecast import YEARS, Forecast, Held, backfill, forecast, size
+from local.airflow.google_key import NEW_KEY, wrong_key
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
 from nyc_taxi.registry.datasets import TRIP_DATASETS
@@ -46,7 +47,6 @@ _DUAL_REGIONS = {
     "EUR4": ("EUROPE-NORTH1", "EUROPE-WEST4"),
     "NAM4": ("US-CENTRAL1", "US-EAST1"),
 }
-_NEW_KEY = "set another key_path in the connection's extra, or none and run gcloud auth application-default login"
 _GRANT_DATASET = "grant roles/bigquery.dataEditor on the dataset"
 # Seconds for which a request is repeated that did not reach Google.
 _PATIENCE = 10.0
@@ -87,17 +87,18 @@ def check_connection(project: str, bucket: str) -> Iterator[Finding]:
         text = f'names the project {named!r}; set "project": "{project or "my-project"}" in its extra, in .env'
         yield Finding(WRONG, "connection", text)
         return
+    if problem := wrong_key(extra):
+        yield Finding(WRONG, "credentials", f"{problem}; {NEW_KEY}")
+        return
     try:
         google = Google(named, GoogleBaseHook().get_credentials(), location=extra.get("location") or "US")
         yield from google.findings(bucket)
     except RetryError as error:
         yield Finding(WRONG, "network", f"Google does not answer: {error.cause}")
     except RefreshError as error:
-        yield Finding(WRONG, "credentials", f"Google does not accept them: {error.args[0]}; {_NEW_KEY}")
-    except KeyError as error:
-        yield Finding(WRONG, "credentials", f"the key has no {error.args[0]}; {_NEW_KEY}")
+        yield Finding(WRONG, "credentials", f"Google does not accept them: {error.args[0]}; {NEW_KEY}")
     except (AirflowException, GoogleAuthError, OSError, ValueError) as error:
-        yield Finding(WRONG, "credentials", f"{error}; {_NEW_KEY}")
+        yield Finding(WRONG, "credentials", f"{error}; {NEW_KEY}")
 
 
 class Google:

@@ -24,8 +24,8 @@ _PORTS = {"http": 80, "https": 443, "postgres": 5432, "postgresql": 5432}
 
 def without_effect(settings: AirflowSettings) -> list[str]:
     """Return a sentence for each of the user's connections and variables that other settings of theirs lose to."""
-    source, _ = _parse(settings.source_base_url)
-    _, extra = _parse(os.environ.get(SOURCE) or "")
+    source, _ = parse_connection(settings.source_base_url)
+    _, extra = parse_connection(os.environ.get(SOURCE) or "")
     own, bucket = bool(os.environ.get(SOURCE)), settings.cloud.lake_bucket
     layout, last_month = extra.get("layout", Layout.MIRROR.value), extra.get("last_month", "")
     google = f"{GOOGLE} leads to Google Cloud" if os.environ.get(GOOGLE) else ""
@@ -54,37 +54,7 @@ def without_effect(settings: AirflowSettings) -> list[str]:
     ]
 
 
-def _given(*names: str) -> list[str]:
-    return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
-
-
-def _answers_nothing(name: str, settings: AirflowSettings) -> str:
-    """Return that nothing listens at the address that a setting of the stack has; empty if something does."""
-    url = settings.environment()[name]
-    (host, port), _ = _parse(url)
-    try:
-        socket.create_connection((host, port or 0), timeout=2).close()
-    except OSError as error:
-        return f"nothing answers at {name}={url}: {error}"
-    return ""
-
-
-def _is_missing(module: str) -> bool:
-    return importlib.util.find_spec(module) is None
-
-
-def _differs(what: str, value: str, expected: str) -> str:
-    return f"{what} is {value or 'not set'}" if value != expected else ""
-
-
-def _leads_elsewhere(name: str, own: Address) -> str:
-    if not (text := os.environ.get(name)):
-        return ""
-    (host, port), _ = _parse(text)
-    return f"{name} leads to {host}{f':{port}' if port else ''}" if (host, port) != own else ""
-
-
-def _parse(connection: str) -> tuple[Address, dict[str, Any]]:
+def parse_connection(connection: str) -> tuple[Address, dict[str, Any]]:
     """Return the host, the port and the extra of a connection, which is JSON or a URI, as Airflow reads it.
 
     What is neither has the host ``?``: the tasks say what is wrong with it.
@@ -108,3 +78,33 @@ def _parse(connection: str) -> tuple[Address, dict[str, Any]]:
         return (host, int(port) if port else _PORTS.get(scheme)), extra
     except (ValueError, AttributeError, TypeError):
         return ("?", None), {}
+
+
+def _given(*names: str) -> list[str]:
+    return [f"{name}={os.environ[name]}" for name in names if os.environ.get(name)]
+
+
+def _answers_nothing(name: str, settings: AirflowSettings) -> str:
+    """Return that nothing listens at the address that a setting of the stack has; empty if something does."""
+    url = settings.environment()[name]
+    (host, port), _ = parse_connection(url)
+    try:
+        socket.create_connection((host, port or 0), timeout=2).close()
+    except OSError as error:
+        return f"nothing answers at {name}={url}: {error}"
+    return ""
+
+
+def _is_missing(module: str) -> bool:
+    return importlib.util.find_spec(module) is None
+
+
+def _differs(what: str, value: str, expected: str) -> str:
+    return f"{what} is {value or 'not set'}" if value != expected else ""
+
+
+def _leads_elsewhere(name: str, own: Address) -> str:
+    if not (text := os.environ.get(name)):
+        return ""
+    (host, port), _ = parse_connection(text)
+    return f"{name} leads to {host}{f':{port}' if port else ''}" if (host, port) != own else ""

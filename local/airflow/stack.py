@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from local.airflow import login, secrets_backend, start_record, watcher, workers
+from local.airflow import google_key, login, secrets_backend, start_record, watcher, workers
 from local.airflow.environment import AirflowSettings, Executor
 from local.airflow.start_record import StartRecord
 from local.airflow.watcher import Restarts
@@ -69,6 +69,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     with _locked(settings):
         was_up = is_up(settings)
         _require_executor(settings, was_up=was_up)
+        google_key.require_key()
         _forget_restarts(settings, all_of_them=not was_up)
         login.uses_fab(settings)  # or says what is missing, before anything is started
         if found := secrets_backend.look(settings):

@@ -26,6 +26,7 @@ from local.airflow.gcp_check import (
 )
 from local.airflow.gcp_finding import Finding
 from local.airflow.gcp_quotas import METRIC, PER_PROJECT, PER_USER
+from local.airflow.google_key import NEW_KEY
 from local.cloud.settings import Settings
 from local.cloud.shell import GOOGLE_CONNECTION
 from tests.google.conftest import ACCOUNT
@@ -389,11 +390,13 @@ def test_a_dataset_is_not_made_where_it_cannot_read_the_bucket(findings: Finding
             {"project": None},
             """wrong connection names the project ''; set "project": "my-project" in its extra, in .env""",
         ),
-        ({"keyfile_dict": None, "key_path": "/no/such/key.json"}, "wrong credentials "),
-        ({"keyfile_dict": "{"}, "wrong credentials Invalid key JSON."),
         (
-            {"keyfile_dict": {"type": "service_account"}},
-            "wrong credentials the key has no private_key; set another key_path",
+            {"keyfile_dict": None, "key_path": "/no/such/key.json"},
+            f"wrong credentials the key_path /no/such/key.json cannot be read: No such file or directory; {NEW_KEY}",
+        ),
+        (
+            {"keyfile_dict": "{"},
+            "wrong credentials the keyfile_dict is not JSON: Expecting property name enclosed in double quotes: ",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from nyc_taxi.common.skip import SKIP_REASON
 from nyc_taxi.common.text import printable
 from nyc_taxi.dag_parts.channels import deliver
 from nyc_taxi.dag_parts.params import ParameterError, check_keys
-from nyc_taxi.dag_parts.secrets import backend_failure
+from nyc_taxi.dag_parts.secrets import why_missing
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -89,8 +89,8 @@ def end_log_with_cause(context: Context) -> None:
     for _ in range(2):
         log.info("::endgroup::")
     log.error("%s%s", kind, printable(error, longest=4000))
-    if failure := backend_failure(error):
-        log.error("%s", printable(failure, longest=4000))
+    if reason := why_missing(error):
+        log.error("%s", printable(reason, longest=4000))
 
 
 def failure_text(context: Context) -> str:

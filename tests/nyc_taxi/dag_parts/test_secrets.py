@@ -1,4 +1,4 @@
-"""What the log of a task says of a secrets backend that fails."""
+"""What the log of a task says of a connection or variable that is missing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from airflow.sdk.execution_time.comms import ErrorResponse
 
 from nyc_taxi.dag_parts.notifications import end_log_with_cause
-from nyc_taxi.dag_parts.secrets import backend_failure
+from nyc_taxi.dag_parts.secrets import backend_failure, why_missing
 
 BACKEND = "AIRFLOW__SECRETS__BACKEND"
 FILE = "airflow.secrets.local_filesystem.LocalFilesystemBackend"
 NO_CONNECTION = AirflowNotFoundException("The conn_id `taxi_source` isn't defined")
-NO_VARIABLE = AirflowRuntimeError(ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={"message": "no"}))
+NO_VARIABLE = AirflowRuntimeError(
+    ErrorResponse(error=ErrorType.VARIABLE_NOT_FOUND, detail={"message": "Variable lake_bucket not found"})
+)
 
 
 @pytest.fixture
@@ -61,6 +63,26 @@ def test_other_errors_do_not_ask_the_backend(files: Path) -> None:
 
 def test_without_a_backend_there_is_nothing_to_tell() -> None:
     assert backend_failure(NO_CONNECTION) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            NO_CONNECTION,
+            "nobody has set the connection taxi_source: set AIRFLOW_CONN_TAXI_SOURCE in the environment of all "
+            "components, or the connection in the UI, then clear the task",
+        ),
+        (
+            NO_VARIABLE,
+            "nobody has set the variable lake_bucket: set AIRFLOW_VAR_LAKE_BUCKET in the environment of all "
+            "components, or the variable in the UI, then clear the task",
+        ),
+        (ValueError("Variable x not found"), ""),
+    ],
+)
+def test_what_nobody_has_set_is_told(error: Exception, line: str) -> None:
+    assert why_missing(error) == line
 
 
 def test_the_log_of_the_task_ends_with_it(files: Path, caplog: pytest.LogCaptureFixture) -> None:
