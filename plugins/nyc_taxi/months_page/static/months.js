@@ -81,9 +81,14 @@ const isBusy = (overview) => overview.datasets.some((dataset) =>
   Object.values(dataset.looks).some((look) => look.running) || cellsOf(dataset).some((cell) => isOpen(cell.run)));
 
 function draw() {
+  if (!state.overview) return; // the page has had no answer yet, and says why
   const { datasets, stores } = state.overview;
   const filters = new FormData(document.getElementById("filters"));
   fillFilters(datasets);
+  const names = datasets.map((dataset) => dataset.name);
+  for (const place of document.querySelectorAll("[data-dataset]")) {
+    if (!names.includes(place.dataset.dataset)) place.remove(); // one may not read it any more
+  }
   for (const dataset of datasets) {
     const place = document.querySelector(`[data-dataset="${dataset.name}"]`) ?? addSection(dataset);
     place.hidden = Boolean(filters.get("dataset")) && dataset.name !== filters.get("dataset");
