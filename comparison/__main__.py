@@ -10,6 +10,7 @@ identical rows, and every check ended with a finding.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -31,7 +32,7 @@ from comparison.checks import Result
 from comparison.concepts import CONCEPTS
 from comparison.figures import Amounts, measure, probes
 from comparison.fingerprints import fingerprint
-from comparison.measurements import AS_HERE, Measurement
+from comparison.measurements import AS_HERE, FOR_CHECKS, Measurement
 from comparison.page import rows as page_rows
 from comparison.page import write_page
 from comparison.place import Place, place
@@ -56,9 +57,12 @@ BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06")
 # What takes seconds, at least five times; --figures measures the rest too, which would take longer than a run may.
 FULL = Amounts(month=MEASURED, turns=5, slow_turns=0)
 QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_months=0)
-FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=1)
+FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=5)
+SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, registered=50, mapped=100)
 QUICK_ROWS = ("month", "latency")
-QUICK_FIGURES = Amounts(month=MEASURED, turns=1, slow_turns=1, range_months=2, idle_seconds=5, registered=10, mapped=50)
+QUICK_FIGURES = replace(
+    FIGURES, turns=1, slow_turns=1, slow_as_shipped=0, range_months=2, idle_seconds=5, registered=10, mapped=20
+)
 SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
 
 Running = AirflowSide | PrefectSide
@@ -108,7 +112,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     rows = [probe.name for probe in probes(FIGURES)]
     parser.add_argument("--figures", dest="measured", nargs="*", choices=rows, metavar="ROW", help=", ".join(rows))
     parser.add_argument("--turns", type=int, default=FIGURES.turns, help="with --figures: of what takes seconds")
-    parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes")
+    parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes, as here")
+    parser.add_argument("--short", action="store_true", help="with --figures: less of what takes minutes")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="with --figures: begin no turn that ends later")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
     parser.add_argument(
         "--source",
@@ -133,14 +139,14 @@ def _measure_alone(options: argparse.Namespace) -> Results:
     if options.quick:
         amounts = QUICK_FIGURES
     else:
-        turns = max(options.turns, options.slow_turns)
-        amounts = replace(FIGURES, turns=turns, slow_turns=options.slow_turns)
+        chosen = SHORT_FIGURES if options.short else FIGURES
+        amounts = replace(chosen, turns=options.turns, slow_turns=options.slow_turns)
     kept, date, machine = Results.read(), now(), system.machine()
     failures: dict[str, str] = {}
     rows, source = SYNTHETIC_ROWS["quick" if options.quick else "full"], _source(options.source)
     with place(source=source, rows=rows, month=CHECKED, more=[MEASURED, *amounts.range]) as there:
-        running, cold = _start(there, failures, at_once=False)
-        measurements = [cold, *_measure(running, amounts, failures, options.measured)]
+        running, cold = _start(there, failures, settings=AS_HERE)
+        measurements = [cold, *_measure(running, amounts, failures, options.measured, options.minutes)]
     figures = replace(
         kept,
         date=date,
@@ -201,28 +207,39 @@ def _source_in_words(source: str, rows: int) -> str:
 
 
 def _measure(
-    running: Sequence[Running], amounts: Amounts, failures: dict[str, str], only: Sequence[str] = ()
+    running: Sequence[Running],
+    amounts: Amounts,
+    failures: dict[str, str],
+    only: Sequence[str] = (),
+    minutes: float = math.inf,
 ) -> list[Measurement]:
     """Measure the sides that run; a figure that could not be measured is added to ``failures``."""
     _tell("measuring")
-    measured, missing = measure(running, amounts, only, _tell)
+    measured, missing = measure(running, amounts, only, _tell, 60 * minutes)
     failures |= missing
     return measured
 
 
-def _start(there: Place, failures: dict[str, str], *, at_once: bool) -> tuple[list[Running], Measurement]:
-    """Start both sides; one that does not start is left out, and the reason is added to ``failures``."""
+def _start(
+    there: Place, failures: dict[str, str], *, at_once: bool = False, settings: str = FOR_CHECKS
+) -> tuple[list[Running], Measurement]:
+    """Start both sides; one that does not start is left out, and the reason is added to ``failures``.
+
+    With other settings than for the checks, each is stopped again before the other starts.
+    """
     seconds: dict[str, list[float]] = {}
 
     def start(side: Running) -> Running | None:
         try:
-            seconds[f"{side.name} {AS_HERE}"] = [side.start()]
+            seconds[f"{side.name} {AS_HERE}"] = [side.start(settings)]
         except Exception as error:
             failures[side.name] = str(error)
             _tell(f"{side.name} did not start: {error}")
             side.stop()
             return None
         _tell(f"{side.name} started in {seconds[f'{side.name} {AS_HERE}'][0]:.1f} s")
+        if settings != FOR_CHECKS:
+            side.stop()
         return side
 
     with ThreadPoolExecutor(2 if at_once else 1) as pool:

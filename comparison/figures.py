@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 
 from comparison.measurements import AS_HERE, AS_SHIPPED, Measurement, line_through
 from comparison.sides import RANGE_PARALLEL, DatasetMonth, Side
-from comparison.usage import cpu_seconds, memory_mb, peak_memory
+from comparison.usage import cpu_seconds, cpu_seconds_of_commands, memory_mb, peak_memory
 
 SHORT_CHAIN, LONG_CHAIN = 10, 110
 RESTART = "warm_start"
@@ -25,6 +26,7 @@ class Amounts:
         month: the month that both load, after the months that are compared.
         turns: how often each column is started, and what takes seconds is measured in it.
         slow_turns: the turns in which what takes minutes is measured, too; 0 leaves it out.
+        slow_as_shipped: of these, the turns in which it is also measured with the sides' own defaults.
         as_shipped: whether the sides are also measured with their own defaults.
         range_months: the months that are loaded as one range.
         range_dataset: the dataset of the range.
@@ -36,6 +38,7 @@ class Amounts:
     month: DatasetMonth
     turns: int
     slow_turns: int
+    slow_as_shipped: int = 1
     as_shipped: bool = True
     range_months: int = 12
     range_dataset: str = "green"
@@ -109,6 +112,7 @@ def measure(
     amounts: Amounts,
     only: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
+    seconds: float = math.inf,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Measure the sides, which are stopped before and afterwards.
 
@@ -117,6 +121,7 @@ def measure(
         amounts: how much.
         only: the names of the probes; by default all.
         tell: reports the progress.
+        seconds: no turn begins that would not end in this time if it took as long as the longest so far.
 
     Returns:
         The measurements, and the reason for each missing figure by its row and column.
@@ -125,7 +130,7 @@ def measure(
     found = _Found()
     for side in sides:
         side.stop()
-    for turn in range(amounts.turns):
+    for turn in _turns(amounts.turns, seconds):
         for side, settings in _order(sides, turn, amounts):
             due = [each for each in chosen if _is_due(each, side, settings, turn, amounts)]
             if not due and only:
@@ -134,10 +139,21 @@ def measure(
             tell(f"turn {turn + 1} of {amounts.turns}: {column}")
             with _running(side, settings, found) as is_up:
                 for probe in due if is_up else ():
-                    _run(probe, side, column, found)
+                    tell(f"  {probe.name}: {_run(probe, side, column, found)}")
     today = datetime.now(UTC).date().isoformat()
     rows = [RESTARTED, *(row for probe in chosen for row in probe.rows)]
     return [_measurement(row, found, today) for row in rows if row.name in found.runs], found.failures
+
+
+def _turns(count: int, seconds: float) -> Iterator[int]:
+    """Count the turns, as long as another one ends in time."""
+    begin, longest = time.monotonic(), 0.0
+    for turn in range(count):
+        at = time.monotonic()
+        if at - begin + longest > seconds:
+            return
+        yield turn
+        longest = max(longest, time.monotonic() - at)
 
 
 def _order(sides: Sequence[Side], turn: int, amounts: Amounts) -> list[tuple[Side, str]]:
@@ -150,7 +166,8 @@ def _order(sides: Sequence[Side], turn: int, amounts: Amounts) -> list[tuple[Sid
 def _is_due(probe: Probe, side: Side, settings: str, turn: int, amounts: Amounts) -> bool:
     if side.name not in probe.sides or (settings == AS_SHIPPED and not probe.as_shipped):
         return False
-    return turn < amounts.slow_turns or not probe.slow
+    slow_turns = amounts.slow_turns if settings == AS_HERE else min(amounts.slow_turns, amounts.slow_as_shipped)
+    return turn < slow_turns or not probe.slow
 
 
 @contextmanager
@@ -159,29 +176,37 @@ def _running(side: Side, settings: str, found: _Found) -> Iterator[bool]:
     column = f"{side.name} {settings}"
     try:
         try:
+            before = _used(side)
             seconds = side.start(settings)
         except Exception as error:
             found.failed(RESTART, column, error)
             yield False
             return
         found.add(RESTART, column, seconds)
-        found.add_cpu(RESTART, column, cpu_seconds(side.run_dirs()))
+        found.add_cpu(RESTART, column, _used(side) - before)
         yield True
     finally:
         side.stop()
 
 
-def _run(probe: Probe, side: Side, column: str, found: _Found) -> None:
-    before = cpu_seconds(side.run_dirs())
+def _run(probe: Probe, side: Side, column: str, found: _Found) -> str:
+    """Measure the rows of a probe once; returns what was found, or why nothing was, for the progress."""
+    before = _used(side)
     try:
         values = probe.measure(side)
     except Exception as error:
         found.failed(probe.name, column, error)
-        return
+        return f"failed: {error}"
     for name, value in values.items():
         found.add(name, column, value)
     if probe.rows[0].unit == "s":
-        found.add_cpu(probe.name, column, cpu_seconds(side.run_dirs()) - before)
+        found.add_cpu(probe.name, column, _used(side) - before)
+    return ", ".join(f"{value:.3g} {row.unit}" for row, value in zip(probe.rows, values.values(), strict=True))
+
+
+def _used(side: Side) -> float:
+    """The processor time so far of a side's processes, and of the commands that use it."""
+    return cpu_seconds(side.run_dirs()) + cpu_seconds_of_commands()
 
 
 def _measurement(row: Row, found: _Found, today: str) -> Measurement:
@@ -194,6 +219,7 @@ def probes(amounts: Amounts) -> list[Probe]:
     return [
         *_idle(amounts),
         _month(amounts),
+        _month_by_call(amounts),
         _latency(),
         _chains(),
         _recovery(),
@@ -228,6 +254,12 @@ def _month(amounts: Amounts) -> Probe:
         Row("peak_memory", "Peak memory during that", "MB", "shared pages counted once"),
     )
     return Probe(rows, measure)
+
+
+def _month_by_call(amounts: Amounts) -> Probe:
+    note = "the first step's DAG ends with a `TriggerDagRunOperator`; one flow of Prefect calls both as functions"
+    row = Row("month_by_call", "The same month, the second step started by a direct call", note=note)
+    return Probe((row,), lambda side: {"month_by_call": side.load_by_call(amounts.month)})
 
 
 def _latency() -> Probe:

@@ -86,7 +86,7 @@ CODE = {
         "comparison/course_flows/flows.py",
     ),
 }
-_NOT_CODE = frozenset({"examples.py", "figures.py", "rollup.py", "whole_years.py"})
+_NOT_CODE = frozenset({"called.py", "examples.py", "figures.py", "rollup.py", "whole_years.py"})
 
 
 def lines_of_code() -> dict[str, int]:

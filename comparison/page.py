@@ -209,8 +209,8 @@ def _four_columns(results: Results) -> list[str]:
         "",
         "Measured in turns, one side while the other is stopped; every 0.1 s both are asked whether a run has ended. "
         "In each cell: the median, and the range of all runs; after *CPU*, the median of the processor seconds of all "
-        "of the side's processes. A cell with a single figure was measured once. Some rows are *not measured* as "
-        "shipped, because a run with all of them would take too long.",
+        "of the side's processes and of the commands that use it. A cell with a single figure was measured once. Some "
+        "rows are *not measured* as shipped, because a run with all of them would take too long.",
         "",
         *_settings(),
     ]
@@ -240,10 +240,12 @@ def _settings() -> list[str]:
     ours = ", ".join(f"`{name}` {value} (here {here[name]})" for name, value in shipped.items())
     prefects = ", ".join(f"`{name}` {value}" for name, value in PREFECT_HERE.items())
     return [
-        f"- Airflow as shipped, [by its own configuration](../comparison/stock.py): {ours}.",
+        f"- Airflow as shipped, [by its own configuration](../comparison/stock.py): {ours}. "
+        "Without the imports before the fork, of [config/airflow_local_settings.py]"
+        "(../config/airflow_local_settings.py): each task imports what it needs.",
         f"- Prefect as here, [which as shipped has none of these](../comparison/stock.py): {prefects}.",
-        "- In all columns: Postgres for the metadata, no examples, no telemetry, and guards against web pages. "
-        "Airflow's figures include the stack's watcher, which restarts what has died.",
+        "- In all columns: Postgres for the metadata, no examples, no telemetry, guards against web pages, the same "
+        "flows and DAGs. Airflow's figures include the stack's watcher, which restarts what has died.",
     ]
 
 

@@ -42,6 +42,10 @@ ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
 TIMEOUT = 15 * 60.0
 # The queue for the months of a range; it has a limit, so that neither a parent nor arrivals count.
 RANGE_QUEUE = "months"
+# The automation by which a month's arrival starts the next flow; see prefect.yaml.
+ARRIVALS = "a month arrived in the lake"
+# The deployments that are added to see how long that takes.
+NEW = "new"
 
 
 def prefect_command(*arguments: str) -> list[str]:
@@ -128,6 +132,10 @@ class PrefectSide(Side):
                 self._await(api, run_id)
         return time.monotonic() - begin
 
+    def load_by_call(self, month: DatasetMonth) -> float:
+        with PrefectApi(self.ground.prefect_url) as api, _no_arrivals(api):
+            return self._seconds_of("called/figures", **_parameters(month))
+
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
         with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
             begin, since = time.monotonic(), time.time()
@@ -164,14 +172,17 @@ class PrefectSide(Side):
             return self.ground.first_line_after(lambda: api.emit("compared.event", "compared-event"))
 
     def register(self, count: int) -> float:
-        """The folder of the new flows stays: their deployments may still be started."""
         folder = self.ground.folder / f"new_{time.time_ns()}"
         folder.mkdir()
         plan = {"name": "new", "deployments": [_new_flow(folder, number) for number in range(count)]}
         (folder / "prefect.yaml").write_text(yaml.safe_dump(plan))
         begin = time.monotonic()
         self._run(prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / "prefect.yaml")))
-        return time.monotonic() - begin
+        seconds = time.monotonic() - begin
+        with PrefectApi(self.ground.prefect_url) as api:
+            for deployment in api.call("POST", "/deployments/filter", deployments={"name": {"any_": [NEW]}}):
+                api.call("DELETE", f"/deployments/{deployment['id']}")
+        return seconds
 
     def recover(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
@@ -282,11 +293,22 @@ def _room_for_range(api: PrefectApi) -> Iterator[None]:
         api.call("PATCH", "/work_pools/local", concurrency_limit=pool["concurrency_limit"])
 
 
+@contextmanager
+def _no_arrivals(api: PrefectApi) -> Iterator[None]:
+    """During the block, an arrival in the lake starts nothing."""
+    [automation] = api.call("POST", "/automations/filter", automations={"name": {"any_": [ARRIVALS]}})
+    api.call("PATCH", f"/automations/{automation['id']}", enabled=False)
+    try:
+        yield
+    finally:
+        api.call("PATCH", f"/automations/{automation['id']}", enabled=True)
+
+
 def _new_flow(folder: Path, number: int) -> dict[str, object]:
     """Write a flow into a file of its own; returns its deployment."""
     name = f"{folder.name}_{number}"
     (folder / f"{name}.py").write_text(f"from prefect import flow\n\n\n@flow\ndef {name}():\n    pass\n")
-    return {"name": "new", "entrypoint": f"{folder / name}.py:{name}", "work_pool": {"name": "local"}}
+    return {"name": NEW, "entrypoint": f"{folder / name}.py:{name}", "work_pool": {"name": "local"}}
 
 
 def _parameters(each: DatasetMonth, **more: object) -> dict[str, object]:

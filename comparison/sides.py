@@ -72,6 +72,9 @@ class Side(Protocol):
             SideError: a month fails.
         """
 
+    def load_by_call(self, month: DatasetMonth) -> float:
+        """Load a month into the lake and BigQuery; the first step calls the second, no event does."""
+
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
         """Load consecutive months of a dataset into the lake and BigQuery, with a run for each; returns the seconds."""
 

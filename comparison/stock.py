@@ -16,6 +16,8 @@ from local.cloud.settings import read_env_file
 
 # Without these it would run examples of its own or call home; they are the same in both columns.
 _AIRFLOW_NEEDS = frozenset({"AIRFLOW__CORE__LOAD_EXAMPLES", "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"})
+# In comparison/airflow_settings: the tasks' imports before the fork, of config/airflow_local_settings.py, are left out.
+AIRFLOW_WITHOUT_IMPORTS = {"COMPARISON_WITHOUT_IMPORTS": "1"}
 # Not declared in Airflow's configuration; the scheduler's code falls back to it.
 _FALLBACKS = {"AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "2"}
 PREFECT_NEEDS = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,12 @@ def cpu_seconds(run_dirs: Sequence[Path]) -> float:
         except psutil.Error:
             continue
     return total
+
+
+def cpu_seconds_of_commands() -> float:
+    """The processor time of the commands that this program has run, such as those that start or deploy something."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(run_dirs: Sequence[Path]) -> Iterator[psutil.Process]:

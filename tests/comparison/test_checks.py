@@ -159,7 +159,7 @@ class _Side:
     def __init__(self, name: str, error: str = "") -> None:
         self.name, self.error, self.stopped = name, error, False
 
-    def start(self) -> float:
+    def start(self, settings: str) -> float:
         if self.error:
             raise SideError(self.error)
         return 1.5

@@ -210,6 +210,11 @@ def test_the_examples_are_dags_that_airflow_can_parse() -> None:
 
     assert bag.import_errors == {}
     assert {"retries", "killed", "approved", "waiting", "chain_110", "many"} < set(bag.dags)
+    first, second = (bag.dags[f"yellow_{step}_called"] for step in ("web_to_gcs", "gcs_to_bigquery"))
+    assert "call" in first.get_task("local_to_gcs").downstream_task_ids
+    assert first.get_task("call").trigger_dag_id == second.dag_id
+    # Nothing but the call starts the second, and neither starts anything else.
+    assert all(dag.schedule is None and not any(task.outlets for task in dag.tasks) for dag in (first, second))
 
 
 def _name(decorator: ast.expr) -> str:

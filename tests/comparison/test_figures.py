@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from comparison import figures
+from benchmarks.measure import MeasureError
+from comparison import airflow_side, figures
 from comparison.airflow_side import AirflowSide
 from comparison.figures import Amounts, Probe, Row, measure, probes
 from comparison.ground import Ground
-from comparison.measurements import COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
+from comparison.measurements import AS_HERE, AS_SHIPPED, COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
 from comparison.page import sections
 from comparison.plot import write_plot
-from comparison.prefect_side import environment
+from comparison.prefect_side import ARRIVALS, _no_arrivals, environment
 from comparison.results import Results
 from comparison.sides import DatasetMonth, Side, SideError
-from comparison.stock import PREFECT_HERE, airflow_as_shipped, airflow_here
-from comparison.usage import cpu_seconds
+from comparison.stock import AIRFLOW_WITHOUT_IMPORTS, PREFECT_HERE, airflow_as_shipped, airflow_here
+from comparison.usage import cpu_seconds, cpu_seconds_of_commands
 from local.airflow.environment import AirflowSettings
-from local.cloud.settings import Settings
+from local.cloud.settings import REPOSITORY, Settings
 
 AMOUNTS = Amounts(month=DatasetMonth("green", "2020-01"), turns=5, slow_turns=1)
 
@@ -90,6 +97,16 @@ def test_each_column_has_its_figures() -> None:
     assert long.cpu == {}  # it is no time
 
 
+def test_what_takes_minutes_is_measured_less_often_as_shipped() -> None:
+    amounts = replace(AMOUNTS, slow_turns=5, slow_as_shipped=2)
+    [idle, *_] = probes(amounts)
+    due = {
+        settings: sum(figures._is_due(idle, Fake("airflow", []), settings, turn, amounts) for turn in range(5))
+        for settings in (AS_SHIPPED, AS_HERE)
+    }
+    assert due == {AS_SHIPPED: 2, AS_HERE: 5}
+
+
 @pytest.mark.usefixtures("one_probe")
 def test_a_side_that_does_not_start_leaves_the_other_its_figures() -> None:
     log: list[str] = []
@@ -100,6 +117,15 @@ def test_a_side_that_does_not_start_leaves_the_other_its_figures() -> None:
         f"warm_start, airflow {settings}": "SideError: its port is taken" for settings in ("as here", "as shipped")
     }
     assert "long" not in {each.name for each in found}
+
+
+def test_no_turn_begins_that_would_end_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count()  # each look at it takes a second, so a turn takes one, and its look one more
+    monkeypatch.setattr(figures.time, "monotonic", lambda: float(next(clock)))
+
+    assert list(figures._turns(5, seconds=math.inf)) == [0, 1, 2, 3, 4]
+    assert list(figures._turns(5, seconds=6.5)) == [0, 1, 2]
+    assert list(figures._turns(5, seconds=0)) == []
 
 
 def test_a_probe_that_fails_leaves_the_other_side_its_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +145,9 @@ def test_a_probe_that_fails_leaves_the_other_side_its_figure(monkeypatch: pytest
 def test_names_of_rows_and_probes_are_distinct() -> None:
     rows = [row.name for probe in probes(AMOUNTS) for row in probe.rows]
     assert len(rows) == len(set(rows))
-    assert {"task", "run", "month", "months", "idle_cpu", "latency", "registered", "mapped"} <= set(rows)
+    assert {"task", "run", "month", "month_by_call", "months", "idle_cpu", "latency", "registered", "mapped"} <= set(
+        rows
+    )
 
 
 def test_processor_time_includes_children_that_have_ended(tmp_path: Path) -> None:
@@ -132,9 +160,11 @@ def test_processor_time_includes_children_that_have_ended(tmp_path: Path) -> Non
         assert process.stdout is not None
         process.stdout.readline()
         used = cpu_seconds([tmp_path])
+        before = cpu_seconds_of_commands()
         process.communicate("\n")
     assert 0.3 <= used < 5
     assert cpu_seconds([tmp_path]) == 0
+    assert cpu_seconds_of_commands() - before >= 0.3  # of a command that has ended
 
 
 def test_as_shipped_takes_back_what_differs_from_airflows_own_configuration() -> None:
@@ -145,6 +175,66 @@ def test_as_shipped_takes_back_what_differs_from_airflows_own_configuration() ->
     assert set(shipped) < set(here)
     assert all(here[name] != value for name, value in shipped.items())
     assert not {"AIRFLOW__CORE__EXECUTOR", "AIRFLOW__CORE__LOAD_EXAMPLES"} & set(shipped)
+
+
+def test_airflow_as_shipped_imports_nothing_before_the_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The imports of config/ ask the command line which component this is."""
+    stack = tmp_path / "stack.py"
+    stack.write_text("import sys\n__all__ = ['component']\ncomponent = sys.argv[1:]\n")
+    run = runpy.run_path
+    monkeypatch.setattr(runpy, "run_path", lambda _: run(str(stack)))
+    monkeypatch.setattr(sys, "argv", ["airflow", "scheduler"])
+    seen = []
+    for variables in ({}, AIRFLOW_WITHOUT_IMPORTS):
+        monkeypatch.setattr(os, "environ", variables)
+        seen.append(run(str(REPOSITORY / "comparison" / "airflow_settings" / "airflow_local_settings.py"))["component"])
+
+    assert seen == [["scheduler"], []]
+    assert sys.argv[1:] == ["scheduler"]
+
+
+def test_a_start_of_airflow_that_fails_leaves_prefect_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stack stops the embedded cloud, and with it the source, if its own start fails."""
+    ground = Ground(
+        folder=tmp_path, receiver_url="", dataset="green", month="2021-01", rows=1, prefect_url="http://127.0.0.1/api"
+    )
+    side = AirflowSide(ground, AirflowSettings(cloud=Settings(state_dir=tmp_path)))
+    commands: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise MeasureError("its port is taken")
+
+    monkeypatch.setattr(airflow_side, "command", fail)
+    monkeypatch.setattr(airflow_side.stack, "cloud", lambda _, command: commands.append(command))
+    with pytest.raises(SideError, match="its port is taken"):
+        side.start()
+    assert commands == ["up"]
+
+
+class Automations:
+    """Prefect's server, as far as automations go; records whether arrivals start runs."""
+
+    def __init__(self) -> None:
+        self.enabled: list[bool] = []
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        if method == "POST":
+            assert body == {"automations": {"name": {"any_": [ARRIVALS]}}}
+            return [{"id": "one"}]
+        assert (method, path) == ("PATCH", "/automations/one")
+        return self.enabled.append(body["enabled"])
+
+
+def test_a_direct_call_is_the_only_hand_over_and_afterwards_arrivals_count_again() -> None:
+    plan = yaml.safe_load((REPOSITORY / "comparison" / "prefect_flows" / "prefect.yaml").read_text())
+    assert ARRIVALS in {one["name"] for deployment in plan["deployments"] for one in deployment.get("triggers", [])}
+
+    api = Automations()
+    with pytest.raises(SideError), _no_arrivals(api):  # type: ignore[arg-type]
+        raise SideError(f"the run failed: {api.enabled}")
+    assert api.enabled == [False, True]
 
 
 def test_prefect_as_shipped_has_none_of_our_settings(tmp_path: Path) -> None:
@@ -181,6 +271,7 @@ def test_a_row_of_the_page_has_median_spread_and_processor_time(tmp_path: Path) 
     assert "| A | s | 3 (1 to 5) | 2, CPU 1.5 | not measured | 5 (4 to 6) | why |" in text
     assert "`AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME` 1 (here 0.3)" in text
     assert "`PREFECT_WORKER_QUERY_SECONDS` 1" in text
+    assert "imports before the fork" in text
     write_plot(replace(Results.read(), measurements=[one]), tmp_path / "plot.svg")
     assert "Airflow as shipped" in (tmp_path / "plot.svg").read_text()
 
