@@ -54,8 +54,8 @@ COURSE = DatasetMonth("yellow", "2019-01")
 # Generated where the source folder does not have them.
 MEASURED = DatasetMonth("yellow", "2020-05")
 BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06"))
-# What takes seconds, at least five times; --figures measures the rest too, which would take longer than a run may.
-FULL = Amounts(month=MEASURED, turns=5, slow_turns=0)
+# What takes seconds, as here; --figures measures the rest too, which would take longer than a run may.
+FULL = Amounts(month=MEASURED, turns=5, slow_turns=0, as_shipped=False)
 QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_months=0)
 FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=5)
 SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, registered=50, mapped=100)
@@ -176,15 +176,12 @@ def compare(concepts: Sequence[str], *, quick: bool, source: str, with_figures: 
     failures: dict[str, str] = {}
     rows = SYNTHETIC_ROWS["quick" if quick else "full"]
     with place(source=source, rows=rows, month=CHECKED, more=[MEASURED, *BACKFILLED, *amounts.range]) as there:
-        running, cold = _start(there, failures, at_once=quick)
+        running, _ = _start(there, failures, at_once=quick)
         loaded = _load(there, running, failures)
         course = _course(there, failures)
         checks = _check(there, running, concepts, failures)
         _tell("checked")
-        measurements = [
-            cold,
-            *(_measure(running, amounts, failures, QUICK_ROWS if quick else ()) if with_figures else []),
-        ]
+        measurements = _measure(running, amounts, failures, QUICK_ROWS if quick else ()) if with_figures else []
     return Results(
         date=date,
         quick=quick,

@@ -272,7 +272,7 @@ def _chains() -> Probe:
     def measure(side: Side) -> Values:
         short, long = ((length, side.chain(length)) for length in (SHORT_CHAIN, LONG_CHAIN))
         slope, intercept = line_through(short, long)
-        return {"task": slope, "run": intercept}
+        return {"task": slope, "run": intercept, "short_chain": short[1], "long_chain": long[1]}
 
     rows = (
         Row(
@@ -282,6 +282,8 @@ def _chains() -> Probe:
             f"{SHORT_CHAIN + LONG_CHAIN}. Airflow starts a process for each task, Prefect one for the run",
         ),
         Row("run", "A run without tasks", note="the intercept"),
+        Row("short_chain", f"A chain of {SHORT_CHAIN} no-op tasks"),
+        Row("long_chain", f"A chain of {LONG_CHAIN} no-op tasks"),
     )
     return Probe(rows, measure, slow=True)
 

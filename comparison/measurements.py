@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tokenize
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from local.cloud.settings import REPOSITORY
@@ -34,6 +34,7 @@ class Measurement:
         cpu: the processor seconds of all of the side's processes during each run, by column; empty if they say nothing.
         note: what a reader must know about it.
         measured: the day, ISO 8601, UTC; empty for the day of the results.
+        days: the day of each column that was not measured on that day, but before.
     """
 
     name: str
@@ -43,6 +44,19 @@ class Measurement:
     cpu: dict[str, list[float]] = field(default_factory=dict)
     note: str = ""
     measured: str = ""
+    days: dict[str, str] = field(default_factory=dict)
+
+    def after(self, kept: Measurement) -> Measurement:
+        """This row with the columns that only the kept one has, unless that is of other amounts."""
+        if kept.title != self.title:
+            return self
+        older = {column: kept.days.get(column, kept.measured) for column in kept.runs if column not in self.runs}
+        return replace(
+            self,
+            runs={**{column: kept.runs[column] for column in older}, **self.runs},
+            cpu={**{column: kept.cpu[column] for column in older if column in kept.cpu}, **self.cpu},
+            days={column: day for column, day in older.items() if day != self.measured},
+        )
 
 
 def have_columns(measurements: Sequence[Measurement]) -> bool:

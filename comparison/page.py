@@ -217,16 +217,19 @@ def _four_columns(results: Results) -> list[str]:
 
 
 def _figure(each: Measurement, results: Results) -> str:
-    cells = " | ".join(_cell(each.runs.get(column), each.cpu.get(column)) for column in COLUMNS)
+    cells = " | ".join(
+        _cell(each.runs.get(column), each.cpu.get(column), each.days.get(column, "")) for column in COLUMNS
+    )
     is_older = (each.measured or results.date[:10]) != _figures_day(results)
     notes = [*([each.note] if each.note else []), *([f"of {each.measured}"] if is_older else [])]
     return f"| {each.title} | {each.unit} | {cells} | {'; '.join(notes)} |"
 
 
-def _cell(values: list[float] | None, cpu: list[float] | None) -> str:
+def _cell(values: list[float] | None, cpu: list[float] | None, day: str) -> str:
+    """The figures of one column, with their day if that is not the row's."""
     if not values:
         return "not measured"
-    return _runs(values) + (f", CPU {figure(median(cpu))}" if cpu else "")
+    return _runs(values) + (f", CPU {figure(median(cpu))}" if cpu else "") + (f", of {day}" if day else "")
 
 
 def _figures_day(results: Results) -> str:

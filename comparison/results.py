@@ -94,13 +94,13 @@ class Results:
         )
 
     def with_figures_of(self, other: Results) -> Results:
-        """These results with the figures of another run, its machine and versions; rows that it lacks stay.
+        """These results with the figures of another run, its machine and versions; rows and columns that it lacks stay.
 
         Figures of before there were columns go as soon as there are others.
         """
         kept = self.measurements if have_columns(self.measurements) else []
         rows = {each.name: replace(each, measured=each.measured or self.date[:10]) for each in kept}
-        rows |= {each.name: each for each in other.measurements}
+        rows |= {each.name: each.after(rows.get(each.name, each)) for each in other.measurements}
         old = {f"{name}, {column}" for name in rows for column in COLUMNS}
         checks = {
             side: {

@@ -298,6 +298,13 @@ def test_figures_alone_keep_the_checks_and_rows_that_they_lack() -> None:
     assert {name: one.note for name, one in first.checks["airflow"].items()} == {
         name: one.note for name, one in kept.checks["airflow"].items()
     }
+    shipped = [replace(new[0], runs={"airflow as shipped": [3.0]}, cpu={}, measured="2031-01-03")]
+    [both] = first.with_figures_of(replace(kept, measurements=shipped, failures={})).measurements
+    assert both.runs == {"airflow as here": [1.0], "airflow as shipped": [3.0]}
+    assert both.days == {"airflow as here": "2031-01-01"}
+    assert "| 3 | 1, of 2031-01-01 |" in figures_of([both])
+    other_amount = [replace(shipped[0], title="Twice A")]
+    assert first.with_figures_of(replace(kept, measurements=other_amount, failures={})).measurements == other_amount
     later = [Measurement(name="b", title="B", unit="s", runs=runs, measured="2031-02-02")]
     second = first.with_figures_of(replace(kept, measurements=later, failures={}))
     assert [each.name for each in second.measurements] == ["a", "b"]
