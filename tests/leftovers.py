@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -85,7 +86,16 @@ def _waits_for_work(thread: threading.Thread) -> bool:
 def _children() -> list[psutil.Process]:
     if not _has_children():
         return []
-    return [child for child in psutil.Process().children() if _runs(child) and _OF_PYTHON not in _describe(child)]
+    return [child for child in _of_the_kernel() if _runs(child) and _OF_PYTHON not in _describe(child)]
+
+
+def _of_the_kernel() -> list[psutil.Process]:
+    """The child processes, from the list that Linux keeps of them; psutil reads the whole process table."""
+    try:
+        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
+        return [psutil.Process(int(pid)) for children in lists for pid in children.split()]
+    except (OSError, psutil.NoSuchProcess):  # another system, or a thread or a child has just ended
+        return psutil.Process().children()
 
 
 def _has_children() -> bool:
