@@ -45,7 +45,7 @@ export UV_COMPILE_BYTECODE := 1
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install up down status demo reconcile env image gcp-check dbt test test-all test-faults test-image soak bench compare lint docs site screenshots format lock
+.PHONY: help install environments up down status demo reconcile env image gcp-check dbt test test-all test-faults test-image soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,8 @@ docs/site/.venv/.installed: docs/site/pyproject.toml docs/site/uv.lock | $(OWN_U
 	@$(UV) sync $(QUIET) --locked --project docs/site --python "$(PYTHON)"
 	@touch $@
 
+environments: comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Install what the comparison, the dbt example and the site need
+
 up: install $(if $(filter celery,$(EXECUTOR)),.venv/.team) ## Start the embedded cloud and Airflow, and keep them running; EXECUTOR=celery with Redis and WORKERS=2 Celery workers
 	@$(RUN) up
 
@@ -125,10 +127,9 @@ PYTEST := .venv/bin/python -m pytest
 PARALLEL := -n 2 --no-loadscope-reorder
 
 test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity, golden files, months through a real scheduler
-	@$(PYTEST) -m "not full and not image" $(PARALLEL) --ignore=tests/integration
-	@$(PYTEST) -m "not full" tests/integration
+	@$(PYTEST) -m "not full and not image" $(PARALLEL)
 
-test-all: install .venv/.team comparison/.venv/.installed examples/dbt/.venv/.installed docs/site/.venv/.installed ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
+test-all: install .venv/.team environments ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Prefect, dbt, the site
 	@$(PYTEST) -m "full and not every_step" $(PARALLEL)
 
 test-faults: install .venv/.team ## Cause each fault at every other step, kill the components of a running stack at every step, also with Celery, and look at what it reports, in half an hour; ROUNDS=all kills every component at every step, in an hour and a half
