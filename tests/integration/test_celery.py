@@ -35,7 +35,7 @@ from tests.integration.gate import Gate, Held
 from tests.integration.remains import assert_nothing_left, components_of
 from tests.integration.support import assert_loaded, await_, end, lake_objects, query_bigquery, runs_of, trigger
 
-pytestmark = [pytest.mark.full, pytest.mark.every_step, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 DAG, NEXT_DAG = "fhv_web_to_gcs", "fhv_gcs_to_bigquery"
 MONTHS = [Month(2021, number) for number in range(1, 13)]
