@@ -118,15 +118,15 @@ def prepare(settings: AirflowSettings) -> None:
             private_folder(folder)
 
 
-def ask_redis(settings: AirflowSettings) -> bytes:
-    """Log in to Redis and return its answer to a ping.
+def ask_redis(settings: AirflowSettings, command: str = "PING") -> bytes:
+    """Log in to Redis and return its answers, a line each, to the login and to a command.
 
     Raises:
         OSError: it cannot be reached, or does not answer in time.
     """
     answer = b""
     with socket.create_connection((HOST, settings.redis_port), timeout=ANSWER_SECONDS) as connection:
-        connection.sendall(f"AUTH {settings.redis_password()}\r\nPING\r\n".encode())
+        connection.sendall(f"AUTH {settings.redis_password()}\r\n{command}\r\n".encode())
         while answer.count(b"\r\n") < 2 and (read := connection.recv(100)):
             answer += read
     return answer

@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,16 +28,16 @@ from local.cloud.source.months import Month as SourceMonth
 from local.cloud.source.synthetic import write_month
 from nyc_taxi.registry.datasets import FHV
 from nyc_taxi.registry.months import Month
-from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.store import Content
 from tests.integration.conftest import commands, running_stack, stack_environment
 from tests.integration.gate import Gate, Held
-from tests.integration.remains import assert_nothing_left, components_of
-from tests.integration.support import assert_loaded, await_, end, lake_objects, query_bigquery, runs_of, trigger
+from tests.integration.remains import Place, assert_nothing_left, components_of, contents
+from tests.integration.support import assert_loaded, await_, end, lake_objects, runs_of, trigger
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
-DAG, NEXT_DAG = "fhv_web_to_gcs", "fhv_gcs_to_bigquery"
+DAG = "fhv_web_to_gcs"
+OTHER_DAGS = ("fhv_gcs_to_bigquery", "fhv_web_to_postgres")
 MONTHS = [Month(2021, number) for number in range(1, 13)]
 # The shipped settings notice a dead worker after one minute, and a task that was lost on its way after five.
 SETTINGS = {
@@ -75,18 +75,14 @@ class Year:
     """The months in the lake, what they must be, and the runs that the tests have started.
 
     Attributes:
-        known: the content of each month after the backfill.
+        known: the content of each month in each store after the backfill.
         killed: the process ids of the components that were killed.
     """
 
     settings: AirflowSettings
     api: AirflowApi
-    known: dict[Month, Content] = field(default_factory=dict)
+    known: dict[Place, Content] = field(default_factory=dict)
     killed: set[int] = field(default_factory=set)
-
-    def contents(self) -> dict[Month, Content]:
-        store = reconcile.connected(self.settings, LakeStore)
-        return {month: store.content(FHV.file(month)) for month in MONTHS}
 
     def lose(self, *months: Month) -> None:
         """Delete months from the lake, so that a run has to load them."""
@@ -134,13 +130,18 @@ class Year:
             assert max(task["try_number"] for task in self.api.tasks(DAG, run_id)) == tries
 
     def assert_whole(self) -> None:
-        """Assert that the lake has what it had, and that nothing else is left of anything."""
-        assert self.contents() == self.known
+        """Assert that the stores have what they had, and that nothing else is left of anything."""
+        assert contents(self.settings) == self.known
         assert lake_objects(self.settings, "fhv/") == [FHV.file(month).lake_object for month in MONTHS]
         assert lake_objects(self.settings, "work/") == []
         assert_nothing_left(self.settings, self.killed)
 
     def kill(self, *names: str) -> None:
+        """Kill components with all their children; returns once the watcher has restarted them and all are healthy."""
+        self.kill_and_restart(*names)
+        await_(self._is_healthy, "all are healthy")  # workers have to connect to a new Redis again
+
+    def kill_and_restart(self, *names: str) -> None:
         """Kill components with all their children; returns once the watcher has restarted them."""
         components = components_of(self.settings)
         before = {name: components[name].pid for name in names}
@@ -152,7 +153,6 @@ class Year:
         await_(lambda: all(self._is_new(name, pid) for name, pid in before.items()), f"{names} are restarted")
         with locked(self.settings.home):  # the watcher holds it until all that it restarts is healthy
             pass
-        await_(self._is_healthy, "all are healthy")  # workers have to connect to a new Redis again
 
     def _is_healthy(self) -> bool:
         return {one.state for one in local_stack.airflow_status(self.settings)} == {"running"}
@@ -177,31 +177,32 @@ def rows_of(month: Month) -> int:
 
 @pytest.fixture(scope="module")
 def year(stack: AirflowSettings, api: AirflowApi) -> Year:
-    """The year, loaded into the lake by a backfill in which nothing is killed."""
+    """The year, loaded into the lake by a backfill in which nothing is killed; one month of it in every store."""
     year = Year(stack, api)
     api.set_paused(DAG, False)
     api.backfill(DAG, f"{MONTHS[0]}-01", f"{MONTHS[-1]}-01", conf={}, parallel=12)
     runs = await_(lambda: found if len(found := api.runs(DAG)) == 12 else None, "the backfill has its runs")
     year.assert_loaded([run["dag_run_id"] for run in runs])
-    year.known = year.contents()
+    for dag_id in OTHER_DAGS:
+        assert end(api, dag_id, trigger(api, dag_id, {"month": str(MONTHS[0])})) == "success"
+        api.set_paused(dag_id, True)  # once is enough
+    year.known = contents(stack)
     return year
 
 
 def test_a_backfill_is_spread_over_both_workers(year: Year, api: AirflowApi) -> None:
-    assert {month: content.rows for month, content in year.known.items()} == {one: rows_of(one) for one in MONTHS}
-    assert len({content.hash for content in year.known.values()}) == 12
+    lake = {month: content for (store, _, month), content in year.known.items() if store == "lake"}
+    assert {month: content.rows for month, content in lake.items()} == {str(one): rows_of(one) for one in MONTHS}
+    assert len({content.hash for content in lake.values()}) == 12
     hosts = [host for run in api.runs(DAG) for host in year.hosts(run["dag_run_id"]).values()]
     assert set(hosts) == {"worker-1", "worker-2"}
     assert min(hosts.count(host) for host in set(hosts)) >= 12
     year.assert_whole()
 
 
-def test_a_month_goes_on_to_the_warehouse(year: Year, api: AirflowApi) -> None:
-    run = trigger(api, NEXT_DAG, {"month": str(MONTHS[0])})
-    assert end(api, NEXT_DAG, run) == "success"
-    api.set_paused(NEXT_DAG, True)  # it is no other test's affair
-    query = f"SELECT COUNT(*) FROM trips.fhv WHERE source_month = '{MONTHS[0].first_day}'"
-    assert query_bigquery(year.settings, query) == [(rows_of(MONTHS[0]),)]
+def test_a_month_goes_on_to_every_store(year: Year) -> None:
+    assert {place[0] for place in year.known} == {"lake", "bigquery", "postgres"}
+    assert reconcile.count(year.settings, FHV.file(MONTHS[0])).agree
 
 
 def test_the_log_of_each_task_can_be_read_wherever_it_ran(year: Year, api: AirflowApi) -> None:
@@ -256,15 +257,27 @@ def is_draining(settings: AirflowSettings) -> bool:
 
 
 def test_a_killed_redis_loses_no_task(year: Year) -> None:
-    with Gate() as gate:
-        held = year.load_held(gate, *MONTHS[:2])
-        components = components_of(year.settings)
-        components["redis"].suspend()  # what is sent now waits for an answer, and is sent again
-        started = year.load(*MONTHS[2:5])
-        year.kill("redis")
-        gate.release(held.values())
-    year.assert_loaded([*held, *started])
+    components = components_of(year.settings)
+    both = [components[name] for name in ("worker-1", "worker-2")]
+    with ExitStack() as stopped:
+        for process in both:
+            process.suspend()
+            stopped.callback(process.resume)
+        started = year.load(*MONTHS[:4])
+        # Each worker had asked for a task before it was stopped: what Redis has sent it is no longer in Redis.
+        await_(lambda: waiting(year.settings) >= 2, "tasks wait in Redis")
+        before = waiting(year.settings)
+        year.kill_and_restart("redis")
+        assert waiting(year.settings) >= before
+    year.assert_loaded(started)
     year.assert_whole()
+
+
+def waiting(settings: AirflowSettings) -> int:
+    """Return how many tasks are in Redis and wait for a worker."""
+    logged_in, number = workers.ask_redis(settings, "LLEN default").splitlines()
+    assert logged_in == b"+OK"
+    return int(number.removeprefix(b":"))
 
 
 def test_a_killed_scheduler_leaves_the_workers_their_tasks(year: Year) -> None:
@@ -277,7 +290,7 @@ def test_a_killed_scheduler_leaves_the_workers_their_tasks(year: Year) -> None:
 
 
 @pytest.fixture
-def second_scheduler(stack: AirflowSettings, tmp_path: Path) -> Iterator[None]:
+def second_scheduler(stack: AirflowSettings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A second scheduler, which runs as soon as it sends heartbeats."""
     command = [str(local_stack.AIRFLOW), "scheduler", "--skip-serve-logs"]
     before = schedulers(stack)
@@ -287,18 +300,29 @@ def second_scheduler(stack: AirflowSettings, tmp_path: Path) -> Iterator[None]:
         )
         try:
             await_(lambda: len(schedulers(stack) - before) == 1, "the second scheduler runs")
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(60)
 
 
 def schedulers(settings: AirflowSettings) -> set[int]:
+    return ask_airflow(settings, "SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running'")
+
+
+def ask_airflow(settings: AirflowSettings, query: str) -> set[int]:
+    """Return what a query of one column finds in Airflow's database."""
     with psycopg.connect(settings.cloud.postgres_url("airflow")) as connection:
-        query = "SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running'"
         return {number for (number,) in connection.execute(query)}
 
 
-def test_two_schedulers_start_each_task_once(year: Year, second_scheduler: None) -> None:
-    year.assert_loaded(year.load(*MONTHS[:6]))
+def test_two_schedulers_start_each_task_once_and_one_goes_on_alone(
+    year: Year, second_scheduler: subprocess.Popen[bytes]
+) -> None:
+    both = schedulers(year.settings)
+    started = year.load(*MONTHS[:6])
+    query = f"SELECT queued_by_job_id FROM task_instance WHERE run_id IN ({', '.join(map(repr, started))})"
+    await_(lambda: both <= ask_airflow(year.settings, query), "both start tasks")
+    second_scheduler.kill()
+    year.assert_loaded(started)
     year.assert_whole()
