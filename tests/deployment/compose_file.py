@@ -47,6 +47,10 @@ def load_compose(**env: str) -> dict[str, Any]:
     compose = put_in(yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text()))
     for service in compose["services"].values():
         service["env_file"] = [put_in(_read(entry)) for entry in service.get("env_file", [])]
+        # A variable without a value is passed on as it is; without one in .env, the container does not have it.
+        named = service.get("environment", {})
+        given = {name: env.get(name) if value is None else value for name, value in named.items()}
+        service["environment"] = {name: value for name, value in given.items() if value is not None}
     return compose
 
 

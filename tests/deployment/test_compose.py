@@ -77,7 +77,9 @@ def conditions(service: Mapping[str, Any]) -> dict[str, str]:
 
 
 def test_nothing_starts_before_what_it_needs(services: dict[str, Any]) -> None:
-    assert conditions(services["airflow-init"]) == {"postgres": "service_healthy"}
+    # It looks for the names of the emulators, which their containers have as soon as they are started.
+    started = dict.fromkeys(EMULATORS, "service_started")
+    assert conditions(services["airflow-init"]) == {"postgres": "service_healthy", **started}
     for name in AIRFLOW_COMPONENTS:
         assert conditions(services[name])["airflow-init"] == "service_completed_successfully"
     for name in AIRFLOW_COMPONENTS - {"api-server"}:

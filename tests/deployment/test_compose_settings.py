@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +33,10 @@ PORTS = {
     "PGADMIN_PORT": "pgadmin",
 }
 GOOGLE = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"
+# Airflow's variables that may be set in .env or in the UI.
+UI_VARIABLES = {
+    f"AIRFLOW_VAR_{name}" for name in ("MAXIMUM_BYTES_BILLED", "PUBLICATION_WAIT_SECONDS", "UNKNOWN_COLUMNS")
+}
 # What one machine beside the emulators has, and a deployment with its own connection to Google Cloud does not.
 EMULATED = {"STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "PYTHONPATH"}
 
@@ -132,37 +140,166 @@ def test_secrets_reach_what_needs_them(compose: dict[str, Any]) -> None:
         assert postgres[name] == SECRETS[name]
 
 
-def test_the_uis_password_is_written_where_the_server_reads_it(tmp_path: Path) -> None:
-    assert _initialized(tmp_path) == "db migrate\n"
-    assert json.loads((tmp_path / "passwords.json").read_text()) == {"admin": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
-    assert (tmp_path / "passwords.json").stat().st_mode & 0o777 == 0o600
+def test_the_uis_passwords_are_written_where_the_server_reads_them(tmp_path: Path) -> None:
+    path, users = tmp_path / "passwords.json", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+    assert _initialized(tmp_path).stdout == "db migrate\n"
+    admin = {"admin": SECRETS["AIRFLOW_ADMIN_PASSWORD"]}
+    assert json.loads(path.read_text()) == admin
+    assert path.stat().st_mode & 0o777 == 0o600
+    # Each further user gets a password that no log has, and keeps it.
+    done = _initialized(tmp_path, **{users: "admin:admin,ann:user"})
+    given = json.loads(path.read_text())
+    assert given == {**admin, "ann": given["ann"]}
+    assert len(given["ann"]) > 20
+    assert given["ann"] not in done.stdout + done.stderr
+    _initialized(tmp_path, **{users: "ann:user,admin:admin", "AIRFLOW_ADMIN_PASSWORD": 'with "quotes"'})
+    assert json.loads(path.read_text()) == {**given, "admin": 'with "quotes"'}
+    _initialized(tmp_path)
+    assert json.loads(path.read_text()) == admin
 
 
 def test_with_fab_the_administrator_is_made_without_a_password_on_a_command_line(tmp_path: Path) -> None:
     done = _initialized(tmp_path, **{AUTH_MANAGER: FAB})
     password = SECRETS["AIRFLOW_ADMIN_PASSWORD"]
-    assert done == (
+    assert done.stdout == (
         "db migrate\nusers create --username admin --role Admin --firstname Local --lastname Admin "
         f"--email admin@localhost\nread {password} and {password}\n"
     )
 
 
-def _initialized(folder: Path, **settings: str) -> str:
-    """Run the command of airflow-init, with a folder for the file of passwords; returns what it asks Airflow to do."""
-    services = load_compose(**SECRETS, **settings)["services"]
+def test_a_wrong_setting_ends_the_start_in_one_line_before_anything_is_done(tmp_path: Path) -> None:
+    done = _initialized(tmp_path, AIRFLOW_VAR_WORK_DIR="work")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: the variable work_dir is 'work'; set it to the absolute path of a folder that all workers share, or to "
+        "gs://bucket/prefix\n"
+    )
+    assert not (tmp_path / "passwords.json").exists()
+
+
+def _initialized(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command of airflow-init, with a folder for the passwords, and an Airflow that says what it is asked."""
+    services = load_compose(**{**SECRETS, "TAXI_SOURCE_URL": "http://127.0.0.1:8090", **settings})["services"]
     init = services["airflow-init"]
-    file = environment_of(services["api-server"])["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"]
+    own, file = environment_of(init), "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
+    assert own[file] == environment_of(services["api-server"])[file]
     airflow = folder / "airflow"
     airflow.write_text(
         '#!/bin/sh\necho "$@"\n[ "$1" != users ] || { read -r one; read -r two; echo "read $one and $two"; }\n'
     )
     airflow.chmod(0o755)
-    [command] = init["command"]
-    script = command.replace(file, str(folder / "passwords.json"))
-    environment = {**environment_of(init), "PATH": f"{folder}:{os.environ['PATH']}"}
-    return subprocess.run(
-        [*init["entrypoint"], script], env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    environment = {
+        **own,
+        **dict.fromkeys(("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"), "http://127.0.0.1:1"),
+        file: str(folder / "passwords.json"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+        "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    # In the container, the repository's root is the working directory.
+    words = [*init["entrypoint"], *init["command"]]
+    return subprocess.run(words, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_what_prepares_the_start_is_mounted_where_its_command_finds_it(
+    compose: dict[str, Any], dockerfile: Dockerfile
+) -> None:
+    init = compose["services"]["airflow-init"]
+    [script] = re.findall(r"python (\S+)", init["command"][0])
+    mounted = {one["target"]: compose["configs"][one["source"]] for one in init["configs"]}
+    [workdir] = dockerfile.get("airflow", "WORKDIR")
+    assert mounted[f"{workdir}/{script}"] == {"file": script}
+
+
+# What airflow-init says of settings
+
+
+@pytest.fixture
+def problem(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What is wrong with settings, on a network with the named servers alone."""
+    monkeypatch.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(REPOSITORY / "plugins"))
+    prepare = runpy.run_path(str(REPOSITORY / "infra/compose/prepare.py"))
+
+    def find(*servers: str, **settings: str) -> str:
+        def getaddrinfo(host: str, port: int | None) -> None:
+            if host not in servers:
+                raise OSError("Name or service not known")
+
+        monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+        try:
+            prepare["check"](environment_of(load_compose(**SECRETS, **settings)["services"]["airflow-init"]))
+        except (ValueError, OSError) as error:
+            return str(error)
+        return ""
+
+    return find
+
+
+TLC = {"TAXI_SOURCE_URL": "https://d37ci6vzurychx.cloudfront.net", "SOURCE_LAYOUT": "tlc"}
+CLOUDFRONT = "d37ci6vzurychx.cloudfront.net"
+OWN_GOOGLE = {GOOGLE: '{"conn_type": "google_cloud_platform", "extra": {"project": "p"}}', "LAKE_BUCKET": "mine"}
+FILE_BACKEND = {SECRETS_BACKEND: "airflow.secrets.local_filesystem.LocalFilesystemBackend"}
+
+
+def test_with_the_profile_or_with_google_cloud_and_a_source_nothing_is_wrong(problem: Callable[..., str]) -> None:
+    assert problem("gcs", "bigquery", "source") == ""
+    assert problem("gcs", "bigquery", CLOUDFRONT, **TLC) == ""
+    assert problem(CLOUDFRONT, **OWN_GOOGLE, **TLC, SOURCE_LAST_MONTH="2021-07") == ""
+    assert problem("gcs", "bigquery", "source", AIRFLOW_VAR_WORK_DIR="gs://mine/work") == ""
+
+
+def test_what_a_secrets_backend_may_have_is_not_looked_for(problem: Callable[..., str]) -> None:
+    assert problem(**{GOOGLE: OWN_GOOGLE[GOOGLE]}, **FILE_BACKEND) == ""
+    assert problem(**FILE_BACKEND).startswith("the emulator http://gcs:4443 is not there: ")
+
+
+def test_a_proxy_looks_for_the_source(problem: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    assert problem(**OWN_GOOGLE, **TLC) == ""
+
+
+@pytest.mark.parametrize(
+    ("servers", "settings", "expected"),
+    [
+        (
+            "",
+            {},
+            "the emulator http://gcs:4443 is not there: Name or service not known; start with --profile local-cloud, "
+            "or set AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT, LAKE_BUCKET, TAXI_SOURCE_URL and SOURCE_LAYOUT in .env for "
+            "Google Cloud",
+        ),
+        (
+            "",
+            OWN_GOOGLE,
+            "the source http://source:8090 is not there: Name or service not known; set TAXI_SOURCE_URL and "
+            "SOURCE_LAYOUT in .env, or start with --profile local-cloud",
+        ),
+        (
+            CLOUDFRONT,
+            {**OWN_GOOGLE, **TLC, "LAKE_BUCKET": ""},
+            "LAKE_BUCKET is not set, and nyc-taxi-lake is the emulator's; set it to your bucket",
+        ),
+        (
+            CLOUDFRONT,
+            {**OWN_GOOGLE, **TLC, "SOURCE_LAYOUT": "TLC"},
+            "SOURCE_LAYOUT=TLC is not a layout; set it to mirror or tlc",
+        ),
+        (
+            CLOUDFRONT,
+            {**OWN_GOOGLE, "TAXI_SOURCE_URL": "tlc"},
+            "TAXI_SOURCE_URL=tlc is not a URL; set it to one with http:// or https://",
+        ),
+        (
+            CLOUDFRONT,
+            {**OWN_GOOGLE, **TLC, "SOURCE_LAST_MONTH": "2021"},
+            "SOURCE_LAST_MONTH=2021 is not a month; write YYYY-MM, or leave it empty",
+        ),
+    ],
+    ids=["nothing", "no source", "no bucket", "layout", "url", "month"],
+)
+def test_what_is_wrong_is_said_with_what_to_set(
+    problem: Callable[..., str], servers: str, settings: dict[str, str], expected: str
+) -> None:
+    assert problem(*servers.split(), **settings) == expected
 
 
 # The environment of Airflow's containers
@@ -266,6 +403,16 @@ def test_the_source_can_be_set(env: dict[str, str], expected: dict[str, Any]) ->
     name = "AIRFLOW_CONN_TAXI_SOURCE"
     default = json.loads(worker_environment()[name])
     assert json.loads(worker_environment(**env)[name]) == {**default, **expected}
+
+
+@pytest.mark.parametrize("name", [*sorted(UI_VARIABLES), "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"])
+def test_a_setting_of_env_reaches_the_tasks_or_the_server(name: str) -> None:
+    services = load_compose(**SECRETS, **{name: "7"})["services"]
+    holders = {one for one, service in services.items() if environment_of(service).get(name) == "7"}
+    assert holders == ({"worker", "triggerer"} if name in UI_VARIABLES else AIRFLOW_SERVICES)
+    if name in UI_VARIABLES:
+        # What is set in the UI would have no effect beside it.
+        assert name not in worker_environment()
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"])
