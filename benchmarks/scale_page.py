@@ -94,13 +94,16 @@ def _backfill(rows: dict[str, Row], conditions: Mapping[str, Any], cores: int) -
     if cost is None or backfill is None or backfill.ours is None:
         return ["", "What many years take can be computed once both benchmarks were measured."]
     run = conditions["backfill_months"] * sum(tasks_of("green", step) for step in STEPS[:2])
-    each = cores * backfill.ours / run
+    each, rate = cores * backfill.ours / run, run / backfill.ours
+    simulated = rows.get("simulated_backfill")
+    if simulated is not None:
+        rate = simulated.more["tasks_a_second"]
     millions, months = cost.more["rows"] / 1e6, 12 * YEARS
     by_dataset = cost.more["by_dataset"].items()
     work = sum(months * MILLIONS[name] * one["cpu_seconds"] / millions for name, one in by_dataset)
     lake = sum(months * MILLIONS[name] * one["lake_mb"] / millions for name, one in by_dataset)
     tasks = sum(months * tasks_of_a_month(dataset) for dataset in MILLIONS)
-    scheduling = tasks * backfill.ours / run
+    scheduling = tasks / rate
     table = []
     for workers in WORKERS:
         seconds = (work + tasks * each) / workers
@@ -109,12 +112,33 @@ def _backfill(rows: dict[str, Row], conditions: Mapping[str, Any], cores: int) -
         "",
         f"`backfill_parallelism`: {backfill.note}, {run} tasks in {figure(backfill.ours)} s on {cores} cores. That is "
         f"{figure(run / backfill.ours)} tasks a second, and at most {figure(each)} CPU seconds for each.",
+        *_simulated(simulated, cores),
         "",
         f"{YEARS} years of {len(MILLIONS)} datasets are {months * len(MILLIONS)} months, {tasks:,} tasks, "
         f"{_hours(work)} of CPU time for the data, {_hours(tasks * each)} for the tasks, "
-        f"and {lake / 1000:,.0f} GB in the lake:",
+        f"and {lake / 1000:,.0f} GB in the lake. "
+        f"The tasks a second are those of `{(simulated or backfill).name}`:",
         "",
         *_table(("workers of one core", "CPU time by workers", "tasks by tasks a second", "so it takes"), table),
+    ]
+
+
+def _simulated(row: Row | None, cores: int) -> list[str]:
+    """Tell the throughput of the simulated backfill, and which component took how much CPU time."""
+    if row is None or row.ours is None or row.baseline is None:
+        return ["", "The simulated backfill has not been measured yet."]
+    more = row.more
+    cpu = sorted(more["cpu_seconds"].items(), key=lambda item: -item[1])
+    shares = [[f"`{name}`", figure(seconds), figure(1000 * seconds / more["tasks"])] for name, seconds in cpu]
+    return [
+        "",
+        f"`simulated_backfill`, measured {_when(row)}: {more['runs']} runs with {more['tasks']:,} tasks in "
+        f"{figure(row.ours / 60)} minutes on {cores} cores. That is {figure(more['tasks_a_second'])} tasks a second, "
+        f"{more['most_at_once']} at once at most, in {more['slots']} slots. Their sleep alone, "
+        f"{_hours(more['slept_seconds'])}, would take {figure(row.baseline / 60)} minutes. Other work on the machine "
+        f"took {figure(more['cpu_seconds_of_other_work'])} s of CPU time meanwhile, and the stack:",
+        "",
+        *_table(("component", "CPU s", "ms a task"), shares),
     ]
 
 

@@ -16,6 +16,7 @@ from benchmarks.rows import (
     parsing,
     scale,
     settings,
+    simulation,
     work_dir,
 )
 
@@ -36,6 +37,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     month.BACKFILL_PARALLELISM,
     months_page.MONTHS_PAGE,
     settings.SCHEDULER_IDLE_SLEEP,
+    simulation.SIMULATED_BACKFILL,
     guards.GUARDS_MONTH_END_TO_END,
     guards.GUARDS_MONTH_THROUGH_AIRFLOW,
 )

@@ -131,8 +131,20 @@ def cpu_seconds(run_dirs: Sequence[Path]) -> float:
     Descendants are found through their parents: some overwrite their environment with a process title, and some have
     a session of their own.
     """
-    leaders = [json.loads(record.read_text())["pid"] for folder in run_dirs for record in folder.glob("*.json")]
-    return sum(_cpu_seconds(process) for leader in leaders for process in _family(leader))
+    return sum(cpu_by_component(run_dirs).values())
+
+
+def cpu_by_component(run_dirs: Sequence[Path]) -> dict[str, float]:
+    """CPU time as in ``cpu_seconds``, by component."""
+    return {
+        name: sum(_cpu_seconds(process) for process in _family(leader)) for name, leader in leaders(run_dirs).items()
+    }
+
+
+def leaders(run_dirs: Sequence[Path]) -> dict[str, int]:
+    """The process ids of the components recorded in ``run_dirs``, by name."""
+    records = [record for folder in run_dirs for record in folder.glob("*.json")]
+    return {record.stem: json.loads(record.read_text())["pid"] for record in records}
 
 
 def _family(pid: int) -> list[psutil.Process]:

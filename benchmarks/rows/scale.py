@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.conditions import MONTH
 from benchmarks.lab import Lab
@@ -27,7 +29,7 @@ def _cost_of_a_month(lab: Lab) -> Measured:
     )
 
 
-def _cost(lab: Lab, dataset: str) -> dict[str, float]:
+def _cost(lab: Lab, dataset: str) -> dict[str, Any]:
     rows = _rows(lab)
     source, target = lab.month(dataset, MONTH, rows), lab.folder / f"{dataset}.parquet"
     runs = {
@@ -36,18 +38,19 @@ def _cost(lab: Lab, dataset: str) -> dict[str, float]:
         "load_staging": run_task(lab, "load_staging", dataset, target),
     }
     require_rows(list(runs.values()), rows)
-    return {**_sums(list(runs.values())), "source_mb": _mb(source), "lake_mb": _mb(target)}
+    return {**_sums(runs), "source_mb": _mb(source), "lake_mb": _mb(target)}
 
 
 def _rows(lab: Lab) -> int:
     return min(ROWS, lab.conditions.fhvhv_rows)  # fewer in a quick run
 
 
-def _sums(runs: list[Run]) -> dict[str, float]:
+def _sums(runs: Mapping[str, Run]) -> dict[str, Any]:
     return {
-        "cpu_seconds": sum(run.figures["cpu_seconds"] for run in runs),
-        "seconds": sum(run.seconds for run in runs),
-        "peak_mb": max(run.peak_mb for run in runs),
+        "cpu_seconds": sum(run.figures["cpu_seconds"] for run in runs.values()),
+        "seconds": sum(run.seconds for run in runs.values()),
+        "cpu_seconds_by_task": {task: run.figures["cpu_seconds"] for task, run in runs.items()},
+        "peak_mb": max(run.peak_mb for run in runs.values()),
     }
 
 

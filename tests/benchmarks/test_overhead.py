@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.rows.overhead import cpu_seconds
+from benchmarks.rows.overhead import cpu_by_component, cpu_seconds, leaders
 
 # Burns a quarter of a second in a child that ends, and as much in one that lives on in a session of its own.
 _STACK = """
@@ -31,6 +31,8 @@ def test_children_count_whether_they_have_ended_or_not(tmp_path: Path) -> None:
         assert process.stdout.readline() == b"ready\n"
         (tmp_path / "component.json").write_text(json.dumps({"pid": process.pid}))
         seconds = cpu_seconds([tmp_path])
+        assert leaders([tmp_path]) == {"component": process.pid}
+        assert cpu_by_component([tmp_path])["component"] >= seconds
     assert 0.45 <= seconds < 10  # the system counts each one's in ticks; starting Python takes time, too
     assert process.returncode == 0
 

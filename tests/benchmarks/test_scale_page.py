@@ -16,6 +16,17 @@ COSTS = Row(
 )
 BACKFILL = Row(name="backfill_parallelism", unit="s", ours=90.0)  # 12 months of 15 tasks: 2 tasks a second
 
+SIMULATED = Row(
+    name="simulated_backfill",
+    unit="s",
+    ours=120.0,
+    baseline=30.0,
+    more={
+        "runs": 720, "tasks": 1200, "tasks_a_second": 10.0, "most_at_once": 7, "slots": 32, "slept_seconds": 960.0,
+        "cpu_seconds": {"scheduler": 60.0, "tasks": 120.0}, "cpu_seconds_of_other_work": 3.0,
+    },
+)  # fmt: skip
+
 
 def shown(*rows: Row) -> str:
     kept = Results.read()
@@ -45,6 +56,17 @@ def test_the_time_is_the_longer_one_of_work_and_scheduling() -> None:
     few, _, many = re.findall(r"\| \d+ \| (\S+) hours \| (\S+) hours \| (\S+) hours \|", shown(COSTS, BACKFILL))
     assert few[0] == few[2] == f"{(work + overhead) / 2 / 3600:.3g}"
     assert many[1] == many[2] == f"{tasks / 2 / 3600:.3g}"
+
+
+def test_tasks_a_second_are_those_of_the_simulated_backfill_once_it_was_measured() -> None:
+    text = shown(COSTS, BACKFILL, SIMULATED)
+    tasks = 180 * sum(map(tasks_of_a_month, MILLIONS))
+    *_, many = re.findall(r"\| \d+ \| (\S+) hours \| (\S+) hours \| (\S+) hours \|", text)
+    assert many[1] == f"{tasks / 10 / 3600:.3g}"
+    assert "The tasks a second are those of `simulated_backfill`" in text
+    assert "720 runs with 1,200 tasks in 2 minutes on 2 cores. That is 10 tasks a second, 7 at once at most" in text
+    assert text.index("| `tasks` | 120 | 100 |") < text.index("| `scheduler` | 60 | 50 |")
+    assert "The simulated backfill has not been measured yet." in shown(COSTS, BACKFILL)
 
 
 def test_tasks_and_requests_are_those_of_the_golden_files() -> None:
