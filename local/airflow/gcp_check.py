@@ -19,7 +19,7 @@ from local.airflow import gcp_quotas
 from local.airflow.environment import AirflowSettings
 from local.airflow.gcp_finding import NOTE, OK, WRONG, Finding, said
 from local.airflow.gcp_forecast import YEARS, Forecast, Held, backfill, forecast, size
-from local.airflow.google_key import NEW_KEY, wrong_key
+from local.airflow.google_key import NO_BUCKET, lacks_bucket, remedy, wrong_key
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
 from nyc_taxi.registry.datasets import TRIP_DATASETS
@@ -62,13 +62,18 @@ def check(settings: AirflowSettings, project: str, bucket: str) -> Iterator[Find
     """
     # Each repeated request would be a line of its own.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+    # Airflow would say of a short project id that it does not mask it.
+    logging.getLogger("airflow.sdk._shared.secrets_masker.secrets_masker").setLevel(logging.ERROR)
     if not settings.uses_real_google_cloud:
-        if not project:
+        if not (project and bucket):
             text = f"there is no {GOOGLE_CONNECTION} in .env; set it, or give PROJECT= and BUCKET="
             yield Finding(WRONG, "connection", text)
             return
         extra = {"conn_type": "google_cloud_platform", "extra": {"project": project}}
         os.environ[GOOGLE_CONNECTION] = json.dumps(extra)
+    if not bucket and lacks_bucket():
+        yield Finding(WRONG, "bucket", NO_BUCKET)
+        return
     with stack_variables(settings):
         yield from check_connection(project, bucket or settings.cloud.lake_bucket)
 
@@ -88,7 +93,7 @@ def check_connection(project: str, bucket: str) -> Iterator[Finding]:
         yield Finding(WRONG, "connection", text)
         return
     if problem := wrong_key(extra):
-        yield Finding(WRONG, "credentials", f"{problem}; {NEW_KEY}")
+        yield Finding(WRONG, "credentials", f"{problem}; {remedy(extra)}")
         return
     try:
         google = Google(named, GoogleBaseHook().get_credentials(), location=extra.get("location") or "US")
@@ -96,9 +101,9 @@ def check_connection(project: str, bucket: str) -> Iterator[Finding]:
     except RetryError as error:
         yield Finding(WRONG, "network", f"Google does not answer: {error.cause}")
     except RefreshError as error:
-        yield Finding(WRONG, "credentials", f"Google does not accept them: {error.args[0]}; {NEW_KEY}")
+        yield Finding(WRONG, "credentials", f"Google does not accept them: {error.args[0]}; {remedy(extra)}")
     except (AirflowException, GoogleAuthError, OSError, ValueError) as error:
-        yield Finding(WRONG, "credentials", f"{error}; {NEW_KEY}")
+        yield Finding(WRONG, "credentials", f"{str(error).rstrip('.')}; {remedy(extra)}")
 
 
 class Google:

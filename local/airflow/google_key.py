@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.airflow.environment import SECRETS_BACKEND
 from local.airflow.no_effect import parse_connection
 from local.cloud.processes import ProcessError
+from local.cloud.settings import Settings
 from local.cloud.shell import GOOGLE_CONNECTION
 
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -17,13 +19,15 @@ CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 NEW_KEY = "set another key_path in the connection's extra, or none and run gcloud auth application-default login"
+LOGIN = "run gcloud auth application-default login, or set key_path in the connection's extra"
+NO_BUCKET = f"LAKE_BUCKET is not set, and {Settings.lake_bucket} is the emulator's; set it in .env to your bucket"
 
 
 def require_key() -> None:
     """Look at the connection of ``.env`` to Google Cloud, if there is one, without asking Google.
 
     Raises:
-        ProcessError: it has no project, or a key that cannot be used.
+        ProcessError: it has no project, or a key that cannot be used; or there is no bucket beside it.
     """
     if not (connection := os.environ.get(GOOGLE_CONNECTION)):
         return
@@ -31,7 +35,19 @@ def require_key() -> None:
     if not extra.get("project"):
         raise ProcessError(f'{GOOGLE_CONNECTION} in .env has no project; set "project": "my-project" in its extra')
     if problem := wrong_key(extra):
-        raise ProcessError(f"{GOOGLE_CONNECTION} in .env cannot be used: {problem}; {NEW_KEY}")
+        raise ProcessError(f"{GOOGLE_CONNECTION} in .env cannot be used: {problem}; {remedy(extra)}")
+    if lacks_bucket():
+        raise ProcessError(NO_BUCKET)
+
+
+def lacks_bucket() -> bool:
+    """Whether the lake would be in the bucket that the emulator makes, which on Google Cloud is somebody else's."""
+    return not any(os.environ.get(name) for name in ("LAKE_BUCKET", "AIRFLOW_VAR_LAKE_BUCKET", SECRETS_BACKEND))
+
+
+def remedy(extra: Mapping[str, Any]) -> str:
+    """Return what to do about credentials that cannot be used: those of a key, or those of the machine."""
+    return NEW_KEY if extra.get("key_path") or extra.get("keyfile_dict") else LOGIN
 
 
 def wrong_key(extra: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ from local.cloud.processes import (
 )
 from local.cloud.settings import REPOSITORY, private_folder
 from local.cloud.status_line import start_and_tell
+from nyc_taxi.common.work_files import checked_work_dir
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
 AIRFLOW = Path(sys.executable).with_name("airflow")
@@ -65,6 +66,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
     Raises:
         ProcessError: something does not start; the message says what and why. What this call started is stopped
             again.
+        WorkDirError: the work dir of ``.env`` is neither an absolute path nor ``gs://bucket/prefix``.
     """
     with _locked(settings):
         was_up = is_up(settings)
@@ -74,6 +76,7 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         login.uses_fab(settings)  # or says what is missing, before anything is started
         if found := secrets_backend.look(settings):
             print(f"{'secrets':<14} {found}", flush=True)
+        checked_work_dir(settings.environment().get("AIRFLOW_VAR_WORK_DIR", "/"))  # a secrets backend may have it
         before = StartRecord.read(settings.cloud)
         try:
             # First: the commands that follow a start that was killed must go on with it.

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from local.cloud.settings import REPOSITORY, Settings, read_env_file, secret_path, told
@@ -28,6 +30,18 @@ SECRETS = (
 )
 """The variables without which ``docker-compose.yaml`` starts nothing."""
 
+# Where the secrets become a part of something: what it is, the characters that would end it, and those that do not.
+_URL = ("URL", re.compile(r"[^A-Za-z0-9._~-]"), "letters, digits and . _ ~ -")
+_JSON = ("JSON", re.compile(r'["\\\x00-\x1f]'), 'no " and no \\')
+_LIST = ("list of users", re.compile(","), "no comma")
+_PART_OF = {
+    "AIRFLOW_DB_PASSWORD": _URL,
+    "CELERY_DB_PASSWORD": _URL,
+    "REDIS_PASSWORD": _URL,
+    "NY_TAXI_PASSWORD": _JSON,
+    "FLOWER_PASSWORD": _LIST,
+}
+
 
 def add_missing(path: Path) -> list[str]:
     """Add a line for each secret that is missing or empty, and let nobody else read the file; change no other line.
@@ -36,9 +50,10 @@ def add_missing(path: Path) -> list[str]:
         The names of the secrets that were added.
 
     Raises:
-        ValueError: a line of the file is not ``KEY=VALUE``.
+        ValueError: a line of the file is not ``KEY=VALUE``, or a secret would break what it becomes a part of.
     """
     given = read_env_file(path)
+    _refuse_breaking(path, given)
     missing = [name for name in SECRETS if not given.get(name)]
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     with open(descriptor, "r+", encoding="utf-8") as file:
@@ -49,6 +64,13 @@ def add_missing(path: Path) -> list[str]:
         # The last line of a name counts, for make and for docker compose.
         file.write(separator * bool(lines) + "".join(lines))
     return missing
+
+
+def _refuse_breaking(path: Path, given: Mapping[str, str]) -> None:
+    for name, (whole, breaking, fitting) in _PART_OF.items():
+        if found := sorted(set(breaking.findall(given.get(name, "")))):
+            signs = ", ".join(map(repr, found))
+            raise ValueError(f"{name} in {path} has {signs}, which would break the {whole} that has it; use {fitting}")
 
 
 def _fresh(name: str, state_dir: Path) -> str:

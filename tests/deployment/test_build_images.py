@@ -90,7 +90,11 @@ def test_the_base_can_be_another_image(builders: Builders) -> None:
     assert calls == expected("docker", more)
 
 
-def test_a_build_that_fails_fails_the_command(builders: Builders) -> None:
+def test_a_build_that_fails_fails_the_command_and_names_a_way_out(builders: Builders) -> None:
     builders.add("docker", f"{RECORD}; exit 7")
     done, calls = builders.build()
     assert (done.returncode, calls) == (7, expected("docker")[:1])
+    assert done.stderr == (
+        "error: docker did not build nyc-taxi-airflow, see above; if it cannot get the image of Python on which ours "
+        "is based, name one that it can: make image BASE_IMAGE=registry.example.com/python:3.11-slim\n"
+    )

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 import requests
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 from requests.adapters import HTTPAdapter
 
@@ -26,7 +27,7 @@ from local.airflow.gcp_check import (
 )
 from local.airflow.gcp_finding import Finding
 from local.airflow.gcp_quotas import METRIC, PER_PROJECT, PER_USER
-from local.airflow.google_key import NEW_KEY
+from local.airflow.google_key import LOGIN, NEW_KEY, NO_BUCKET
 from local.cloud.settings import Settings
 from local.cloud.shell import GOOGLE_CONNECTION
 from tests.google.conftest import ACCOUNT
@@ -505,11 +506,38 @@ def settings(tmp_path: Path, google: Google, monkeypatch: pytest.MonkeyPatch) ->
     return AirflowSettings(cloud=Settings(state_dir=tmp_path))
 
 
-def test_without_a_connection_the_project_must_be_given(settings: AirflowSettings, google: Google) -> None:
-    [found] = check(settings, "", BUCKET)
+@pytest.mark.parametrize("given", [("", BUCKET), (PROJECT, "")], ids=["bucket", "project"])
+def test_without_a_connection_project_and_bucket_must_be_given(
+    settings: AirflowSettings, google: Google, given: tuple[str, str]
+) -> None:
+    [found] = check(settings, *given)
     assert found.state == "wrong"
     assert found.text == f"there is no {GOOGLE_CONNECTION} in .env; set it, or give PROJECT= and BUCKET="
     assert google.sent == []
+
+
+def test_the_emulators_bucket_is_not_looked_for(
+    findings: Findings, settings: AirflowSettings, google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings()  # sets the connection
+    google.sent.clear()
+    for name in ("LAKE_BUCKET", "AIRFLOW_VAR_LAKE_BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    assert [_words(found) for found in check(settings, "", "")] == [f"wrong bucket {NO_BUCKET}"]
+    assert google.sent == []
+
+
+def test_without_any_credentials_it_says_how_to_get_some(
+    settings: AirflowSettings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("google.auth.default", refuse)
+    [found] = check(settings, "p", BUCKET)  # so short that Airflow would say that it does not mask it
+    assert _words(found) == f"wrong credentials Your default credentials were not found. See there for more; {LOGIN}"
+    assert capfd.readouterr() == ("", "")
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise DefaultCredentialsError("Your default credentials were not found. See there for more.")
 
 
 def test_a_given_project_is_checked_with_the_credentials_of_the_machine(

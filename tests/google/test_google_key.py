@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.airflow import stack
-from local.airflow.environment import AirflowSettings
-from local.airflow.google_key import CREDENTIALS, NEW_KEY, require_key
+from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.google_key import CREDENTIALS, LOGIN, NEW_KEY, NO_BUCKET, require_key
 from local.cloud.processes import ProcessError
 from local.cloud.settings import Settings
 from local.cloud.shell import GOOGLE_CONNECTION
@@ -20,8 +20,11 @@ NO_KEY = "is no key of a service account: it has no"
 
 
 @pytest.fixture(autouse=True)
-def no_machine_credentials(no_emulators: None) -> None:
-    """No credentials of the machine."""
+def no_machine_credentials(no_emulators: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials of the machine, but a bucket."""
+    for name in ("AIRFLOW_VAR_LAKE_BUCKET", SECRETS_BACKEND):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LAKE_BUCKET", "mine")
 
 
 def _connection(**extra: Any) -> str:
@@ -91,7 +94,15 @@ def test_a_connection_without_a_project_is_told(monkeypatch: pytest.MonkeyPatch,
 def test_missing_credentials_of_the_machine_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(CREDENTIALS, str(tmp_path / "none.json"))
     told = _problem(monkeypatch, _connection())
-    assert told == f"{USELESS}the variable {CREDENTIALS} is {tmp_path}/none.json, which is no file; {NEW_KEY}"
+    assert told == f"{USELESS}the variable {CREDENTIALS} is {tmp_path}/none.json, which is no file; {LOGIN}"
+
+
+def test_a_missing_bucket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default one is the emulator's, and on Google Cloud somebody else's."""
+    monkeypatch.setenv("LAKE_BUCKET", "")
+    assert _problem(monkeypatch, _connection()) == NO_BUCKET
+    monkeypatch.setenv("AIRFLOW_VAR_LAKE_BUCKET", "mine")
+    require_key()
 
 
 def test_nothing_is_started_with_a_wrong_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from local.airflow import stack, watcher
 from local.airflow.environment import AirflowSettings
 from local.airflow.watcher import Restarts
 from local.cloud.processes import record_path, stop
+from nyc_taxi.common.objects import WorkDirError
 from tests.local.airflow.conftest import kill
 
 
@@ -87,6 +88,16 @@ def test_only_a_heartbeat_of_its_own_shows_that_a_restarted_component_lives(
     sleeper("scheduler")
     assert healthy()
     assert before <= asked[1] <= time.time()
+
+
+@pytest.mark.parametrize("work_dir", ["work", "gs:/bucket/work", "~/work"])
+def test_nothing_is_started_with_a_work_dir_that_no_task_can_use(
+    settings: AirflowSettings, monkeypatch: pytest.MonkeyPatch, work_dir: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_WORK_DIR", work_dir)
+    monkeypatch.setattr(stack, "cloud", lambda *_, **__: pytest.fail("something was started"))
+    with pytest.raises(WorkDirError, match=f"the variable work_dir is '{work_dir}'; set it to the absolute path"):
+        stack.up(settings)
 
 
 def test_all_components_have_the_start_up_limit(make_settings) -> None:

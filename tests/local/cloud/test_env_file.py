@@ -46,11 +46,12 @@ def test_new_file_has_all_secrets_for_its_user_alone(path: Path) -> None:
 
 @attack("secrets-are-asked-for")
 def test_no_two_hosts_have_the_same(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("one", "other")]
     values = set()
-    for file in files:
-        env_file.add_missing(file)
-        values |= set(read_env_file(file).values())
+    for name in ("one", "other"):
+        (tmp_path / name).write_text(f"LOCAL_DIR={tmp_path}/state-{name}\n")
+        env_file.add_missing(tmp_path / name)
+        given = read_env_file(tmp_path / name)
+        values |= {given[secret] for secret in env_file.SECRETS}
     assert len(values) == 2 * len(env_file.SECRETS)
 
 
@@ -93,6 +94,19 @@ def test_what_the_local_stack_has_encrypted_stays_readable(path: Path, tmp_path:
             "error: the quotes around 'x in {path}, line 1, do not match; close them, or remove them\n",
         ),
         ("SYNTHETIC_ROWS=many\n", "error: SYNTHETIC_ROWS='many' "),
+        (
+            "REDIS_PASSWORD=a b/c\n",
+            "error: REDIS_PASSWORD in {path} has ' ', '/', which would break the URL that has it; use letters, digits "
+            "and . _ ~ -\n",
+        ),
+        ("AIRFLOW_DB_PASSWORD=50%41\n", "error: AIRFLOW_DB_PASSWORD in {path} has '%', which would break the URL "),
+        ("CELERY_DB_PASSWORD='#'\n", "error: CELERY_DB_PASSWORD in {path} has '#', which would break the URL "),
+        (
+            "NY_TAXI_PASSWORD='a\\b'\n",
+            "error: NY_TAXI_PASSWORD in {path} has '\\\\', which would break the JSON that has it; use no \" and "
+            "no \\\n",
+        ),
+        ("FLOWER_PASSWORD=a,b\n", "error: FLOWER_PASSWORD in {path} has ',', which would break the list of users "),
     ],
 )
 def test_file_that_cannot_be_read_stays_as_it_is(
