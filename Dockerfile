@@ -58,6 +58,12 @@ ENV AIRFLOW_HOME=/opt/airflow \
     PATH=/opt/airflow/.venv/bin:$PATH \
     PYTHONPATH=/opt/airflow/config
 WORKDIR /opt/airflow
+# Code from git, docs/deploy.md, needs git. The base then needs Debian's packages.
+ARG WITH_GIT=
+# hadolint ignore=DL3008
+RUN if [ -n "${WITH_GIT}" ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends git && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --from=airflow-environment /opt/airflow/.venv .venv
 COPY config config
 COPY include include

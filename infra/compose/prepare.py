@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from nyc_taxi.registry.months import MONTH_PATTERN
 ADMIN = "admin"
 # The bucket that the emulator makes, which is nobody's to use on Google Cloud.
 EMULATED_BUCKET = "nyc-taxi-lake"
+BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
 GOOGLE = "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT, LAKE_BUCKET, TAXI_SOURCE_URL and SOURCE_LAYOUT"
 
 
@@ -44,6 +46,7 @@ def check(env: Mapping[str, str]) -> None:
                 f"the emulator {url} is not there: {problem}; start with --profile local-cloud, or set {GOOGLE} in "
                 ".env for Google Cloud"
             )
+    check_code(env)
     # A secrets backend may have all of the following, and it comes before the environment.
     if env.get("AIRFLOW__SECRETS__BACKEND"):
         return
@@ -51,6 +54,27 @@ def check(env: Mapping[str, str]) -> None:
         raise ValueError(f"LAKE_BUCKET is not set, and {EMULATED_BUCKET} is the emulator's; set it to your bucket")
     checked_work_dir(env["AIRFLOW_VAR_WORK_DIR"])
     check_source(json.loads(env["AIRFLOW_CONN_TAXI_SOURCE"]))
+
+
+def check_code(env: Mapping[str, str]) -> None:
+    """Check the setting of code from git, without which the code is the image's.
+
+    Raises:
+        ValueError: Airflow would have no DAG; the message says what to do.
+    """
+    if (given := env.get(BUNDLES)) is None:
+        return
+    try:
+        bundles = [bundle["classpath"] for bundle in json.loads(given) if {"name", "kwargs"} <= bundle.keys()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        bundles = []
+    if not bundles:
+        raise ValueError(
+            f"{BUNDLES} is no JSON list of bundles, each with name, classpath and kwargs; remove it from .env, or copy "
+            "one from the section Code from git of docs/deploy.md"
+        )
+    if shutil.which("git") is None:
+        raise ValueError(f"{BUNDLES} needs git, and this image has none; start with docker compose up --build")
 
 
 def check_source(connection: Mapping[str, Any]) -> None:

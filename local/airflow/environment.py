@@ -26,6 +26,8 @@ REMOTE_SOURCES = {
     "tlc": "https://d37ci6vzurychx.cloudfront.net",
 }
 SECRETS_BACKEND = "AIRFLOW__SECRETS__BACKEND"
+BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+_REFRESH = "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL"
 # Each worker takes some hundred megabytes.
 MOST_WORKERS = 20
 # The last month of each source that no longer publishes.
@@ -114,6 +116,26 @@ class AirflowSettings:
         return frozenset(json.loads(self.secrets_record.read_text()))
 
     @property
+    def bundles(self) -> list[str]:
+        """The names of the DAG bundles of ``.env``; none if the code is that of this folder.
+
+        Raises:
+            ValueError: Airflow could not read them, or would have no DAG.
+        """
+        if not (given := os.environ.get(BUNDLES)):
+            return []
+        try:
+            found = [bundle["name"] for bundle in json.loads(given) if {"classpath", "kwargs"} <= bundle.keys()]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            found = []
+        if not found:
+            raise ValueError(
+                f"{BUNDLES} is no JSON list of bundles, each with name, classpath and kwargs; the section Code from "
+                "git of docs/deploy.md has one to copy"
+            )
+        return found
+
+    @property
     def url(self) -> str:
         """Address of the UI and the API."""
         return f"http://{HOST}:{self.port}"
@@ -161,12 +183,16 @@ class AirflowSettings:
             # Where metrics and traces go once they are on: OpenTelemetry's own default.
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:4318",
         }
+        if self.bundles:
+            del built[_REFRESH]  # five seconds, which suits a folder
         left_out = self.in_secrets_backend
         environment = {name: os.environ.get(name) or value for name, value in built.items() if name not in left_out}
         # Whatever is set: no database and no server that is not the stack's own.
         environment |= {**self._paths(), **self._servers(), **self._celery()}
-        # Where Airflow finds airflow_local_settings. PYTHONPATH entries that located this package are dropped.
-        environment["PYTHONPATH"] = str(CONFIG if self.uses_real_google_cloud else LAPTOP / "settings")
+        # Where Airflow finds airflow_local_settings, of which the first counts, and the bundle for code from git.
+        # PYTHONPATH entries that located this package are dropped.
+        folders = [CONFIG] if self.uses_real_google_cloud else [LAPTOP / "settings", CONFIG]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, folders))
         # Each task process imports plugins/. Without cached bytecode, each would compile it again.
         environment["PYTHONDONTWRITEBYTECODE"] = ""
         return environment
@@ -176,6 +202,7 @@ class AirflowSettings:
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(self.home / "bundles"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
         }
 

@@ -74,6 +74,8 @@ def up(settings: AirflowSettings, *, overrides: Mapping[str, str] | None = None)
         google_key.require_key()
         _forget_restarts(settings, all_of_them=not was_up)
         login.uses_fab(settings)  # or says what is missing, before anything is started
+        if settings.bundles:
+            print(f"{'code':<14} of {', '.join(settings.bundles)} in .env, and not of the folder dags/", flush=True)
         if found := secrets_backend.look(settings):
             print(f"{'secrets':<14} {found}", flush=True)
         checked_work_dir(settings.environment().get("AIRFLOW_VAR_WORK_DIR", "/"))  # a secrets backend may have it

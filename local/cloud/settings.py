@@ -23,9 +23,10 @@ _REDIRECTING = re.compile(
     # The database, also by its old name, and what else a migration would touch.
     r"|AIRFLOW__(DATABASE|CORE)__SQL_ALCHEMY_(CONN|ENGINE_ARGS|SCHEMA|SESSION_MAKER)\w*"
     r"|AIRFLOW__DATABASE__EXTERNAL_DB_MANAGERS"
-    # Where tasks run, with which code, and who gives them other connections than AIRFLOW__SECRETS__BACKEND does.
+    # Where tasks run, who names their code other than DAG_BUNDLE_CONFIG_LIST, and who gives them other connections than
+    # AIRFLOW__SECRETS__BACKEND does.
     r"|AIRFLOW__CORE__(EXECUTOR|DAGS_FOLDER|PLUGINS_FOLDER|EXECUTION_API_SERVER_URL)|AIRFLOW__(CELERY|EDGE)__\w+"
-    r"|AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_\w+|AIRFLOW__WORKERS__SECRETS_BACKEND\w*"
+    r"|AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_(?!CONFIG_LIST$)\w+|AIRFLOW__WORKERS__SECRETS_BACKEND\w*"
     r"|AIRFLOW__API__(HOST|PORT|BASE_URL)|AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
     # Secrets can be set as such; those of a command or a secrets backend would lose to the stack's own.
     r"|AIRFLOW__(CORE__FERNET_KEY|API__SECRET_KEY|API_AUTH__JWT_SECRET|SECRETS__BACKEND_KWARGS)_(CMD|SECRET)"

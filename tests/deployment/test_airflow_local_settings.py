@@ -91,7 +91,7 @@ def test_the_local_stack_uses_the_patch_only_with_the_emulators(
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", raising=False)
     settings = AirflowSettings(cloud=Settings(state_dir=tmp_path))
-    assert settings.environment()["PYTHONPATH"] == str(LOCAL)
+    assert settings.environment()["PYTHONPATH"] == f"{LOCAL}:{CONFIG}"
     monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type": "google_cloud_platform"}')
     assert settings.environment()["PYTHONPATH"] == str(CONFIG)
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from airflow.sdk import Connection
 
-from local.airflow.environment import SECRETS_BACKEND, AirflowSettings
+from local.airflow.environment import BUNDLES, SECRETS_BACKEND, AirflowSettings
 from local.airflow.login import AUTH_MANAGER, FAB
 from local.airflow.secrets_backend import KWARGS
 from local.cloud.settings import REPOSITORY, read_env_file
@@ -210,6 +210,9 @@ def test_what_prepares_the_start_is_mounted_where_its_command_finds_it(
     assert mounted[f"{workdir}/{script}"] == {"file": script}
 
 
+GIT = '[{"name": "taxi", "classpath": "repository_bundle.RepositoryBundle", "kwargs": {}}]'
+
+
 # What airflow-init says of settings
 
 
@@ -250,6 +253,24 @@ def test_with_the_profile_or_with_google_cloud_and_a_source_nothing_is_wrong(pro
 def test_what_a_secrets_backend_may_have_is_not_looked_for(problem: Callable[..., str]) -> None:
     assert problem(**{GOOGLE: OWN_GOOGLE[GOOGLE]}, **FILE_BACKEND) == ""
     assert problem(**FILE_BACKEND).startswith("the emulator http://gcs:4443 is not there: ")
+
+
+@pytest.mark.parametrize("given", ["", "[", "[]", "7", '["taxi"]', '[{"name": "taxi"}]'])
+def test_a_setting_that_would_leave_no_dags_is_refused(problem: Callable[..., str], given: str) -> None:
+    servers = ("gcs", "bigquery", "source")
+    assert problem(*servers, **{BUNDLES: given}).startswith(f"{BUNDLES} is no JSON list of bundles, ")
+
+
+def test_code_from_git_needs_an_image_with_git(
+    problem: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    servers = ("gcs", "bigquery", "source")
+    assert problem(*servers, **{BUNDLES: GIT}) == ""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert problem(*servers) == ""
+    assert problem(*servers, **{BUNDLES: GIT}) == (
+        f"{BUNDLES} needs git, and this image has none; start with docker compose up --build"
+    )
 
 
 def test_a_proxy_looks_for_the_source(problem: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,8 +400,9 @@ def test_own_connection_replaces_the_emulators_and_their_patch() -> None:
 def test_the_emulators_patch_is_the_local_stacks_and_is_mounted_where_it_finds_config(
     compose: dict[str, Any], dockerfile: Dockerfile
 ) -> None:
-    folder = environment_of(compose["services"]["worker"])["PYTHONPATH"]
+    folder, config = environment_of(compose["services"]["worker"])["PYTHONPATH"].split(":")
     root = dockerfile.env("airflow")["AIRFLOW_HOME"]
+    assert config == dockerfile.env("airflow")["PYTHONPATH"], "it has the bundle for code from git"
     file = f"{folder.removeprefix(f'{root}/')}/airflow_local_settings.py"
     for name in AIRFLOW_SERVICES:
         mounted = {one["target"]: compose["configs"][one["source"]] for one in compose["services"][name]["configs"]}
@@ -413,6 +435,16 @@ def test_a_setting_of_env_reaches_the_tasks_or_the_server(name: str) -> None:
     if name in UI_VARIABLES:
         # What is set in the UI would have no effect beside it.
         assert name not in worker_environment()
+
+
+def test_code_from_git_reaches_all_components_and_brings_git(services: dict[str, Any]) -> None:
+    """By default, there is no such variable in a container: an empty one would mean no DAGs."""
+    own = load_compose(**SECRETS, **{BUNDLES: GIT})["services"]
+    for name in AIRFLOW_SERVICES:
+        assert BUNDLES not in environment_of(services[name])
+        assert environment_of(own[name])[BUNDLES] == GIT
+        assert services[name]["build"]["args"] == {"WITH_GIT": ""}
+        assert own[name]["build"]["args"] == {"WITH_GIT": "1"}
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from pathlib import Path
 
+import pytest
 from packaging.specifiers import SpecifierSet
 
 from local.cloud.settings import REPOSITORY
@@ -69,6 +73,25 @@ def test_airflow_finds_the_folders_that_the_image_contains(dockerfile: Dockerfil
     assert environment.pop("AIRFLOW_HOME") == home
     # Every other variable names a folder that is there; include/ is found beside plugins/.
     assert set(environment.values()) == copied - {f"{home}/include"}
+
+
+@pytest.mark.parametrize(("given", "asked"), [("", []), ("1", ["update", "install"])])
+def test_git_is_installed_if_it_is_asked_for(
+    dockerfile: Dockerfile, tmp_path: Path, given: str, asked: list[str]
+) -> None:
+    assert "WITH_GIT=" in dockerfile.get("airflow", "ARG")
+    [command] = [one for one in dockerfile.get("airflow", "RUN") if "git" in one]
+    log = tmp_path / "log"
+    log.touch()
+    (tmp_path / "apt-get").write_text(f'#!/bin/sh\necho "$@" >> {log}\n')
+    (tmp_path / "apt-get").chmod(0o755)
+    (tmp_path / "rm").symlink_to("/bin/true")
+    subprocess.run(
+        ["sh", "-euc", command], env={"WITH_GIT": given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True
+    )
+    ran = [line.split() for line in log.read_text().splitlines()]
+    assert [words[0] for words in ran] == asked
+    assert not given or {"--no-install-recommends", "git"} < set(ran[1])
 
 
 def test_the_airflow_image_contains_nothing_of_the_local_stack(dockerfile: Dockerfile) -> None:

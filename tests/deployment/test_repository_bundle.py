@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-BRANCH = "main"
+import pytest
+
+from local.cloud.settings import REPOSITORY
+from nyc_taxi.dag_parts.deadlines import DEADLINE
+from tests.code_repository import TIMETABLES, CodeRepository
+
+PLUGINS = REPOSITORY / "plugins"
+BUNDLE = runpy.run_path(str(REPOSITORY / "config" / "repository_bundle.py"))
+WARNING = "the newest commit has other versions than"
 # One process stands for Airflow's: it has imported the package from the plugins folder of the image, and forks for each
 # file and task. It reads a command a line, and answers each with a line.
 PROGRAM = """
@@ -75,60 +85,15 @@ for line in sys.stdin:
 """
 
 
-def _git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-class _Clone:
-    """A clone of a bare repository that has this repository's code."""
-
-    def __init__(self, folder: Path) -> None:
-        self.bare, self.folder = folder / "bare.git", folder / "clone"
-        subprocess.run(["git", "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", self.bare], check=True)
-        subprocess.run(["git", "clone", "--quiet", self.bare, self.folder], check=True, capture_output=True)
-        for name in ("dags", "plugins", "include"):
-            files = _git(REPOSITORY, "ls-files", "--cached", "--others", "--exclude-standard", name).splitlines()
-            for file in files:
-                target = self.folder / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes((REPOSITORY / file).read_bytes())
-
-    def commit(self, state: str) -> str:
-        """Push a commit that changes DAG files, the package and the SQL at once; returns its hash.
-
-        Each commit names what it adds to the package differently, so no DAG file can be imported with another package.
-        """
-        tasks = REPOSITORY / "plugins" / "nyc_taxi" / "dag_parts" / "tasks.py"
-        own = self.folder / tasks.relative_to(REPOSITORY)
-        own.write_text(f'{tasks.read_text()}\n\nSTATE = STATE_{state} = "{state}"\n')
-        dag = self.folder / "dags" / "web_to_postgres.py"
-        text = (REPOSITORY / dag.relative_to(self.folder)).read_text()
-        text = text.replace("dag_parts.tasks import ", f"dag_parts.tasks import STATE_{state}, ")
-        dag.write_text(text.replace('tags=["nyc-taxi", ', f'tags=[STATE_{state}, "nyc-taxi", '))
-        (self.folder / "include" / "sql" / "state.sql").write_text(state)
-        _git(self.folder, "add", "--all")
-        _git(self.folder, "commit", "--quiet", "--message", state)
-        _git(self.folder, "push", "--quiet", "origin", f"HEAD:{BRANCH}")
-        return _git(self.folder, "rev-parse", "HEAD")
-
-
-def _environment(folder: Path, clone: _Clone) -> dict[str, str]:
-    bundle = {
-        "name": "taxi",
-        "classpath": "repository_bundle.RepositoryBundle",
-        "kwargs": {"tracking_ref": BRANCH, "git_conn_id": "git_default"},
-    }
+def _environment(folder: Path, repository: CodeRepository) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
         "AIRFLOW_HOME": str(folder / "home"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": repository.setting(),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
-        "AIRFLOW_CONN_GIT_DEFAULT": json.dumps({"conn_type": "git", "host": str(clone.bare)}),
         "PYTHONPATH": f"{REPOSITORY / 'config'}:{REPOSITORY / 'plugins'}",
     }
 
@@ -139,29 +104,80 @@ def _of(state: str, version: str) -> dict[str, Any]:
 
 
 def test_every_run_has_all_code_of_its_commit(tmp_path: Path) -> None:
-    clone = _Clone(tmp_path)
-    old = clone.commit("OLD")
+    repository = CodeRepository(tmp_path)
+    old = repository.commit("OLD")
     command = [sys.executable, "-c", PROGRAM, "worker"]
-    with subprocess.Popen(
-        command, env=_environment(tmp_path, clone), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    environment = _environment(tmp_path, repository)
+    log = tmp_path / "log"
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
 
         def ask(line: str) -> Any:
             process.stdin.write(f"{line}\n")
             process.stdin.flush()
-            return json.loads(process.stdout.readline())
+            answer = process.stdout.readline()
+            assert answer, log.read_text()[-3000:]
+            return json.loads(answer)
 
         try:
             assert ask("parse") == _of("OLD", old)
             assert ask(f"run {old}") == _of("OLD", old)
-            new = clone.commit("NEWER")
+            assert WARNING not in log.read_text(), "the plugins folder has the same timetable"
+            new = repository.commit("NEWER", timetables="CHANGED = True\n")
             assert ask("parse") == _of("OLD", old), "a commit is seen with the next refresh"
+            assert ask("refresh") == _of("NEWER", new)
             assert ask("refresh") == _of("NEWER", new)
             assert ask(f"run {old}") == _of("OLD", old), "a run in flight keeps its commit"
             assert ask(f"run {new}") == _of("NEWER", new)
             assert ask(f"run {old}") == _of("OLD", old), "an old run is run again with its own code"
+            [warning] = [line for line in log.read_text().splitlines() if WARNING in line]
+            assert f"than {REPOSITORY / 'plugins'} of files" in warning
+            assert f"restart all components: {TIMETABLES} " in f"{warning} "
         finally:
             process.stdin.close()
             process.wait()
+
+
+def test_what_components_import_from_their_plugins_folder_is_compared(tmp_path: Path) -> None:
+    """The plugins, what they import of the package, and what the triggerer imports by name: triggers and a message."""
+    compared = {path.relative_to(PLUGINS).as_posix() for path in BUNDLE["_files"](PLUGINS)}
+    names = {path: path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py")}
+    plugins = {name for path, name in names.items() if path.parent == PLUGINS}
+    triggers = {name for path, name in names.items() if re.search(r"class \w+\(\w*Trigger\)", path.read_text())}
+    imported = {
+        f"{node.module.replace('.', '/')}.py"
+        for name in plugins
+        for node in ast.walk(ast.parse((PLUGINS / name).read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nyc_taxi.")
+    }
+    assert plugins
+    assert triggers
+    assert imported
+    late = f"{DEADLINE.callback.path.rpartition('.')[0].replace('.', '/')}.py"
+    assert compared >= plugins | triggers | imported | {late}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    ["timetables.py", TIMETABLES, "nyc_taxi/months_page/static/months.js", "nyc_taxi/months_page/new.py", "new.py"],
+)
+def test_a_file_that_is_new_gone_or_other_differs(tmp_path: Path, changed: str) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        for name in ("timetables.py", "nyc_taxi/months_page/static/months.js", TIMETABLES, "nyc_taxi/stores/store.py"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("1")
+    (ours / "nyc_taxi/stores/store.py").write_text("2")
+    (ours / "__pycache__").mkdir()
+    (ours / "nyc_taxi/months_page/__pycache__").mkdir()
+    (ours / "nyc_taxi/months_page/__pycache__/app.pyc").write_text("2")
+    assert BUNDLE["differing"](ours, theirs) == []
+    (ours / changed).write_text("2")
+    assert BUNDLE["differing"](ours, theirs) == [changed]
+    assert BUNDLE["differing"](theirs, ours) == [changed]

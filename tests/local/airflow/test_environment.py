@@ -32,7 +32,8 @@ def test_airflow_finds_its_folders_and_addresses(make_settings, tmp_path: Path) 
     assert variables["AIRFLOW_VAR_WORK_DIR"] == str(tmp_path / "state" / "work")
     messages = {"conn_type": "fs", "extra": {"path": str(tmp_path / "state" / "messages")}}
     assert json.loads(variables["AIRFLOW_CONN_FAILURE_FOLDER"]) == messages
-    assert variables["PYTHONPATH"] == str(REPOSITORY / "local" / "airflow" / "settings")
+    assert variables["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"] == f"{variables['AIRFLOW_HOME']}/bundles"
+    assert variables["PYTHONPATH"] == f"{REPOSITORY}/local/airflow/settings:{REPOSITORY}/config"
 
 
 @pytest.mark.parametrize("file", ["config/airflow.env", "local/airflow/airflow.env"])
@@ -97,7 +98,35 @@ def test_what_the_user_sets_wins(make_settings, monkeypatch: pytest.MonkeyPatch,
     assert make_settings().environment() == {**before, name: value}
 
 
+GIT = '{"name": "taxi", "classpath": "repository_bundle.RepositoryBundle", "kwargs": {"tracking_ref": "main"}}'
+
+
+def test_the_code_is_that_of_this_folder_or_of_the_users_bundles(
+    make_settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make_settings().environment()
+    assert json.loads(before[environment.BUNDLES]) == json.loads(conf.get("dag_processor", "dag_bundle_config_list"))
+    monkeypatch.setenv(environment.BUNDLES, "")
+    assert (make_settings().environment(), make_settings().bundles) == (before, [])
+    monkeypatch.setenv(environment.BUNDLES, f"[{GIT}]")
+    # Of a repository, Airflow's own default: a server is not asked every five seconds.
+    del before["AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL"]
+    assert make_settings().environment() == {**before, environment.BUNDLES: f"[{GIT}]"}
+    assert make_settings().bundles == ["taxi"]
+
+
+@pytest.mark.parametrize(
+    "given", ["[", "[]", "7", GIT, '["taxi"]', '[{"name": "taxi"}]', '[{"classpath": "a", "kwargs": {}}]']
+)
+def test_bundles_that_airflow_cannot_read_are_refused(make_settings, given: str) -> None:
+    with pytest.raises(
+        ValueError, match="CONFIG_LIST is no JSON list of bundles, each with name, classpath and kwargs"
+    ):
+        make_settings(**{environment.BUNDLES: given}).bundles  # noqa: B018
+
+
 FIXED = {
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": "/mine",
     "AIRFLOW_HOME": "/mine",
     "AIRFLOW__CORE__DAGS_FOLDER": "/mine",
     "AIRFLOW__CORE__PLUGINS_FOLDER": "/mine",
