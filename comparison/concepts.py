@@ -426,4 +426,20 @@ CONCEPTS: tuple[Concept, ...] = (
         airflow=Lines("comparison/checks/airflow/write.py", '"list-import-errors"'),
         prefect=Lines(f"{_FLOWS}importable.py", "def broken("),
     ),
+    Concept(
+        name="result_types",
+        group="write",
+        title="Static types of a task's result",
+        sentence="A type checker finds a step that cannot take the result of another.",
+        airflow=Lines("comparison/checks/airflow/write.py", "def result_types("),
+        prefect=Lines("comparison/checks/prefect/write.py", "def result_types("),
+    ),
+    Concept(
+        name="ecosystem",
+        group="write",
+        title="Size of the ecosystem",
+        sentence="How many packages for other systems the project itself publishes.",
+        airflow=Lines("comparison/checks/airflow/write.py", "def ecosystem("),
+        prefect=Lines("comparison/checks/prefect/write.py", "def ecosystem("),
+    ),
 )

@@ -100,7 +100,20 @@ CODE = {
         "comparison/course_flows/flows.py",
     ),
 }
-_NOT_CODE = frozenset({"called.py", "examples.py", "figures.py", "rollup.py", "whole_years.py"})
+# Neither examples nor what is measured belongs to the pipeline, nor does what only a row of the page needs.
+_NOT_CODE = frozenset(
+    {
+        "called.py",
+        "examples.py",
+        "figures.py",
+        "importable.py",
+        "masking.py",
+        "rollup.py",
+        "rotation.py",
+        "starts_and_limits.py",
+        "whole_years.py",
+    }
+)
 
 
 def lines_of_code() -> dict[str, int]:

@@ -29,6 +29,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 import threading
@@ -37,12 +38,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import requires, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import httpx
 import psutil
+
+from local.cloud.settings import REPOSITORY
 
 Mark = Literal["built in", "with code", "not possible"]
 Outcome = Literal["built in", "with code", "not possible", "failed", "not run"]
@@ -235,3 +240,54 @@ def await_(condition: Callable[[], T | None], what: str, timeout: float = 60.0, 
             raise TimeoutError(f"timed out after {timeout:.0f} s, waiting until {what}")
         time.sleep(poll)
     return result
+
+
+def refused_calls(task_from: str, folder: Path, *calls: str) -> list[str]:
+    """Let mypy check a program in which tasks call each other; returns the calls that it refuses.
+
+    Args:
+        task_from: the module with the decorator ``task``; mypy reads it in the environment of this process.
+        folder: where the program is written.
+        calls: lines of the program, with the tasks ``count`` and ``double`` of numbers and ``show`` of a text.
+    """
+    program = folder / f"typed_by_{task_from.partition('.')[0]}.py"
+    program.write_text(_TYPED.format(module=task_from) + "\n".join(calls) + "\n")
+    done = subprocess.run(
+        [REPOSITORY / ".venv" / "bin" / "mypy", "--config-file=", "--cache-dir=/dev/null", "--no-error-summary",
+         "--follow-imports=silent", "--python-executable", sys.executable, program],
+        cwd=folder, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert not done.stderr, done.stderr
+    lines = program.read_text().splitlines()
+    numbers = re.findall(rf"^{program.name}:(\d+): error: ", done.stdout, re.MULTILINE)
+    found = {lines[int(number) - 1] for number in numbers}
+    assert found <= set(calls), done.stdout
+    return sorted(found)
+
+
+_TYPED = """\
+from {module} import task
+
+
+@task
+def count() -> int:
+    return 1
+
+
+@task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@task
+def show(text: str) -> None: ...
+
+
+"""
+
+
+def extras(package: str, prefix: str) -> str:
+    """How many packages with this prefix the installed version of a package names as its extras, in words."""
+    named = {match[0] for each in requires(package) or [] if (match := re.match(rf"{prefix}[\w-]+", each))}
+    assert len(named) > 5, f"{package} no longer names them as extras: {named}"
+    return f"{len(named)} packages `{prefix}*` among the extras of {version(package)}, on {datetime.now(UTC):%Y-%m-%d}"

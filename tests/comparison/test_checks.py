@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 import comparison.__main__ as comparison
-from comparison.checks import BuiltIn, Checks, Finding, NotPossible, Result, WithCode, await_, run_check
+from comparison.checks import BuiltIn, Checks, Finding, NotPossible, Result, WithCode, await_, extras, run_check
 from comparison.results import SIDES, Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
 from local.cloud.settings import REPOSITORY
@@ -79,6 +80,12 @@ def test_waiting_ends_with_what_was_waited_for_or_says_what_was_not() -> None:
     assert await_(lambda: 7, "seven") == 7
     with pytest.raises(TimeoutError, match="timed out after 0 s, waiting until it happens"):
         await_(lambda: None, "it happens", timeout=0.1, poll=0.05)
+
+
+def test_the_extras_of_a_package_are_counted() -> None:
+    said = extras("apache-airflow", "apache-airflow-providers-")
+
+    assert re.match(r"\d{2,3} packages `apache-airflow-providers-\*` among the extras of 3\.", said)
 
 
 def test_a_program_of_checks_that_breaks_off_fails_those_that_it_did_not_tell_of() -> None:

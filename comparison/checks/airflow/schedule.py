@@ -87,6 +87,22 @@ def backfill(airflow: Airflow) -> Finding:
     )
 
 
+# Two DAGs that differ in catchup; the scheduler itself ends their empty tasks.
+DAGS = ("caught_up", "not_caught_up")
+EVERY, DOWNTIME = 4, 17
+_CAUGHT_UP = """\
+from datetime import datetime, timedelta
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, DeltaTriggerTimetable
+
+for dag_id, catchup in {{"caught_up": True, "not_caught_up": False}}.items():
+    schedule = DeltaTriggerTimetable(timedelta(seconds={seconds}))
+    with DAG(dag_id, schedule=schedule, start_date=datetime.fromisoformat("{start}"), catchup=catchup):
+        EmptyOperator(task_id="work")
+"""
+
+
 @check("catch_up")
 def catch_up(airflow: Airflow) -> Finding:
     """Each time that was missed while the scheduler was down gets its own run afterwards."""
@@ -116,22 +132,6 @@ def catch_up(airflow: Airflow) -> Finding:
         f"`catchup=True`: all {len(missed)} times that passed while the scheduler was stopped got a run when it went "
         f"on; by default {left_out} of them got none"
     )
-
-
-# Two DAGs that differ in catchup; the scheduler itself ends their empty tasks.
-DAGS = ("caught_up", "not_caught_up")
-EVERY, DOWNTIME = 4, 17
-_CAUGHT_UP = """\
-from datetime import datetime, timedelta
-
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, DeltaTriggerTimetable
-
-for dag_id, catchup in {{"caught_up": True, "not_caught_up": False}}.items():
-    schedule = DeltaTriggerTimetable(timedelta(seconds={seconds}))
-    with DAG(dag_id, schedule=schedule, start_date=datetime.fromisoformat("{start}"), catchup=catchup):
-        EmptyOperator(task_id="work")
-"""
 
 
 def _times(airflow: Airflow, dag_id: str) -> dict[datetime, datetime]:

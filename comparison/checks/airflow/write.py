@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from itertools import pairwise
 
-from comparison.checks import BuiltIn, Finding, WithCode, await_, refused
+from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, extras, refused, refused_calls
 from comparison.checks.airflow.side import Airflow, check
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import DATASETS
@@ -191,3 +191,22 @@ def checked_in_ci(airflow: Airflow) -> Finding:
         "`airflow dags list-import-errors --local` imports the folder and fails; it needs a metadata database, "
         "a test with `DagBag` does not"
     )
+
+
+@check("result_types")
+def result_types(airflow: Airflow) -> Finding:
+    """A type checker refuses a task that gets a result of another type, and only that."""
+    calls = ("double(count())", "show(count())")
+    found = refused_calls("airflow.sdk", airflow.ground.folder, *calls)
+    assert found == sorted(calls), f"mypy knows the type now: change the mark: {found}"
+    return NotPossible(
+        "to mypy a result is an `XComArg`, whatever its task returns: it also refuses a task that takes the right type"
+    )
+
+
+@check("ecosystem")
+def ecosystem(airflow: Airflow) -> Finding:
+    """The installed version names the packages for other systems."""
+    found = extras("apache-airflow", "apache-airflow-providers-")
+    assert "packages" in found
+    return BuiltIn(f"{found}; those that others publish are not counted")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import yaml
 from prefect.cache_policies import NO_CACHE
 
-from comparison.checks import BuiltIn, Finding, WithCode, await_, refused
+from comparison.checks import BuiltIn, Finding, WithCode, await_, extras, refused, refused_calls
 from comparison.checks.prefect.side import Prefect, check, run_without_server
 from comparison.prefect_flows import blocks, examples, importable
 from comparison.prefect_flows.parameters import published_file
@@ -215,3 +215,21 @@ def checked_in_ci(prefect: Prefect) -> Finding:
         "a function of ours imports the entrypoint of each deployment; `prefect deploy` takes a flow that cannot be "
         "imported, by reading its source"
     )
+
+
+@check("result_types")
+def result_types(prefect: Prefect) -> Finding:
+    """A type checker refuses a task that gets a result of another type, and only that."""
+    wrong = ("show(count())", "show(count.submit().result())")
+    right = ("double(count())", "double(count.submit().result())")
+    found = refused_calls("prefect", prefect.ground.folder, *right, *wrong)
+    assert found == sorted(wrong)
+    return BuiltIn("a call of a task has the type of its result, for mypy too, and so has `submit().result()`")
+
+
+@check("ecosystem")
+def ecosystem(prefect: Prefect) -> Finding:
+    """The installed version names the packages for other systems."""
+    found = extras("prefect", "prefect-")
+    assert "packages" in found
+    return BuiltIn(f"{found}; those that others publish are not counted")
