@@ -128,8 +128,9 @@ def _simulated(row: Row | None, cores: int) -> list[str]:
     if row is None or row.ours is None or row.baseline is None:
         return ["", "The simulated backfill has not been measured yet."]
     more = row.more
-    cpu = sorted(more["cpu_seconds"].items(), key=lambda item: -item[1])
-    shares = [[f"`{name}`", figure(seconds), figure(1000 * seconds / more["tasks"])] for name, seconds in cpu]
+    each = {name: seconds / more["tasks"] for name, seconds in more["cpu_seconds"].items()}
+    largest = sorted(each, key=lambda name: -each[name])
+    shares = [[f"`{name}`", figure(more["cpu_seconds"][name]), figure(1000 * each[name])] for name in largest]
     return [
         "",
         f"`simulated_backfill`, measured {_when(row)}: {more['runs']} runs with {more['tasks']:,} tasks in "
@@ -139,6 +140,10 @@ def _simulated(row: Row | None, cores: int) -> list[str]:
         f"took {figure(more['cpu_seconds_of_other_work'])} s of CPU time meanwhile, and the stack:",
         "",
         *_table(("component", "CPU s", "ms a task"), shares),
+        "",
+        f"So {cores} cores alone are enough for at most {figure(cores / sum(each.values()))} tasks a second, "
+        f"a core that only the scheduler has for at most {figure(1 / each['scheduler'])}, "
+        f"and one that only the API server has for at most {figure(1 / each['api-server'])}.",
     ]
 
 

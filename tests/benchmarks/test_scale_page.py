@@ -23,7 +23,7 @@ SIMULATED = Row(
     baseline=30.0,
     more={
         "runs": 720, "tasks": 1200, "tasks_a_second": 10.0, "most_at_once": 7, "slots": 32, "slept_seconds": 960.0,
-        "cpu_seconds": {"scheduler": 60.0, "tasks": 120.0}, "cpu_seconds_of_other_work": 3.0,
+        "cpu_seconds": {"scheduler": 60.0, "tasks": 120.0, "api-server": 30.0}, "cpu_seconds_of_other_work": 3.0,
     },
 )  # fmt: skip
 
@@ -65,6 +65,11 @@ def test_tasks_a_second_are_those_of_the_simulated_backfill_once_it_was_measured
     assert many[1] == f"{tasks / 10 / 3600:.3g}"
     assert "The tasks a second are those of `simulated_backfill`" in text
     assert "720 runs with 1,200 tasks in 2 minutes on 2 cores. That is 10 tasks a second, 7 at once at most" in text
+    assert "2 cores alone are enough for at most 11.4 tasks a second" in text
+    assert (
+        "a core that only the scheduler has for at most 20, and one that only the API server has for at most 40."
+        in text
+    )
     assert text.index("| `tasks` | 120 | 100 |") < text.index("| `scheduler` | 60 | 50 |")
     assert "The simulated backfill has not been measured yet." in shown(COSTS, BACKFILL)
 
