@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
@@ -24,23 +23,17 @@ from google.cloud import bigquery
 from benchmarks.stock import StockAirflow
 from local.airflow.api import AirflowApi
 from local.cloud.settings import REPOSITORY, Settings
+from tests.documented import DEPLOY, documented_json
 from tests.ports import free_port
 
 CLOUD_PYTHON = REPOSITORY / "local" / "cloud" / ".venv" / "bin" / "python"
-DOC = (REPOSITORY / "docs" / "deploy.md").read_text()
 ROWS = 5_000
 MONTH = "2021-01"
 
 
-def documented_json(name: str) -> dict[str, Any]:
-    """The JSON that the page shows for the file ``name``."""
-    [text] = re.findall(rf"`{re.escape(name)}`:\n\n```json\n(.*?)```", DOC, re.DOTALL)
-    return json.loads(text)
-
-
 def documented_commands() -> list[str]:
     """The lines of the section's shell block."""
-    [block] = re.findall(r"## Stock `airflow standalone`\n.*?```bash\n(.*?)```", DOC, re.DOTALL)
+    [block] = re.findall(r"## Stock `airflow standalone`\n.*?```bash\n(.*?)```", DEPLOY, re.DOTALL)
     return block.splitlines()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import runpy
 import sys
 
@@ -22,6 +23,8 @@ def main() -> None:
     # By its path: the repository's folders must not be on the path of a platform that does not have them.
     rendering = runpy.run_path(sys.argv[1])
     golden_text, render, run_kinds = (rendering[name] for name in ("golden_text", "render", "run_kinds"))
+    if "AIRFLOW_VAR_WORK_DIR" in os.environ:
+        rendering["DEPLOYMENT"].clear()  # the platform has its own connections and variables
     rendered = {
         dag_id: golden_text(render(dag, **run_kinds(dag)["partition_key"])) for dag_id, dag in sorted(bag.dags.items())
     }
