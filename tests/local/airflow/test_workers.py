@@ -69,6 +69,14 @@ def test_workers_have_room_for_all_that_runs_at_once(celery) -> None:
     assert int(settings.environment()["AIRFLOW__CORE__PARALLELISM"]) == settings.workers * workers.SLOTS
 
 
+def test_a_task_that_no_worker_starts_fails_after_a_day(celery) -> None:
+    """As long as Redis keeps the tasks of a worker that is gone, which must be longer than any task."""
+    variables = celery().environment()
+    tries = int(variables["AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES"])
+    day = tries * int(variables["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"])
+    assert day == int(variables["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) == 24 * 3600
+
+
 def test_the_password_of_redis_is_in_a_file_that_nobody_else_may_read(celery) -> None:
     settings = celery()
     workers.prepare(settings)
