@@ -390,6 +390,14 @@ def test_connections_are_those_of_the_local_stack(services: dict[str, Any], loca
     assert local_google.extra_dejson["is_anonymous"] is True
 
 
+def test_the_page_months_has_the_way_to_every_store(services: dict[str, Any]) -> None:
+    """The API server serves it, and asks the stores as a task would; of the tasks' settings, it has no more."""
+    ours, tasks = environment_of(services["api-server"]), environment_of(services["worker"])
+    for name in (GOOGLE, "AIRFLOW_CONN_NY_TAXI", "AIRFLOW_VAR_LAKE_BUCKET"):
+        assert ours[name] == tasks[name]
+    assert not {name for name in ours if name.startswith("AIRFLOW_CONN_FAILURE")}
+
+
 def test_own_connection_replaces_the_emulators_and_their_patch() -> None:
     assert set(worker_environment()) >= EMULATED
     own = worker_environment(**{GOOGLE: '{"conn_type": "google_cloud_platform"}'})
@@ -431,7 +439,7 @@ def test_the_source_can_be_set(env: dict[str, str], expected: dict[str, Any]) ->
 def test_a_setting_of_env_reaches_the_tasks_or_the_server(name: str) -> None:
     services = load_compose(**SECRETS, **{name: "7"})["services"]
     holders = {one for one, service in services.items() if environment_of(service).get(name) == "7"}
-    assert holders == ({"worker", "triggerer"} if name in UI_VARIABLES else AIRFLOW_SERVICES)
+    assert holders == ({"worker", "triggerer", "api-server"} if name in UI_VARIABLES else AIRFLOW_SERVICES)
     if name in UI_VARIABLES:
         # What is set in the UI would have no effect beside it.
         assert name not in worker_environment()

@@ -33,7 +33,7 @@ NOT_IN_ENV = {
     "AIRFLOW__CORE__DAGS_FOLDER": "deployments without containers",
     "AIRFLOW__CORE__PLUGINS_FOLDER": "deployments without containers",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "deployments without containers; config/airflow.env has it for all others",
-    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": "the image has no git",
+    "AIRFLOW__API__WORKERS": "for more workers than one host has; Airflow's default serves those of the compose file",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "compose has a database of its own",
     "AIRFLOW__OPENLINEAGE__DISABLED": "the page tells what it would save",
 }
