@@ -41,6 +41,8 @@ $(foreach name,$(FOREIGN),$(eval unexport $(name)))
 export UV_PYTHON_DOWNLOADS := never
 # Compiled once here instead of in the first import of every process.
 export UV_COMPILE_BYTECODE := 1
+# Else each of the many processes that tests start would compile this repository anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
