@@ -10,6 +10,8 @@ from local.cloud.settings import REPOSITORY
 
 BRANCH = "main"
 TIMETABLES = "nyc_taxi/dag_parts/timetables.py"
+# What the DAG processor logs of a commit that changes that file.
+WARNING = "the newest commit has other versions than"
 
 
 class CodeRepository:

@@ -11,16 +11,17 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
-from local.cloud.settings import REPOSITORY
+from local.airflow.environment import BUNDLES, AirflowSettings
+from local.cloud.settings import REPOSITORY, Settings
 from nyc_taxi.dag_parts.deadlines import DEADLINE
-from tests.code_repository import TIMETABLES, CodeRepository
+from tests.code_repository import TIMETABLES, WARNING, CodeRepository
 
 PLUGINS = REPOSITORY / "plugins"
 BUNDLE = runpy.run_path(str(REPOSITORY / "config" / "repository_bundle.py"))
-WARNING = "the newest commit has other versions than"
 # One process stands for Airflow's: it has imported the package from the plugins folder of the image, and forks for each
 # file and task. It reads a command a line, and answers each with a line.
 PROGRAM = """
@@ -86,16 +87,11 @@ for line in sys.stdin:
 
 
 def _environment(folder: Path, repository: CodeRepository) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-        "AIRFLOW_HOME": str(folder / "home"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPOSITORY / "plugins"),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": repository.setting(),
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
-        "PYTHONPATH": f"{REPOSITORY / 'config'}:{REPOSITORY / 'plugins'}",
-    }
+    """That of the components of ``make up`` with the setting in ``.env``; the package is that of the plugins folder."""
+    with mock.patch.dict(os.environ, {BUNDLES: repository.setting()}):
+        own = AirflowSettings(cloud=Settings(state_dir=folder / "state")).environment()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return {**kept, **own, "PYTHONPATH": f"{own['PYTHONPATH']}:{PLUGINS}"}
 
 
 def _of(state: str, version: str) -> dict[str, Any]:
