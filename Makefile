@@ -146,7 +146,7 @@ soak: install ## Make 200 runs of all datasets with random faults, and check eve
 bench: install comparison/.venv/.installed ## Measure everything against its baseline in the same run; QUICK=1 to see that it works
 	@.venv/bin/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick)
 
-compare: install comparison/.venv/.installed ## Run the Airflow and the Prefect version side by side, and write the report; QUICK=1 for less
+compare: install .venv/.team comparison/.venv/.installed ## Run the Airflow and the Prefect version side by side, and write the report; QUICK=1 for less
 	@.venv/bin/python -m comparison $(if $(filter-out 0,$(QUICK)),--quick)
 
 lint: install ## Check, and change nothing: code, types, SQL, lock, Dockerfile, compose file

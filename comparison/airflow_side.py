@@ -25,6 +25,8 @@ from nyc_taxi.dag_parts.channels import FAILURE_WEBHOOK
 
 NAME = "airflow"
 TIMEOUT = 15 * 60.0
+# A user who may read and not write, beside the stack's own admin.
+READER = "reader"
 _LOCAL, _GIT = "airflow.dag_processing.bundles.local.LocalDagBundle", "airflow.providers.git.bundles.git.GitDagBundle"
 _FROM_GIT = """\
 from airflow.sdk import dag, task
@@ -214,6 +216,7 @@ class AirflowSide(Side):
             **self._environment_of_figures(),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
         }
 
     def _environment_of_figures(self) -> dict[str, str]:

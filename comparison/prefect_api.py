@@ -96,15 +96,15 @@ class PrefectApi:
         run = self.run(run_id)
         return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
 
-    def emit(self, event: str, resource: str) -> None:
-        """Create an event about a resource, as the client does, but by HTTP.
+    def emit(self, event: str, resource: str, **payload: Any) -> None:
+        """Create an event about a resource, with a payload, as the client does, but by HTTP.
 
         Raises:
             httpx.HTTPStatusError: the server refuses it.
         """
         what = {"prefect.resource.id": resource}
-        body = [{"id": str(uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": event, "resource": what}]
-        self._http.post("/events", json=body).raise_for_status()
+        body = {"occurred": datetime.now(UTC).isoformat(), "event": event, "resource": what, "payload": payload}
+        self._http.post("/events", json=[{"id": str(uuid4()), **body}]).raise_for_status()
 
     def is_healthy(self) -> bool:
         """Whether the server answers."""

@@ -40,6 +40,11 @@ PLANS = ("prefect.yaml", "examples.yaml", "figures.yaml")
 METADATA = "prefect"
 ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
 TIMEOUT = 15 * 60.0
+# What the checks of the clean-up need: by default runs are never removed, and events every hour.
+_CLEAN_UP = {
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "10",
+}
 # The queue for the months of a range; it has a limit, so that neither a parent nor arrivals count.
 RANGE_QUEUE = "months"
 # The automation by which a month's arrival starts the next flow; see prefect.yaml.
@@ -83,10 +88,10 @@ class PrefectSide(Side):
     settings: AirflowSettings
     port: int
     name: str = NAME
-    as_shipped: bool = False
+    settings_of: str = FOR_CHECKS
 
     def start(self, settings: str = FOR_CHECKS) -> float:
-        self.as_shipped = settings == AS_SHIPPED
+        self.settings_of = settings
         python = python_of(ENVIRONMENT, "make compare installs it")
         begin = time.monotonic()
         try:
@@ -210,7 +215,13 @@ class PrefectSide(Side):
         """The environment variables of all of Prefect's processes in addition to those of this process."""
         database = self.settings.cloud.postgres_url(METADATA).replace("postgresql://", "postgresql+asyncpg://")
         return {
-            **environment(self.settings, home=self._home, url=self.ground.prefect_url, as_shipped=self.as_shipped),
+            **environment(
+                self.settings,
+                home=self._home,
+                url=self.ground.prefect_url,
+                as_shipped=self.settings_of == AS_SHIPPED,
+            ),
+            **(_CLEAN_UP if self.settings_of == FOR_CHECKS else {}),
             **self.ground.environment(),
             "TAXI_ALERTS_URL": self.ground.receiver_url,
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,

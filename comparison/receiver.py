@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 
 from local.cloud.settings import HOST
 
@@ -46,6 +47,37 @@ def receiver() -> Iterator[str]:
 
     with serving(Handler) as url:
         yield url
+
+
+class Note(NamedTuple):
+    """A request that came: its path, its headers and its body."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@contextmanager
+def note_taker(status: int) -> Iterator[tuple[str, list[Note]]]:
+    """Run a server that answers each request with this HTTP code; yields its address and the requests so far."""
+    seen: list[Note] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            is_packed = self.headers.get("Content-Encoding") == "gzip"
+            seen.append(Note(self.path, dict(self.headers), gzip.decompress(body) if is_packed else body))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Log nothing."""
+
+    with serving(Handler) as url:
+        yield url, seen
 
 
 @contextmanager

@@ -6,12 +6,25 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Asset, Param, PartitionedAssetTimetable, dag, task
 
 WAITS = 20
 RATE_SECONDS = 2
+
+
+@dag(schedule=PartitionedAssetTimetable(assets=Asset("input_green") & Asset("input_yellow")), tags=["comparison"])
+def both_arrived() -> None:
+    """Starts for a month when both of its inputs have arrived."""
+
+    @task
+    def load(dag_run: Any = None) -> str:
+        return dag_run.partition_key
+
+    load()
 
 
 @dag(schedule=None, tags=["comparison"], params={"until": Param("2021-01-01T00:00:00+00:00", type="string")})
@@ -50,5 +63,21 @@ def rated() -> None:
     call.expand(number=[1, 2, 3])
 
 
-for example in (waiting, prioritised, rated):
+@dag(schedule=None, tags=["comparison"])
+def cleaned() -> None:
+    """Leaves runs that are removed later."""
+    EmptyOperator(task_id="work")
+
+
+@dag(schedule=None, tags=["comparison"])
+def lineage() -> None:
+    """Reads one object and writes another."""
+
+    @task(inlets=[Asset("gs://compared/read")], outlets=[Asset("gs://compared/written")])
+    def copy() -> None: ...
+
+    copy()
+
+
+for example in (both_arrived, waiting, prioritised, rated, cleaned, lineage):
     example()

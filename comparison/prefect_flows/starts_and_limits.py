@@ -1,21 +1,52 @@
 """Small flows about what starts, waits and ends when, each showing one concept that the pipeline itself does not need.
 
 ``comparison/airflow_dags/starts_and_limits.py`` has the same examples under the same names. Those that need a worker
-have a deployment in ``examples.yaml``.
+have a deployment in ``examples.yaml``; what starts one of them is an automation, which is here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 from prefect import flow, task
+from prefect.assets import materialize
+from prefect.automations import Automation, CallWebhook, CompoundTrigger, EventTrigger, RunDeployment
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import rate_limit
+from prefect.events.schemas.automations import Posture
 
 WAITS = 20
 RATE_SECONDS = 2
+ARRIVED = "input.arrived"
+
+
+@flow
+def both_arrived(month: str) -> str:
+    """Starts for a month when both of its inputs have arrived."""
+    return month
+
+
+def when_both_arrive(deployment: UUID, month: str = "") -> Automation:
+    """An automation that starts a deployment when both inputs of a month have arrived; without a month, of any."""
+    inputs = [
+        EventTrigger(
+            expect={ARRIVED},
+            match={"prefect.resource.id": f"input.{dataset}.{month or '*'}"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        )
+        for dataset in ("green", "yellow")
+    ]
+    return Automation(
+        name=f"both inputs of {month or 'a month'} have arrived",
+        trigger=CompoundTrigger(require="all", triggers=inputs, within=timedelta(days=1)),
+        actions=[RunDeployment(deployment_id=deployment, parameters={"month": "{{ event.payload.month }}"})],
+    )
 
 
 @task(cache_policy=NO_CACHE)
@@ -47,3 +78,47 @@ def call(number: int) -> float:
 def rated() -> list[float]:
     """Makes three calls that could happen at once."""
     return call.map([1, 2, 3]).result()
+
+
+@flow
+def cleaned() -> None:
+    """Leaves runs that are removed later."""
+
+
+@flow
+def lineage() -> None:
+    """Reads one object and writes another."""
+
+    @materialize("gs://compared/written", asset_deps=["gs://compared/read"], cache_policy=NO_CACHE)
+    def copy() -> None: ...
+
+    copy()
+
+
+def as_openlineage(webhook: UUID) -> Automation:
+    """An automation that posts the assets of a task as an event of OpenLineage, by a template of ours."""
+    written = EventTrigger(
+        expect={"prefect.asset.materialization.succeeded"},
+        match={"prefect.resource.id": "gs://compared/*"},
+        posture=Posture.Reactive,
+        threshold=1,
+        within=timedelta(0),
+    )
+    post = CallWebhook(block_document_id=webhook, payload=_OPENLINEAGE)
+    return Automation(name="report lineage", trigger=written, actions=[post])
+
+
+def _dataset(asset: str) -> str:
+    """A dataset of OpenLineage, in Prefect's template language; ``asset`` is an expression for the asset."""
+    space, name = (f"{{{{ {asset}.id.split('/'){part} | join('/') }}}}" for part in ("[:3]", "[3:]"))
+    return f'{{"namespace": "{space}", "name": "{name}"}}'
+
+
+_OPENLINEAGE = f"""\
+{{"eventType": "COMPLETE", "eventTime": "{{{{ event.occurred }}}}", "producer": "https://github.com/PrefectHQ/prefect",
+ "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+ "run": {{"runId": "{{{{ flow_run.id }}}}"}}, "job": {{"namespace": "compared", "name": "{{{{ flow.name }}}}"}},
+ "inputs": [{{% for each in event.related if each.role == "asset" %}}
+{{{{ "" if loop.first else ", " }}}}{_dataset("each")}{{% endfor %}}],
+ "outputs": [{_dataset("event.resource")}]}}
+"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import sys
 from dataclasses import replace
@@ -9,10 +10,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 import comparison.__main__ as comparison
-from comparison.checks import BuiltIn, Checks, Finding, NotPossible, Result, WithCode, await_, extras, run_check
+from comparison.checks import (
+    BuiltIn,
+    Checks,
+    Finding,
+    NotPossible,
+    Result,
+    WithCode,
+    await_,
+    extras,
+    run_check,
+)
+from comparison.receiver import note_taker
 from comparison.results import SIDES, Loaded, Results
 from comparison.sides import SideError, not_run, python_of, run_checks
 from local.cloud.settings import REPOSITORY
@@ -83,9 +96,19 @@ def test_waiting_ends_with_what_was_waited_for_or_says_what_was_not() -> None:
 
 
 def test_the_extras_of_a_package_are_counted() -> None:
-    said = extras("apache-airflow", "apache-airflow-providers-")
+    assert re.match(
+        r"\d{2,3} packages `apache-airflow-providers-\*` among", extras("apache-airflow", "apache-airflow-providers-")
+    )
 
-    assert re.match(r"\d{2,3} packages `apache-airflow-providers-\*` among the extras of 3\.", said)
+
+def test_requests_are_noted_with_their_path_and_body() -> None:
+    with note_taker(404) as (url, seen):
+        answer = httpx.post(f"{url}/v1/metrics", content=gzip.compress(b"one"), headers={"Content-Encoding": "gzip"})
+        httpx.get(f"{url}/api", headers={"Authorization": "key"})
+
+    assert answer.status_code == 404
+    assert [(note.path, note.body) for note in seen] == [("/v1/metrics", b"one"), ("/api", b"")]
+    assert seen[1].headers["Authorization"] == "key"
 
 
 def test_a_program_of_checks_that_breaks_off_fails_those_that_it_did_not_tell_of() -> None:

@@ -30,6 +30,7 @@ EXPECTED = {
     "cancelling",
     "catch_up",
     "cloud",
+    "clean_up",
     "code_from_git",
     "concurrency",
     "connections",
@@ -45,6 +46,7 @@ EXPECTED = {
     "mapping",
     "metadata",
     "notifications",
+    "openlineage",
     "parameters",
     "priority",
     "providers",
@@ -52,15 +54,20 @@ EXPECTED = {
     "result_types",
     "results",
     "retries",
+    "roles",
     "run_names",
     "schedule",
+    "secret_rotation",
     "secrets",
     "start_up",
     "subflows",
     "task",
+    "telemetry",
     "testing",
     "time_outs",
     "transactions",
+    "two_inputs",
+    "upgrade",
     "variables",
     "waiting",
     "workers",
@@ -211,7 +218,7 @@ def test_the_examples_are_dags_that_airflow_can_parse() -> None:
     bag = DagBag(REPOSITORY / "comparison" / "airflow_dags")
 
     assert bag.import_errors == {}
-    assert {"retries", "killed", "approved", "waiting", "chain_110", "many"} < set(bag.dags)
+    assert {"retries", "killed", "approved", "waiting", "lineage", "chain_110", "many"} < set(bag.dags)
     first, second = (bag.dags[f"yellow_{step}_called"] for step in ("web_to_gcs", "gcs_to_bigquery"))
     assert "call" in first.get_task("local_to_gcs").downstream_task_ids
     assert first.get_task("call").trigger_dag_id == second.dag_id

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
 from urllib.parse import urlencode
 
+import httpx
 import psycopg
+from cryptography.fernet import Fernet
 
-from comparison.checks import BuiltIn, Finding, await_
+from comparison.airflow_side import READER
+from comparison.checks import SECONDS, BuiltIn, Finding, await_, refused
 from comparison.checks.airflow.side import Airflow, check, set_connection
+from comparison.receiver import note_taker
 
 
 @check("connections")
@@ -96,3 +103,115 @@ def metadata(airflow: Airflow) -> Finding:
     return BuiltIn(
         "the asset event carries it, for people and for the DAGs that it starts; tables and charts are not shown"
     )
+
+
+@check("roles")
+def roles(airflow: Airflow) -> Finding:
+    """A user who may only read cannot start a run, and nobody can do anything without a token."""
+    passwords = json.loads((airflow.settings.home / "passwords.json").read_text())
+    with httpx.Client(base_url=airflow.settings.url, trust_env=False, timeout=SECONDS) as browser:
+        assert browser.get("/api/v2/dags").status_code == 401
+        login = {"username": READER, "password": passwords[READER]}
+        token = browser.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        browser.headers["Authorization"] = f"Bearer {token}"
+        assert browser.get("/api/v2/dags").status_code == 200
+        started = browser.post("/api/v2/dags/child/dagRuns", json={"logical_date": None})
+        assert started.status_code == 403, started.text
+        assert browser.get("/api/v2/connections").status_code == 403
+    return BuiltIn(
+        "users with roles, each with a token: a viewer may read DAGs (200), but not start one or see connections "
+        "(403). Here by the stock auth manager, which is "
+        "[for development](https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/auth-manager/simple/index.html)"
+    )
+
+
+@check("clean_up")
+def clean_up(airflow: Airflow) -> Finding:
+    """Old runs are removed from the database, and newer ones stay."""
+    old, kept = (airflow.run("cleaned") for _ in range(2))
+    before = ["--clean-before-timestamp", kept["run_after"]]
+    which = ["--tables", "dag_run", "--dag-ids", "cleaned"]
+    done = airflow.airflow("db", "clean", *before, *which, "--skip-archive", "--yes")
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert [run["dag_run_id"] for run in airflow.api.runs("cleaned")] == [kept["dag_run_id"]]
+    refused(lambda: airflow.api.run("cleaned", old["dag_run_id"]), 404)
+    return BuiltIn("`airflow db clean`, by age, table and DAG; it has to be run, for example by cron")
+
+
+@check("openlineage")
+def openlineage(airflow: Airflow) -> Finding:
+    """A collector gets an event of OpenLineage with what a task has read and written."""
+    with note_taker(200) as (url, seen):
+        transport = json.dumps({"type": "http", "url": url, "endpoint": "lineage"})
+        done = airflow.airflow("dags", "test", "lineage", AIRFLOW__OPENLINEAGE__TRANSPORT=transport)
+    assert done.returncode == 0, done.stderr[-1000:]
+    events = [json.loads(note.body) for note in seen]
+    [event] = [each for each in events if (each["job"]["name"], each["eventType"]) == ("lineage.copy", "COMPLETE")]
+    names = [(each["namespace"], each["name"]) for side in ("inputs", "outputs") for each in event[side]]
+    assert names == [("gs://compared", "read"), ("gs://compared", "written")]
+    return BuiltIn(
+        f"the provider of OpenLineage: by one setting, every task sends its start and end, with its assets and what "
+        f"the operators of other providers tell of their tables; {len(seen)} events of a run with one task"
+    )
+
+
+@check("secret_rotation")
+def secret_rotation(airflow: Airflow) -> Finding:
+    """What was encrypted with an old key is encrypted with the new one, and tasks can read it."""
+    new = airflow.settings.environment()["AIRFLOW__CORE__FERNET_KEY"]
+    old = Fernet.generate_key().decode()
+    set_connection(airflow, "rotated", host="one.invalid", value="rotated")
+    values = [Fernet(old).encrypt(value).decode() for value in (b"hunter2-old", b'{"bucket": "lake-old"}')]
+    with psycopg.connect(airflow.settings.cloud.postgres_url("airflow")) as database:
+        database.execute("UPDATE connection SET password = %s, extra = %s WHERE conn_id = 'rotated'", values)
+    assert airflow.run("connected", name="rotated")["state"] == "failed"
+    done = airflow.airflow("rotate-fernet-key", AIRFLOW__CORE__FERNET_KEY=f"{new},{old}")
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert airflow.result(airflow.run("connected", name="rotated"), "read")["bucket"] == "lake-old"
+    return BuiltIn(
+        "`airflow rotate-fernet-key` encrypts connections and variables anew while both keys are set; a task that "
+        "could not read a connection of the old key then could"
+    )
+
+
+@check("upgrade")
+def upgrade(airflow: Airflow) -> Finding:
+    """A database of the previous minor version becomes one of this version, with what is in it."""
+    [major, minor, _] = version("apache-airflow").split(".")
+    before = f"{major}.{int(minor) - 1}.0"
+    path = airflow.ground.folder / "airflow-of-a-version-before.db"
+    theirs = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{path}"}
+    revisions = []
+    for words in (["--to-version", before], []):
+        done = airflow.airflow("db", "migrate", *words, **theirs)
+        assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1000:]
+        with closing(sqlite3.connect(path)) as database, database:
+            revisions += database.execute("SELECT version_num FROM alembic_version").fetchall()
+            if words:
+                database.execute("INSERT INTO variable (key, val, is_encrypted) VALUES ('kept', 'seven', false)")
+            kept = database.execute("SELECT key, val FROM variable").fetchall()
+    assert (len(set(revisions)), kept) == (2, [("kept", "seven")])
+    assert airflow.airflow("db", "check-migrations", **theirs).returncode == 0
+    return BuiltIn(
+        f"`airflow db migrate`, from the tables of {before} to those of today, with what was in them; also to a "
+        "given version"
+    )
+
+
+@check("telemetry")
+def telemetry(airflow: Airflow) -> Finding:
+    """A collector of OpenTelemetry gets metrics of tasks, and a span of a task."""
+    with note_taker(200) as (url, seen):
+        on = {"AIRFLOW__METRICS__OTEL_ON": "True", "AIRFLOW__TRACES__OTEL_ON": "True"}
+        done = airflow.airflow("dags", "test", "lineage", **on, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    assert done.returncode == 0, done.stderr[-1000:]
+    metrics, traces = (b"".join(note.body for note in seen if note.path == f"/v1/{kind}") for kind in _SIGNALS)
+    assert [name in metrics for name in (b"ti.finish", b"task.duration")] == [True, True], seen
+    assert [name in traces for name in (b"dag_run.lineage", b"task_run.copy")] == [True, True], seen
+    return BuiltIn(
+        "two settings and an address: metrics, such as how many tasks ended in which state and how long they took, and "
+        "a span for each run and each task"
+    )
+
+
+_SIGNALS = ("metrics", "traces")

@@ -162,3 +162,26 @@ def events(airflow: Airflow) -> Finding:
     assert [run["partition_key"] for run in runs] == [airflow.ground.month]
     assert runs[0]["run_type"] == "asset_triggered"
     return BuiltIn("assets with partitions: declared in the code, one downstream run for each month, lineage in the UI")
+
+
+@check("two_inputs")
+def two_inputs(airflow: Airflow) -> Finding:
+    """A DAG starts for the month whose inputs are both there, and for no other month."""
+    dag_id = "both_arrived"
+    airflow.api.await_parsed([dag_id], since="")
+    found = {each["name"]: each["id"] for each in airflow.api.call("GET", f"/assets?dag_ids={dag_id}")["assets"]}
+    green, yellow = (int(found[f"input_{dataset}"]) for dataset in ("green", "yellow"))
+    airflow.api.set_paused(dag_id, False)
+    for asset, month in ((green, "2021-01"), (yellow, "2021-02"), (yellow, "2021-01")):
+        airflow.api.announce(asset, month)
+
+    def ended() -> list[dict[str, Any]]:
+        return [run for run in airflow.api.runs(dag_id) if run["state"] in ENDED]
+
+    [run] = await_(ended, "the month whose inputs are both there has run")
+    assert (run["state"], airflow.result(run, "load")) == ("success", "2021-01")
+    assert [each["partition_key"] for each in airflow.api.runs(dag_id)] == ["2021-01"]
+    return BuiltIn(
+        "`PartitionedAssetTimetable` of two assets: one run when both have the same partition key; "
+        "inputs of different months started nothing"
+    )

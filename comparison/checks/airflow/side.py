@@ -103,11 +103,11 @@ class Airflow:
         found: dict[str, Any] = httpx.get(f"{self.settings.url}/openapi.json", trust_env=False, timeout=SECONDS).json()
         return found
 
-    def airflow(self, *arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    def airflow(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the Airflow CLI with further environment variables."""
         command = [str(Path(sys.executable).with_name("airflow")), *arguments]
         env = {**os.environ, **self.settings.environment(), **variables}
-        return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def states_of(tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:

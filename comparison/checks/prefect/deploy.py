@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -15,7 +12,7 @@ import yaml
 
 from comparison.checks import SECONDS, BuiltIn, Finding, await_, git
 from comparison.checks.prefect.side import Prefect, check, run_without_server
-from comparison.receiver import serving
+from comparison.receiver import note_taker
 from local.cloud.settings import REPOSITORY
 
 
@@ -168,34 +165,13 @@ def start_up(prefect: Prefect) -> Finding:
 @check("cloud")
 def cloud(prefect: Prefect) -> Finding:
     """Prefect sends its API key to another address, as it would to Prefect Cloud."""
-    with _note_taker() as (url, seen):
+    with note_taker(404) as (url, seen):
         env = {**os.environ, "PREFECT_API_URL": f"{url}/api", "PREFECT_API_KEY": "pnu_compared"}
         subprocess.run(
             [str(Path(sys.executable).with_name("prefect")), "deployment", "ls"],
             env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    assert "Bearer pnu_compared" in {headers.get("Authorization") for headers in seen}
+    assert "Bearer pnu_compared" in {note.headers.get("Authorization") for note in seen}
     return BuiltIn(
         "Prefect Cloud: the same flows, deployments and workers, by address and key, with more features. Not tried"
     )
-
-
-@contextmanager
-def _note_taker() -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that answers 404 and records the headers of each request."""
-    seen: list[dict[str, str]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            seen.append(dict(self.headers))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(404)
-            self.end_headers()
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    with serving(Handler) as url:
-        yield url, seen

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from http import HTTPStatus
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
+from prefect.blocks.webhook import Webhook
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 
-from comparison.checks import BuiltIn, Finding, WithCode, await_
-from comparison.checks.prefect.side import PASSWORD, Prefect, check
-from comparison.prefect_flows import examples
+from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_
+from comparison.checks.prefect.side import PASSWORD, Prefect, check, own_database, run_in
+from comparison.prefect_flows import examples, starts_and_limits
 from comparison.prefect_flows.parameters import published_file
+from comparison.receiver import note_taker
+from local.cloud.settings import REPOSITORY
 
 
 @check("connections", alone=True)
@@ -133,3 +144,175 @@ def metadata(prefect: Prefect) -> Finding:
     return BuiltIn(
         "the asset event carries it; the checks are an artifact, shown as a table in the UI (assets: in the cloud only)"
     )
+
+
+@check("roles")
+def roles(prefect: Prefect) -> Finding:
+    """A user who may only read cannot start a run, and nobody can do anything without a token."""
+    found = [path for path in prefect.paths() if {"users", "roles", "api_keys"} & set(path.split("/"))]
+    assert found == [], f"there are users now: write the check: {found}"
+    codes = run_in(prefect.ground.folder / "guarded", _WITH_PASSWORDS)
+    assert codes == ["401", "401", "200", *["200"] * 3]
+    return NotPossible(
+        "one password for all, who then may do everything; without it (401) nothing, and without that setting anybody "
+        "everything. Users and roles are [in the cloud only](https://docs.prefect.io/v3/concepts/server)"
+    )
+
+
+# Asks a server within this program without a password, with another user's name, and as it wants it; then again,
+# without the setting of the password.
+_WITH_PASSWORDS = """\
+import asyncio, os
+import httpx
+from prefect.server.api.server import create_app
+from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, temporary_settings
+
+
+async def ask():
+    user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
+    server = httpx.ASGITransport(create_app(ephemeral=True, ignore_cache=True))
+    async with httpx.AsyncClient(transport=server, base_url="http://server/api") as client:
+        for auth in (None, ("reader", password), (user, password)):
+            print((await client.get("/admin/version", auth=auth)).status_code)
+
+
+asyncio.run(ask())
+with temporary_settings(restore_defaults={PREFECT_SERVER_API_AUTH_STRING}):
+    asyncio.run(ask())
+"""
+
+
+@check("clean_up", alone=True)
+def clean_up(prefect: Prefect) -> Finding:
+    """Old runs are removed from the database, and newer ones stay."""
+    old, kept = (str(starts_and_limits.cleaned(return_state=True).state_details.flow_run_id) for _ in range(2))
+    with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
+        database.execute("UPDATE flow_run SET end_time = now() - interval '91 days' WHERE id = %s", [old])
+
+    def left() -> set[str]:
+        return {run["id"] for run in prefect.api.runs(flows={"name": {"any_": ["cleaned"]}})}
+
+    await_(lambda: old not in left(), "the server removes the old run")
+    assert left() == {kept}
+    return BuiltIn(
+        "the server removes runs after 90 days, if a setting enables that, here each ten seconds; no command for it"
+    )
+
+
+@check("openlineage", alone=True)
+def openlineage(prefect: Prefect) -> Finding:
+    """A collector gets an event of OpenLineage with what a task has read and written."""
+    with note_taker(200) as (url, seen):
+        webhook = Webhook(method="POST", url=url).save("lineage", overwrite=True)
+        automation = starts_and_limits.as_openlineage(webhook).create()
+        starts_and_limits.lineage()
+        await_(lambda: seen, "the collector gets the event")
+        automation.delete()
+    event = json.loads(seen[0].body)
+    names = [(each["namespace"], each["name"]) for side in ("inputs", "outputs") for each in event[side]]
+    assert names == [("gs://compared", "read"), ("gs://compared", "written")]
+    assert event["run"]["runId"] == prefect.called("lineage")["id"]
+    return WithCode(
+        "a task's event has the assets that it declares; an automation with a template of ours posts it as an event of "
+        "OpenLineage, one for each written asset"
+    )
+
+
+@check("secret_rotation")
+def secret_rotation(prefect: Prefect) -> Finding:
+    """What was encrypted with an old key is encrypted with the new one, and flows can read it."""
+    home = prefect.ground.folder / "rotated"
+    own_database(home)
+    codes = [str(HTTPStatus.INTERNAL_SERVER_ERROR.value)] * 2
+    assert run_in(home, _ROTATED) == [*codes, "hunter2-old"], "the server can do more now: change the note"
+    return WithCode(
+        "no command; with another key the server can neither read nor delete a block (HTTP 500): a program of ours "
+        "takes all of them out under the old key, and puts them back under the new one, with new ids"
+    )
+
+
+# The server runs within this program, so that it can be given another key.
+_ROTATED = """\
+import asyncio, os
+import httpx
+from cryptography.fernet import Fernet
+from prefect.blocks.system import Secret
+from prefect.client.orchestration import PrefectClient
+from prefect.server.api.server import create_app
+from comparison.prefect_flows import rotation
+
+
+async def main():
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = old
+    server = {"transport": httpx.ASGITransport(create_app(ephemeral=True), raise_app_exceptions=False)}
+    password = os.environ["PREFECT_API_AUTH_STRING"]
+    async with PrefectClient("http://server/api", auth_string=password, httpx_settings=server) as client:
+        kept = await Secret(value="hunter2-old").save("rotated", client=client)
+        os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = new
+        for call in (client.read_block_document(kept), client.delete_block_document(kept)):
+            try:
+                await call
+            except httpx.HTTPStatusError as error:
+                print(error.response.status_code)
+        os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = old
+        taken = await rotation.take(client)
+        os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = new
+        await rotation.put_back(client, taken)
+        print((await client.read_block_document_by_name("rotated", "secret")).data["value"])
+
+
+asyncio.run(main())
+"""
+
+
+# The newest revision of Prefect 3.7 for SQLite.
+OF_3_7 = "79e7a60e43d8"
+
+
+@check("upgrade")
+def upgrade(prefect: Prefect) -> Finding:
+    """A database of the previous minor version becomes one of this version, with what is in it."""
+    assert version("prefect").startswith("3.8."), "OF_3_7 is no longer of the previous minor version"
+    home = prefect.ground.folder / "of-a-version-before"
+    own_database(home, revision=OF_3_7)
+    moment = "2026-01-01 00:00:00"
+    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
+        [before] = database.execute("SELECT version_num FROM alembic_version")
+        values = (str(uuid4()), moment, moment, "kept", "7", "[]")
+        columns = "id, created, updated, name, value, tags"
+        database.execute(f"INSERT INTO variable ({columns}) VALUES (?, ?, ?, ?, ?, ?)", values)
+    own_database(home)
+    with closing(sqlite3.connect(home / "prefect.db")) as database:
+        [after] = database.execute("SELECT version_num FROM alembic_version")
+        kept = database.execute("SELECT name, value FROM variable").fetchall()
+    assert (before, before != after, kept) == ((OF_3_7,), True, [("kept", 7)])
+    return BuiltIn(
+        "`prefect server database upgrade`, from the last tables of 3.7 to those of today, with what was in them; "
+        "also to a given revision of the tables"
+    )
+
+
+@check("telemetry")
+def telemetry(prefect: Prefect) -> Finding:
+    """A collector of OpenTelemetry gets metrics, and a span of a task."""
+    instrument = Path(sys.executable).with_name("opentelemetry-instrument")
+    program = "from comparison.prefect_flows.starts_and_limits import lineage; lineage()"
+    with note_taker(200) as (url, seen):
+        to = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+        done = subprocess.run(
+            [instrument, sys.executable, "-c", program],
+            cwd=REPOSITORY, env={**os.environ, **to}, capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-1000:]
+    metrics, traces = (b"".join(note.body for note in seen if note.path == f"/v1/{kind}") for kind in _SIGNALS)
+    assert (b"process.memory.usage" in metrics, b"prefect.run.type" in traces) == (True, True), seen
+    assert b"copy-" in traces, traces
+    assert b"flow_run" not in metrics, "runs are counted now: change the note"
+    return BuiltIn(
+        "with the extra `otel`, started by `opentelemetry-instrument`: a span for each flow run and task run, logs, "
+        "and the memory and processor time of the flow's process; no metrics of runs"
+    )
+
+
+_SIGNALS = ("metrics", "traces")

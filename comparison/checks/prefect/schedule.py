@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
+from prefect.automations import Automation
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_
 from comparison.checks.prefect.side import Prefect, check, timestamp
+from comparison.prefect_flows import starts_and_limits
 from comparison.prefect_flows.parameters import published_file
 
 
@@ -176,4 +179,32 @@ def events(prefect: Prefect) -> Finding:
     assert run["created_by"]["type"] == "AUTOMATION"
     return BuiltIn(
         "an automation in the server: the asset event carries the month, and starts the next deployment for it"
+    )
+
+
+@check("two_inputs")
+def two_inputs(prefect: Prefect) -> Finding:
+    """A flow starts for the month whose inputs are both there, and for no other month."""
+    deployed = UUID(prefect.api.deployment("both-arrived/example")["id"])
+
+    def started(automation: Automation) -> list[dict[str, Any]]:
+        runs = prefect.api.runs(deployments={"id": {"any_": [str(deployed)]}})
+        return [run for run in runs if run["created_by"]["id"] == str(automation.id)]
+
+    def announce(*inputs: tuple[str, str]) -> None:
+        for dataset, month in inputs:
+            prefect.api.emit(starts_and_limits.ARRIVED, f"input.{dataset}.{month}", month=month)
+
+    of_any = starts_and_limits.when_both_arrive(deployed).create()
+    announce(("green", "2021-01"), ("yellow", "2021-02"))
+    await_(lambda: started(of_any), "inputs of two months start a run; if they no longer do, change the mark")
+    of_any.delete()
+    of_a_month = starts_and_limits.when_both_arrive(deployed, "2021-03").create()
+    announce(("green", "2021-03"), ("yellow", "2021-04"), ("yellow", "2021-03"))
+    [run] = await_(lambda: started(of_a_month), "the month whose inputs are both there starts a run")
+    of_a_month.delete()
+    assert run["parameters"] == {"month": "2021-03"}
+    return WithCode(
+        "a compound trigger in an automation for each month, which code has to create: one for all months also started "
+        "a run for inputs of two different months"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import httpx
 
 from comparison import temporary_server
-from comparison.checks import SECONDS, Checks, await_, posts
+from comparison.checks import SECONDS, Checks, await_, kill_tree, posts
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
 from local.cloud.settings import REPOSITORY
@@ -80,3 +81,33 @@ def run_without_server(program: str, *, home: Path) -> list[str]:
     done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-1000:]
     return done.stdout.strip().splitlines()
+
+
+def run_in(home: Path, program: str) -> list[str]:
+    """Run a program that starts no server and uses the database in the folder ``home``; returns its lines."""
+    return _run(["-c", program], _of(home))
+
+
+def own_database(home: Path, *, revision: str = "head") -> None:
+    """Create a database in the folder ``home``, or upgrade the one that is there."""
+    home.mkdir(exist_ok=True)
+    _run(["-m", "prefect", "server", "database", "upgrade", "--yes", "--revision", revision], _of(home))
+
+
+def _of(home: Path) -> dict[str, str]:
+    """The environment of a program with a database of its own."""
+    env = temporary_server.environment(os.environ)
+    return env | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false"}
+
+
+def _run(words: list[str], env: dict[str, str]) -> list[str]:
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        # With the temporary server that it may have started.
+        limit = threading.Timer(300, kill_tree, [program.pid])
+        limit.start()
+        out, errors = program.communicate()
+        limit.cancel()
+    assert program.returncode == 0, out[-500:] + errors[-1000:]
+    return out.strip().splitlines()
