@@ -221,6 +221,7 @@ class Scene:
         *,
         ahead: float = 0.0,
         triggerer: Triggerer | None = None,
+        work_dir: str = "",
         **conf: Any,
     ) -> Run:
         """Return a new run of one DAG for a month; nothing of it has run yet.
@@ -230,10 +231,12 @@ class Scene:
             step: what the DAG does with it.
             ahead: seconds by which the clock of the run's download is ahead.
             triggerer: where its tasks wait, if the clock has started it.
+            work_dir: where its tasks hand on files; the folder of the scene if it is empty.
             conf: more parameters of the run.
         """
         conf = {**({"month": str(file.month)} if file.month else {}), **conf}
-        return self._new_run(f"{file.dataset.name}_{step}", conf, ahead=ahead, triggerer=triggerer)
+        dag_id, more = f"{file.dataset.name}_{step}", {"AIRFLOW_VAR_WORK_DIR": work_dir} if work_dir else {}
+        return self._new_run(dag_id, conf, more, ahead=ahead, triggerer=triggerer)
 
     def rollup(self) -> Run:
         """Return a new run of the yearly rollup; nothing of it has run yet."""
@@ -256,10 +259,12 @@ class Scene:
         )
         return {row["month"][:7]: row["trips"] for row in counted.result()}
 
-    def _new_run(self, dag_id: str, conf: Mapping[str, Any], **more: Any) -> Run:
+    def _new_run(
+        self, dag_id: str, conf: Mapping[str, Any], variables: Mapping[str, str] | None = None, **more: Any
+    ) -> Run:
         assert self.worker is not None
-        folder = self.folder / "runs"
-        return Run(self.worker, dag_id, conf=conf, environment=self.variables(), folder=folder, **more)
+        environment = {**self.variables(), **(variables or {})}
+        return Run(self.worker, dag_id, conf=conf, environment=environment, folder=self.folder / "runs", **more)
 
     def load(self, file: PublishedFile, steps: Iterable[str] = tuple(STEPS.values())) -> None:
         """Load a month into stores, without a fault."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,6 +24,9 @@ VERSIONS = {
 # Not a method of the API: any of Google's servers answers it, and only the ``Date`` of the answer is read.
 CLOCK = ("HEAD", "/")
 _PREFIX = re.compile(r"/(?P<kind>upload/|download/)?(?P<service>storage/v1/|bigquery/v2/|)(?P<rest>.*)")
+# https://cloud.google.com/storage/docs/performing-resumable-uploads#chunked-upload
+_SENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<all>\d+|\*)")
+PART_BYTES = 256 * 1024
 _VALUES = {"boolean": r"true|false", "integer": r"-?\d+"}
 
 
@@ -48,7 +52,8 @@ def problems(request: Request) -> list[str]:
     if (request.method, request.path) == CLOCK:
         return []
     document, method = _document(request.service), _method(request)
-    found = list(_of_query(document, method, request))
+    # Google chooses the whole address at which an upload goes on.
+    found = list(_of_part(request)) if request.is_continued else list(_of_query(document, method, request))
     if "request" in method:
         if request.body is not None:
             found += _of_value(document, method["request"], request.body, "body")
@@ -75,7 +80,19 @@ def _document(service: str) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
+def _of_part(request: Request) -> Iterator[str]:
+    sent = _SENT_RANGE.fullmatch(request.sent_range)
+    if sent is None:
+        yield f"a part of an upload says {request.sent_range!r} of its place"
+        return
+    size = int(sent["last"]) + 1 - int(sent["first"])
+    if str(int(sent["last"]) + 1) != sent["all"] and size % PART_BYTES:
+        yield f"a part that is not the last has {size} bytes, no multiple of {PART_BYTES}"
+
+
 def _method(request: Request) -> dict[str, Any]:
+    if request.is_continued:
+        request = replace(request, method="POST")
     document, path = _document(request.service), _PREFIX.fullmatch(request.path)
     if path is not None and path["service"] == document["servicePath"]:
         for method in _methods(document):

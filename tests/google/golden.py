@@ -1,14 +1,22 @@
 """The golden files of the requests that a run sends to Google: one file for each DAG, below tests/google/on_record.
 
+A run whose work dir is in a bucket has a file of its own, whose name ends with ``.work_dir``. How many requests a month
+of each dataset sends that was not there before, and is small, is in requests.json beside the folder.
+
 ``PYTHONPATH=plugins python -m tests.google.golden`` writes them anew.
 """
 
 from __future__ import annotations
 
+import base64
+import csv
+import gzip
 import json
+import random
 import re
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
@@ -16,13 +24,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from nyc_taxi.registry.datasets import ZONES
+from local.airflow.reconcile import storage_client
+from local.cloud.source.layouts import MIRROR
+from nyc_taxi.registry.datasets import TRIP_DATASETS, ZONES
+from nyc_taxi.registry.model import PublishedFile
+from nyc_taxi.registry.months import Month
 from tests.conftest import REPOSITORY
-from tests.faults.scene import FILE, STEPS, UNTOUCHED, Scene
+from tests.faults.runs import Run
+from tests.faults.scene import FILE, MONTH, ROWS, STEPS, UNTOUCHED, Scene
 from tests.google.discovery import method_of
 from tests.google.recording import Request, recorded
 
 FOLDER = REPOSITORY / "tests" / "google" / "on_record"
+COUNTS = FOLDER.parent / "requests.json"
+WORK_BUCKET = "nyc-taxi-work"
+# Ends the name of a run whose work dir is in that bucket.
+IN_BUCKET = ".work_dir"
+# Of a month whose files are sent in parts, as csv.gz and as Parquet: random texts, which do not compress.
+LARGE_ROWS = 6000
+TEXT_BYTES = 3072
+NEW_MONTH = Month(2020, 12)
+# In the place of a task's name. The client looks at each bucket that it uses, for its traces, at any time.
+BY_CLIENT = "any task: the client, in a thread of its own"
+CONTINUED = "storage.objects.insert, a part"
+Sent = dict[str, list[Request]]
 # What differs from run to run: times, ids of jobs and staging tables, generations and checksums of objects.
 _VARIES = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),
@@ -33,6 +58,7 @@ _VARIES = (
     (r"\b\d{16}\b", "NUMBER"),
     (r"(airflow)_\d{16}", r"\1_NUMBER"),
     (r"_[0-9a-f]{10}_(\d+)$", r"_RUN_\1"),
+    (r"\bmanual__[0-9a-f]{12}-[0-9a-f]{10}\b", "manual__RUN-HASH"),
     (r"\bmanual__[0-9a-f]{12}\b", "manual__RUN"),
     (r"^[A-Za-z0-9+/]{6}==$", "CRC32C"),
 )
@@ -40,8 +66,21 @@ _VARIES = (
 
 def golden(requests: Mapping[str, list[Request]]) -> str:
     """Return the golden text of a run's requests, by task."""
-    tasks = {task_id: _steps([_shown(request) for request in sent]) for task_id, sent in requests.items()}
+    looks = [_shown(request) for sent in requests.values() for request in sent if _is_by_client(request)]
+    tasks = {BY_CLIENT: _steps(looks)}
+    for task_id, sent in requests.items():
+        tasks[task_id] = _steps([_shown(request) for request in sent if not _is_by_client(request)])
     return json.dumps({task_id: sent for task_id, sent in tasks.items() if sent}, indent=2) + "\n"
+
+
+def counted(requests: Mapping[str, list[Request]]) -> dict[str, int]:
+    """Return how many requests a run has sent, by method; parts of uploads beyond their first request by themselves."""
+    sent = (request for each in requests.values() for request in each)
+    return dict(sorted(Counter(CONTINUED if one.is_continued else method_of(one) for one in sent).items()))
+
+
+def _is_by_client(request: Request) -> bool:
+    return request.method == "GET" and re.fullmatch(r"/storage/v1/b/[^/]+", request.path) is not None
 
 
 def _steps(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -54,6 +93,8 @@ def _steps(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shown(request: Request) -> dict[str, Any]:
+    if request.is_continued:
+        return {"calls": method_of(request), "url": "PUT the upload goes on", "media": list(request.media)}
     shown = {
         "calls": method_of(request),
         "url": f"{request.method} {_steady(unquote(request.path))}",
@@ -97,30 +138,75 @@ def started(folder: Path) -> Iterator[Scene]:
         scene.stop()
 
 
-def record(scene: Scene) -> dict[str, dict[str, list[Request]]]:
-    """Run the DAGs that talk to Google, and return what each of their tasks has sent, by DAG and task."""
+def record(scene: Scene) -> dict[str, Sent]:
+    """Run the DAGs, those that use the work dir also with one in a bucket; return what each task has sent to Google."""
+    found = _record_month(scene, FILE)
+    runs = [scene.run(ZONES.file(), STEPS[store]) for store in ("lake", "bigquery")]
+    found |= {run.dag_id: _sent(scene, run) for run in (*runs, scene.rollup())}
+    publish_large(scene)
+    storage_client(scene.settings).create_bucket(WORK_BUCKET)
+    return found | _record_in_bucket(scene, FILE)
+
+
+def _record_month(scene: Scene, file: PublishedFile) -> dict[str, Sent]:
+    runs = [scene.run(file, step) for step in STEPS.values()]
+    return {run.dag_id: _sent(scene, run) for run in runs}
+
+
+def _record_in_bucket(scene: Scene, file: PublishedFile) -> dict[str, Sent]:
+    steps, work_dir = (STEPS["lake"], STEPS["postgres"]), f"gs://{WORK_BUCKET}/work"
+    runs = [scene.run(file, step, work_dir=work_dir) for step in steps]
+    return {f"{run.dag_id}{IN_BUCKET}": _sent(scene, run) for run in runs}
+
+
+def _sent(scene: Scene, run: Run) -> Sent:
+    """Make a run; returns what each of its tasks has sent."""
+    assert scene.worker is not None
     proxies = {"storage": scene.proxies["gcs"], "bigquery": scene.proxies["bigquery"]}
-    steps = (STEPS["lake"], STEPS["bigquery"])
-    runs = [scene.run(file, step, force=True) for file in (FILE, ZONES.file()) for step in steps]
-    found: dict[str, dict[str, list[Request]]] = {}
-    for run in (*runs, scene.rollup()):
-        assert scene.worker is not None
-        tasks = [task["task_id"] for task in scene.worker.dags[run.dag_id]]
-        sent = found.setdefault(run.dag_id, {})
-        for task_id, following in zip(tasks, [*tasks[1:], None], strict=True):
-            with recorded(proxies) as requests:
-                ended = run.go(until=following)
-            sent[task_id] = list(requests)
-        assert ended.state == "success", run.log()[-8000:]
+    tasks = [task["task_id"] for task in scene.worker.dags[run.dag_id]]
+    sent: Sent = {}
+    for task_id, following in zip(tasks, [*tasks[1:], None], strict=True):
+        with recorded(proxies) as requests:
+            ended = run.go(until=following)
+        sent[task_id] = list(requests)
+    assert ended.state == "success", run.log()[-8000:]
+    return sent
+
+
+def publish_large(scene: Scene) -> None:
+    """Publish the month once more, with so much text that each of its files is sent in parts."""
+    scene.publish(FILE, LARGE_ROWS)
+    path = scene.source / MIRROR.file(FILE.dataset.name, MONTH)
+    with gzip.open(path, "rt", newline="") as file:
+        head, *rows = csv.reader(file)
+    column, texts = head.index("store_and_fwd_flag"), random.Random(0)
+    for row in rows:
+        row[column] = base64.b64encode(texts.randbytes(TEXT_BYTES)).decode()
+    with gzip.open(path, "wt", newline="", compresslevel=1) as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+def _record_small(scene: Scene) -> dict[str, Sent]:
+    """Return what a small new month of each dataset sends; that of green with a local work dir is on record."""
+    found: dict[str, Sent] = {}
+    for dataset in TRIP_DATASETS:
+        for file in (dataset.file(MONTH), dataset.file(NEW_MONTH)):
+            scene.publish(file, ROWS["old"])
+        if dataset is not FILE.dataset:
+            found |= _record_month(scene, dataset.file(MONTH))
+        found |= _record_in_bucket(scene, dataset.file(NEW_MONTH))
     return found
 
 
 def main() -> int:
-    """Write the golden files."""
+    """Write the golden files, and the counts."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, started(Path(folder)) as scene:
-        for dag_id, requests in record(scene).items():
-            (FOLDER / f"{dag_id}.json").write_text(golden(requests))
+        on_record = record(scene)
+        counts = {name: counted(sent) for name, sent in {**on_record, **_record_small(scene)}.items()}
+    for name, requests in on_record.items():
+        (FOLDER / f"{name}.json").write_text(golden(requests))
+    COUNTS.write_text(json.dumps(counts, indent=2) + "\n")
     return 0
 
 

@@ -27,6 +27,7 @@ class Request:
         body: the JSON that it carries; None without one.
         media: the content types of the bytes that it carries beside.
         is_part: whether it asks for a part of an object only.
+        sent_range: which bytes of how many it carries, as the client writes it; empty if it does not say.
     """
 
     service: str
@@ -36,6 +37,12 @@ class Request:
     body: Any = None
     media: tuple[str, ...] = ()
     is_part: bool = False
+    sent_range: str = ""
+
+    @property
+    def is_continued(self) -> bool:
+        """Return whether it goes on with an upload in parts, at the address that the first answer gave."""
+        return self.method == "PUT" and "upload_id" in dict(self.query)
 
 
 @dataclass
@@ -94,7 +101,8 @@ def _request(service: str, head: h11.Request, content: bytes) -> Request:
     query = tuple(sorted(parse_qsl(url.query, keep_blank_values=True)))
     headers = dict(head.headers)
     body, media = _content(headers.get(b"content-type", b"").decode(), content)
-    return Request(service, head.method.decode(), url.path, query, body, media, b"range" in headers)
+    sent_range = headers.get(b"content-range", b"").decode()
+    return Request(service, head.method.decode(), url.path, query, body, media, b"range" in headers, sent_range)
 
 
 def _content(kind: str, content: bytes) -> tuple[Any, tuple[str, ...]]:
