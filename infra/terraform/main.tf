@@ -1,4 +1,5 @@
-# What the pipeline needs of a project: the lake's bucket, two datasets, and a service account with the smallest roles.
+# What the pipeline needs of a project: the lake's bucket, two datasets, and a service account with the smallest roles; for
+# workers that share no disk also buckets for the files of runs and for logs.
 # docs/gcp.md says what each role is for. Tables are made by the pipeline.
 
 locals {
@@ -37,6 +38,42 @@ resource "google_storage_bucket" "lake" {
   depends_on = [google_project_service.used]
 }
 
+# Its objects are deleted when their run ends: a copy that is kept would only be billed.
+resource "google_storage_bucket" "work" {
+  count = var.work_bucket == null ? 0 : 1
+
+  name                        = var.work_bucket
+  location                    = var.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age = 30 # days: longer than a run waits between two of its tasks
+    }
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+resource "google_storage_bucket" "logs" {
+  count = var.logs_bucket == null ? 0 : 1
+
+  name                        = var.logs_bucket
+  location                    = var.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+
+  depends_on = [google_project_service.used]
+}
+
 resource "google_bigquery_dataset" "datasets" {
   for_each = local.datasets
 
@@ -64,6 +101,31 @@ resource "google_storage_bucket_iam_member" "objects" {
 resource "google_storage_bucket_iam_member" "bucket" {
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.tasks.member
+}
+
+resource "google_storage_bucket_iam_member" "work_objects" {
+  count = length(google_storage_bucket.work)
+
+  bucket = google_storage_bucket.work[count.index].name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.tasks.member
+}
+
+resource "google_storage_bucket_iam_member" "work_bucket" {
+  count = length(google_storage_bucket.work)
+
+  bucket = google_storage_bucket.work[count.index].name
+  role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.tasks.member
+}
+
+# Airflow replaces the log of a try that goes on after a wait, so that it needs to delete too.
+resource "google_storage_bucket_iam_member" "logs_objects" {
+  count = length(google_storage_bucket.logs)
+
+  bucket = google_storage_bucket.logs[count.index].name
+  role   = "roles/storage.objectUser"
   member = google_service_account.tasks.member
 }
 

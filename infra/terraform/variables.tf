@@ -8,8 +8,20 @@ variable "lake_bucket" {
   type        = string
 }
 
+variable "work_bucket" {
+  description = "Name of a bucket for the files that tasks of a run hand on; null without one, if tasks share a disk."
+  type        = string
+  default     = null
+}
+
+variable "logs_bucket" {
+  description = "Name of a bucket for the logs of tasks; null without one."
+  type        = string
+  default     = null
+}
+
 variable "location" {
-  description = "Where the bucket and the datasets are: a multi-region, US or EU, or a region."
+  description = "Where the buckets and the datasets are: a multi-region, US or EU, or a region."
   type        = string
   default     = "US"
 }
