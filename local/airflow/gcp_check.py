@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from local.airflow.gcp_forecast import YEARS, Forecast, Held, backfill, forecast
 from local.airflow.google_key import NO_BUCKET, lacks_bucket, remedy, wrong_key
 from local.airflow.reconcile import stack_variables
 from local.cloud.shell import GOOGLE_CONNECTION
+from nyc_taxi.common.objects import SCHEME, WorkDirError, is_object
+from nyc_taxi.common.work_files import checked_work_dir
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 from nyc_taxi.registry.model import ContractError
 from nyc_taxi.stores.bigquery.billing import VARIABLE, maximum_bytes_billed
@@ -33,6 +36,8 @@ BUCKET_PERMISSIONS = (
     "storage.buckets.get",
     *(f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list", "update")),
 )
+WORK_PERMISSIONS = tuple(name for name in BUCKET_PERMISSIONS if name != "storage.objects.update")
+WORK_DIR = "AIRFLOW_VAR_WORK_DIR"
 # Those of a dataset that Google tells; it tells them of a table only. bigquery.tables.create is not one of them.
 TABLE_PERMISSIONS = tuple(f"bigquery.tables.{verb}" for verb in ("delete", "get", "getData", "update", "updateData"))
 # What no step needs: who has one of them has more than the smallest roles.
@@ -50,6 +55,33 @@ _DUAL_REGIONS = {
 _GRANT_DATASET = "grant roles/bigquery.dataEditor on the dataset"
 # Seconds for which a request is repeated that did not reach Google.
 _PATIENCE = 10.0
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a bucket is for.
+
+    Attributes:
+        permissions: those that the account needs.
+        missing: what to do if there is no such bucket.
+        kept: what a retention policy does.
+    """
+
+    permissions: tuple[str, ...]
+    missing: str
+    kept: str
+
+
+LAKE = Use(
+    BUCKET_PERMISSIONS,
+    "create the bucket where the datasets are, or set LAKE_BUCKET",
+    "keeps months from being replaced",
+)
+WORK = Use(
+    WORK_PERMISSIONS,
+    f"create the bucket in the region of the workers, or set {WORK_DIR}",
+    "keeps files from being deleted when their run has ended",
+)
 
 
 def check(settings: AirflowSettings, project: str, bucket: str) -> Iterator[Finding]:
@@ -132,8 +164,9 @@ class Google:
         if queries.state == WRONG:
             return
         yield from self._roles()
-        found, finding = self._bucket(bucket)
+        found, finding = self._bucket(bucket, LAKE)
         yield finding
+        yield from self._work_dir(os.environ.get(WORK_DIR, ""), bucket, found)
         for name, keeps in DATASETS.items():
             yield from self._dataset(name, found, keeps=keeps)
         months = []
@@ -180,23 +213,40 @@ class Google:
         if more := sorted(self._granted & {*NEEDLESS_PERMISSIONS}):
             yield Finding(NOTE, "roles", f"the account may do more than it needs: {', '.join(more)}; see docs/gcp.md")
 
-    def _bucket(self, name: str) -> tuple[storage.Bucket | None, Finding]:
+    def _work_dir(self, work_dir: str, lake: str, bucket: storage.Bucket | None) -> Iterator[Finding]:
+        """Check the bucket of the work dir, if it has one of its own."""
+        if not is_object(work_dir):
+            return
+        try:
+            name = checked_work_dir(work_dir).removeprefix(SCHEME).partition("/")[0]
+        except WorkDirError as error:
+            yield Finding(WRONG, "work dir", str(error))
+            return
+        if name == lake:
+            return
+        found, finding = self._bucket(name, WORK)
+        if finding.state == OK and found and bucket and not _near(found, bucket):
+            text = f"in {found.location}, far from the lake in {bucket.location}; have both where the workers are"
+            finding = Finding(NOTE, finding.subject, text)
+        yield finding
+
+    def _bucket(self, name: str, use: Use) -> tuple[storage.Bucket | None, Finding]:
         """Return the bucket, if its location is known, and what is to be said of it."""
         from google.api_core.exceptions import GoogleAPICallError, NotFound
 
         bucket, wrong = self._storage.bucket(name), partial(Finding, WRONG, f"gs://{name}")
         try:
-            granted = bucket.test_iam_permissions(BUCKET_PERMISSIONS, **self._options)
-            if missing := _missing(BUCKET_PERMISSIONS, granted):
+            granted = bucket.test_iam_permissions(use.permissions, **self._options)
+            if missing := _missing(use.permissions, granted):
                 roles = "roles/storage.objectUser and roles/storage.legacyBucketReader"
                 return None, wrong(f"the account lacks {missing}; if the bucket is yours, grant {roles} on it")
             bucket.reload(**self._options)
         except NotFound as error:
-            return None, wrong(f"{said(error)}; create the bucket where the datasets are, or set LAKE_BUCKET")
+            return None, wrong(f"{said(error)}; {use.missing}")
         except GoogleAPICallError as error:
             return None, wrong(f"{said(error)}; mend that, and check again")
         if bucket.retention_period:
-            return bucket, wrong("its retention policy keeps months from being replaced; remove the policy")
+            return bucket, wrong(f"its retention policy {use.kept}; remove the policy")
         return bucket, Finding(OK, f"gs://{name}", f"in {bucket.location}; the account may read and write objects")
 
     def _dataset(self, name: str, bucket: storage.Bucket | None, *, keeps: bool) -> Iterator[Finding]:
@@ -273,6 +323,10 @@ def reads(dataset_location: str, bucket: storage.Bucket) -> bool:
     regions = bucket.data_locations or _DUAL_REGIONS.get(bucket.location, (bucket.location,))
     place = dataset_location.upper()
     return place in regions or _READ_BY.get(place) in regions
+
+
+def _near(one: storage.Bucket, other: storage.Bucket) -> bool:
+    return reads(one.location, other) or reads(other.location, one)
 
 
 def _costs(dataset: str, held: Held, month: Forecast, based_on: str) -> Iterator[Finding]:

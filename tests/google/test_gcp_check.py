@@ -21,6 +21,7 @@ from local.airflow.gcp_check import (
     BUCKET_PERMISSIONS,
     NEEDLESS_PERMISSIONS,
     TABLE_PERMISSIONS,
+    WORK_PERMISSIONS,
     check,
     check_connection,
     reads,
@@ -38,6 +39,7 @@ Findings = Callable[..., list[str]]
 
 PROJECT = "team-project"
 BUCKET = "team-lake"
+WORK_BUCKET = "team-work"
 # What the check calls, beside the server that gives tokens. Two of them change something, but not as they are called.
 READS = {
     "bigquery.jobs.insert",
@@ -317,6 +319,70 @@ def test_each_fault_has_its_line(
     assert line in lines
     subject = line.split()[1]
     assert [other for other in lines if other.split()[1] == subject] == [line]
+
+
+WORK = f"/storage/v1/b/{WORK_BUCKET}"
+ASKED = f"{WORK}/iam/testPermissions"
+WORK_IS_WELL = f"ok gs://{WORK_BUCKET} in US; the account may read and write objects"
+
+
+@pytest.mark.parametrize(
+    ("answers", "line"),
+    [
+        ({}, WORK_IS_WELL),
+        (
+            {ASKED: (200, {"permissions": [*WORK_PERMISSIONS[:-1]]})},
+            f"wrong gs://{WORK_BUCKET} the account lacks storage.objects.list; if the bucket is yours, grant "
+            "roles/storage.objectUser and roles/storage.legacyBucketReader on it",
+        ),
+        (
+            {ASKED: refusal(404, "The specified bucket does not exist.")},
+            f"wrong gs://{WORK_BUCKET} The specified bucket does not exist; create the bucket in the region of the "
+            "workers, or set AIRFLOW_VAR_WORK_DIR",
+        ),
+        (
+            {WORK: (200, {"name": WORK_BUCKET, "location": "US", "retentionPolicy": {"retentionPeriod": "86400"}})},
+            f"wrong gs://{WORK_BUCKET} its retention policy keeps files from being deleted when their run has ended; "
+            "remove the policy",
+        ),
+        (
+            {WORK: (200, {"name": WORK_BUCKET, "location": "US-CENTRAL1"})},
+            f"ok gs://{WORK_BUCKET} in US-CENTRAL1; the account may read and write objects",
+        ),
+        (
+            {WORK: (200, {"name": WORK_BUCKET, "location": "EUROPE-WEST4"})},
+            f"note gs://{WORK_BUCKET} in EUROPE-WEST4, far from the lake in US; have both where the workers are",
+        ),
+    ],
+    ids=["well", "permissions", "missing", "retention", "near", "far"],
+)
+def test_the_bucket_of_the_work_dir_has_a_line_too(
+    findings: Findings,
+    google: Google,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, tuple[int, Any]],
+    line: str,
+) -> None:
+    google.answers[ASKED] = (200, {"permissions": [*WORK_PERMISSIONS]})
+    google.answers[WORK] = (200, {"name": WORK_BUCKET, "location": "US", "locationType": "multi-region"})
+    google.answers |= answers
+    monkeypatch.setenv("AIRFLOW_VAR_WORK_DIR", f"gs://{WORK_BUCKET}/work")
+    assert findings() == [*WELL[:2], line, *WELL[2:]]
+    assert [found for request in google.sent for found in problems(request)] == []
+
+
+@pytest.mark.parametrize("work_dir", ["/tmp/work", f"gs://{BUCKET}/work", ""])
+def test_a_work_dir_without_a_bucket_of_its_own_has_no_line(
+    findings: Findings, monkeypatch: pytest.MonkeyPatch, work_dir: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_WORK_DIR", work_dir)
+    assert findings() == WELL
+
+
+def test_a_wrong_work_dir_is_found(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_WORK_DIR", "gs://Team_Work/")
+    [_, _, line, *_] = findings()
+    assert line.startswith("wrong work dir the variable work_dir is 'gs://Team_Work/'; set it to")
 
 
 @pytest.mark.parametrize(
