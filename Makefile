@@ -47,7 +47,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # From the repository's root, where Python finds the package local.
 RUN := .venv/bin/python -m local.airflow
 
-.PHONY: help install environments up down status demo reconcile env image gcp-check dbt test test-all test-faults test-image soak bench compare lint docs site screenshots format lock
+.PHONY: help install environments up down status demo reconcile env image gcp-check dbt test test-all test-faults test-image test-chart soak bench compare lint docs site screenshots format lock
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -139,6 +139,14 @@ test-faults: install .venv/.team ## Cause each fault at every other step and kil
 
 test-image: install .venv/.team ## Build both images, look into them, and run a month through the services of the compose file; as root, with docker or buildah
 	@$(PYTEST) -m image tests/image
+
+# By its version: no checksum of the archive that the Apache project publishes is known here.
+CHART_VERSION := 1.22.0
+
+test-chart: install .venv/.team ## Render the official Helm chart with infra/kubernetes, and check all manifests; needs helm
+	@mkdir -p build/chart
+	@helm pull airflow --repo https://airflow.apache.org --version $(CHART_VERSION) --destination build/chart
+	@AIRFLOW_CHART="build/chart/airflow-$(CHART_VERSION).tgz" $(PYTEST) tests/deployment/test_kubernetes.py
 
 soak: install ## Make 200 runs of all datasets with random faults, and check every store after each: RUNS=200 SEED=
 	@PYTHONPATH=plugins .venv/bin/python -m tests.faults.soak

@@ -32,7 +32,7 @@ STEP = 64
 # Of the chart's values: what each key that is used here takes.
 COMPONENT = {
     "command": list,
-    "extraInitContainers": list,
+    **dict.fromkeys(("extraInitContainers", "env"), list),
     "resources": dict,
     **dict.fromkeys(("livenessProbe.command", "startupProbe.command"), list),
     **dict.fromkeys(("waitForMigrations.enabled", "logGroomerSidecar.enabled", "persistence.enabled"), bool),
@@ -109,13 +109,39 @@ def test_every_option_of_the_configuration_is_airflows(values: dict[str, Any]) -
 
 def test_values_and_template_are_of_one_deployment(values: dict[str, Any], template: dict[str, Any]) -> None:
     container = template["spec"]["containers"][0]
-    assert container["envFrom"] == yaml.safe_load(values["extraEnvFrom"])
+    settings, connections = container["envFrom"]
+    assert [settings] == yaml.safe_load(values["extraEnvFrom"])
+    assert connections == {"secretRef": {"name": "taxi-connections", "optional": True}}
     assert template["spec"]["volumes"][0]["configMap"]["name"] == f"{RELEASE}-config"
     assert template["spec"]["serviceAccountName"] == f"{RELEASE}-airflow-worker"
     assert template["metadata"]["labels"]["release"] == RELEASE
     assert f"helm upgrade --install {RELEASE} " in VALUES.read_text()
     for component in ("scheduler", "triggerer", "apiServer", "dagProcessor", "migrateDatabaseJob"):
         assert values[component]["command"] == container["command"] == ["/usr/bin/env"]
+
+
+def test_a_component_has_the_connections_that_it_asks_for(values: dict[str, Any]) -> None:
+    """As with docker compose: tasks have all of them. The API server also reads logs, and shows the page Months."""
+    named = {
+        component: {one["name"] for one in values[component].get("env", [])}
+        for component in ("scheduler", "triggerer", "apiServer", "dagProcessor", "migrateDatabaseJob")
+    }
+    notifications = {"AIRFLOW_CONN_FAILURE_WEBHOOK", "AIRFLOW_CONN_FAILURE_EMAIL"}
+    of_stores = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "AIRFLOW_VAR_LAKE_BUCKET", "AIRFLOW_CONN_NY_TAXI"}
+    assert named == {
+        "scheduler": set(),
+        "migrateDatabaseJob": set(),
+        "dagProcessor": notifications,
+        "triggerer": {*notifications, "AIRFLOW_CONN_TAXI_SOURCE", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT"},
+        "apiServer": {*of_stores, "AIRFLOW_VAR_MAXIMUM_BYTES_BILLED"},
+    }
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["services"]
+    services = {"scheduler": "scheduler", "dagProcessor": "dag-processor", "triggerer": "triggerer"}
+    for component, service in services.items():
+        assert named[component] <= set(compose[service]["environment"])
+    for one in (one for component in named for one in values[component].get("env", [])):
+        reference = {"name": "taxi-connections", "key": one["name"], "optional": True}
+        assert one["valueFrom"] == {"secretKeyRef": reference}
 
 
 def test_they_are_of_this_repository(values: dict[str, Any], template: dict[str, Any]) -> None:
@@ -135,7 +161,7 @@ def test_no_secret_is_in_the_files() -> None:
     text = VALUES.read_text() + TEMPLATE.read_text()
     made = set(re.findall(r"kubectl create (?:secret generic|configmap) ([\w-]+)", PAGE))
     named = set(re.findall(r"(?m)(?:SecretName|KeySecretName|jwtSecretName): ([\w-]+)$", text))
-    named |= set(re.findall(r"(?:secretRef|configMapRef|secretKeyRef):\n\s+name: ([\w-]+)", text))
+    named |= set(re.findall(r"(?:secretRef|configMapRef|secretKeyRef):(?:\n\s+| \{)name: ([\w-]+)", text))
     assert named == made
     assert not re.search(r"(?i)^\s*(password|pass|fernetKey|jwtSecret|apiSecretKey):", text, re.MULTILINE)
 
@@ -222,3 +248,8 @@ def test_the_chart_renders_manifests_that_kubernetes_knows(template: dict[str, A
     config = names["ConfigMap", f"{RELEASE}-config"]["data"]
     assert yaml.safe_load(config["pod_template_file.yaml"]) == template
     assert ("ServiceAccount", f"{RELEASE}-airflow-worker") in names
+    for name in ("scheduler", "api-server"):
+        [container, *_] = names["Deployment", f"{RELEASE}-{name}"]["spec"]["template"]["spec"]["containers"]
+        has = {one["name"] for one in container["env"]}
+        assert ("AIRFLOW_CONN_NY_TAXI" in has) is (name == "api-server")
+        assert container["envFrom"] == yaml.safe_load(yaml.safe_load(VALUES.read_text())["extraEnvFrom"])
