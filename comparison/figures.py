@@ -281,7 +281,11 @@ def _chains() -> Probe:
             note=f"the slope from {SHORT_CHAIN} to {LONG_CHAIN} tasks; the processor time is that of all "
             f"{SHORT_CHAIN + LONG_CHAIN}. Airflow starts a process for each task, Prefect one for the run",
         ),
-        Row("run", "A run without tasks", note="the intercept"),
+        Row(
+            "run",
+            "A run without tasks",
+            note="the intercept, below zero where each task of a longer chain takes longer",
+        ),
         Row("short_chain", f"A chain of {SHORT_CHAIN} no-op tasks"),
         Row("long_chain", f"A chain of {LONG_CHAIN} no-op tasks"),
     )

@@ -137,6 +137,7 @@ def _summary(results: Results) -> list[str]:
     lines = [
         f"{kind} of {results.date[:10]}, {results.seconds / 60:.0f} minutes, on {on}; source: {results.source}.",
         *([f"The figures are of {day}."] if (day := _figures_day(results)) != results.date[:10] else []),
+        f"Before they were measured, the load of the machine was {machine['load_before']:.1f}.",
         "",
         f"The checks ran on {_checked_on(results)}.",
         "",
@@ -202,15 +203,16 @@ def _figures(results: Results) -> list[str]:
 
 def _four_columns(results: Results) -> list[str]:
     """The figures of each side as shipped and as here, and what differs between these."""
+    most = max(len(values) for each in results.measurements for values in each.runs.values())
     return [
         f"| what | unit | {' | '.join(COLUMNS.values())} | |",
         f"| --- | --- |{' ---: |' * len(COLUMNS)} --- |",
         *(_figure(each, results) for each in results.measurements if each.runs),
         "",
         "Measured in turns, one side while the other is stopped; every 0.1 s both are asked whether a run has ended. "
-        "In each cell: the median, and the range of all runs; after *CPU*, the median of the processor seconds of all "
-        "of the side's processes and of the commands that use it. A cell with a single figure was measured once. Some "
-        "rows are *not measured* as shipped, because a run with all of them would take too long.",
+        f"In each cell: the median of at most {most} runs, and their range; after *CPU*, the median of the processor "
+        "seconds of all of the side's processes and of the commands that use it. A cell with a single figure was "
+        "measured once. Some rows are *not measured* as shipped, because a run with all of them would take too long.",
         "",
         *_settings(),
     ]

@@ -14,8 +14,14 @@ import yaml
 from local.airflow.environment import CONFIG, LAPTOP
 from local.cloud.settings import read_env_file
 
-# Without these it would run examples of its own or call home; they are the same in both columns.
-_AIRFLOW_NEEDS = frozenset({"AIRFLOW__CORE__LOAD_EXAMPLES", "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED"})
+# Without these it would run examples of its own, call home or miss DAGs; they are the same in both columns.
+_AIRFLOW_NEEDS = frozenset(
+    {
+        "AIRFLOW__CORE__LOAD_EXAMPLES",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST",
+    }
+)
 # In comparison/airflow_settings: the tasks' imports before the fork, of config/airflow_local_settings.py, are left out.
 AIRFLOW_WITHOUT_IMPORTS = {"COMPARISON_WITHOUT_IMPORTS": "1"}
 # Not declared in Airflow's configuration; the scheduler's code falls back to it.

@@ -175,6 +175,7 @@ def test_as_shipped_takes_back_what_differs_from_airflows_own_configuration() ->
     assert set(shipped) < set(here)
     assert all(here[name] != value for name, value in shipped.items())
     assert not {"AIRFLOW__CORE__EXECUTOR", "AIRFLOW__CORE__LOAD_EXAMPLES"} & set(shipped)
+    assert "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST" not in shipped  # each start says where its DAGs are
 
 
 def test_airflow_as_shipped_imports_nothing_before_the_fork(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +286,8 @@ def test_figures_of_before_there_were_columns_stand_as_they_are() -> None:
 
 
 def test_figures_alone_keep_the_checks_and_rows_that_they_lack() -> None:
-    kept = Results.read()
+    former = Measurement(name="c", title="C", unit="s", runs={"airflow": [1.0], "prefect": [2.0]})
+    kept = replace(Results.read(), measurements=[former])
     runs = {"airflow as here": [1.0]}
     new = [Measurement(name="a", title="A", unit="s", runs=runs, measured="2031-01-01")]
     failures = {"a, airflow as here": "it failed", "course": "failed"}
