@@ -29,7 +29,7 @@ if "NYC_TLC_DATA_DIR" not in os.environ and TLC_DATA.is_dir():
 # The tests of whole stacks, as their ids begin; and those that come last, beside the others: their modules start small
 # stacks of their own.
 _INTEGRATION = "tests/integration/"
-_ALONE = ("celery", "demo", "observability", "standalone", "tlc_layout")
+_ALONE = ("celery", "code_from_git", "demo", "observability", "standalone", "tlc_layout")
 _LAST = tuple(f"{_INTEGRATION}test_{name}.py" for name in _ALONE)
 
 _CONFIGURATION = f"""
