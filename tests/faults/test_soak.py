@@ -13,7 +13,7 @@ from tests.faults import soak as soak_module
 from tests.faults.scene import Place, Scene
 from tests.faults.soak import MONTHS, Stores, soak
 
-RUNS = 5
+RUNS = 4
 SEED = 20211
 OURS: Place = ("lake", "green", "2021-01")
 OTHER: Place = ("postgres", "yellow", "2021-01")
