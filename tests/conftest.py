@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ def _isolate_airflow() -> Path:
 
 
 _AIRFLOW_HOME = _isolate_airflow()
+_ENVIRONMENT = dict(os.environ)
 
 
 def pytest_unconfigure() -> None:
@@ -121,6 +122,18 @@ def _nothing_outlives_the_session() -> Iterator[None]:
         patch.setenv(name, value)
         yield
         assert processes_with(name, value) == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _begins_with_the_sessions_environment(request: pytest.FixtureRequest) -> None:
+    """Fail a module that would see variables of an earlier one; the integration tests share those of their stack."""
+    if not request.node.nodeid.startswith(_INTEGRATION):
+        assert _own_variables(os.environ) == _own_variables(_ENVIRONMENT)
+
+
+def _own_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment without those of pytest."""
+    return {name: value for name, value in environment.items() if not name.startswith("PYTEST_")}
 
 
 @pytest.fixture(scope="session")

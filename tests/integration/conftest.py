@@ -169,9 +169,12 @@ def commands(environment: dict[str, str]) -> Command:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(environment: dict[str, str]) -> Iterator[AirflowSettings]:
-    """The stack that all modules share but those that need one of their own; a module leaves it as it found it."""
+    """The stack that all modules share but those that need one of their own; a module leaves it as it found it.
+
+    It ends with the last of them: its environment is that of the process, in which a worker goes on with unit tests.
+    """
     with running_stack(environment) as settings:
         yield settings
 
@@ -194,14 +197,14 @@ def running_stack(environment: dict[str, str]) -> Iterator[AirflowSettings]:
     assert processes_of(environment) == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api(stack: AirflowSettings) -> Iterator[AirflowApi]:
     """A client of the stack's API."""
     with AirflowApi(stack) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_cli(stack: AirflowSettings) -> Iterator[AirflowCli]:
     """The Airflow CLI on the stack."""
     with AirflowCli(stack) as cli:
