@@ -76,8 +76,18 @@ def test_a_run_keeps_its_commit_and_is_cleared_with_it_or_with_the_newest(
 
 
 def await_commit(api: AirflowApi, commit: str) -> None:
-    """Wait until the DAG processor has parsed the DAG of this commit, with which new runs start."""
-    await_(lambda: (dag := api.dag(DAG)) and dag["bundle_version"] == commit, f"{DAG} is of {commit}", 120)
+    """Wait until the DAG processor has parsed the DAG of this commit, with which new runs start.
+
+    It writes the commit to the DAG, and then the version of the DAG: tasks of a run in between have the old version.
+    """
+
+    def is_there() -> bool:
+        if (dag := api.dag(DAG)) is None or dag["bundle_version"] != commit:
+            return False
+        found = api.call("GET", f"/dags/{DAG}/dagVersions?order_by=-version_number&limit=1")
+        return [each["bundle_version"] for each in found["dag_versions"]] == [commit]
+
+    await_(is_there, f"{DAG} is of {commit}", 120)
 
 
 def start_held(api: AirflowApi, gate: Gate) -> tuple[str, Held]:
