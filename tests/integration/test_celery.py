@@ -227,7 +227,6 @@ def test_a_killed_worker_loses_no_month(year: Year) -> None:
     year.assert_whole()
 
 
-@pytest.mark.every_step
 def test_a_worker_can_be_added_and_one_drained(year: Year, environment: dict[str, str]) -> None:
     up = commands({**environment, "WORKERS": "3"})("up")
     assert up.returncode == 0, up.stdout + up.stderr
@@ -317,7 +316,6 @@ def ask_airflow(settings: AirflowSettings, query: str) -> set[int]:
         return {number for (number,) in connection.execute(query)}
 
 
-@pytest.mark.every_step
 def test_two_schedulers_start_each_task_once_and_one_goes_on_alone(
     year: Year, second_scheduler: subprocess.Popen[bytes]
 ) -> None:

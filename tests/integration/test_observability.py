@@ -22,7 +22,7 @@ from tests.integration.conftest import SYNTHETIC_ROWS, publish, running_stack, s
 from tests.integration.sink import Sink, collecting
 from tests.integration.support import await_, end, months_back, runs_of, strike, trigger
 
-pytestmark = [pytest.mark.full, pytest.mark.every_step]
+pytestmark = pytest.mark.full
 
 DASHBOARD = REPOSITORY / "infra" / "observability" / "grafana-dashboard.json"
 # The tasks that end the load of a month, by DAG.
