@@ -134,7 +134,7 @@ test: install ## Run what a change must pass, in 6 minutes: units, DAG integrity
 test-all: install .venv/.team environments ## Run all other tests, in half an hour: every start of every dataset, ranges, the demo, Celery, Prefect, dbt, the site
 	@$(PYTEST) -m "full and not every_step" $(PARALLEL)
 
-test-faults: install .venv/.team ## Cause each fault at every other step and kill the components of a running stack at every step, in half an hour; ROUNDS=all kills every component at every step, in an hour and a half
+test-faults: install .venv/.team comparison/.venv/.installed ## Cause each fault at every other step and kill the components of a running stack at every step, in half an hour; ROUNDS=all kills every component at every step, in an hour and a half
 	@$(PYTEST) -m "every_step$(if $(filter all,$(ROUNDS)),, and not every_pair)" $(PARALLEL)
 
 test-image: install .venv/.team ## Build both images, look into them, and run a month through the services of the compose file; as root, with docker or buildah

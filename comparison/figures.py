@@ -221,6 +221,7 @@ def probes(amounts: Amounts) -> list[Probe]:
         _month(amounts),
         _month_by_call(amounts),
         _latency(),
+        _edit(),
         _chains(),
         _recovery(),
         *_ranges(amounts),
@@ -266,6 +267,12 @@ def _latency() -> Probe:
     note = "from the call of the API that creates it; a run of Prefect is a new process"
     row = Row("latency", "From an event to the first line of the run that it starts", note=note)
     return Probe((row,), lambda side: {"latency": side.latency()})
+
+
+def _edit() -> Probe:
+    note = "`dag.test()` and a call of the flow, in a new process, which uses the running side's database or server"
+    row = Row("edit", "From an edited file to the end of its only task", note=note)
+    return Probe((row,), lambda side: {"edit": side.edit()}, as_shipped=False)
 
 
 def _chains() -> Probe:

@@ -1,8 +1,10 @@
 """A hash of the code behind each check, kept with its result: a result older than its check is no result.
 
 The hash covers the check's function and whatever it names in this folder, directly or not: helpers of its side, flows,
-example DAGs by their ids, deployments by their names, and the definition that its concept links to. Comments,
-docstrings and formatting do not count. Changes of the pipeline itself are the business of the pipeline's own tests.
+example DAGs by their ids, deployments by their names, what the programs name that it runs as text, and the definition
+that its concept links to. Comments, docstrings and formatting do not count. Changes of the pipeline itself are the
+business of the pipeline's own tests. A result of another version of the orchestrator than the locked one is no result
+either.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import Any
 import yaml
 
 from comparison.concepts import CONCEPTS
-from comparison.results import Results
+from comparison.results import ORCHESTRATORS, Results
 from local.cloud.settings import REPOSITORY
 
 _ROOT = REPOSITORY / "comparison"
@@ -48,22 +51,36 @@ def fingerprint(side: str, concept: str) -> str:
 
 
 def stale(results: Results) -> list[str]:
-    """The checks whose code has changed since their kept result, as ``side concept``."""
+    """The checks whose code or orchestrator has changed since their kept result, as ``side concept``."""
     return [
         f"{side} {name}"
         for side, of_side in results.checks.items()
         for name, result in of_side.items()
-        if result.code != fingerprint(side, name)
+        if result.code != fingerprint(side, name) or result.version != _locked(side)
     ]
+
+
+@cache
+def _locked(side: str) -> str:
+    """The version of a side's orchestrator in its lock."""
+    lock = {"airflow": REPOSITORY / "uv.lock", "prefect": _ROOT / "uv.lock"}[side]
+    packages = tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
+    [found] = [str(each["version"]) for each in packages if each["name"] == ORCHESTRATORS[side]]
+    return found
 
 
 class _Module:
     """A source file: its definitions at top level, and what its names stand for in other files."""
 
     def __init__(self, path: Path) -> None:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
         self.path = path
+        self._read(ast.parse(path.read_text(encoding="utf-8")))
+
+    def _read(self, tree: ast.Module) -> None:
         self.definitions = {name: statement for statement in tree.body for name in _names(statement)}
+        for each in tree.body:
+            if isinstance(each, ast.ClassDef):
+                self.definitions |= {f"{each.name}.{name}": part for part in each.body for name in _names(part)}
         self.modules: dict[str, Path] = {}
         self.members: dict[str, _Definition] = {}
         for node in ast.walk(tree):
@@ -87,14 +104,42 @@ class _Module:
                 found = (self.modules[node.value.id], node.attr) if node.value.id in self.modules else None
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield from _examples(side).get(node.value.partition("/")[0].replace("-", "_"), ())
+                yield from _program(node.value, side)
             if found and _counts(*found):
                 yield found
+
+
+class _Program(_Module):
+    """A program that a check runs as text."""
+
+    def __init__(self, text: str) -> None:
+        self.path = Path()
+        self.tree = ast.parse(text)
+        self._read(self.tree)
+        self.definitions = {}  # its own are part of the text
+
+
+def _program(text: str, side: str) -> Iterator[_Definition]:
+    """The definitions of this folder that a program names; none if the text is no program that imports from here."""
+    if "from comparison." not in text or "\n" not in text:
+        return
+    program = _Program(text)
+    for statement in program.tree.body:
+        yield from program.named(statement, side)
 
 
 def _counts(path: Path, name: str) -> bool:
     """Whether a definition belongs to a check: not what all checks share, such as the running side."""
     statement = _module(path).definitions.get(name)
-    return statement is not None and name not in ("CHECKS", "check", "Airflow", "Prefect")
+    return statement is not None and name not in _SHARED
+
+
+_SHARED = frozenset(
+    {
+        *("CHECKS", "check", "Airflow", "Prefect", "Finding", "BuiltIn", "WithCode", "NotPossible", "NotRun"),
+        *("await_", "SECONDS", "Ground", "REPOSITORY", "posts", "Side", "SideError"),
+    }
+)
 
 
 @cache
@@ -104,10 +149,10 @@ def _module(path: Path) -> _Module:
 
 @cache
 def _file(module: str) -> Path | None:
-    """The file of a module, if it is among the checks, the example DAGs or the flows."""
-    path = REPOSITORY.joinpath(*module.split(".")).with_suffix(".py")
-    folders = (*_EXAMPLES.values(), _ROOT / "checks" / "airflow", _ROOT / "checks" / "prefect")
-    return path if path.parent in folders and path.exists() else None
+    """The file of a module of this folder."""
+    path = REPOSITORY.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return path if path.is_relative_to(_ROOT) and path.exists() else None
 
 
 @cache
@@ -138,13 +183,16 @@ def _linked(side: str, concept: str) -> Iterator[_Definition]:
     """The definition that holds the line to which a concept links."""
     [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
     path = REPOSITORY / lines.path
-    folders = (*_EXAMPLES.values(), _ROOT / "airflow_settings", _ROOT / "checks" / side)
-    if path.suffix != ".py" or path.parent not in folders:
+    if path.suffix != ".py" or not path.is_relative_to(_ROOT):
         return
     number = lines.number()
-    for name, statement in _module(path).definitions.items():
-        if _first_line(statement) <= number <= (statement.end_lineno or 0):
-            yield path, name
+    around = {
+        name: (statement.end_lineno or 0) - _first_line(statement)
+        for name, statement in _module(path).definitions.items()
+        if _first_line(statement) <= number <= (statement.end_lineno or 0)
+    }
+    if around:  # of a class only the method
+        yield path, min(around, key=lambda name: around[name])
 
 
 def _first_line(statement: ast.stmt) -> int:

@@ -24,6 +24,7 @@ MARKS: dict[Outcome, str] = {
     "built in": "*built in*",
     "with code": "*with code of yours*",
     "not possible": "*not possible*",
+    "not run here": "*not run here*",
     "failed": "failed",
     "not run": "not run",
 }
@@ -149,11 +150,15 @@ def _summary(results: Results) -> list[str]:
 
 
 def _checked_on(results: Results) -> str:
-    """The orchestrators' versions that the checks ran on; single checks may be newer than the figures."""
+    """The orchestrators' versions that the checks ran on, and when; single checks may be newer than the figures."""
     found = []
     for side, package in ORCHESTRATORS.items():
-        counted = Counter(result.version or results.versions[package] for result in results.checks[side].values())
-        found += [f"{package} {version} ({count} of the checks)" for version, count in counted.most_common()]
+        of_side = results.checks[side].values()
+        counted = Counter(
+            (each.version or results.versions[package], each.day or results.date[:10]) for each in of_side
+        )
+        ran = counted.most_common()
+        found += [f"{package} {version} on {day} ({count} of the checks)" for (version, day), count in ran]
     return ", ".join(found)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.lab import cloud_environment
+from comparison import edited
 from comparison.checks import Result, await_, kill_tree
 from comparison.ground import Ground
 from comparison.measurements import AS_SHIPPED, FOR_CHECKS
@@ -175,6 +176,12 @@ class PrefectSide(Side):
     def latency(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
             return self.ground.first_line_after(lambda: api.emit("compared.event", "compared-event"))
+
+    def edit(self) -> float:
+        python = python_of(ENVIRONMENT, "make compare installs it")
+        begin = time.monotonic()
+        edited.run(NAME, python, self.ground.folder, f"at {begin}", self.environment())
+        return time.monotonic() - begin
 
     def register(self, count: int) -> float:
         folder = self.ground.folder / f"new_{time.time_ns()}"

@@ -90,6 +90,9 @@ class Side(Protocol):
     def latency(self) -> float:
         """Create an event that starts a run; returns the seconds until the first line of the run's own code."""
 
+    def edit(self) -> float:
+        """Write a file with one task and run it, without the scheduler; returns the seconds until it has ended."""
+
     def register(self, count: int) -> float:
         """Add so many new DAGs or deployments; returns the seconds until all of them can be started."""
 

@@ -5,15 +5,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import Asset, Param, PartitionedAssetTimetable, dag, task
+from airflow.providers.standard.triggers.file import FileDeleteTrigger
+from airflow.sdk import Asset, AssetWatcher, Param, PartitionedAssetTimetable, dag, task
 
 WAITS = 20
 RATE_SECONDS = 2
+# The file that another system writes; without a comparison nothing waits for it.
+_FOLDER = json.loads(os.environ.get("COMPARISON", "{}")).get("folder", "")
+ANNOUNCED = "announced.txt"
 
 
 @dag(schedule=PartitionedAssetTimetable(assets=Asset("input_green") & Asset("input_yellow")), tags=["comparison"])
@@ -27,12 +33,44 @@ def both_arrived() -> None:
     load()
 
 
+_FILE = AssetWatcher(name="a_file", trigger=FileDeleteTrigger(f"{_FOLDER}/{ANNOUNCED}", poke_interval=1))
+
+
+@dag(schedule=[Asset("outside", watchers=[_FILE] if _FOLDER else [])], tags=["comparison"])
+def from_outside() -> None:
+    """Starts by a message of another system, to the REST API or as a file."""
+
+    @task
+    def read(triggering_asset_events: Any = None) -> list[Any]:
+        return [event.extra.get("month") for events in triggering_asset_events.values() for event in events]
+
+    read()
+
+
+@dag(schedule=None, tags=["comparison"], params={"seconds": Param(15, type="integer")})
+def outage() -> None:
+    """Has a task that works for some seconds, and another one that takes its result."""
+
+    @task
+    def work(params: dict[str, Any] | None = None) -> int:
+        assert params is not None
+        time.sleep(params["seconds"])
+        return params["seconds"]
+
+    @task
+    def publish(result: Any) -> int:
+        return result
+
+    publish(work())
+
+
 @dag(schedule=None, tags=["comparison"], params={"until": Param("2021-01-01T00:00:00+00:00", type="string")})
 def waiting() -> None:
     """Waits twenty times at once; neither the start nor the end of a wait needs a process of its own."""
     for number in range(WAITS):
         DateTimeSensorAsync(
             task_id=f"wait_{number}",
+            pool="waiting",
             target_time="{{ params.until }}",
             start_from_trigger=True,
             end_from_trigger=True,
@@ -79,5 +117,5 @@ def lineage() -> None:
     copy()
 
 
-for example in (both_arrived, waiting, prioritised, rated, cleaned, lineage):
+for example in (both_arrived, from_outside, outage, waiting, prioritised, rated, cleaned, lineage):
     example()

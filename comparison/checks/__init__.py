@@ -7,6 +7,7 @@ the page:
 - :class:`WithCode`: it does it with code of the user's own, which is in this repository, and which the check has run.
 - :class:`NotPossible`: the check has tried the nearest documented way, and asserted how it falls short; once a later
   version can do it, the check fails.
+- :class:`NotRun`: it needs what this machine has not, such as containers; the check has looked at the configuration.
 
 One rule tells the first two apart, on both sides and for everything that the concept's sentence says:
 
@@ -18,7 +19,7 @@ One rule tells the first two apart, on both sides and for everything that the co
 
 The work itself, which the orchestrator runs, is code on both sides, and does not count.
 
-A concept that was not run has no finding; see :class:`Result`.
+A concept whose side did not start has no finding; see :class:`Result`.
 
 Each side runs its checks in its own environment (``python -m comparison.checks.airflow``, ``.prefect``), and prints
 one JSON line for each finished check.
@@ -38,8 +39,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import requires, version
+from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Literal, TypeVar, get_args
@@ -49,8 +49,8 @@ import psutil
 
 from local.cloud.settings import REPOSITORY
 
-Mark = Literal["built in", "with code", "not possible"]
-Outcome = Literal["built in", "with code", "not possible", "failed", "not run"]
+Mark = Literal["built in", "with code", "not possible", "not run here"]
+Outcome = Literal["built in", "with code", "not possible", "not run here", "failed", "not run"]
 # From the best to the worst; a check that ended with one of them ended as expected.
 MARKS: tuple[Mark, ...] = get_args(Mark)
 T = TypeVar("T")
@@ -61,7 +61,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; one of the three subclasses.
+    """What a check found; one of the four subclasses.
 
     Attributes:
         note: one clause for the page, without a full stop: what does it, or how the nearest way falls short.
@@ -89,6 +89,12 @@ class NotPossible(Finding):
     mark = "not possible"
 
 
+class NotRun(Finding):
+    """It was not run here; the note says what was looked at."""
+
+    mark = "not run here"
+
+
 Check = Callable[[Any], Finding]
 
 
@@ -104,6 +110,7 @@ class Result:
         seconds: the duration of the check.
         code: the hash of the check's code when it ran; see ``comparison/fingerprints.py``.
         version: the version of the orchestrator that it ran on.
+        day: when it ran, ISO 8601, UTC.
     """
 
     concept: str
@@ -112,6 +119,7 @@ class Result:
     seconds: float = 0.0
     code: str = ""
     version: str = ""
+    day: str = ""
 
     @property
     def is_expected(self) -> bool:
@@ -125,13 +133,15 @@ class Checks:
     def __init__(self) -> None:
         self.by_concept: dict[str, Check] = {}
         self._alone: list[str] = []
+        self._last: list[str] = []
 
-    def check(self, concept: str, *, alone: bool = False) -> Callable[[Check], Check]:
+    def check(self, concept: str, *, alone: bool = False, last: bool = False) -> Callable[[Check], Check]:
         """Declare a check.
 
         Args:
             concept: the concept's name.
             alone: run it in the main thread, one at a time, because a flow that is called runs in its caller's thread.
+            last: run it when all others have ended, because it takes away what they need.
         """
 
         def declare(function: Check) -> Check:
@@ -140,13 +150,16 @@ class Checks:
             self.by_concept[concept] = function
             if alone:
                 self._alone.append(concept)
+            if last:
+                self._last.append(concept)
             return function
 
         return declare
 
     def run(self, side: Any, concepts: Sequence[str], *, threads: int, tell: Callable[[Result], None]) -> None:
         """Run the checks of these concepts, most of them in parallel, because they mostly wait."""
-        beside = [concept for concept in concepts if concept not in self._alone]
+        last = [concept for concept in concepts if concept in self._last]
+        beside = [concept for concept in concepts if concept not in (*self._alone, *last)]
         lock = threading.Lock()
 
         def run_one(concept: str) -> None:
@@ -161,6 +174,8 @@ class Checks:
                     run_one(concept)
             for done in as_completed(started):
                 done.result()
+        for concept in last:
+            run_one(concept)
 
 
 def run_check(concept: str, function: Check, side: Any) -> Result:
@@ -169,8 +184,8 @@ def run_check(concept: str, function: Check, side: Any) -> Result:
     outcome: Outcome
     try:
         finding = function(side)
-        if type(finding) not in (BuiltIn, WithCode, NotPossible):
-            raise TypeError(f"a check returns BuiltIn, WithCode or NotPossible, but this one returned {finding!r}")
+        if type(finding) not in (BuiltIn, WithCode, NotPossible, NotRun):
+            raise TypeError(f"a check returns BuiltIn, WithCode, NotPossible or NotRun, but it was {finding!r}")
         outcome, note = finding.mark, finding.note
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
@@ -286,8 +301,6 @@ def show(text: str) -> None: ...
 """
 
 
-def extras(package: str, prefix: str) -> str:
-    """How many packages with this prefix the installed version of a package names as its extras, in words."""
-    named = {match[0] for each in requires(package) or [] if (match := re.match(rf"{prefix}[\w-]+", each))}
-    assert len(named) > 5, f"{package} no longer names them as extras: {named}"
-    return f"{len(named)} packages `{prefix}*` among the extras of {version(package)}, on {datetime.now(UTC):%Y-%m-%d}"
+def extras(package: str, prefix: str) -> set[str]:
+    """What follows the prefix in the names of the packages that the installed version of a package has as extras."""
+    return {match[1] for each in requires(package) or [] if (match := re.match(rf"{prefix}([\w-]+)", each))}

@@ -1,11 +1,10 @@
 """The automations by which Prefect's server reacts to events of a run.
 
-Like blocks, automations are stored in the server. They are replaced by name, so that saving can be repeated.
+Like blocks, automations are stored in the server. Those of the same name are updated, so that saving can be repeated.
 """
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,15 +12,18 @@ from prefect.automations import Automation, CallWebhook, ChangeFlowRunState, Eve
 from prefect.blocks.webhook import Webhook
 from prefect.client.schemas.objects import StateType
 from prefect.events.schemas.automations import Posture
+from prefect.settings import get_current_settings
 
 RELATED = {"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.nyc-taxi"}
 ALERTS = "taxi-alerts"
 HEARTBEAT = "prefect.flow-run.heartbeat"
+# Seconds between two heartbeats of a run by default.
+STOCK_FREQUENCY = 180
 ENDS = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled")
 
 
 def save(alerts_url: str | None) -> None:
-    """Save the automations; existing ones are replaced.
+    """Save the automations; existing ones are updated, and stay enabled or disabled.
 
     Args:
         alerts_url: where alerts are posted; None for no alerts.
@@ -36,9 +38,13 @@ def save(alerts_url: str | None) -> None:
             _report_long("report long runs", alerts, tag="ten-seconds", within=timedelta(seconds=10)),
         ]
     for automation in automations:
-        with contextlib.suppress(ValueError):  # no automation has that name yet
-            Automation.read(name=automation.name).delete()
-        automation.create()
+        try:
+            existing = Automation.read(name=automation.name)
+        except ValueError:  # no automation has that name yet
+            automation.create()
+        else:
+            automation.id, automation.enabled = existing.id, existing.enabled
+            automation.update()
 
 
 def _recover() -> list[Automation]:
@@ -53,7 +59,9 @@ def _recover() -> list[Automation]:
         within=timedelta(0),
     )
     restart = ChangeFlowRunState(state=StateType.SCHEDULED, name="AwaitingRetry", force=True)
-    # The worker reports a crash. If it is lost too, only the missing heartbeats of the run tell of it.
+    # The worker reports a crash. If it is lost too, only the missing heartbeats of the run tell of it. One may be late:
+    # https://docs.prefect.io/v3/advanced/detect-zombie-flows waits for three.
+    silence = timedelta(seconds=3 * (get_current_settings().flows.heartbeat_frequency or STOCK_FREQUENCY))
     silent = EventTrigger(
         after={HEARTBEAT},
         expect={HEARTBEAT, *(f"prefect.flow-run.{state}" for state in (*ENDS, "AwaitingRetry", "Paused", "Suspended"))},
@@ -61,9 +69,10 @@ def _recover() -> list[Automation]:
         match_related=RELATED,
         posture=Posture.Proactive,
         threshold=1,
-        within=timedelta(minutes=1),
+        within=silence,
     )
-    crash = ChangeFlowRunState(state=StateType.CRASHED, message="It has sent no heartbeat for a minute.")
+    message = f"It has sent no heartbeat for {silence.seconds} seconds."
+    crash = ChangeFlowRunState(state=StateType.CRASHED, message=message)
     return [
         Automation(name="restart crashed runs", trigger=crashed, actions=[restart]),
         Automation(name="crash silent runs", trigger=silent, actions=[crash]),

@@ -7,6 +7,8 @@ deployment in ``examples.yaml``.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from datetime import date
 
@@ -17,6 +19,7 @@ from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
+from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from prefect.transactions import Transaction, transaction
 from prefect.variables import Variable
@@ -56,28 +59,39 @@ def not_retried() -> None:
 
 
 @task(timeout_seconds=1, cache_policy=NO_CACHE)
-def hang() -> None:
-    """Never ends."""
-    while True:
-        time.sleep(0.1)
+def hang(seconds: float = 60) -> None:
+    """Makes one call that takes longer than the task may."""
+    time.sleep(seconds)
 
 
 @flow
 def time_out() -> None:
-    """Stops a task that never ends."""
+    """Stops a task in its one call."""
     hang()
-
-
-@task(timeout_seconds=1, cache_policy=NO_CACHE)
-def block() -> None:
-    """Makes one call that takes longer than the task may."""
-    time.sleep(6)
 
 
 @flow
 def time_out_in_thread() -> None:
-    """Runs a blocking call in a thread, as ``submit`` and ``map`` do."""
-    block.submit().result()
+    """Runs the call in a thread, as ``submit`` and ``map`` do."""
+    hang.submit(6).result()
+
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def time_out_in_process() -> None:
+    """Runs the call in another process."""
+    hang.submit(6).result()
+
+
+@task(cache_policy=NO_CACHE)
+def wait_at_most(seconds: float) -> None:
+    """Makes a call that limits itself."""
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(60)"], timeout=seconds, check=True)
+
+
+@flow
+def time_out_of_the_call() -> None:
+    """Runs in a thread a call that limits itself."""
+    wait_at_most.submit(1).result()
 
 
 @flow
@@ -113,7 +127,7 @@ def mapped() -> list[str]:
 @task(cache_policy=NO_CACHE)
 def load_in_turn(month: str) -> tuple[float, float]:
     """Returns start and end of the part that only one task run may execute at a time, on all machines."""
-    with concurrency("one-at-a-time", occupy=1):
+    with concurrency("one-at-a-time", strict=True):
         begin = time.time()
         time.sleep(0.3)
         return begin, time.time()
@@ -148,14 +162,15 @@ def late(seconds: int = 0) -> None:
     time.sleep(seconds)
 
 
+@materialize("file://compared", cache_policy=NO_CACHE)
+def count() -> None:
+    """Makes an asset, and says of which run it is."""
+    add_asset_metadata("file://compared", {"made by": str(runtime.flow_run.id)})
+
+
 @flow
 def described() -> None:
     """Describes its asset in the event, for people and for the flows that the event starts."""
-
-    @materialize("file://compared", cache_policy=NO_CACHE)
-    def count() -> None:
-        add_asset_metadata("file://compared", {"made by": str(runtime.flow_run.id)})
-
     count()
 
 

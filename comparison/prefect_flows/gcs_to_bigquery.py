@@ -8,11 +8,13 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import bigquery
 from prefect import flow, get_run_logger, runtime, task
 from prefect.artifacts import create_table_artifact
-from prefect_gcp.bigquery import bigquery_load_cloud_storage, bigquery_query
+from prefect.assets import materialize
+from prefect.cache_policies import NO_CACHE
+from prefect_gcp.bigquery import bigquery_create_table, bigquery_load_cloud_storage, bigquery_query
 
 from comparison.prefect_flows import blocks
 from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file
-from comparison.prefect_flows.retries import RETRIED
+from comparison.prefect_flows.retries import RETRIED, CheckError
 from comparison.statements import Load
 from nyc_taxi.registry.checks import Level, TableCheck
 from nyc_taxi.registry.model import PublishedFile
@@ -22,11 +24,8 @@ from nyc_taxi.stores.lake.store import LakeStore
 from nyc_taxi.stores.store import StoredMonth
 
 query = bigquery_query.with_options(**RETRIED)
+create_table = bigquery_create_table.with_options(**RETRIED)
 load_from_lake = bigquery_load_cloud_storage.with_options(**RETRIED)
-
-
-class CheckError(RuntimeError):
-    """A check failed; nothing was published."""
 
 
 @task(**RETRIED)
@@ -39,33 +38,33 @@ def find_in_lake(file: PublishedFile, bucket: blocks.LakeBucket) -> StoredMonth:
     return LakeStore(bucket.gcp_credentials.get_cloud_storage_client(), bucket.bucket).get(file)
 
 
-@task(**RETRIED)
-def create_external_table(file: PublishedFile, bucket: blocks.LakeBucket) -> None:
-    """Create the table over the lake's files; a check of the staging table counts the month there."""
-    client = bucket.gcp_credentials.get_bigquery_client()
+def external(file: PublishedFile, bucket: blocks.LakeBucket) -> bigquery.ExternalConfig:
+    """The lake's files as one table, in which a check of the staging table counts the month."""
     prefix = f"gs://{bucket.bucket}/{file.dataset.name}"
-    external = bigquery.ExternalConfig("PARQUET")
-    external.autodetect = True
-    external.source_uris = [f"{prefix}/*.parquet"]
+    files = bigquery.ExternalConfig("PARQUET")
+    files.autodetect = True
+    files.source_uris = [f"{prefix}/*.parquet"]
     hive = bigquery.HivePartitioningOptions()
     hive.mode, hive.source_uri_prefix = "CUSTOM", f"{prefix}/{{year:INTEGER}}/{{month:INTEGER}}"
-    external.hive_partitioning = hive
-    table = bigquery.Table(f"{client.project}.trips.{file.dataset.name}_external")
-    table.external_data_configuration = external
-    client.create_table(table, exists_ok=True)
+    files.hive_partitioning = hive
+    return files
 
 
-@task(**RETRIED)
-def check_staging(load: Load, bucket: blocks.LakeBucket) -> list[dict[str, Any]]:
-    """Run the dataset's checks on the staging table, and list the results in an artifact.
+def checks_of(load: Load) -> str:
+    """The query of the dataset's checks on the staging table: a row with a truth value for each."""
+    conditions = _conditions(load).items()
+    columns = ", ".join(f"COALESCE({condition}, FALSE) AS {name}" for name, (_, condition) in conditions)
+    return f"SELECT {columns} FROM trips_staging.{load.staging_table}"
+
+
+@task(cache_policy=NO_CACHE)
+def judge(load: Load, row: bigquery.Row) -> list[dict[str, Any]]:
+    """List the results of the checks in an artifact.
 
     Raises:
         CheckError: a check with level fail does not hold.
     """
-    client = bucket.gcp_credentials.get_bigquery_client()
     conditions = _conditions(load)
-    columns = ", ".join(f"COALESCE({condition}, FALSE) AS {name}" for name, (_, condition) in conditions.items())
-    [row] = client.query_and_wait(f"SELECT {columns} FROM trips_staging.{load.staging_table}")
     found = [{"check": name, "level": level.value, "holds": bool(row[name])} for name, (level, _) in conditions.items()]
     create_table_artifact(key=f"checks-{load.file.slug.replace('_', '-')}", table=found)
     broken = [name for name in conditions if not row[name]]
@@ -89,7 +88,9 @@ def _conditions(load: Load) -> dict[str, tuple[Level, str]]:
     return {name: (level, load.render_text(condition)) for name, (level, condition) in conditions.items()}
 
 
-@task(**RETRIED)
+# A call names the table that it fills, and the object that it takes. The collection's task for queries would download
+# all rows of the table that it fills.
+@materialize("bigquery://trips", **RETRIED)
 def publish(load: Load, bucket: blocks.LakeBucket) -> None:
     """Replace the month's partition by the staging table, atomically; a partition of a newer object stays."""
     client = bucket.gcp_credentials.get_bigquery_client()
@@ -104,13 +105,6 @@ def publish(load: Load, bucket: blocks.LakeBucket) -> None:
         if OVERTAKEN not in str(error):
             raise
         get_run_logger().warning("%s: the published rows stay", OVERTAKEN)
-
-
-@task(**RETRIED)
-def drop_staging(load: Load, bucket: blocks.LakeBucket) -> None:
-    """Remove the staging table."""
-    client = bucket.gcp_credentials.get_bigquery_client()
-    client.delete_table(f"{client.project}.trips_staging.{load.staging_table}", not_found_ok=True)
 
 
 @flow(name="gcs-to-bigquery", flow_run_name="gcs-to-bigquery-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
@@ -131,18 +125,20 @@ def gcs_to_bigquery(dataset: DatasetName, month: MonthName) -> None:
         file=file, run=f"gcs-to-bigquery/{runtime.flow_run.id}", rows=stored.rows, generation=int(stored.revision)
     )
     query(load.render("bigquery/create/trip_table.sql"), credentials)
-    create_external_table(file, bucket)
+    create_table("trips", f"{file.dataset.name}_external", credentials, external_config=external(file, bucket))
+    uri = f"gs://{bucket.bucket}/{file.lake_object}"
     try:
         load_from_lake(
             dataset="trips_staging",
             table=load.staging_table,
-            uri=f"gs://{bucket.bucket}/{file.lake_object}",
+            uri=uri,
             gcp_credentials=credentials,
             schema=[bigquery.SchemaField.from_api_repr(field) for field in bigquery_fields(file.dataset)],
-            job_config={"source_format": "PARQUET", "write_disposition": "WRITE_TRUNCATE", "autodetect": None},
+            job_config={"source_format": "PARQUET", "write_disposition": "WRITE_TRUNCATE", "autodetect": False},
             return_state=False,
         )
-        check_staging(load, bucket)
-        publish(load, bucket)
+        [row] = query(checks_of(load), credentials)
+        judge(load, row)
+        publish.with_options(assets=[f"bigquery://trips/{file.slug}"], asset_deps=[uri])(load, bucket)
     finally:
-        drop_staging(load, bucket)
+        query(f"DROP TABLE IF EXISTS trips_staging.{load.staging_table}", credentials)

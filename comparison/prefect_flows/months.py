@@ -27,7 +27,8 @@ def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
 @task(cache_policy=NO_CACHE)
 def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
     """Load one month into the lake when the server's limit, which covers all runs, allows it."""
-    with concurrency(LIMIT, occupy=1):
+    # Without the limit it fails; if the server is away for a while, it goes on.
+    with concurrency(LIMIT, strict=True, raise_on_lease_renewal_failure=False):
         web_to_gcs(dataset, month, force)
 
 

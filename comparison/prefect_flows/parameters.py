@@ -21,6 +21,12 @@ def published_file(dataset: DatasetName, month: MonthName) -> PublishedFile:
     return found.file(Month.parse(month))
 
 
+def run_name() -> str:
+    """The name of a run: its flow, dataset and month, also where the month is that of the schedule."""
+    given = runtime.flow_run.parameters
+    return f"{runtime.flow_run.flow_name}-{given['dataset']}-{given['month'] or scheduled_month()}"
+
+
 def scheduled_month() -> MonthName:
     """The month of a scheduled run: the run of 1 November is for September, as in Airflow.
 

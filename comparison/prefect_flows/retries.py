@@ -15,6 +15,14 @@ from nyc_taxi.source.errors import NotPublishedError, PermanentSourceError
 from nyc_taxi.stores.store import MissingMonthError
 
 
+class CheckError(RuntimeError):
+    """A check of the loaded rows failed; nothing was published."""
+
+
+# The file, the month or its rows will be the same in the next try.
+FINAL = (CheckError, ContractError, MissingMonthError, MonthError, NotPublishedError, PermanentSourceError)
+
+
 class TaskOptions(TypedDict):
     """The options of a task that uses another system."""
 
@@ -27,13 +35,7 @@ class TaskOptions(TypedDict):
 
 async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a retry can help; it cannot for an invalid month, a broken file or a month that is not published."""
-    try:
-        await state.result()  # type: ignore[misc]
-    except (ContractError, MissingMonthError, MonthError, NotPublishedError, PermanentSourceError):
-        return False
-    except Exception:
-        return True
-    return True
+    return not isinstance(await state.aresult(raise_on_failure=False), FINAL)
 
 
 # No caching without an explicit key: the inputs are paths and clients of one process, and their hash says nothing about

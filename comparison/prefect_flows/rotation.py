@@ -1,7 +1,8 @@
 """Gives the server another key for its secrets, for which Prefect has no command.
 
 While the server still has the old key, :func:`take` reads and deletes all blocks, because what it cannot decrypt it can
-neither change nor delete. After its start with the new key, :func:`put_back` saves them, with new ids.
+neither change nor delete. After its start with the new key, :func:`put_back` saves them, with new ids; what refers to
+one by its id, such as an automation that posts to a webhook, has to be saved again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from prefect.client.schemas.objects import BlockDocument
 
 
 async def take(client: PrefectClient) -> list[BlockDocument]:
-    """Read all blocks with their secrets, and delete them."""
-    documents = await client.read_block_documents(include_secrets=True)
+    """Read all blocks with their secrets, and delete them; until they are put back, they are in memory only."""
+    documents: list[BlockDocument] = []
+    while page := await client.read_block_documents(offset=len(documents), include_secrets=True):
+        documents += page
     for each in documents:
         await client.delete_block_document(each.id)
     return documents

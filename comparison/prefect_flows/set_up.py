@@ -10,30 +10,24 @@ import os
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
 from comparison.prefect_flows import automations, blocks, months
 
-# The pool that this machine's worker serves, and one that no worker serves.
-WORK_POOLS = ("local", "nobody")
+# The limits of the pools: of that of this machine's worker, of one without a worker, and of one for a run at a time.
+WORK_POOLS = {"local": months.AT_ONCE, "nobody": months.AT_ONCE, "one-by-one": 1}
 
 
 def save_work_pools() -> None:
-    """Create the work pools and the limit, unless they exist.
+    """Create the work pools and the limit; existing ones are updated.
 
-    A pool has the same limit as the months, because each of its runs is a new process that imports Prefect.
+    The first has the same limit as the months, because each of its runs is a new process that imports Prefect.
     """
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
-        for name in WORK_POOLS:
-            try:
-                pool = WorkPoolCreate(
-                    name=name, type="process", base_job_template=template, concurrency_limit=months.AT_ONCE
-                )
-                client.create_work_pool(pool)
-            except ObjectAlreadyExists:
-                continue
+        for name, limit in WORK_POOLS.items():
+            pool = WorkPoolCreate(name=name, type="process", base_job_template=template, concurrency_limit=limit)
+            client.create_work_pool(pool, overwrite=True)
         client.upsert_global_concurrency_limit_by_name(months.LIMIT, months.AT_ONCE)
 
 

@@ -49,6 +49,31 @@ def when_both_arrive(deployment: UUID, month: str = "") -> Automation:
     )
 
 
+@flow
+def from_outside(month: str) -> str:
+    """Starts by a message of another system to the REST API."""
+    return month
+
+
+@task(cache_policy=NO_CACHE)
+def work(seconds: int) -> int:
+    """Works for some seconds."""
+    time.sleep(seconds)
+    return seconds
+
+
+@task(cache_policy=NO_CACHE)
+def publish(result: int) -> int:
+    """Takes the result of another task."""
+    return result
+
+
+@flow
+def outage(seconds: int) -> int:
+    """Has a task that works for some seconds, and another one that takes its result."""
+    return publish(work(seconds))
+
+
 @task(cache_policy=NO_CACHE)
 async def wait(signal: str) -> None:
     """Waits for a file, without a thread or a process of its own."""
@@ -70,7 +95,7 @@ def prioritised() -> None:
 @task(cache_policy=NO_CACHE)
 def call(number: int) -> float:
     """Calls another system, no more often than every two seconds."""
-    rate_limit("compared-rate")
+    rate_limit("compared-rate", strict=True)
     return time.time()
 
 
@@ -85,13 +110,14 @@ def cleaned() -> None:
     """Leaves runs that are removed later."""
 
 
-@flow
-def lineage() -> None:
+@materialize("gs://compared/written", asset_deps=["gs://compared/read"], cache_policy=NO_CACHE)
+def copy() -> None:
     """Reads one object and writes another."""
 
-    @materialize("gs://compared/written", asset_deps=["gs://compared/read"], cache_policy=NO_CACHE)
-    def copy() -> None: ...
 
+@flow
+def lineage() -> None:
+    """Has a task with an input and an output."""
     copy()
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import psycopg
 from prefect import flow, runtime, task
+from prefect.assets import materialize
 from prefect.transactions import Transaction, transaction
 from prefect_sqlalchemy import SqlAlchemyConnector
 from psycopg import sql
 
 from comparison.prefect_flows import blocks
 from comparison.prefect_flows.fetch import fetch_parquet
-from comparison.prefect_flows.gcs_to_bigquery import CheckError
-from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, scheduled_month
-from comparison.prefect_flows.retries import RETRIED
+from comparison.prefect_flows.parameters import DatasetName, MonthName, published_file, run_name, scheduled_month
+from comparison.prefect_flows.retries import RETRIED, CheckError
 from comparison.statements import Load
 from nyc_taxi.parquet.provenance import read_provenance
 from nyc_taxi.registry.checks import Level
@@ -79,14 +79,15 @@ def check_staging(load: Load, database: SqlAlchemyConnector) -> None:
         raise CheckError(f"nothing was published, because checks failed: {', '.join(failed)}")
 
 
-@task(**RETRIED)
+# A call names the partition that it makes.
+@materialize("postgres://ny_taxi", **RETRIED)
 def publish(load: Load, database: SqlAlchemyConnector) -> None:
     """Swap in the staging table as the month's partition."""
     with connection_of(database) as connection:
         connection.execute(load.render("postgres/publish/trip.sql"))
 
 
-@flow(name="web-to-postgres", flow_run_name="web-to-postgres-{dataset}-{month}", timeout_seconds=2 * 60 * 60)
+@flow(name="web-to-postgres", flow_run_name=run_name, timeout_seconds=2 * 60 * 60)
 def web_to_postgres(dataset: DatasetName = "green", month: MonthName | None = None) -> int:
     """Load one month from the source into Postgres; its partition is replaced as a whole.
 
@@ -111,5 +112,5 @@ def web_to_postgres(dataset: DatasetName = "green", month: MonthName | None = No
             whole.set("database", database)
             load_staging(load, parquet, database)
             check_staging(load, database)
-            publish(load, database)
+            publish.with_options(assets=[f"postgres://ny_taxi/{load.file.slug}"])(load, database)
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,20 @@ def test_no_kept_result_is_older_than_its_check() -> None:
     )
 
 
+def test_a_result_of_another_version_is_none() -> None:
+    kept = Results.read()
+    older = {name: replace(each, version="3.0.0") for name, each in kept.checks["prefect"].items()}
+
+    found = stale(replace(kept, checks={**kept.checks, "prefect": older}))
+
+    assert len([each for each in found if each.startswith("prefect ")]) == len(older)
+
+
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the checks, examples and flows, which a test may change."""
-    for folder in ("checks", "airflow_dags", "airflow_settings", "prefect_flows"):
-        shutil.copytree(fingerprints._ROOT / folder, tmp_path / "comparison" / folder)
+    """A copy of the comparison, which a test may change."""
+    ignored = shutil.ignore_patterns(".venv", "__pycache__")
+    shutil.copytree(fingerprints._ROOT, tmp_path / "comparison", ignore=ignored)
     examples = {side: tmp_path / "comparison" / path.name for side, path in fingerprints._EXAMPLES.items()}
     monkeypatch.setattr(fingerprints, "REPOSITORY", tmp_path)
     monkeypatch.setattr(fingerprints, "_ROOT", tmp_path / "comparison")
@@ -60,6 +70,11 @@ def _forget() -> None:
         ("prefect", "prefect_flows/examples.py", "while read_page(", "if read_page(", {"control_flow"}),
         ("prefect", "prefect_flows/examples.yaml", "interval: 3600", "interval: 60", {"catch_up"}),
         ("prefect", "checks/prefect/side.py", "hunter2", "hunter3", {"connections", "secrets", "variables"}),
+        ("airflow", "edited.py", "edited_dag.test()", "edited_dag.test(None)", {"edit_to_result"}),
+        ("prefect", "checks/__init__.py", "return 2 * number", "return 3 * number", {"result_types"}),
+        ("airflow", "airflow_side.py", "{READER}:viewer", "{READER}:user", {"roles"}),
+        ("prefect", "prefect_side.py", 'LOOP_SECONDS": "10"', 'LOOP_SECONDS": "20"', {"clean_up"}),
+        ("prefect", "prefect_flows/rotation.py", "include_secrets=False", "include_secrets=True", {"secret_rotation"}),
     ],
 )
 def test_a_change_of_a_checks_code_shows(

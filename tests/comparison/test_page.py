@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
 from comparison.checks import MARKS
 from comparison.concepts import CONCEPTS
+from comparison.measurements import AS_HERE
 from comparison.page import PAGE, anchor, begin, differences, end, rows, sections
 from comparison.results import SIDES, Results
 
@@ -29,6 +31,14 @@ def advice(text: str) -> dict[str, tuple[str, list[str]]]:
     table = text.partition("| if you need |")[2].partition("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return {need: (take, re.findall(r"\(#([^)]+)\)", see)) for need, take, see in cells}
+
+
+# The rows of figures that each line of advice without any other row stands on; less is better.
+BY_FIGURES = {
+    "little memory and a quick restart": ("idle_memory", "peak_memory", "warm_start"),
+    "many short tasks in one run": ("task", "mapped"),
+    "a run at once after an event, not seconds later": ("latency",),
+}
 
 
 def contradiction(results: Results, take: str, anchors: list[str]) -> str:
@@ -61,6 +71,19 @@ def test_the_marks_bear_out_the_advice() -> None:
     assert {take for take, _ in found.values()} == {"Airflow", "Prefect", "either"}
     said = {need: contradiction(Results.read(), take, anchors) for need, (take, anchors) in found.items()}
     assert {need: why for need, why in said.items() if why} == {}
+
+
+def test_the_figures_bear_out_the_advice_that_has_nothing_else() -> None:
+    found = advice(PAGE.read_text(encoding="utf-8"))
+    alone = {need: SIDE_OF[take] for need, (take, anchors) in found.items() if anchors == ["figures"]}
+    measured = {each.name: each.runs for each in Results.read().measurements}
+
+    assert alone.keys() == BY_FIGURES.keys()
+    for need, side in alone.items():
+        [other] = set(SIDES) - {side}
+        for name in BY_FIGURES[need]:
+            less, more = (median(measured[name][f"{each} {AS_HERE}"]) for each in (side, other))
+            assert less < more, (need, name)
 
 
 @pytest.mark.parametrize(

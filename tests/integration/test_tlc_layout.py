@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,16 +14,19 @@ from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.cloud.source.layouts import TLC
 from nyc_taxi.registry.columns import Layout
-from nyc_taxi.registry.datasets import TRIP_DATASETS
+from nyc_taxi.registry.datasets import GREEN, TRIP_DATASETS, YELLOW
 from nyc_taxi.registry.months import Month
 from tests.integration.conftest import SYNTHETIC_ROWS, publish, running_stack, stack_environment
-from tests.integration.support import await_, await_warehouse, end, line, runs_of, trigger_both
+from tests.integration.prefect_beside import assert_same_rows, prefect_beside
+from tests.integration.support import await_, await_warehouse, end, line, run_months, runs_of, trigger_both
 
 pytestmark = pytest.mark.full
 
 # Before and after the TLC changed most of the columns' types.
 BY_API = {"yellow": "2022-04", "fhv": "2023-03"}
 BY_BACKFILL = {"green": "2022-04", "fhvhv": "2023-03"}
+# A real month, with its rows, where there are any.
+REAL, REAL_ROWS = ("2024-01", 56551) if os.environ.get("NYC_TLC_DATA_DIR") else ("2022-04", SYNTHETIC_ROWS)
 MONTHS = {**BY_API, **BY_BACKFILL}
 FLOWS = ("web_to_gcs", "web_to_postgres")
 
@@ -31,6 +37,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
     source = tmp_path_factory.mktemp("source")
     for each in MONTHS.items():
         publish(source, *each, layout=TLC)
+    if data := os.environ.get("NYC_TLC_DATA_DIR"):
+        path = TLC.file("green", REAL)
+        shutil.copyfile(Path(data) / path, source / path)
     environment = stack_environment(tmp_path_factory.mktemp("local"), source)
     with running_stack({**environment, "SOURCE_LAYOUT": Layout.TLC.value}) as settings:
         yield settings
@@ -61,3 +70,15 @@ def test_a_month_of_the_tlc_agrees_in_every_store(loaded: AirflowSettings, datas
     counts = reconcile.count(loaded, file)
 
     assert counts.line(dataset, month) == line(dataset, month, SYNTHETIC_ROWS)
+
+
+def test_prefects_flows_leave_the_same_rows_of_months_in_that_layout(
+    loaded: AirflowSettings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with AirflowApi(loaded) as api:
+        run_months(api, {"green": REAL}, force=True)
+    files = [GREEN.file(Month.parse(REAL)), YELLOW.file(Month.parse(MONTHS["yellow"]))]
+    assert reconcile.count(loaded, files[0]).line("green", REAL) == line("green", REAL, REAL_ROWS)
+
+    with prefect_beside(loaded, tmp_path_factory.mktemp("prefect-side")) as prefect:
+        assert_same_rows(loaded, prefect, files)

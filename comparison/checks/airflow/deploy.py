@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from comparison.checks import BuiltIn, Finding, await_, git
+from comparison.checks import BuiltIn, Finding, NotRun, await_, git
 from comparison.checks.airflow.side import Airflow, await_source, check, scheduler_pid
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import TRIP_DATASETS
@@ -56,7 +57,9 @@ def workers(airflow: Airflow) -> Finding:
     assert len(pids) == len(ran)
     queues = {task["queue"] for task in ran}
     return BuiltIn(
-        f"a process for each task by the LocalExecutor, queue {queues.pop()}; Celery or Kubernetes by a setting"
+        f"a process for each task by the LocalExecutor, queue {queues.pop()}; by a setting on workers of "
+        "[Celery](deploy.md) or in "
+        "[Kubernetes](https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/executor/index.html)"
     )
 
 
@@ -92,6 +95,44 @@ def _repeat(airflow: Airflow, run: dict[str, Any]) -> None:
     assert airflow.end("from_git", run["dag_run_id"]) == "success"
 
 
+@check("rollback", last=True)
+def rollback(airflow: Airflow) -> Finding:
+    """After a bad commit, the code of the one before it runs again; so does a run of before, as it ran then."""
+    from airflow.providers.git.bundles.git import GitDagBundle
+
+    folder = airflow.ground.folder / "git_dags"
+    _commit(airflow, "good")
+    before = airflow.run("from_git")
+    _commit(airflow, "bad")
+    assert airflow.result(airflow.run("from_git"), "tell") == "bad"
+    _repeat(airflow, before)
+    assert airflow.result(before, "tell") == "good"
+    at_commit = GitDagBundle(name="pinned", repo_url=str(folder), tracking_ref=str(before["bundle_version"]))
+    at_commit.initialize()
+    assert 'return "good"' in (at_commit.path / "from_git.py").read_text()
+    git(folder, "revert", "--no-edit", "HEAD")
+    await_source(airflow, "from_git", "good")
+    run = airflow.run("from_git")
+    assert (run["bundle_version"], airflow.result(run, "tell")) == (git(folder, "rev-parse", "HEAD"), "good")
+    return BuiltIn(
+        "new runs take the newest commit, so `git revert` rolls back without a command of Airflow; so does the "
+        "setting of the bundle, which may name a commit. A run of before, repeated meanwhile, still had its own "
+        "commit"
+    )
+
+
+def _commit(airflow: Airflow, word: str) -> None:
+    """Let the DAG from git tell another word, and wait until Airflow has read that."""
+    folder = airflow.ground.folder / "git_dags"
+    source = folder / "from_git.py"
+    source.write_text(re.sub(r'return ".*"', f'return "{word}"', source.read_text()))
+    git(folder, "commit", "--all", "--message", f"Tell {word}")
+    await_source(airflow, "from_git", word)
+
+
+_KUBERNETES = "https://airflow.apache.org/docs/apache-airflow-providers-cncf-kubernetes/stable/kubernetes_executor.html"
+
+
 @check("docker")
 def docker(airflow: Airflow) -> Finding:
     """All components run from one image: three by an existing Airflow command, the API server behind the guard."""
@@ -111,8 +152,11 @@ def docker(airflow: Airflow) -> Finding:
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert lint.returncode == 0, lint.stdout
-    return BuiltIn(
-        "one image, four services; KubernetesExecutor: a container for each task. Only the configuration was checked"
+    return NotRun(
+        "one image for four services, as in the compose file; with the "
+        f"[KubernetesExecutor]({_KUBERNETES}) "
+        "a container for each task. Only the configuration was checked; [the image itself was built and "
+        "run](image-test.json)"
     )
 
 
@@ -141,8 +185,9 @@ def cloud(airflow: Airflow) -> Finding:
             shutil.copytree(REPOSITORY / source, copied / target, ignore=shutil.ignore_patterns("__pycache__"))
         assert _parsed(copied) == expected, platform
     dags = expected["dags"]
-    return BuiltIn(
-        f"Composer, MWAA, Astronomer: all {dags} DAGs import and find their SQL in the folders that each syncs"
+    return NotRun(
+        f"[Composer, MWAA and Astronomer](deploy.md#cloud-composer-mwaa-and-astro): all {dags} DAGs import and find "
+        "their SQL in the folders that each syncs; no service was tried"
     )
 
 

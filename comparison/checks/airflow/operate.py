@@ -25,7 +25,8 @@ def connections(airflow: Airflow) -> Finding:
     found = [_read(airflow, "connections", host=host) for host in hosts]
     assert [(each["host"], each["bucket"]) for each in found] == [(host, f"lake-{host}") for host in hosts]
     return BuiltIn(
-        "connections: common fields, and any JSON as `extra`; from the UI, API, CLI, environment or a secrets manager"
+        "connections: common fields, and any JSON as `extra`; from the API, and [from the UI, CLI, environment or a "
+        "secrets manager](https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html)"
     )
 
 
@@ -120,8 +121,8 @@ def roles(airflow: Airflow) -> Finding:
         assert browser.get("/api/v2/connections").status_code == 403
     return BuiltIn(
         "users with roles, each with a token: a viewer may read DAGs (200), but not start one or see connections "
-        "(403). Here by the stock auth manager, which is "
-        "[for development](https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/auth-manager/simple/index.html)"
+        "(403). Here by the stock auth manager, which is [for "
+        "development](https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/auth-manager/simple/index.html)"
     )
 
 
@@ -150,9 +151,13 @@ def openlineage(airflow: Airflow) -> Finding:
     names = [(each["namespace"], each["name"]) for side in ("inputs", "outputs") for each in event[side]]
     assert names == [("gs://compared", "read"), ("gs://compared", "written")]
     return BuiltIn(
-        f"the provider of OpenLineage: by one setting, every task sends its start and end, with its assets and what "
-        f"the operators of other providers tell of their tables; {len(seen)} events of a run with one task"
+        "the provider of OpenLineage: by one setting, every task sends its start and end, with its assets and what "
+        f"[the operators of other providers]({_LINEAGE}) tell of their tables; {len(seen)} events of a run with one "
+        "task"
     )
+
+
+_LINEAGE = "https://airflow.apache.org/docs/apache-airflow-providers-openlineage/stable/supported_classes.html"
 
 
 @check("secret_rotation")
@@ -169,8 +174,8 @@ def secret_rotation(airflow: Airflow) -> Finding:
     assert done.returncode == 0, done.stderr[-1000:]
     assert airflow.result(airflow.run("connected", name="rotated"), "read")["bucket"] == "lake-old"
     return BuiltIn(
-        "`airflow rotate-fernet-key` encrypts connections and variables anew while both keys are set; a task that "
-        "could not read a connection of the old key then could"
+        "`airflow rotate-fernet-key` encrypts connections anew while both keys are set; a task that could not read a "
+        "connection of the old key then could"
     )
 
 
@@ -193,8 +198,8 @@ def upgrade(airflow: Airflow) -> Finding:
     assert (len(set(revisions)), kept) == (2, [("kept", "seven")])
     assert airflow.airflow("db", "check-migrations", **theirs).returncode == 0
     return BuiltIn(
-        f"`airflow db migrate`, from the tables of {before} to those of today, with what was in them; also to a "
-        "given version"
+        f"`airflow db migrate`, from the tables of {before} to those of today, with a variable that was in them, "
+        "here in SQLite; also to a given version"
     )
 
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import psutil
 
+from comparison.airflow_dags.starts_and_limits import ANNOUNCED
 from comparison.checks import BuiltIn, Finding, WithCode, await_
 from comparison.checks.airflow.side import ENDED, Airflow, check, scheduler_pid
 
@@ -162,6 +163,30 @@ def events(airflow: Airflow) -> Finding:
     assert [run["partition_key"] for run in runs] == [airflow.ground.month]
     assert runs[0]["run_type"] == "asset_triggered"
     return BuiltIn("assets with partitions: declared in the code, one downstream run for each month, lineage in the UI")
+
+
+@check("outside_events")
+def outside_events(airflow: Airflow) -> Finding:
+    """Another system starts a run and says for what: by a message to the API, or by a file that appears."""
+    dag_id = "from_outside"
+    airflow.api.await_parsed([dag_id], since="")
+    airflow.api.set_paused(dag_id, False)
+    [asset] = airflow.api.assets_starting(dag_id)
+    airflow.api.call("POST", "/assets/events", asset_id=asset, extra={"month": "2021-01"})
+    await_(lambda: _read_by(airflow, dag_id) == [["2021-01"]], "the message has started a run")
+    (airflow.ground.folder / ANNOUNCED).write_text("here")
+    await_(lambda: _read_by(airflow, dag_id) == [["2021-01"], [None]], "the file has started a run")
+    assert not (airflow.ground.folder / ANNOUNCED).exists()
+    return BuiltIn(
+        "a call of the API with a token creates an asset event, whose `extra` the run reads; an `AssetWatcher` lets "
+        "the triggerer wait for a message, here for a file, [also for "
+        "queues](https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/event-scheduling.html)"
+    )
+
+
+def _read_by(airflow: Airflow, dag_id: str) -> list[Any]:
+    """What the ended runs of the DAG have read in their messages, oldest first."""
+    return [airflow.result(run, "read") for run in reversed(airflow.api.runs(dag_id)) if run["state"] in ENDED]
 
 
 @check("two_inputs")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
+from comparison import edited
 from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, extras, refused, refused_calls
 from comparison.checks.airflow.side import Airflow, check
 from local.cloud.settings import REPOSITORY
@@ -15,7 +19,8 @@ from nyc_taxi.registry.datasets import DATASETS
 def flow(airflow: Airflow) -> Finding:
     """Airflow has exactly one DAG for each dataset and step, each with its version."""
     expected = {f"{name}_{step}" for name in DATASETS for step in ("web_to_gcs", "gcs_to_bigquery", "web_to_postgres")}
-    found = {dag["dag_id"]: dag for dag in airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]}
+    listed = airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]
+    found = {dag["dag_id"]: dag for dag in listed if dag["bundle_name"] == "dags-folder"}
     assert set(found) - {"trips_yearly_rollup"} == expected
     run = airflow.month_run(airflow.to_gcs)
     assert run["dag_versions"][-1]["dag_id"] == airflow.to_gcs
@@ -204,9 +209,33 @@ def result_types(airflow: Airflow) -> Finding:
     )
 
 
+@check("edit_to_result")
+def edit_to_result(airflow: Airflow) -> Finding:
+    """An edited file runs at once with the same command, and stops in a debugger."""
+    folder = airflow.ground.folder / "dropped_dags"
+    folder.mkdir(exist_ok=True)
+    env = airflow.settings.environment()
+    for value in ("one", "two"):
+        told = edited.run("airflow", Path(sys.executable), folder, value, env)
+        assert f"told {value}" in told, told[-1000:]
+    told = edited.run("airflow", Path(sys.executable), folder, "three", env, stop=True)
+    assert "('stopped at', 'three')" in told, told[-1000:]
+    return BuiltIn(
+        "`dag.test()` at the end of the file: the file is a program, whose tasks run in its process, so any debugger "
+        "stops in them; it needs the metadata database and reads the DAGs of the file's folder, but no scheduler"
+    )
+
+
 @check("ecosystem")
 def ecosystem(airflow: Airflow) -> Finding:
-    """The installed version names the packages for other systems."""
-    found = extras("apache-airflow", "apache-airflow-providers-")
-    assert "packages" in found
-    return BuiltIn(f"{found}; those that others publish are not counted")
+    """The installed version names the packages of its project for other systems, those of the pipeline among them."""
+    found = {
+        name
+        for name in extras("apache-airflow", "apache-airflow-providers-")
+        if not name.startswith(("common-", "standard"))
+    }
+    assert {"google", "http", "postgres"} <= found
+    return BuiltIn(
+        f"{len(found)} packages `apache-airflow-providers-*` among the extras of {version('apache-airflow')}; those "
+        "that others publish are not counted"
+    )

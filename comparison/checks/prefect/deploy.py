@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from comparison.checks import SECONDS, BuiltIn, Finding, await_, git
+from comparison.checks import SECONDS, BuiltIn, Finding, NotRun, await_, git
 from comparison.checks.prefect.side import Prefect, check, run_without_server
 from comparison.receiver import note_taker
 from local.cloud.settings import REPOSITORY
@@ -86,26 +86,20 @@ def workers(prefect: Prefect) -> Finding:
     assert run["work_pool_name"] == "local"
     assert run["infrastructure_pid"] != prefect.month_run("web-to-gcs")["infrastructure_pid"]
     name = worker["name"].split()[0]
-    return BuiltIn(f"a process for each flow run by the worker {name}; Docker, Kubernetes or Cloud Run by another pool")
+    return BuiltIn(
+        f"a process for each flow run by the worker {name}; in a container of "
+        "[Docker, Kubernetes or Cloud Run](https://docs.prefect.io/v3/concepts/work-pools) by a pool of that type"
+    )
 
 
 @check("code_from_git")
 def code_from_git(prefect: Prefect) -> Finding:
     """The code comes from a git repository: of a pinned commit, which the deployment records, or of a branch."""
-    folder = prefect.ground.folder / "git_flows"
-    folder.mkdir()
-    git(folder, "init", "--quiet", "--initial-branch", "main")
-    source = (
-        "from prefect import flow, get_run_logger\n\n@flow\ndef from_git():\n    get_run_logger().info({value!r})\n"
-    )
-    for value in ("told by the first", "told by the second"):
-        (folder / "from_git.py").write_text(source.format(value=value))
-        git(folder, "add", "from_git.py")
-        git(folder, "commit", "--quiet", "--message", value)
-        commit = git(folder, "rev-parse", "HEAD")
-        if value.endswith("first"):
-            _deploy_from_git(prefect, folder, commit)
-    first = git(folder, "rev-parse", "HEAD~1")
+    folder = _repository(prefect, "git_flows")
+    first = _commit(folder, "told by the first")
+    for name in ("commit", "branch"):
+        _deploy_from_git(prefect, folder, first, name)
+    _commit(folder, "told by the second")
     started = {name: prefect.api.start(f"from-git/{name}") for name in ("commit", "branch")}
     for name, told in {"commit": "told by the first", "branch": "told by the second"}.items():
         run = prefect.api.end(started[name])
@@ -118,21 +112,68 @@ def code_from_git(prefect: Prefect) -> Finding:
     )
 
 
-def _deploy_from_git(prefect: Prefect, folder: Path, commit: str) -> None:
-    """Deploy the repository's flow twice: at the commit, and at its branch."""
-    deployed = [
-        {
-            "name": name,
-            "version": commit,
-            "entrypoint": "from_git.py:from_git",
-            "work_pool": {"name": "local"},
-            "pull": [{"prefect.deployments.steps.git_clone": {"repository": f"file://{folder}", **at}}],
-        }
-        for name, at in {"commit": {"commit_sha": commit}, "branch": {"branch": "main"}}.items()
-    ]
-    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": deployed}))
+def _repository(prefect: Prefect, name: str) -> Path:
+    folder = prefect.ground.folder / name
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    return folder
+
+
+def _commit(folder: Path, told: str) -> str:
+    """Let the flow in the repository log a text; returns the commit."""
+    lines = (
+        "from prefect import flow, get_run_logger\n",
+        "@flow\ndef from_git():",
+        f"    get_run_logger().info({told!r})\n",
+    )
+    (folder / "from_git.py").write_text("\n".join(lines))
+    git(folder, "add", "from_git.py")
+    git(folder, "commit", "--quiet", "--message", told)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def _deploy_from_git(prefect: Prefect, folder: Path, commit: str, name: str) -> None:
+    """Deploy the repository's flow under a name, at the commit; under the name ``branch``, at its branch."""
+    at = {"branch": "main"} if name == "branch" else {"commit_sha": commit}
+    deployed = {
+        "name": name,
+        "version": commit,
+        "entrypoint": "from_git.py:from_git",
+        "work_pool": {"name": "local"},
+        "pull": [{"prefect.deployments.steps.git_clone": {"repository": f"file://{folder}", **at}}],
+    }
+    (folder / "prefect.yaml").write_text(yaml.safe_dump({"deployments": [deployed]}))
     done = prefect.prefect("deploy", "--all", cwd=folder)
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+
+
+@check("rollback")
+def rollback(prefect: Prefect) -> Finding:
+    """After a bad commit, the code of the one before it runs again; a run that is repeated takes the newest."""
+    folder = _repository(prefect, "git_rolled_back")
+    good, bad = (_commit(folder, f"told by the {kind}") for kind in ("good", "bad"))
+    before, after = (_deploy_and_run(prefect, folder, commit) for commit in (good, bad))
+    again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    prefect.api.call("POST", f"/flow_runs/{before}/set_state", state=again, force=True)
+    for run in (after, before):
+        await_(lambda run=run: "told by the bad" in prefect.api.log(run), "the bad commit runs", timeout=90)  # type: ignore[misc]
+    rolled_back = _deploy_and_run(prefect, folder, good)
+    await_(lambda: "told by the good" in prefect.api.log(rolled_back), "the good commit runs", timeout=20)
+    versions = [path for path in prefect.paths() if "version" in path and "deployment" in path]
+    assert versions == [], f"the server keeps versions of deployments now: {versions}"
+    return BuiltIn(
+        "`prefect deploy` of the commit before, which new runs clone then. The server keeps the newest deployment "
+        "only: a run of before, repeated meanwhile, had the bad commit. Versions of it to go back to are "
+        "[in the cloud only](https://docs.prefect.io/v3/how-to-guides/deployments/versioning)"
+    )
+
+
+def _deploy_and_run(prefect: Prefect, folder: Path, commit: str) -> str:
+    """Deploy the flow of a commit, and run it to its end; returns the run."""
+    _deploy_from_git(prefect, folder, commit, "rolled-back")
+    run = prefect.api.end(prefect.api.start("from-git/rolled-back"))
+    assert (run["state_type"], run["deployment_version"]) == ("COMPLETED", commit)
+    return str(run["id"])
 
 
 @check("docker")
@@ -147,8 +188,9 @@ def docker(prefect: Prefect) -> Finding:
     job = template["job_configuration"]
     assert job["image"] == "{{ image }}"
     assert {"image", "env", "networks", "volumes", "mem_limit"} <= set(template["variables"]["properties"])
-    return BuiltIn(
-        "a docker work pool: image, networks, volumes by deployment or run. Only the configuration was checked"
+    return NotRun(
+        "a docker work pool: image, networks, volumes by deployment or run, and a container for each flow run. Only "
+        "the configuration was checked"
     )
 
 
@@ -159,7 +201,10 @@ def start_up(prefect: Prefect) -> Finding:
     assert prefect.api.has_online_worker("local")
     program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
     assert run_without_server(program, home=prefect.ground.folder / "alone")[-1:] == ["3"]
-    return BuiltIn("calling a flow runs it, with a temporary server of its own; scheduling needs a server and a worker")
+    return BuiltIn(
+        "calling a flow runs it, with a temporary server of its own; scheduling needs a server, and a worker or a "
+        "process with `serve`"
+    )
 
 
 @check("cloud")
@@ -172,6 +217,7 @@ def cloud(prefect: Prefect) -> Finding:
             env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert "Bearer pnu_compared" in {note.headers.get("Authorization") for note in seen}
-    return BuiltIn(
-        "Prefect Cloud: the same flows, deployments and workers, by address and key, with more features. Not tried"
+    return NotRun(
+        "[Prefect Cloud](https://docs.prefect.io/v3/get-started/quickstart): the client sends its key to another "
+        "address; the service was not tried"
     )

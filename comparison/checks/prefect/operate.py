@@ -37,7 +37,8 @@ def connections(prefect: Prefect) -> Finding:
         found.append(examples.connected()["host"])
     assert found == hosts
     return BuiltIn(
-        "blocks: typed, nested, with methods that use the other system; from the UI or code; also types of your own"
+        "[blocks](https://docs.prefect.io/v3/concepts/blocks): typed, nested, with methods that use the other "
+        "system; from the UI or code; also types of your own"
     )
 
 
@@ -102,7 +103,10 @@ def notifications(prefect: Prefect) -> Finding:
     assert run["state_type"] == "FAILED"
     posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver gets the alert of the failure")
     assert len(posts) == 1
-    return BuiltIn("an automation in the server, by tag; or a hook in the code; blocks for Slack, Teams and others")
+    return BuiltIn(
+        "an automation in the server, by tag; or a hook in the code; "
+        "[blocks for Slack, Teams and others](https://docs.prefect.io/v3/concepts/notifications)"
+    )
 
 
 @check("lateness")
@@ -142,7 +146,8 @@ def metadata(prefect: Prefect) -> Finding:
     )
     assert [artifact["type"] for artifact in found] == ["table"]
     return BuiltIn(
-        "the asset event carries it; the checks are an artifact, shown as a table in the UI (assets: in the cloud only)"
+        "the asset event carries it; the checks are an artifact, shown as a table in the UI "
+        "([assets](https://docs.prefect.io/v3/concepts/assets): in the cloud only)"
     )
 
 
@@ -154,8 +159,8 @@ def roles(prefect: Prefect) -> Finding:
     codes = run_in(prefect.ground.folder / "guarded", _WITH_PASSWORDS)
     assert codes == ["401", "401", "200", *["200"] * 3]
     return NotPossible(
-        "one password for all, who then may do everything; without it (401) nothing, and without that setting anybody "
-        "everything. Users and roles are [in the cloud only](https://docs.prefect.io/v3/concepts/server)"
+        "one password for all; without it (401) nothing, and without that setting anybody as much as with it. Users "
+        "and roles are [in the cloud only](https://docs.prefect.io/v3/concepts/server)"
     )
 
 
@@ -194,9 +199,7 @@ def clean_up(prefect: Prefect) -> Finding:
 
     await_(lambda: old not in left(), "the server removes the old run")
     assert left() == {kept}
-    return BuiltIn(
-        "the server removes runs after 90 days, if a setting enables that, here each ten seconds; no command for it"
-    )
+    return BuiltIn("the server removes runs after 90 days, if a setting enables that, here each ten seconds")
 
 
 @check("openlineage", alone=True)
@@ -226,8 +229,8 @@ def secret_rotation(prefect: Prefect) -> Finding:
     codes = [str(HTTPStatus.INTERNAL_SERVER_ERROR.value)] * 2
     assert run_in(home, _ROTATED) == [*codes, "hunter2-old"], "the server can do more now: change the note"
     return WithCode(
-        "no command; with another key the server can neither read nor delete a block (HTTP 500): a program of ours "
-        "takes all of them out under the old key, and puts them back under the new one, with new ids"
+        "with another key the server can neither read nor delete a block (HTTP 500): a program of ours takes all of "
+        "them out under the old key, and puts them back under the new one, with new ids"
     )
 
 
@@ -266,16 +269,16 @@ asyncio.run(main())
 """
 
 
-# The newest revision of Prefect 3.7 for SQLite.
-OF_3_7 = "79e7a60e43d8"
+# The newest revision of Prefect 3.8 for SQLite.
+OF_3_8 = "a3b9c7d2e5f1"
 
 
 @check("upgrade")
 def upgrade(prefect: Prefect) -> Finding:
     """A database of the previous minor version becomes one of this version, with what is in it."""
-    assert version("prefect").startswith("3.8."), "OF_3_7 is no longer of the previous minor version"
+    assert version("prefect").startswith("3.9."), "OF_3_8 is no longer of the previous minor version"
     home = prefect.ground.folder / "of-a-version-before"
-    own_database(home, revision=OF_3_7)
+    own_database(home, revision=OF_3_8)
     moment = "2026-01-01 00:00:00"
     with closing(sqlite3.connect(home / "prefect.db")) as database, database:
         [before] = database.execute("SELECT version_num FROM alembic_version")
@@ -286,10 +289,10 @@ def upgrade(prefect: Prefect) -> Finding:
     with closing(sqlite3.connect(home / "prefect.db")) as database:
         [after] = database.execute("SELECT version_num FROM alembic_version")
         kept = database.execute("SELECT name, value FROM variable").fetchall()
-    assert (before, before != after, kept) == ((OF_3_7,), True, [("kept", 7)])
+    assert (before, before != after, kept) == ((OF_3_8,), True, [("kept", 7)])
     return BuiltIn(
-        "`prefect server database upgrade`, from the last tables of 3.7 to those of today, with what was in them; "
-        "also to a given revision of the tables"
+        "`prefect server database upgrade`, from the last tables of 3.8 to those of today, with a variable that was in "
+        "them, here in SQLite; also to a given revision of the tables"
     )
 
 
@@ -310,8 +313,9 @@ def telemetry(prefect: Prefect) -> Finding:
     assert b"copy-" in traces, traces
     assert b"flow_run" not in metrics, "runs are counted now: change the note"
     return BuiltIn(
-        "with the extra `otel`, started by `opentelemetry-instrument`: a span for each flow run and task run, logs, "
-        "and the memory and processor time of the flow's process; no metrics of runs"
+        "with the extra `otel`, started by `opentelemetry-instrument`: a span for each flow run and task run, and the "
+        "memory of the flow's process; so no metrics of runs, for which Prefect has "
+        "[an exporter for Prometheus](https://github.com/PrefectHQ/prometheus-prefect-exporter), not tried here"
     )
 
 

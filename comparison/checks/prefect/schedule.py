@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ import httpx
 from prefect.automations import Automation
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_
-from comparison.checks.prefect.side import Prefect, check, timestamp
+from comparison.checks.prefect.side import Prefect, check, take_away, timestamp
 from comparison.prefect_flows import starts_and_limits
 from comparison.prefect_flows.parameters import published_file
 
@@ -82,7 +83,7 @@ def several_schedules(prefect: Prefect) -> Finding:
 def backfill(prefect: Prefect) -> Finding:
     """One command runs a range of past months, several at a time, and none twice."""
     identity = prefect.api.deployment("web-to-postgres/green")["id"]
-    days = {"start_time": "2020-07-01T00:00:00Z", "end_time": "2020-08-01T00:00:00Z"}
+    days = {"start_time": "2020-03-01T00:00:00Z", "end_time": "2020-07-01T00:00:00Z"}
 
     def of_range() -> list[dict[str, Any]]:
         runs = prefect.api.runs(deployments={"id": {"any_": [identity]}})
@@ -92,25 +93,29 @@ def backfill(prefect: Prefect) -> Finding:
     assert not of_range(), "paused schedules are backfilled now: change the note"
     [made] = _add_schedule(prefect, identity, {"cron": "0 0 1 * *", "timezone": "UTC"})
     try:
+        prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, parameters={"dataset": "yellow"})
+        by_default = len(of_range())
         for _ in range(2):
-            prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, parameters={"dataset": "yellow"})
-        runs = [prefect.api.end(run["id"], timeout=180) for run in of_range()]
+            prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, min_runs=5)
+        runs = [prefect.api.end(run["id"], timeout=300) for run in of_range()]
     finally:
         prefect.api.call("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
-    assert sorted(run["expected_start_time"][:7] for run in runs) == ["2020-07", "2020-08"]
+    assert sorted(run["expected_start_time"][:7] for run in runs) == [f"2020-{month:02}" for month in range(3, 8)]
     assert {run["state_type"] for run in runs} == {"COMPLETED"}, [run["state"] for run in runs]
-    assert max(run["start_time"] for run in runs) < min(run["end_time"] for run in runs)
+    overlap = sorted((run["start_time"], run["end_time"]) for run in runs)
+    assert any(one[1] > two[0] for one, two in pairwise(overlap))
     assert {run["parameters"]["dataset"] for run in runs} == {"green"}, "a range has parameters now: change the note"
     commands = prefect.prefect("deployment", "schedule", "--help").stdout
     assert "create" in commands, commands
     assert "backfill" not in commands, "the CLI has it now: change the note"
     return BuiltIn(
-        "`POST /deployments/{id}/schedule` with past times: 2 months at the same time, none twice; "
-        "by active schedules, without parameters for the range and without a command of the CLI"
+        f"`POST /deployments/{{id}}/schedule` with past times: {len(runs)} months, several at a time, none twice. "
+        f"Without `min_runs` it stops after {by_default}; only by active schedules, without parameters for the "
+        "range, a dry run, a pause of it, and a command of the CLI"
     )
 
 
-def _add_schedule(prefect: Prefect, deployment: str, schedule: dict[str, str]) -> list[dict[str, Any]]:
+def _add_schedule(prefect: Prefect, deployment: str, schedule: dict[str, Any]) -> list[dict[str, Any]]:
     """Add an active schedule to a deployment; what the server answers."""
     url = f"{prefect.ground.prefect_url}/deployments/{deployment}/schedules"
     answer = httpx.post(url, json=[{"schedule": schedule, "active": True}], trust_env=False, timeout=60)
@@ -119,13 +124,14 @@ def _add_schedule(prefect: Prefect, deployment: str, schedule: dict[str, str]) -
     return added
 
 
-@check("catch_up")
+@check("catch_up", last=True)
 def catch_up(prefect: Prefect) -> Finding:
-    """Each scheduled time that was missed gets its own run afterwards.
+    """Each scheduled time that was missed gets its own run afterwards: of half a minute, and of a day.
 
-    The downtime is a past day: what the scheduler had planned when it began comes from the call that plans, with the
+    The day is a past one: what the scheduler had planned when it began comes from the call that plans, with the
     scheduler's own limits.
     """
+    short = _missed_for_half_a_minute(prefect)
     deployed = prefect.api.deployment("caught-up/example")
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=26)
     end = begin + timedelta(hours=23, minutes=30)
@@ -154,9 +160,38 @@ def catch_up(prefect: Prefect) -> Finding:
         plan(min_runs=24)
     assert missed() == [begin + timedelta(hours=hour) for hour in range(24)]
     return WithCode(
-        f"{late} hourly runs are planned ahead: after a day down those start late, the other {24 - late} are never "
-        "planned; a call of ours, as for a backfill, with `min_runs`, adds them"
+        f"what is planned ahead starts late: all {short} times of half a minute without a server, but only {late} of "
+        f"an hourly schedule; after a day the other {24 - late} are never planned. A call of ours, as for a "
+        "backfill, adds them"
     )
+
+
+EVERY = 5
+
+
+def _missed_for_half_a_minute(prefect: Prefect) -> int:
+    """Take the server away; each time that passed meanwhile gets a run afterwards. Returns how many passed."""
+    deployed = prefect.api.deployment("caught-up/every-five-seconds")["id"]
+    [made] = _add_schedule(prefect, deployed, {"interval": EVERY})
+
+    def runs() -> dict[datetime, dict[str, Any]]:
+        found = prefect.api.runs(deployments={"id": {"any_": [deployed]}}, limit=200)
+        return {datetime.fromisoformat(run["expected_start_time"]): run for run in found}
+
+    def ended(begin: datetime, end: datetime) -> list[str]:
+        return [run["state_type"] for at, run in runs().items() if begin < at < end and run["end_time"]]
+
+    try:
+        await_(lambda: len(runs()) > 20, "the server has planned runs", timeout=60)
+        begin = datetime.now(UTC)
+        take_away(prefect)
+        end = datetime.now(UTC)
+        passed = sum(begin < at < end for at in runs())
+        assert passed >= (end - begin).total_seconds() // EVERY - 1, (passed, begin, end)
+        await_(lambda: ended(begin, end) == ["COMPLETED"] * passed, "what was missed has run", timeout=240, poll=2)
+        return passed
+    finally:
+        prefect.api.call("DELETE", f"/deployments/{deployed}/schedules/{made['id']}")
 
 
 @check("events")
@@ -182,6 +217,25 @@ def events(prefect: Prefect) -> Finding:
     )
 
 
+@check("outside_events")
+def outside_events(prefect: Prefect) -> Finding:
+    """Another system starts a run and says for what, by a message to the API."""
+    deployed = prefect.api.deployment("from-outside/example")["id"]
+    prefect.api.emit("outside.arrived", "outside", month="2021-01")
+
+    def started() -> dict[str, Any] | None:
+        return next(iter(prefect.api.runs(deployments={"id": {"any_": [deployed]}})), None)
+
+    run = prefect.api.end(await_(started, "the message starts a run")["id"])
+    assert (run["state_type"], run["parameters"]) == ("COMPLETED", {"month": "2021-01"})
+    assert [path for path in prefect.paths() if "webhook" in path] == [], "the server has webhooks now: use one"
+    return BuiltIn(
+        "a call of the API creates an event; a trigger of the deployment starts a run with parameters from its "
+        "payload. Webhooks, whose senders need to know nothing of Prefect, are "
+        "[in the cloud only](https://docs.prefect.io/v3/concepts/webhooks)"
+    )
+
+
 @check("two_inputs")
 def two_inputs(prefect: Prefect) -> Finding:
     """A flow starts for the month whose inputs are both there, and for no other month."""
@@ -204,6 +258,7 @@ def two_inputs(prefect: Prefect) -> Finding:
     [run] = await_(lambda: started(of_a_month), "the month whose inputs are both there starts a run")
     of_a_month.delete()
     assert run["parameters"] == {"month": "2021-03"}
+    assert prefect.api.end(run["id"])["state_type"] == "COMPLETED"
     return WithCode(
         "a compound trigger in an automation for each month, which code has to create: one for all months also started "
         "a run for inputs of two different months"

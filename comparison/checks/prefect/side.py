@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from comparison import temporary_server
 from comparison.checks import SECONDS, Checks, await_, kill_tree, posts
 from comparison.ground import Ground
 from comparison.prefect_api import PrefectApi
+from local.cloud.processes import Process, running, start
 from local.cloud.settings import REPOSITORY
 
 CHECKS = Checks()
@@ -111,3 +114,31 @@ def _run(words: list[str], env: dict[str, str]) -> list[str]:
         limit.cancel()
     assert program.returncode == 0, out[-500:] + errors[-1000:]
     return out.strip().splitlines()
+
+
+OUTAGE = 30
+
+
+def take_away(prefect: Prefect) -> float:
+    """Kill the server, and start it again with the same command; returns the seconds in between."""
+    record = running("server", run_dir=_run_dir(prefect))
+    assert record
+    server = psutil.Process(record.pid)
+    again = Process(
+        name="server",
+        command=server.cmdline(),
+        env=server.environ(),
+        cwd=REPOSITORY,
+        log=_run_dir(prefect).parent / "server.log",
+        healthy=prefect.api.is_healthy,
+        startup_timeout=180,
+    )
+    begin = kill_tree(server.pid)
+    time.sleep(OUTAGE)
+    start([again], run_dir=_run_dir(prefect))
+    return time.monotonic() - begin
+
+
+def _run_dir(prefect: Prefect) -> Path:
+    """The folder that records Prefect's processes."""
+    return prefect.ground.folder / "prefect" / "run"
