@@ -21,7 +21,9 @@ class PrefectApi:
     """
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        # The server closes a connection that was idle for five seconds, which is also what the client would wait for.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False, limits=limits)
 
     def __enter__(self) -> PrefectApi:
         return self

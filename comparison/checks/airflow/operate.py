@@ -89,7 +89,7 @@ def lateness(airflow: Airflow) -> Finding:
         airflow.api.fail("late", run)
     return BuiltIn(
         "`DeadlineAlert` told of a run that took too long and of one that still waited: a time after it was queued, "
-        "after its date, or relative to its average duration"
+        "[after its date, or relative to its average duration](https://airflow.apache.org/docs/apache-airflow/stable/howto/deadline-alerts.html)"
     )
 
 

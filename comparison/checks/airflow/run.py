@@ -81,7 +81,10 @@ def logging(airflow: Airflow) -> Finding:
     run = airflow.month_run(airflow.to_gcs)
     assert f"Converted {airflow.ground.rows:,} rows" in airflow.log(run, "to_parquet")
     assert "Converted" not in airflow.log(run, "download")
-    return BuiltIn("one log for each try of a task: in the UI, through the API, on disk or in a bucket")
+    return BuiltIn(
+        "one log for each try of a task: in the UI, through the API, [on disk or in a bucket]"
+        "(https://airflow.apache.org/docs/apache-airflow/stable/administration-and-deployment/logging-monitoring/logging-tasks.html)"
+    )
 
 
 @check("concurrency")
@@ -94,7 +97,8 @@ def concurrency(airflow: Airflow) -> Finding:
     assert len(spans) == 3
     assert all(one[1] <= two[0] for one, two in pairwise(spans)), spans
     return BuiltIn(
-        "a pool with one slot; also limits for the runs and tasks of a DAG, the runs of a backfill, and the executor"
+        "a pool with one slot; also limits for "
+        "[the runs and tasks of a DAG, the runs of a backfill, and the executor](https://airflow.apache.org/docs/apache-airflow/stable/faq.html)"
     )
 
 
@@ -226,7 +230,10 @@ def approval(airflow: Airflow) -> Finding:
     airflow.api.call("PATCH", asked, chosen_options=["Approve"], params_input={})
     assert airflow.end("approved", run_id) == "success"
     assert airflow.result(airflow.api.run("approved", run_id), "publish") == "published"
-    return BuiltIn("`ApprovalOperator`: answered in the UI or through the API; occupies no worker slot while it waits")
+    return BuiltIn(
+        "`ApprovalOperator`: answered through the API or "
+        "[in the UI](https://airflow.apache.org/docs/apache-airflow-providers-standard/stable/operators/hitl.html)"
+    )
 
 
 @check("rerun")

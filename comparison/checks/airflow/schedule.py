@@ -178,7 +178,8 @@ def outside_events(airflow: Airflow) -> Finding:
     await_(lambda: _read_by(airflow, dag_id) == [["2021-01"], [None]], "the file has started a run")
     assert not (airflow.ground.folder / ANNOUNCED).exists()
     return BuiltIn(
-        "a call of the API with a token creates an asset event, whose `extra` the run reads; an `AssetWatcher` lets "
+        "a call of the API with a token creates an asset event, whose `extra` the run reads, "
+        "[how soon](#figures); an `AssetWatcher` lets "
         "the triggerer wait for a message, here for a file, [also for "
         "queues](https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/event-scheduling.html)"
     )

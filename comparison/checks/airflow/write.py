@@ -119,7 +119,10 @@ def results(airflow: Airflow) -> Finding:
     """A task's return value can be read after its run."""
     rows = airflow.result(airflow.month_run(airflow.to_gcs), "to_parquet")
     assert rows == airflow.ground.rows
-    return BuiltIn("XCom, in the metadata database: for URIs and counts. An XCom backend can keep it in a bucket")
+    return BuiltIn(
+        "XCom, in the metadata database: for URIs and counts. [An XCom backend]"
+        "(https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/xcoms.html) can keep it in a bucket"
+    )
 
 
 @check("transactions")

@@ -93,7 +93,9 @@ def variables(prefect: Prefect) -> Finding:
     """A value that flows read changes without a change of the code."""
     values = ["first", "second"]
     assert [_read(value=value)["variable"] for value in values] == values
-    return BuiltIn("variables with JSON values, also in the templates of deployments")
+    return BuiltIn(
+        "variables with JSON values, [also in the templates of deployments](https://docs.prefect.io/v3/concepts/variables)"
+    )
 
 
 @check("notifications")

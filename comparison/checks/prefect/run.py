@@ -48,8 +48,8 @@ def retries(prefect: Prefect) -> Finding:
     if len(waits) != 2:  # the server may keep only the newest states of a task run
         waits = _waits_by_log(prefect)
     assert len(waits) == 2
-    # One second, then two.
-    assert (waits[0] >= 1, waits[1] >= 2) == (True, True)
+    # One second, then two; the times of the log are a little off.
+    assert (waits[0] > 0.9, waits[1] > 1.9) == (True, True), waits
     assert examples.not_retried(return_state=True).is_failed()
     final = prefect.called("not-retried")["id"]
     [only] = await_(lambda: prefect.api.tasks(final), "the server has the task run")
@@ -158,7 +158,11 @@ def infrastructure_per_run(prefect: Prefect) -> Finding:
     assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
     said = "TAXI_COMPARED is for this run"
     await_(lambda: said in prefect.api.log(run_id), "the run has logged its environment", timeout=15)
-    return BuiltIn("`job_variables` of a run: environment, image, memory, as far as the pool's template allows")
+    return BuiltIn(
+        "`job_variables` of a run: environment, [image, memory]"
+        "(https://docs.prefect.io/v3/how-to-guides/deployments/customize-job-variables), as far as the pool's template "
+        "allows"
+    )
 
 
 @check("crash_recovery")

@@ -231,7 +231,7 @@ def outside_events(prefect: Prefect) -> Finding:
     assert [path for path in prefect.paths() if "webhook" in path] == [], "the server has webhooks now: use one"
     return BuiltIn(
         "a call of the API creates an event; a trigger of the deployment starts a run with parameters from its "
-        "payload. Webhooks, whose senders need to know nothing of Prefect, are "
+        "payload, [how soon](#figures). Webhooks, whose senders need to know nothing of Prefect, are "
         "[in the cloud only](https://docs.prefect.io/v3/concepts/webhooks)"
     )
 

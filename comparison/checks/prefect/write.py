@@ -151,7 +151,10 @@ def results(prefect: Prefect) -> Finding:
         value = state.result(raise_on_failure=False)
     name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
     assert value == f"gs://{os.environ['LAKE_BUCKET']}/{name}"
-    return BuiltIn("only on request (`persist_result`): a file in a folder or bucket, for any Python value")
+    return BuiltIn(
+        "only on request (`persist_result`): a file in a folder "
+        "[or bucket](https://docs.prefect.io/v3/advanced/results), for any Python value"
+    )
 
 
 @check("transactions", alone=True)
