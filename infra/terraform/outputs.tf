@@ -16,9 +16,9 @@ output "env" {
     GCP_PROJECT=${var.project}
     BIGQUERY_LOCATION=${var.location}
     LAKE_BUCKET=${google_storage_bucket.lake.name}
-    %{~for work in google_storage_bucket.work~}
+    %{for work in google_storage_bucket.work~}
     AIRFLOW_VAR_WORK_DIR=gs://${work.name}/work
-    %{~endfor~}
+    %{endfor~}
   EOT
 }
 

@@ -86,6 +86,7 @@ def worker(settings: AirflowSettings, name: str, environment: Mapping[str, str])
         "AIRFLOW_HOME": str(folder),
         "HOME": str(folder / "home"),
         "TMPDIR": str(folder / "tmp"),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(folder / "bundles"),
         hostname.VARIABLE: name,
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "local.airflow.hostname.worker_name",
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), environment["PYTHONPATH"]]),

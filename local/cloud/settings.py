@@ -76,7 +76,7 @@ class Settings:
             "postgres_port": port_number(env, "POSTGRES_PORT"),
             "source_port": port_number(env, "SOURCE_PORT"),
             "project": env.get("GCP_PROJECT"),
-            "lake_bucket": env.get("LAKE_BUCKET"),
+            "lake_bucket": env.get("LAKE_BUCKET") or env.get("AIRFLOW_VAR_LAKE_BUCKET"),
             "source": env.get("SOURCE"),
             "synthetic_rows": _number(env, "SYNTHETIC_ROWS"),
             "start_timeout": _seconds(env, "START_TIMEOUT"),

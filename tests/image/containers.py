@@ -61,8 +61,8 @@ class Container:
         """What the service runs: its own entry point or the image's, with its command."""
         return [*(self.service.get("entrypoint") or self.image.config["Entrypoint"]), *self.service.get("command", [])]
 
-    def words(self, command: Sequence[str]) -> list[str]:
-        """The words that run a command in this container."""
+    def words(self, command: Sequence[str], *, writable: bool = False) -> list[str]:
+        """The words that run a command in this container, on the image as it is or on one that could be written to."""
         user = self.image.config["User"]
         drop = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"]
         drop += ["--inh-caps=-all", "--bounding-set=-all"]
@@ -71,7 +71,7 @@ class Container:
             *self.network.enter(),
             *("bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", self.name, "--die-with-parent"),
             *(
-                "--ro-bind",
+                "--bind" if writable else "--ro-bind",
                 str(self.image.root),
                 "/",
                 "--dev",
@@ -96,11 +96,10 @@ class Container:
             *("--chdir", self.image.config["WorkingDir"], "--", *drop, "--", *command),
         ]
 
-    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], *, writable: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, as ``docker compose exec`` would."""
-        return subprocess.run(
-            self.words(command), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+        words = self.words(command, writable=writable)
+        return subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
     def _mounts(self) -> list[str]:
         words = ["--ro-bind", str(self.hosts), "/etc/hosts"]

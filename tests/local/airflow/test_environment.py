@@ -295,3 +295,10 @@ def test_nothing_is_sent_to_a_collector_unless_the_user_says_so(make_settings, m
     switches = [("metrics", "otel_on"), ("metrics", "statsd_on"), ("traces", "otel_on"), ("logging", "json_logs")]
     assert [conf.getboolean(*switch) for switch in switches] == [False] * len(switches)
     assert not conf.get("openlineage", "transport", fallback="")
+
+
+@pytest.mark.parametrize(("given", "bucket"), [("", "mine"), ("other", "other")])
+def test_the_bucket_may_be_given_as_airflows_variable(make_settings, given: str, bucket: str) -> None:
+    """What is checked and where workers keep their files is then there too, and not in the emulator's bucket."""
+    settings = make_settings(AIRFLOW_VAR_LAKE_BUCKET="mine", LAKE_BUCKET=given)
+    assert settings.cloud.lake_bucket == bucket

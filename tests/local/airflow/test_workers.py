@@ -55,7 +55,8 @@ def test_redis_and_the_workers_are_components_of_their_own(celery) -> None:
 def test_workers_share_nothing_but_the_stores(celery) -> None:
     found = commands(celery())
     one, other = found["worker-1"], found["worker-2"]
-    for name in ("HOME", "AIRFLOW_HOME", "TMPDIR", "LOCAL_WORKER"):
+    clones = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH"
+    for name in ("HOME", "AIRFLOW_HOME", "TMPDIR", "LOCAL_WORKER", clones):
         assert one.env[name] != other.env[name]
     assert one.cwd != other.cwd
     assert {process.env["AIRFLOW_VAR_WORK_DIR"] for process in (one, other)} == {"gs://nyc-taxi-lake/work"}
