@@ -275,6 +275,16 @@ def test_a_killed_redis_loses_no_task(year: Year) -> None:
     year.assert_whole()
 
 
+def test_redis_is_killed_under_tasks_that_run(year: Year) -> None:
+    with Gate() as gate:
+        held = year.load_held(gate, *MONTHS[:2])
+        year.kill_and_restart("redis")
+        gate.release(held.values())
+    year.assert_loaded(list(held))
+    year.assert_loaded(year.load(MONTHS[2]))
+    year.assert_whole()
+
+
 def waiting(settings: AirflowSettings) -> int:
     """Return how many tasks are in Redis and wait for a worker."""
     logged_in, number = workers.ask_redis(settings, "LLEN default").splitlines()
@@ -338,13 +348,14 @@ def test_two_schedulers_start_each_task_once_and_one_goes_on_alone(
     begin = datetime.now(UTC)
     await_(lambda: len(schedulers_since(year.settings, begin)) == 2, "both schedulers run")
     both = schedulers_since(year.settings, begin)
-    started = year.load(*MONTHS[:6])
+    started = year.load(*MONTHS[:10])
     query = f"SELECT queued_by_job_id FROM task_instance WHERE run_id IN ({', '.join(map(repr, started))})"
     first = running("scheduler", run_dir=year.settings.home / "run")
     assert first
     # Which of them takes a task is chance, so each has its turn without the other.
     for job, other in zip(both, (second_scheduler.pid, first.pid), strict=True):
         hold(psutil.Process(other), lambda job=job: job in ask_airflow(year.settings, query), "it starts tasks")
+    assert "success" not in {year.api.run(DAG, run_id)["state"] for run_id in started[-2:]}  # there is work left
     second_scheduler.kill()
     year.assert_loaded(started)
     year.assert_whole()
