@@ -61,9 +61,7 @@ QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_m
 FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=5)
 SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, registered=50, mapped=100)
 QUICK_ROWS = ("month", "latency")
-QUICK_FIGURES = replace(
-    FIGURES, turns=1, slow_turns=1, slow_as_shipped=0, range_months=2, idle_seconds=5, registered=10, mapped=20
-)
+QUICK_FIGURES = replace(FIGURES, turns=1, slow_turns=1, range_months=2, idle_seconds=5, registered=10, mapped=20)
 SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
 
 Running = AirflowSide | PrefectSide
@@ -113,7 +111,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     rows = [probe.name for probe in probes(FIGURES)]
     parser.add_argument("--figures", dest="measured", nargs="*", choices=rows, metavar="ROW", help=", ".join(rows))
     parser.add_argument("--turns", type=int, default=FIGURES.turns, help="with --figures: of what takes seconds")
-    parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes, as here")
+    parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes")
     parser.add_argument("--short", action="store_true", help="with --figures: less of what takes minutes")
     parser.add_argument("--minutes", type=float, default=math.inf, help="with --figures: begin no turn that ends later")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="CONCEPT", help=", ".join(names))

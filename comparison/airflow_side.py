@@ -55,15 +55,15 @@ class AirflowSide(Side):
     ground: Ground
     settings: AirflowSettings
     name: str = NAME
+    settings_of: str = FOR_CHECKS
 
     def start(self, settings: str = FOR_CHECKS) -> float:
+        self.settings_of = settings
         begin = time.monotonic()
         self._write_git_dags()
         self._dropped.mkdir(exist_ok=True)
-        needed = self._environment() if settings == FOR_CHECKS else self._environment_of_figures()
-        shipped = {**airflow_as_shipped(), **AIRFLOW_WITHOUT_IMPORTS} if settings == AS_SHIPPED else {}
         try:
-            command(up_with({**needed, **shipped}))
+            command(up_with(self._environment() if settings == FOR_CHECKS else self._environment_of_figures()))
         except MeasureError as error:
             # The stack takes the embedded cloud down with it, whose source Prefect reads too.
             stack.cloud(self.settings, "up")
@@ -230,7 +230,7 @@ class AirflowSide(Side):
         }
 
     def _environment_of_figures(self) -> dict[str, str]:
-        """No bundle that is looked at more often than the settings say."""
+        """No bundle is looked at more often than the settings say, which are Airflow's own if it is as shipped."""
         folders = {"examples": REPOSITORY / "comparison" / "airflow_dags", "dropped": self._dropped}
         bundles: list[dict[str, object]] = [{"name": "dags-folder", "classpath": _LOCAL, "kwargs": {}}]
         bundles += [
@@ -240,6 +240,7 @@ class AirflowSide(Side):
             **self.ground.environment(),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
             "PYTHONPATH": str(REPOSITORY / "comparison" / "airflow_settings"),
+            **({**airflow_as_shipped(), **AIRFLOW_WITHOUT_IMPORTS} if self.settings_of == AS_SHIPPED else {}),
         }
 
     @property

@@ -26,7 +26,6 @@ class Amounts:
         month: the month that both load, after the months that are compared.
         turns: how often each column is started, and what takes seconds is measured in it.
         slow_turns: the turns in which what takes minutes is measured, too; 0 leaves it out.
-        slow_as_shipped: of these, the turns in which it is also measured with the sides' own defaults.
         as_shipped: whether the sides are also measured with their own defaults.
         range_months: the months that are loaded as one range.
         range_dataset: the dataset of the range.
@@ -38,7 +37,6 @@ class Amounts:
     month: DatasetMonth
     turns: int
     slow_turns: int
-    slow_as_shipped: int = 1
     as_shipped: bool = True
     range_months: int = 12
     range_dataset: str = "green"
@@ -70,14 +68,12 @@ class Probe:
         rows: its rows; the processor time stands in the first, if that is in seconds.
         measure: does it once; returns a figure for each row, by name.
         slow: it takes minutes on at least one side.
-        as_shipped: it is also measured with stock settings.
         sides: the sides that it is measured on; on the others there is no such way.
     """
 
     rows: tuple[Row, ...]
     measure: Callable[[Side], Values]
     slow: bool = False
-    as_shipped: bool = True
     sides: tuple[str, ...] = ("airflow", "prefect")
 
     @property
@@ -132,7 +128,7 @@ def measure(
         side.stop()
     for turn in _turns(amounts.turns, seconds):
         for side, settings in _order(sides, turn, amounts):
-            due = [each for each in chosen if _is_due(each, side, settings, turn, amounts)]
+            due = [each for each in chosen if side.name in each.sides and (turn < amounts.slow_turns or not each.slow)]
             if not due and only:
                 continue
             column = f"{side.name} {settings}"
@@ -161,13 +157,6 @@ def _order(sides: Sequence[Side], turn: int, amounts: Amounts) -> list[tuple[Sid
     kinds = (AS_HERE, AS_SHIPPED) if amounts.as_shipped else (AS_HERE,)
     columns = [(side, settings) for settings in kinds for side in sides]
     return columns[::-1] if turn % 2 else columns
-
-
-def _is_due(probe: Probe, side: Side, settings: str, turn: int, amounts: Amounts) -> bool:
-    if side.name not in probe.sides or (settings == AS_SHIPPED and not probe.as_shipped):
-        return False
-    slow_turns = amounts.slow_turns if settings == AS_HERE else min(amounts.slow_turns, amounts.slow_as_shipped)
-    return turn < slow_turns or not probe.slow
 
 
 @contextmanager
@@ -272,7 +261,7 @@ def _latency() -> Probe:
 def _edit() -> Probe:
     note = "`dag.test()` and a call of the flow, in a new process, which uses the running side's database or server"
     row = Row("edit", "From an edited file to the end of its only task", note=note)
-    return Probe((row,), lambda side: {"edit": side.edit()}, as_shipped=False)
+    return Probe((row,), lambda side: {"edit": side.edit()})
 
 
 def _chains() -> Probe:
@@ -302,7 +291,7 @@ def _chains() -> Probe:
 def _recovery() -> Probe:
     title = "From the kill of a running process to the end of its work"
     row = Row("recovery", title, note="Prefect through an automation of ours")
-    return Probe((row,), lambda side: {"recovery": side.recover()}, as_shipped=False)
+    return Probe((row,), lambda side: {"recovery": side.recover()})
 
 
 def _ranges(amounts: Amounts) -> list[Probe]:
@@ -320,12 +309,11 @@ def _ranges(amounts: Amounts) -> list[Probe]:
         "a backfill has no such way",
     )
     return [
-        Probe((row,), lambda side: {"months": side.load_range(amounts.range)}, slow=True, as_shipped=False),
+        Probe((row,), lambda side: {"months": side.load_range(amounts.range)}, slow=True),
         Probe(
             (single,),
             lambda side: {"months_in_one_run": side.load_range_in_one_run(amounts.range)},
             slow=True,
-            as_shipped=False,
             sides=("prefect",),
         ),
     ]
@@ -334,14 +322,14 @@ def _ranges(amounts: Amounts) -> list[Probe]:
 def _mapped(amounts: Amounts) -> Probe:
     note = "`expand` and `map` over a list; Airflow starts a process for each, Prefect a thread"
     row = Row("mapped", f"{amounts.mapped:,} no-op task runs of one run", note=note)
-    return Probe((row,), lambda side: {"mapped": side.mapped(amounts.mapped)}, slow=True, as_shipped=False)
+    return Probe((row,), lambda side: {"mapped": side.mapped(amounts.mapped)}, slow=True)
 
 
 def _registered(amounts: Amounts) -> Probe:
     row = Row(
         "registered",
         f"{amounts.registered} new DAGs or deployments, until all can be started",
-        note="each in a file of its own; Airflow looks into their folder every few seconds, for Prefect "
-        "`prefect deploy --all` is run",
+        note="each in a file of its own; Airflow looks into their folder every five seconds, as shipped every five "
+        "minutes; for Prefect `prefect deploy --all` is run",
     )
-    return Probe((row,), lambda side: {"registered": side.register(amounts.registered)}, slow=True, as_shipped=False)
+    return Probe((row,), lambda side: {"registered": side.register(amounts.registered)}, slow=True)

@@ -208,35 +208,46 @@ def _figures(results: Results) -> list[str]:
 
 def _four_columns(results: Results) -> list[str]:
     """The figures of each side as shipped and as here, and what differs between these."""
-    most = max(len(values) for each in results.measurements for values in each.runs.values())
+    most = _usual_runs(results)
     return [
         f"| what | unit | {' | '.join(COLUMNS.values())} | |",
         f"| --- | --- |{' ---: |' * len(COLUMNS)} --- |",
         *(_figure(each, results) for each in results.measurements if each.runs),
         "",
         "Measured in turns, one side while the other is stopped; every 0.1 s both are asked whether a run has ended. "
-        f"In each cell: the median of at most {most} runs, and their range; after *CPU*, the median of the processor "
-        "seconds of all of the side's processes and of the commands that use it. A cell with a single figure was "
-        "measured once. Some rows are *not measured* as shipped, because a run with all of them would take too long.",
+        f"In each cell: the median of {most} runs, unless the cell says of how many, and their range; after *CPU*, the "
+        "median of the processor seconds of all of the side's processes and of the commands that use it.",
         "",
         *_settings(),
     ]
 
 
 def _figure(each: Measurement, results: Results) -> str:
+    usual = _usual_runs(results)
     cells = " | ".join(
-        _cell(each.runs.get(column), each.cpu.get(column), each.days.get(column, "")) for column in COLUMNS
+        _cell(each.runs.get(column), each.cpu.get(column), each.days.get(column, ""), usual) for column in COLUMNS
     )
     is_older = (each.measured or results.date[:10]) != _figures_day(results)
     notes = [*([each.note] if each.note else []), *([f"of {each.measured}"] if is_older else [])]
     return f"| {each.title} | {each.unit} | {cells} | {'; '.join(notes)} |"
 
 
-def _cell(values: list[float] | None, cpu: list[float] | None, day: str) -> str:
-    """The figures of one column, with their day if that is not the row's."""
+def _cell(values: list[float] | None, cpu: list[float] | None, day: str, usual: int) -> str:
+    """The figures of one column, with their day if that is not the row's, and their number if it is not the usual."""
     if not values:
         return "not measured"
-    return _runs(values) + (f", CPU {figure(median(cpu))}" if cpu else "") + (f", of {day}" if day else "")
+    count = "once" if len(values) == 1 else f"{len(values)} runs"
+    more = [
+        *([f"CPU {figure(median(cpu))}"] if cpu else []),
+        *([count] if len(values) != usual else []),
+        *([f"of {day}"] if day else []),
+    ]
+    return ", ".join([_runs(values), *more])
+
+
+def _usual_runs(results: Results) -> int:
+    """How often a figure was measured; cells with another number say so."""
+    return max(len(values) for each in results.measurements for values in each.runs.values())
 
 
 def _figures_day(results: Results) -> str:

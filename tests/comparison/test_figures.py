@@ -21,7 +21,7 @@ from comparison import airflow_side, figures
 from comparison.airflow_side import AirflowSide
 from comparison.figures import Amounts, Probe, Row, measure, probes
 from comparison.ground import Ground
-from comparison.measurements import AS_HERE, AS_SHIPPED, COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
+from comparison.measurements import COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
 from comparison.page import sections
 from comparison.plot import write_plot
 from comparison.prefect_side import ARRIVALS, _no_arrivals, environment
@@ -56,10 +56,10 @@ class Fake(Side):
 
 @pytest.fixture
 def one_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measures only how long names are, and in the slow turns twice that; the second only as here."""
+    """Measures only how long names are, and in the slow turns twice that; the second only on Prefect."""
     found = [
         Probe((Row("short", "Short"),), lambda side: {"short": len(side.name)}),
-        Probe((Row("long", "Long", "MB"),), lambda side: {"long": 2.0 * len(side.name)}, slow=True, as_shipped=False),
+        Probe((Row("long", "Long", "MB"),), lambda side: {"long": 2.0 * len(side.name)}, slow=True, sides=("prefect",)),
     ]
     monkeypatch.setattr(figures, "probes", lambda _: found)
 
@@ -93,18 +93,8 @@ def test_each_column_has_its_figures() -> None:
     assert restart.runs == dict.fromkeys(COLUMNS, [2.0] * 5)
     assert short.runs == dict.fromkeys(COLUMNS, [7.0] * 5)
     assert set(short.cpu) == set(COLUMNS)
-    assert long.runs == {"airflow as here": [14.0], "prefect as here": [14.0]}
+    assert long.runs == dict.fromkeys(("prefect as here", "prefect as shipped"), [14.0] * AMOUNTS.slow_turns)
     assert long.cpu == {}  # it is no time
-
-
-def test_what_takes_minutes_is_measured_less_often_as_shipped() -> None:
-    amounts = replace(AMOUNTS, slow_turns=5, slow_as_shipped=2)
-    [idle, *_] = probes(amounts)
-    due = {
-        settings: sum(figures._is_due(idle, Fake("airflow", []), settings, turn, amounts) for turn in range(5))
-        for settings in (AS_SHIPPED, AS_HERE)
-    }
-    assert due == {AS_SHIPPED: 2, AS_HERE: 5}
 
 
 @pytest.mark.usefixtures("one_probe")
@@ -269,7 +259,7 @@ def test_a_row_of_the_page_has_median_spread_and_processor_time(tmp_path: Path) 
     text = figures_of([one])
 
     assert "| what | unit | Airflow as shipped | Airflow as here | Prefect as shipped | Prefect as here | |" in text
-    assert "| A | s | 3 (1 to 5) | 2, CPU 1.5 | not measured | 5 (4 to 6) | why |" in text
+    assert "| A | s | 3 (1 to 5) | 2, CPU 1.5, once | not measured | 5 (4 to 6), 2 runs | why |" in text
     assert "`AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME` 1 (here 0.3)" in text
     assert "`PREFECT_WORKER_QUERY_SECONDS` 1" in text
     assert "imports before the fork" in text
