@@ -59,9 +59,11 @@ BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06")
 FULL = Amounts(month=MEASURED, turns=5, slow_turns=0, as_shipped=False)
 QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_months=0)
 FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=5)
-SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, registered=50, mapped=100)
+SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, settling_seconds=0, registered=50, mapped=100)
 QUICK_ROWS = ("month", "latency")
-QUICK_FIGURES = replace(FIGURES, turns=1, slow_turns=1, range_months=2, idle_seconds=5, registered=10, mapped=20)
+QUICK_FIGURES = replace(
+    FIGURES, turns=1, slow_turns=1, range_months=2, idle_seconds=5, settling_seconds=0, registered=10, mapped=20
+)
 SYNTHETIC_ROWS = {"full": 100_000, "quick": 20_000}
 
 Running = AirflowSide | PrefectSide
@@ -241,7 +243,7 @@ def _start(
     with ThreadPoolExecutor(2 if at_once else 1) as pool:
         running = [side for side in pool.map(start, (there.airflow, there.prefect)) if side]
     title = "First start, until a run can start"
-    note = "with an empty database; Prefect also saves its blocks, automations and deployments"
+    note = "once for each database, so only as here; Prefect also saves its blocks, automations and deployments"
     return running, Measurement(name="cold_start", title=title, unit="s", note=note, runs=seconds, measured=now()[:10])
 
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from benchmarks.lab import command, up_with
 from benchmarks.measure import MeasureError
 from comparison import edited
-from comparison.checks import Result, await_, git, kill_tree
+from comparison.checks import Result, await_, git, kill_tree, seconds_between
 from comparison.ground import Ground
 from comparison.measurements import AS_SHIPPED, FOR_CHECKS
 from comparison.sides import POLL_SECONDS, RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
@@ -128,11 +129,12 @@ class AirflowSide(Side):
     def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
         raise SideError(f"a backfill makes a run for each of the {len(months)} months")
 
-    def chain(self, length: int) -> float:
-        return self._seconds_of(f"chain_{length}", {})
+    def chain(self, length: int) -> tuple[float, float]:
+        seconds, run = self._seconds_of(f"chain_{length}", {})
+        return seconds, seconds_between(run["start_date"], run["end_date"])
 
     def mapped(self, count: int) -> float:
-        return self._seconds_of("many", {"count": count})
+        return self._seconds_of("many", {"count": count})[0]
 
     def latency(self) -> float:
         with AirflowApi(self.settings) as api:
@@ -177,12 +179,13 @@ class AirflowSide(Side):
         env["PYTHONPATH"] = f"{env['PYTHONPATH']}:{REPOSITORY / 'plugins'}"
         return run_checks(own_python(), "comparison.checks.airflow", concepts, env)
 
-    def _seconds_of(self, dag_id: str, conf: dict[str, object]) -> float:
-        """The seconds of a run, from the call that triggers it to its end."""
+    def _seconds_of(self, dag_id: str, conf: dict[str, object]) -> tuple[float, dict[str, Any]]:
+        """The seconds of a run, from the call that triggers it to its end, and the run."""
         with AirflowApi(self.settings) as api:
             begin = time.monotonic()
-            self._await(api, dag_id, api.trigger(dag_id, conf))
-            return time.monotonic() - begin
+            run_id = api.trigger(dag_id, conf)
+            self._await(api, dag_id, run_id)
+            return time.monotonic() - begin, api.run(dag_id, run_id)
 
     def _await(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
         deadline = time.monotonic() + TIMEOUT

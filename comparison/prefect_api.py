@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -98,13 +98,13 @@ class PrefectApi:
         run = self.run(run_id)
         return int(run["infrastructure_pid"].rpartition(":")[2]) if run["state_name"] == "Running" else None
 
-    def emit(self, event: str, resource: str, **payload: Any) -> None:
-        """Create an event about a resource, with a payload, as the client does, but by HTTP.
+    def emit(self, event: str, resource: str, labels: Mapping[str, str] = {}, **payload: Any) -> None:
+        """Create an event about a resource, with labels and a payload, as the client does, but by HTTP.
 
         Raises:
             httpx.HTTPStatusError: the server refuses it.
         """
-        what = {"prefect.resource.id": resource}
+        what = {"prefect.resource.id": resource, **labels}
         body = {"occurred": datetime.now(UTC).isoformat(), "event": event, "resource": what, "payload": payload}
         self._http.post("/events", json=[{"id": str(uuid4()), **body}]).raise_for_status()
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from benchmarks.lab import cloud_environment
 from comparison import edited
-from comparison.checks import Result, await_, kill_tree
+from comparison.checks import Result, await_, kill_tree, seconds_between
 from comparison.ground import Ground
 from comparison.measurements import AS_SHIPPED, FOR_CHECKS
 from comparison.prefect_api import PrefectApi
@@ -140,7 +141,7 @@ class PrefectSide(Side):
 
     def load_by_call(self, month: DatasetMonth) -> float:
         with PrefectApi(self.ground.prefect_url) as api, _no_arrivals(api):
-            return self._seconds_of("called/figures", **_parameters(month))
+            return self._seconds_of("called/figures", **_parameters(month))[0]
 
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
         with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
@@ -167,11 +168,12 @@ class PrefectSide(Side):
             self._await_arrivals(api, months, since)
             return time.monotonic() - begin
 
-    def chain(self, length: int) -> float:
-        return self._seconds_of("chain/figures", length=length)
+    def chain(self, length: int) -> tuple[float, float]:
+        seconds, run = self._seconds_of("chain/figures", length=length)
+        return seconds, seconds_between(run["start_time"], run["end_time"])
 
     def mapped(self, count: int) -> float:
-        return self._seconds_of("many/figures", count=count)
+        return self._seconds_of("many/figures", count=count)[0]
 
     def latency(self) -> float:
         with PrefectApi(self.ground.prefect_url) as api:
@@ -272,12 +274,13 @@ class PrefectSide(Side):
             raise SideError(f"{' '.join(words[1:4])} failed: {(done.stdout + done.stderr)[-ERROR_CHARACTERS:]}")
         return done.stdout
 
-    def _seconds_of(self, deployment: str, **parameters: object) -> float:
-        """The seconds of a run, from the call that creates it to its end."""
+    def _seconds_of(self, deployment: str, **parameters: object) -> tuple[float, dict[str, Any]]:
+        """The seconds of a run, from the call that creates it to its end, and the run."""
         with PrefectApi(self.ground.prefect_url) as api:
             begin = time.monotonic()
-            self._await(api, api.start(deployment, parameters=parameters))
-            return time.monotonic() - begin
+            run_id = api.start(deployment, parameters=parameters)
+            self._await(api, run_id)
+            return time.monotonic() - begin, api.run(run_id)
 
     def _await_arrivals(self, api: PrefectApi, months: Sequence[DatasetMonth], since: float) -> None:
         """Wait for the runs that the months' arrivals in the lake have started since ``since``."""

@@ -81,8 +81,12 @@ class Side(Protocol):
     def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
         """The same with a single run for the lake, on a side that can do that."""
 
-    def chain(self, length: int) -> float:
-        """Run a chain of so many no-op tasks; returns the seconds."""
+    def chain(self, length: int) -> tuple[float, float]:
+        """Run a chain of so many no-op tasks.
+
+        Returns:
+            The seconds from the call that creates the run to its end, and those of the run itself, by its own record.
+        """
 
     def mapped(self, count: int) -> float:
         """Run one task so many times, mapped over a list; returns the seconds."""

@@ -6,6 +6,7 @@ folder to Airflow's DAG bundles.
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -45,7 +46,7 @@ LATE = {"run": "{{ dag_run.dag_run_id }}", "state": "{{ dag_run.state }}"}
 def retries() -> None:
     """A task fails twice, and succeeds in the third try; the delays grow."""
 
-    @task(retries=2, retry_delay=timedelta(seconds=1), retry_exponential_backoff=2.0)
+    @task(retries=2, retry_delay=timedelta(seconds=3), retry_exponential_backoff=2.0)
     def fetch(ti: Any = None) -> int:
         if ti.try_number < 3:
             raise RuntimeError("the source is down")
@@ -66,15 +67,23 @@ def not_retried() -> None:
     fetch()
 
 
+@task(execution_timeout=timedelta(seconds=1), retries=0)
+def hang(number: int) -> None:
+    """Never ends, in the main thread of its process."""
+    if threading.current_thread() is threading.main_thread():
+        time.sleep(60)  # one blocking call
+
+
 @dag(schedule=None, tags=["comparison"])
 def time_out() -> None:
     """Stops a task that never ends."""
+    hang(0)
 
-    @task(execution_timeout=timedelta(seconds=1), retries=0)
-    def hang() -> None:
-        time.sleep(60)  # one blocking call
 
-    hang()
+@dag(schedule=None, tags=["comparison"])
+def time_out_in_processes() -> None:
+    """Stops two tasks that never end, at the same time."""
+    hang.expand(number=[1, 2])
 
 
 @dag(schedule=None, tags=["comparison"], params={"month": Param("2021-01", type="string")})
@@ -195,7 +204,7 @@ def failing() -> None:
     max_active_runs=1,
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(seconds=5),
+        interval=timedelta(seconds=30),
         callback=AsyncCallback(HttpNotifier, kwargs={"http_conn_id": ALERTS, "json": LATE}),
     ),
 )
@@ -240,17 +249,24 @@ def tidied() -> None:
     created >> load() >> drop_staging().as_teardown(setups=created)
 
 
+@task(retries=1, retry_delay=timedelta(seconds=1))
+def hang_once(ti: Any = None) -> int:
+    """Hangs in the first try, so that it can be killed; the next try is short."""
+    if ti.try_number == 1:
+        time.sleep(300)
+    return ti.try_number
+
+
 @dag(schedule=None, tags=["comparison"])
 def killed() -> None:
-    """Hangs in the first try, so that it can be killed; the next try is short."""
+    """Is killed, and tried again."""
+    hang_once()
 
-    @task(retries=1, retry_delay=timedelta(seconds=1))
-    def work(ti: Any = None) -> int:
-        if ti.try_number == 1:
-            time.sleep(300)
-        return ti.try_number
 
-    work()
+@dag(schedule=None, tags=["comparison"])
+def killed_with_its_host() -> None:
+    """Is killed with all that could have told of it; then it needs no retry."""
+    hang_once.override(retries=0)()
 
 
 @dag(schedule=None, tags=["comparison"])
@@ -285,13 +301,13 @@ def in_new_york() -> None:
     work()
 
 
-def scheduled(dataset: str, minute: int) -> None:
-    """Make a DAG that runs for a dataset at its own time; the loop below makes one for each."""
+def scheduled(dataset: str, cron: str) -> None:
+    """Make a DAG that runs for a dataset at its own times; the loop below makes one for each."""
 
     @dag(
         dag_id=f"scheduled_{dataset}",
         tags=["comparison"],
-        schedule=CronTriggerTimetable(f"{minute} 6 * * *", timezone="UTC"),
+        schedule=CronTriggerTimetable(cron, timezone="UTC"),
         catchup=False,
         params={"dataset": Param(dataset, type="string")},
     )
@@ -355,6 +371,7 @@ for example in (
     retries,
     not_retried,
     time_out,
+    time_out_in_processes,
     child,
     typed,
     parent,
@@ -366,6 +383,7 @@ for example in (
     described,
     tidied,
     killed,
+    killed_with_its_host,
     cancelled,
     approved,
     in_new_york,
@@ -374,5 +392,5 @@ for example in (
     no_ops,
 ):
     example()
-for name, at in {"yellow": 7, "green": 8}.items():
+for name, at in {"yellow": "*/2 * * * *", "green": "1-59/2 * * * *"}.items():
     scheduled(name, at)

@@ -39,6 +39,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
@@ -206,6 +207,11 @@ def tell(result: Result) -> None:
     print(json.dumps(asdict(result)), file=sys.stdout, flush=True)
 
 
+def seconds_between(begin: str, end: str) -> float:
+    """The seconds between two moments in ISO 8601."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
 def kill_tree(pid: int) -> float:
     """Kill a process and its descendants with SIGKILL; returns the time of the kill on the monotonic clock."""
     process = psutil.Process(pid)
@@ -257,18 +263,21 @@ def await_(condition: Callable[[], T | None], what: str, timeout: float = 60.0, 
     return result
 
 
-def refused_calls(task_from: str, folder: Path, *calls: str) -> list[str]:
+def refused_calls(task_from: str, folder: Path, *calls: str, plugin: str = "") -> list[str]:
     """Let mypy check a program in which tasks call each other; returns the calls that it refuses.
 
     Args:
         task_from: the module with the decorator ``task``; mypy reads it in the environment of this process.
         folder: where the program is written.
         calls: lines of the program, with the tasks ``count`` and ``double`` of numbers and ``show`` of a text.
+        plugin: the module of a plugin of mypy.
     """
     program = folder / f"typed_by_{task_from.partition('.')[0]}.py"
     program.write_text(_TYPED.format(module=task_from) + "\n".join(calls) + "\n")
+    config = folder / "mypy.ini"
+    config.write_text(f"[mypy]\nplugins = {plugin}\n")
     done = subprocess.run(
-        [REPOSITORY / ".venv" / "bin" / "mypy", "--config-file=", "--cache-dir=/dev/null", "--no-error-summary",
+        [REPOSITORY / ".venv" / "bin" / "mypy", "--config-file", config, "--cache-dir=/dev/null", "--no-error-summary",
          "--follow-imports=silent", "--python-executable", sys.executable, program],
         cwd=folder, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip

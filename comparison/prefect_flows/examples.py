@@ -76,10 +76,10 @@ def time_out_in_thread() -> None:
     hang.submit(6).result()
 
 
-@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
-def time_out_in_process() -> None:
-    """Runs the call in another process."""
-    hang.submit(6).result()
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=2))
+def time_out_in_processes() -> None:
+    """Runs two calls at once, each in another process."""
+    hang.map([60, 60]).result()
 
 
 @task(cache_policy=NO_CACHE)
@@ -269,6 +269,12 @@ def read_page(page: int, pages: int) -> bool:
 def typed(day: date) -> str:
     """Receives a date, not a string that looks like one."""
     return f"{day:%B}"
+
+
+@flow(flow_run_name="{dataset}")
+def scheduled(dataset: str) -> str:
+    """Runs for a dataset; each of its schedules gives another."""
+    return dataset
 
 
 @flow

@@ -14,14 +14,14 @@ from uuid import UUID
 
 from prefect import flow, task
 from prefect.assets import materialize
-from prefect.automations import Automation, CallWebhook, CompoundTrigger, EventTrigger, RunDeployment
+from prefect.automations import Automation, CallWebhook, EventTrigger, RunDeployment
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import rate_limit
 from prefect.events.schemas.automations import Posture
 
 WAITS = 20
 RATE_SECONDS = 2
-ARRIVED = "input.arrived"
+ARRIVED = "input.{dataset}.arrived"
 
 
 @flow
@@ -30,23 +30,24 @@ def both_arrived(month: str) -> str:
     return month
 
 
-def when_both_arrive(deployment: UUID, month: str = "") -> Automation:
-    """An automation that starts a deployment when both inputs of a month have arrived; without a month, of any."""
-    inputs = [
-        EventTrigger(
-            expect={ARRIVED},
-            match={"prefect.resource.id": f"input.{dataset}.{month or '*'}"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
+def when_both_arrive(deployment: UUID) -> list[Automation]:
+    """Two automations, one for each order, that start a deployment when both inputs of a month have arrived."""
+    green, yellow = (ARRIVED.format(dataset=dataset) for dataset in ("green", "yellow"))
+    return [
+        Automation(
+            name=f"{second} after {first}",
+            trigger=EventTrigger(
+                after={first},
+                expect={second},
+                for_each={"month"},
+                posture=Posture.Reactive,
+                threshold=1,
+                within=timedelta(days=1),
+            ),
+            actions=[RunDeployment(deployment_id=deployment, parameters={"month": "{{ event.resource.month }}"})],
         )
-        for dataset in ("green", "yellow")
+        for first, second in ((green, yellow), (yellow, green))
     ]
-    return Automation(
-        name=f"both inputs of {month or 'a month'} have arrived",
-        trigger=CompoundTrigger(require="all", triggers=inputs, within=timedelta(days=1)),
-        actions=[RunDeployment(deployment_id=deployment, parameters={"month": "{{ event.payload.month }}"})],
-    )
 
 
 @flow

@@ -21,7 +21,7 @@ from comparison import airflow_side, figures
 from comparison.airflow_side import AirflowSide
 from comparison.figures import Amounts, Probe, Row, measure, probes
 from comparison.ground import Ground
-from comparison.measurements import COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
+from comparison.measurements import AS_SHIPPED, COLUMNS, FOR_CHECKS, Measurement, have_columns, line_through
 from comparison.page import sections
 from comparison.plot import write_plot
 from comparison.prefect_side import ARRIVALS, _no_arrivals, environment
@@ -68,6 +68,17 @@ def test_the_cost_of_a_task_does_not_contain_the_start_of_the_run() -> None:
     assert line_through((10, 5.0), (110, 45.0)) == (pytest.approx(0.4), pytest.approx(1.0))
     with pytest.raises(ValueError, match="same length"):
         line_through((10, 5.0), (10, 6.0))
+
+
+def test_the_wait_for_a_worker_is_not_in_the_cost_of_a_task() -> None:
+    class Waits(Fake):
+        def chain(self, length: int) -> tuple[float, float]:
+            own = 2 + 0.4 * length
+            return own + (9 if length == figures.SHORT_CHAIN else 1), own
+
+    found = figures._chains().measure(Waits("prefect", []))
+
+    assert found == pytest.approx({"task": 0.4, "run": 11, "short_chain": 15, "long_chain": 47})
 
 
 @pytest.mark.usefixtures("one_probe")
@@ -246,7 +257,11 @@ def test_while_it_is_measured_airflow_looks_at_no_folder_more_often_than_it_is_s
 
     assert {each["name"] for each in bundles} == {"dags-folder", "examples", "dropped"}
     assert "refresh_interval" not in json.dumps(bundles)
-    assert not {name for name in side._environment_of_figures() if name.endswith("_INTERVAL")}
+    here = side._environment_of_figures()
+    assert not {name for name in here if name.endswith("_INTERVAL")}
+    side.settings_of = AS_SHIPPED
+    more = {name: value for name, value in side._environment_of_figures().items() if name not in here}
+    assert more == {**airflow_as_shipped(), **AIRFLOW_WITHOUT_IMPORTS}
 
 
 def figures_of(measurements: list[Measurement]) -> str:

@@ -57,7 +57,7 @@ def _forget() -> None:
         ("airflow", "checks/airflow/run.py", 'run("retries")', 'run("retries" )', set()),
         ("airflow", "checks/airflow/run.py", 'run("retries")', 'run("retried")', {"retries"}),
         ("airflow", "checks/airflow/run.py", "A task that fails twice", "A task that fails", set()),
-        ("airflow", "checks/airflow/side.py", ".total_seconds()", ".seconds", {"retries"}),
+        ("airflow", "checks/__init__.py", ".total_seconds()", ".seconds", {"retries"}),
         ("airflow", "airflow_dags/examples.py", "@task(retries=2", "@task(retries=3", {"retries"}),
         (
             "airflow",

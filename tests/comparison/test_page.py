@@ -37,7 +37,7 @@ def advice(text: str) -> dict[str, tuple[str, list[str]]]:
 BY_FIGURES = {
     "little memory and a quick restart": ("idle_memory", "peak_memory", "warm_start"),
     "many short tasks in one run": ("task", "mapped"),
-    "a run at once after an event, not seconds later": ("latency",),
+    "a run within about a second of an event": ("latency",),
 }
 
 

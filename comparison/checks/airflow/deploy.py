@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from airflow.configuration import conf
+
 from comparison.checks import BuiltIn, Finding, NotRun, await_, git
-from comparison.checks.airflow.side import Airflow, await_source, check, scheduler_pid
+from comparison.checks.airflow.side import DOCS, Airflow, await_source, check, scheduler_pid
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 
@@ -55,11 +57,12 @@ def workers(airflow: Airflow) -> Finding:
     pids = {task["pid"] for task in ran}
     assert scheduler_pid(airflow) not in pids
     assert len(pids) == len(ran)
-    queues = {task["queue"] for task in ran}
+    [queue] = {task["queue"] for task in ran}
+    executor = conf.get("core", "executor")
     return BuiltIn(
-        f"a process for each task by the LocalExecutor, queue {queues.pop()}; by a setting on workers of "
-        "[Celery](deploy.md) or in "
-        "[Kubernetes](https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/executor/index.html)"
+        f"a process for each task by the {executor}, queue {queue}; with another executor on workers of "
+        "[Celery](https://airflow.apache.org/docs/apache-airflow-providers-celery/stable/celery_executor.html) or in "
+        f"[Kubernetes]({DOCS}/core-concepts/executor/index.html)"
     )
 
 
@@ -89,7 +92,7 @@ def code_from_git(airflow: Airflow) -> Finding:
 
 def _repeat(airflow: Airflow, run: dict[str, Any]) -> None:
     """Clear the run's only task and wait for its second try."""
-    body = {"dag_run_id": run["dag_run_id"], "only_failed": False, "dry_run": False, "run_on_latest_version": False}
+    body = {"dag_run_id": run["dag_run_id"], "only_failed": False, "dry_run": False}
     airflow.api.call("POST", "/dags/from_git/clearTaskInstances", **body)
     await_(lambda: airflow.tasks(run)["tell"]["try_number"] == 2, "the cleared task has started")
     assert airflow.end("from_git", run["dag_run_id"]) == "success"
@@ -171,7 +174,8 @@ def start_up(airflow: Airflow) -> Finding:
         "dag_processor": "healthy",
     }
     return BuiltIn(
-        "`make up`, or `airflow standalone`: four processes and a database; `dags test` runs a DAG without them"
+        f"`make up`, or [`airflow standalone`]({DOCS}/start.html): four "
+        "components and a database; [`dags test`](#testing-a-dag--flow) runs a DAG without the components"
     )
 
 

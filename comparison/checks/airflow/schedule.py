@@ -11,7 +11,7 @@ import psutil
 
 from comparison.airflow_dags.starts_and_limits import ANNOUNCED
 from comparison.checks import BuiltIn, Finding, WithCode, await_
-from comparison.checks.airflow.side import ENDED, Airflow, check, scheduler_pid
+from comparison.checks.airflow.side import DOCS, ENDED, Airflow, check, scheduler_pid
 
 
 @check("schedule")
@@ -40,24 +40,44 @@ def schedule(airflow: Airflow) -> Finding:
             hours.add(info.run_after.astimezone(ZoneInfo("America/New_York")).hour)
     assert hours == {6}
     return BuiltIn(
-        f"next: {following:%Y-%m-%d %H:%M %Z}; one schedule for each DAG, which also determines the run's month"
+        f"next: {following:%Y-%m-%d %H:%M %Z}; a cron in a time zone, [an interval, dates or a timetable of your "
+        f"own]({_TIMETABLES})"
     )
+
+
+_TIMETABLES = f"{DOCS}/authoring-and-scheduling/timetable.html"
 
 
 @check("several_schedules")
 def several_schedules(airflow: Airflow) -> Finding:
     """The same code has several schedules, each with its own parameters."""
-    wanted = {"yellow": 7, "green": 8}
-    airflow.api.await_parsed([f"scheduled_{dataset}" for dataset in wanted], since="")
-    found = {}
-    for dataset in wanted:
-        dag = airflow.api.call("GET", f"/dags/scheduled_{dataset}/details")
-        assert airflow.result(airflow.run(f"scheduled_{dataset}"), "load") == dataset
-        found[dag["params"]["dataset"]["value"]] = datetime.fromisoformat(dag["next_dagrun_run_after"]).minute
-    assert found == wanted
+    dag_ids = ["scheduled_yellow", "scheduled_green"]  # in even minutes, and in odd ones
+    airflow.api.await_parsed(dag_ids, since="")
+
+    def ran(dag_id: str) -> list[dict[str, Any]]:
+        return [run for run in airflow.api.runs(dag_id) if (run["run_type"], run["state"]) == ("scheduled", "success")]
+
+    try:
+        for dag_id in dag_ids:
+            airflow.api.set_paused(dag_id, False)
+        runs = [await_(lambda dag_id=dag_id: ran(dag_id), f"{dag_id} runs", timeout=240)[0] for dag_id in dag_ids]  # type: ignore[misc]
+    finally:
+        for dag_id in dag_ids:
+            airflow.api.set_paused(dag_id, True)
+    assert [airflow.result(run, "load") for run in runs] == ["yellow", "green"]
+    assert [datetime.fromisoformat(run["logical_date"]).minute % 2 for run in runs] == [0, 1]
+    from airflow.sdk import DAG, CronTriggerTimetable
+
+    crons = [CronTriggerTimetable(f"{hour} 6 * * *", timezone="UTC") for hour in (1, 2)]
+    refusal = None
+    try:
+        DAG("two_schedules", schedule=crons)  # type: ignore[arg-type]
+    except ValueError as error:
+        refusal = str(error)
+    assert refusal, "a DAG can have several timetables now: write the check"
     return WithCode(
-        f"a DAG has one timetable, whose crons share its parameters; a loop of ours makes {len(found)} DAGs, each with "
-        "its own schedule and parameters"
+        f"a DAG has one timetable, [of one cron or several]({_TIMETABLES}), and one set of parameters; a loop of ours "
+        f"makes {len(dag_ids)} DAGs, which ran each at its own times and with its own parameters"
     )
 
 
@@ -97,9 +117,9 @@ from datetime import datetime, timedelta
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, DeltaTriggerTimetable
 
-for dag_id, catchup in {{"caught_up": True, "not_caught_up": False}}.items():
+for dag_id, more in {{"caught_up": {{"catchup": True}}, "not_caught_up": {{}}}}.items():
     schedule = DeltaTriggerTimetable(timedelta(seconds={seconds}))
-    with DAG(dag_id, schedule=schedule, start_date=datetime.fromisoformat("{start}"), catchup=catchup):
+    with DAG(dag_id, schedule=schedule, start_date=datetime.fromisoformat("{start}"), **more):
         EmptyOperator(task_id="work")
 """
 
@@ -162,7 +182,7 @@ def events(airflow: Airflow) -> Finding:
     runs = [run for run in airflow.api.runs(dag_id) if source in airflow.api.started_by(dag_id, run["dag_run_id"])]
     assert [run["partition_key"] for run in runs] == [airflow.ground.month]
     assert runs[0]["run_type"] == "asset_triggered"
-    return BuiltIn("assets with partitions: declared in the code, one downstream run for each month, lineage in the UI")
+    return BuiltIn("assets with partitions: declared in the code, one downstream run for each month")
 
 
 @check("outside_events")
@@ -181,7 +201,7 @@ def outside_events(airflow: Airflow) -> Finding:
         "a call of the API with a token creates an asset event, whose `extra` the run reads, "
         "[how soon](#figures); an `AssetWatcher` lets "
         "the triggerer wait for a message, here for a file, [also for "
-        "queues](https://airflow.apache.org/docs/apache-airflow/stable/authoring-and-scheduling/event-scheduling.html)"
+        f"queues]({DOCS}/authoring-and-scheduling/event-scheduling.html)"
     )
 
 

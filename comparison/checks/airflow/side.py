@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ CHECKS = Checks()
 check = CHECKS.check
 
 
+# The documentation of the installed version, to which notes link.
+DOCS = f"https://airflow.apache.org/docs/apache-airflow/{version('apache-airflow')}"
 ENDED = ("success", "failed")
 
 
@@ -120,11 +122,6 @@ def states_of(tasks: Mapping[str, Mapping[str, Any]]) -> set[str]:
 def scheduler_pid(airflow: Airflow) -> int:
     """The process of the scheduler, whose children are the workers of the LocalExecutor."""
     return int(json.loads((airflow.settings.home / "run" / "scheduler.json").read_text())["pid"])
-
-
-def seconds_between(begin: str, end: str) -> float:
-    """The seconds between two moments in ISO 8601."""
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def set_connection(airflow: Airflow, name: str, *, host: str, value: str) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import shutil
+import subprocess
 import sys
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
+from airflow.sdk.bases.decorator import Task
+
 from comparison import edited
 from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_, extras, refused, refused_calls
-from comparison.checks.airflow.side import Airflow, check
+from comparison.checks.airflow.side import DOCS, Airflow, check
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import DATASETS
 
@@ -22,10 +27,11 @@ def flow(airflow: Airflow) -> Finding:
     listed = airflow.api.call("GET", "/dags?tags=nyc-taxi&limit=100")["dags"]
     found = {dag["dag_id"]: dag for dag in listed if dag["bundle_name"] == "dags-folder"}
     assert set(found) - {"trips_yearly_rollup"} == expected
+    files = {dag["relative_fileloc"] for dag in found.values()}
     run = airflow.month_run(airflow.to_gcs)
     assert run["dag_versions"][-1]["dag_id"] == airflow.to_gcs
     version = run["dag_versions"][-1]["version_number"]
-    return BuiltIn(f"{len(found)} DAGs from 4 files; the run records version {version} of its DAG")
+    return BuiltIn(f"{len(found)} DAGs from {len(files)} files; the run records version {version} of its DAG")
 
 
 @check("task")
@@ -35,7 +41,7 @@ def task(airflow: Airflow) -> Finding:
     steps = ["wait_for_publication", "download", "to_parquet", "local_to_gcs", "remove_files"]
     assert [tasks[step]["state"] for step in steps] == ["success"] * len(steps)
     assert all(tasks[step]["duration"] > 0 and tasks[step]["try_number"] >= 1 for step in steps)
-    return BuiltIn(f"{len(tasks)} task instances, each with its state, times and tries")
+    return BuiltIn(f"{len(steps)} task instances, each with its state, times and tries")
 
 
 @check("dependencies")
@@ -63,7 +69,8 @@ def parameters(airflow: Airflow) -> Finding:
 
 @check("typed_parameters")
 def typed_parameters(airflow: Airflow) -> Finding:
-    """A parameter that is declared as a date arrives as a date."""
+    """A parameter that is declared as a date arrives as a date; what is no date is refused."""
+    refused(lambda: airflow.api.trigger("typed", {"day": "2021-02-30"}), 400)
     kinds = airflow.result(airflow.run("typed", day="2021-02-28"), "load")
     assert kinds == ["str", "date"], f"the parameter itself is a {kinds[0]} now: change the note"
     return WithCode("`Param` checks that it is a date, but is a string; a template of ours makes a date object of it")
@@ -110,8 +117,12 @@ def providers(airflow: Airflow) -> Finding:
         "drop_staging": "BigQueryInsertJobOperator",
     }
     return BuiltIn(
-        f"google {google['version']}: operators, hooks, sensors; most steps of the pipeline use or extend them"
+        f"google {google['version']}: [operators, hooks and sensors]({_GOOGLE}); "
+        f"{len(names)} steps from the lake to BigQuery are its operators as they are"
     )
+
+
+_GOOGLE = "https://airflow.apache.org/docs/apache-airflow-providers-google/stable/index.html"
 
 
 @check("results")
@@ -121,7 +132,7 @@ def results(airflow: Airflow) -> Finding:
     assert rows == airflow.ground.rows
     return BuiltIn(
         "XCom, in the metadata database: for URIs and counts. [An XCom backend]"
-        "(https://airflow.apache.org/docs/apache-airflow/stable/core-concepts/xcoms.html) can keep it in a bucket"
+        f"({DOCS}/core-concepts/xcoms.html) can keep it in a bucket"
     )
 
 
@@ -134,7 +145,8 @@ def transactions(airflow: Airflow) -> Finding:
     assert states == {"create_staging": "success", "load": "failed", "drop_staging": "success"}
     refused(lambda: airflow.api.call("GET", "/variables/staging"), 404)  # created by the setup, removed by the teardown
     return BuiltIn(
-        "setup and teardown tasks: the teardown ran and the run still failed; clearing a task also reruns its setup"
+        "setup and teardown tasks: the teardown ran and the run still failed; clearing a task [also clears its "
+        f"setup]({DOCS}/howto/setup-and-teardown.html)"
     )
 
 
@@ -146,9 +158,15 @@ def testing(airflow: Airflow) -> Finding:
     done = airflow.airflow("dags", "test", "in_new_york", "2021-01-01")
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
     assert len(airflow.api.runs("in_new_york")) == before + 1
-    return BuiltIn(
-        "`dags test`, which needs a metadata database; the functions that tasks call are plain Python and need nothing"
-    )
+    done = airflow.airflow("dags", "test", "in_new_york", "2021-01-01", **_without_database(airflow))
+    assert done.returncode != 0, done.stdout[-1000:]
+    assert "airflow db migrate" in done.stdout + done.stderr, done.stdout[-1000:] + done.stderr[-1000:]
+    return BuiltIn("`dags test`: a run whose tasks start one after the other; it needs a metadata database")
+
+
+def _without_database(airflow: Airflow) -> dict[str, str]:
+    """The variable by which a command finds an empty metadata database."""
+    return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow.ground.folder / 'empty.db'}"}
 
 
 @check("control_flow")
@@ -162,8 +180,9 @@ def control_flow(airflow: Airflow) -> Finding:
     for run in runs:
         assert airflow.end("until_empty", run["dag_run_id"]) == "success"
     assert sorted(run["conf"].get("page", 0) for run in runs) == [0, 1, 2]
+    assert len(airflow.api.runs("until_empty")) == len(runs)
     from airflow.providers.standard.operators.empty import EmptyOperator
-    from airflow.sdk import DAG
+    from airflow.sdk import DAG, TaskGroup
     from airflow.sdk.exceptions import AirflowDagCycleException
 
     with DAG("loop", schedule=None) as loop:
@@ -176,6 +195,7 @@ def control_flow(airflow: Airflow) -> Finding:
     except AirflowDagCycleException as error:
         refusal = str(error)
     assert refusal, "tasks can be repeated now: write the check"
+    assert not {name for name in dir(TaskGroup) if "loop" in name}, "a group can be repeated now: write the check"
     return WithCode(
         f"a run has no cycle; a DAG of ours triggers itself until a page is empty: {len(runs)} runs for two pages"
     )
@@ -195,20 +215,42 @@ def checked_in_ci(airflow: Airflow) -> Finding:
     (folder / "broken.py").unlink()
     told = airflow.airflow(*words, AIRFLOW__CORE__DAGS_FOLDER=str(folder))
     assert told.returncode == 0, told.stdout[-1000:] + told.stderr[-1000:]
+    told = airflow.airflow(*words, AIRFLOW__CORE__DAGS_FOLDER=str(folder), **_without_database(airflow))
+    assert told.returncode != 0, told.stdout[-1000:]
+    assert "airflow db migrate" in told.stdout + told.stderr, told.stdout[-1000:] + told.stderr[-1000:]
+    imported = subprocess.run(
+        [sys.executable, "-c", _IMPORT, folder],
+        env={**os.environ, **airflow.settings.environment(), **_without_database(airflow)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert (imported.returncode, imported.stdout.splitlines()[-1:]) == (0, ["{}"]), imported.stderr[-1000:]
     return BuiltIn(
         "`airflow dags list-import-errors --local` imports the folder and fails; it needs a metadata database, "
         "a test with `DagBag` does not"
     )
 
 
+_IMPORT = """
+import sys
+from airflow.dag_processing.dagbag import DagBag
+found = DagBag(sys.argv[1])
+assert found.dags
+print(found.import_errors)
+"""
+_MYPY = "https://airflow.apache.org/docs/apache-airflow-mypy/stable/index.html"
+
+
 @check("result_types")
 def result_types(airflow: Airflow) -> Finding:
     """A type checker refuses a task that gets a result of another type, and only that."""
     calls = ("double(count())", "show(count())")
-    found = refused_calls("airflow.sdk", airflow.ground.folder, *calls)
-    assert found == sorted(calls), f"mypy knows the type now: change the mark: {found}"
+    declared = inspect.get_annotations(Task)["__call__"]
+    assert declared == "Callable[FParams, XComArg]", f"a call of a task returns something else now: {declared}"
+    found = refused_calls("airflow.sdk", airflow.ground.folder, *calls, plugin="airflow_mypy.plugins.outputs")
+    assert not found, f"mypy knows the type with the plugin now: change the mark: {found}"
     return NotPossible(
-        "to mypy a result is an `XComArg`, whatever its task returns: it also refuses a task that takes the right type"
+        "a result is declared as an `XComArg`, whatever its task returns; with [the plugin of the project]"
+        f"({_MYPY}), mypy refuses no task that takes it, not even one that takes another type"
     )
 
 
@@ -218,14 +260,13 @@ def edit_to_result(airflow: Airflow) -> Finding:
     folder = airflow.ground.folder / "dropped_dags"
     folder.mkdir(exist_ok=True)
     env = airflow.settings.environment()
-    for value in ("one", "two"):
-        told = edited.run("airflow", Path(sys.executable), folder, value, env)
-        assert f"told {value}" in told, told[-1000:]
-    told = edited.run("airflow", Path(sys.executable), folder, "three", env, stop=True)
-    assert "('stopped at', 'three')" in told, told[-1000:]
+    told = edited.run("airflow", Path(sys.executable), folder, "one", env)
+    assert "told one" in told, told[-1000:]
+    told = edited.run("airflow", Path(sys.executable), folder, "two", env, stop=True)
+    assert "('stopped at', 'two')" in told, told[-1000:]
     return BuiltIn(
         "`dag.test()` at the end of the file: the file is a program, whose tasks run in its process, so any debugger "
-        "stops in them; it needs the metadata database and reads the DAGs of the file's folder, but no scheduler"
+        "stops in them; like [`dags test`](#testing-a-dag--flow), it needs a metadata database"
     )
 
 
@@ -239,6 +280,6 @@ def ecosystem(airflow: Airflow) -> Finding:
     }
     assert {"google", "http", "postgres"} <= found
     return BuiltIn(
-        f"{len(found)} packages `apache-airflow-providers-*` among the extras of {version('apache-airflow')}; those "
-        "that others publish are not counted"
+        f"{len(found)} packages `apache-airflow-providers-*` among the extras of {version('apache-airflow')}, without "
+        "`common-*` and `standard`; those that others publish are not counted"
     )

@@ -11,7 +11,7 @@ import httpx
 import yaml
 
 from comparison.checks import SECONDS, BuiltIn, Finding, NotRun, await_, git
-from comparison.checks.prefect.side import Prefect, check, run_without_server
+from comparison.checks.prefect.side import DOCS, Prefect, check, run_without_server
 from comparison.receiver import note_taker
 from local.cloud.settings import REPOSITORY
 
@@ -39,8 +39,9 @@ def deployment(prefect: Prefect) -> Finding:
         finally:
             served.terminate()
     return BuiltIn(
-        "once `flow.deploy()` or `prefect deploy` for a worker, which reads the file anew for each run: an edit needs "
-        "no deploy, other parameters or schedules do; or `flow.serve()` in a process, which keeps the code of its start"
+        "once `flow.deploy()` or [`prefect deploy`](#rollback-to-an-older-version) for a worker, which reads the file "
+        "anew for each run, so that an edit needs no deploy; or `flow.serve()` in a process, which keeps the code of "
+        "its start"
     )
 
 
@@ -88,7 +89,7 @@ def workers(prefect: Prefect) -> Finding:
     name = worker["name"].split()[0]
     return BuiltIn(
         f"a process for each flow run by the worker {name}; in a container of "
-        "[Docker, Kubernetes or Cloud Run](https://docs.prefect.io/v3/concepts/work-pools) by a pool of that type"
+        f"[Docker, Kubernetes or Cloud Run]({DOCS}/concepts/work-pools) by a pool of that type"
     )
 
 
@@ -164,7 +165,7 @@ def rollback(prefect: Prefect) -> Finding:
     return BuiltIn(
         "`prefect deploy` of the commit before, which new runs clone then. The server keeps the newest deployment "
         "only: a run of before, repeated meanwhile, had the bad commit. Versions of it to go back to are "
-        "[in the cloud only](https://docs.prefect.io/v3/how-to-guides/deployments/versioning)"
+        f"[in the cloud only]({DOCS}/how-to-guides/deployments/versioning)"
     )
 
 
@@ -184,13 +185,13 @@ def docker(prefect: Prefect) -> Finding:
     template = DockerWorker.get_default_base_job_template()
     made = {"name": "docker", "type": "docker", "base_job_template": template}
     answer = httpx.post(f"{prefect.ground.prefect_url}/work_pools/", json=made, trust_env=False, timeout=SECONDS)
-    assert answer.is_success or answer.status_code == 409, answer.text
+    assert answer.is_success, answer.text
     job = template["job_configuration"]
     assert job["image"] == "{{ image }}"
     assert {"image", "env", "networks", "volumes", "mem_limit"} <= set(template["variables"]["properties"])
     return NotRun(
-        "a docker work pool: image, networks, volumes by deployment or run, and a container for each flow run. Only "
-        "the configuration was checked"
+        "a docker work pool: image, networks, volumes by deployment or run, and [a container for each flow "
+        f"run]({DOCS}/how-to-guides/deployment_infra/docker). Only the configuration was checked"
     )
 
 
@@ -202,8 +203,8 @@ def start_up(prefect: Prefect) -> Finding:
     program = "from comparison.prefect_flows.examples import mapped; print(len(mapped()))"
     assert run_without_server(program, home=prefect.ground.folder / "alone")[-1:] == ["3"]
     return BuiltIn(
-        "calling a flow runs it, with a temporary server of its own; scheduling needs a server, and a worker or a "
-        "process with `serve`"
+        f"calling a flow runs it, with a temporary server of its own; [scheduling]({DOCS}/concepts/schedules) needs a "
+        f"server, and [a worker or a process with `serve`]({DOCS}/concepts/deployments)"
     )
 
 
@@ -218,6 +219,6 @@ def cloud(prefect: Prefect) -> Finding:
         )  # fmt: skip
     assert "Bearer pnu_compared" in {note.headers.get("Authorization") for note in seen}
     return NotRun(
-        "[Prefect Cloud](https://docs.prefect.io/v3/get-started/quickstart): the client sends its key to another "
+        f"[Prefect Cloud]({DOCS}/get-started/quickstart): the client sends its key to another "
         "address; the service was not tried"
     )

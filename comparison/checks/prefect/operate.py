@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from http import HTTPStatus
 from importlib.metadata import version
@@ -19,10 +20,10 @@ from prefect.blocks.webhook import Webhook
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 
 from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_
-from comparison.checks.prefect.side import PASSWORD, Prefect, check, own_database, run_in
+from comparison.checks.prefect.side import DOCS, PASSWORD, Prefect, check, own_database, run_in
 from comparison.prefect_flows import examples, starts_and_limits
 from comparison.prefect_flows.parameters import published_file
-from comparison.receiver import note_taker
+from comparison.receiver import Note, note_taker
 from local.cloud.settings import REPOSITORY
 
 
@@ -37,7 +38,7 @@ def connections(prefect: Prefect) -> Finding:
         found.append(examples.connected()["host"])
     assert found == hosts
     return BuiltIn(
-        "[blocks](https://docs.prefect.io/v3/concepts/blocks): typed, nested, with methods that use the other "
+        f"[blocks]({DOCS}/concepts/blocks): typed, nested, with methods that use the other "
         "system; from the UI or code; also types of your own"
     )
 
@@ -67,14 +68,15 @@ def secrets(prefect: Prefect) -> Finding:
     with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
         kept = str(database.execute("SELECT data::text FROM block_document").fetchall())
     assert "compared" in shown
-    assert len(kept) > len(PASSWORD)
+    assert "gAAAA" in kept  # how Fernet's tokens begin
     assert PASSWORD not in shown + kept
+    assert PASSWORD in json.dumps(prefect.api.call("POST", "/block_documents/filter", include_secrets=True))
     assert PASSWORD in _printed(prefect), "logs are masked now: assert that"
     examples.connected(masked=True)
     assert _printed(prefect) == "the password is ***"
     return WithCode(
-        "encrypted in the database and hidden by the API and the UI; the log shows it where a task prints it, unless a "
-        "filter of ours replaces it"
+        "encrypted in the database and hidden by the API, unless it is asked with `include_secrets`; the log shows it "
+        "where a task prints it, unless a filter of ours replaces it"
     )
 
 
@@ -93,9 +95,7 @@ def variables(prefect: Prefect) -> Finding:
     """A value that flows read changes without a change of the code."""
     values = ["first", "second"]
     assert [_read(value=value)["variable"] for value in values] == values
-    return BuiltIn(
-        "variables with JSON values, [also in the templates of deployments](https://docs.prefect.io/v3/concepts/variables)"
-    )
+    return BuiltIn(f"variables with JSON values, [also in the templates of deployments]({DOCS}/concepts/variables)")
 
 
 @check("notifications")
@@ -106,8 +106,8 @@ def notifications(prefect: Prefect) -> Finding:
     posts = await_(lambda: prefect.alerts(run["name"], "Failed"), "the receiver gets the alert of the failure")
     assert len(posts) == 1
     return BuiltIn(
-        "an automation in the server, by tag; or a hook in the code; "
-        "[blocks for Slack, Teams and others](https://docs.prefect.io/v3/concepts/notifications)"
+        f"[an automation]({DOCS}/concepts/automations) in the server, by tag; or "
+        f"[a hook in the code]({DOCS}/how-to-guides/workflows/state-change-hooks), also with a block for Slack"
     )
 
 
@@ -123,7 +123,7 @@ def lateness(prefect: Prefect) -> Finding:
     prefect.api.call("POST", f"/flow_runs/{long['id']}/set_state", state={"type": "CANCELLING", "name": "Cancelling"})
     return BuiltIn(
         "automations: of runs that no worker takes in time, which become `Late`, and of runs that do not end within a "
-        "given time"
+        f"given time, [as documented]({DOCS}/concepts/event-triggers)"
     )
 
 
@@ -148,8 +148,8 @@ def metadata(prefect: Prefect) -> Finding:
     )
     assert [artifact["type"] for artifact in found] == ["table"]
     return BuiltIn(
-        "the asset event carries it; the checks are an artifact, shown as a table in the UI "
-        "([assets](https://docs.prefect.io/v3/concepts/assets): in the cloud only)"
+        f"the asset event carries it; the checks are [an artifact, which the UI shows]({DOCS}/concepts/artifacts) as a "
+        f"table. Pages of assets are [in the cloud only]({DOCS}/concepts/assets)"
     )
 
 
@@ -158,16 +158,18 @@ def roles(prefect: Prefect) -> Finding:
     """A user who may only read cannot start a run, and nobody can do anything without a token."""
     found = [path for path in prefect.paths() if {"users", "roles", "api_keys"} & set(path.split("/"))]
     assert found == [], f"there are users now: write the check: {found}"
-    codes = run_in(prefect.ground.folder / "guarded", _WITH_PASSWORDS)
-    assert codes == ["401", "401", "200", *["200"] * 3]
+    home = prefect.ground.folder / "guarded"
+    own_database(home)
+    answers = run_in(home, _WITH_PASSWORDS)
+    assert answers == ["200", "401", "401", "created", "200", *["created"] * 3]
     return NotPossible(
-        "one password for all; without it (401) nothing, and without that setting anybody as much as with it. Users "
-        "and roles are [in the cloud only](https://docs.prefect.io/v3/concepts/server)"
+        "one password for all; without it (401) no more than whether the server is healthy, and without that setting "
+        f"anybody as much as with it. Users and roles are [in the cloud only]({DOCS}/concepts/server)"
     )
 
 
-# Asks a server within this program without a password, with another user's name, and as it wants it; then again,
-# without the setting of the password.
+# Asks a server within this program for its health, and to create a flow: without a password, with another user's name,
+# and as it wants it; then all again, without the setting of the password.
 _WITH_PASSWORDS = """\
 import asyncio, os
 import httpx
@@ -179,8 +181,10 @@ async def ask():
     user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
     server = httpx.ASGITransport(create_app(ephemeral=True, ignore_cache=True))
     async with httpx.AsyncClient(transport=server, base_url="http://server/api") as client:
-        for auth in (None, ("reader", password), (user, password)):
-            print((await client.get("/admin/version", auth=auth)).status_code)
+        print((await client.get("/health")).status_code)
+        for number, auth in enumerate((None, ("reader", password), (user, password))):
+            answer = await client.post("/flows/", json={"name": f"{os.urandom(4).hex()}-{number}"}, auth=auth)
+            print("created" if answer.is_success else answer.status_code)
 
 
 asyncio.run(ask())
@@ -194,14 +198,19 @@ def clean_up(prefect: Prefect) -> Finding:
     """Old runs are removed from the database, and newer ones stay."""
     old, kept = (str(starts_and_limits.cleaned(return_state=True).state_details.flow_run_id) for _ in range(2))
     with psycopg.connect(os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"].replace("+asyncpg", "")) as database:
-        database.execute("UPDATE flow_run SET end_time = now() - interval '91 days' WHERE id = %s", [old])
+        for run_id, days in ((old, 91), (kept, 89)):
+            age = f"{days} days"
+            database.execute("UPDATE flow_run SET end_time = now() - %s::interval WHERE id = %s", [age, run_id])
 
     def left() -> set[str]:
         return {run["id"] for run in prefect.api.runs(flows={"name": {"any_": ["cleaned"]}})}
 
     await_(lambda: old not in left(), "the server removes the old run")
     assert left() == {kept}
-    return BuiltIn("the server removes runs after 90 days, if a setting enables that, here each ten seconds")
+    return BuiltIn(
+        f"the server removes runs after 90 days, [if a setting enables that]({DOCS}/advanced/database-maintenance), "
+        "here each ten seconds"
+    )
 
 
 @check("openlineage", alone=True)
@@ -219,7 +228,7 @@ def openlineage(prefect: Prefect) -> Finding:
     assert event["run"]["runId"] == prefect.called("lineage")["id"]
     return WithCode(
         "a task's event has the assets that it declares; an automation with a template of ours posts it as an event of "
-        "OpenLineage, one for each written asset"
+        "OpenLineage"
     )
 
 
@@ -229,7 +238,8 @@ def secret_rotation(prefect: Prefect) -> Finding:
     home = prefect.ground.folder / "rotated"
     own_database(home)
     codes = [str(HTTPStatus.INTERNAL_SERVER_ERROR.value)] * 2
-    assert run_in(home, _ROTATED) == [*codes, "hunter2-old"], "the server can do more now: change the note"
+    values = [f"hunter2-old {name} True" for name in ("first", "second")]
+    assert run_in(home, _ROTATED) == [*codes, *values], "the server can do more now: change the note"
     return WithCode(
         "with another key the server can neither read nor delete a block (HTTP 500): a program of ours takes all of "
         "them out under the old key, and puts them back under the new one, with new ids"
@@ -253,9 +263,10 @@ async def main():
     server = {"transport": httpx.ASGITransport(create_app(ephemeral=True), raise_app_exceptions=False)}
     password = os.environ["PREFECT_API_AUTH_STRING"]
     async with PrefectClient("http://server/api", auth_string=password, httpx_settings=server) as client:
-        kept = await Secret(value="hunter2-old").save("rotated", client=client)
+        names = ("first", "second")
+        kept = [await Secret(value=f"hunter2-old {name}").save(name, client=client) for name in names]
         os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = new
-        for call in (client.read_block_document(kept), client.delete_block_document(kept)):
+        for call in (client.read_block_document(kept[0]), client.delete_block_document(kept[0])):
             try:
                 await call
             except httpx.HTTPStatusError as error:
@@ -264,15 +275,18 @@ async def main():
         taken = await rotation.take(client)
         os.environ["PREFECT_SERVER_ENCRYPTION_KEY"] = new
         await rotation.put_back(client, taken)
-        print((await client.read_block_document_by_name("rotated", "secret")).data["value"])
+        for name in names:
+            document = await client.read_block_document_by_name(name, "secret")
+            print(document.data["value"], document.id not in kept)
 
 
 asyncio.run(main())
 """
 
 
-# The newest revision of Prefect 3.8 for SQLite.
+# The newest revision of Prefect 3.8 for SQLite, of the folder that TABLES names.
 OF_3_8 = "a3b9c7d2e5f1"
+TABLES = "https://github.com/PrefectHQ/prefect/tree/3.8.8/src/prefect/server/database/_migrations/versions/sqlite"
 
 
 @check("upgrade")
@@ -291,10 +305,15 @@ def upgrade(prefect: Prefect) -> Finding:
     with closing(sqlite3.connect(home / "prefect.db")) as database:
         [after] = database.execute("SELECT version_num FROM alembic_version")
         kept = database.execute("SELECT name, value FROM variable").fetchall()
-    assert (before, before != after, kept) == ((OF_3_8,), True, [("kept", 7)])
+    own_database(prefect.ground.folder / "of-this-version")
+    with closing(sqlite3.connect(prefect.ground.folder / "of-this-version" / "prefect.db")) as database:
+        [newest] = database.execute("SELECT version_num FROM alembic_version")
+    assert before == (OF_3_8,)
+    assert before != after == newest
+    assert kept == [("kept", 7)]
     return BuiltIn(
-        "`prefect server database upgrade`, from the last tables of 3.8 to those of today, with a variable that was in "
-        "them, here in SQLite; also to a given revision of the tables"
+        f"`prefect server database upgrade`, from [the last tables of 3.8]({TABLES}) to those of today, with a "
+        "variable that was in them, here in SQLite; also to a given revision of the tables"
     )
 
 
@@ -310,15 +329,32 @@ def telemetry(prefect: Prefect) -> Finding:
             cwd=REPOSITORY, env={**os.environ, **to}, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1000:]
-    metrics, traces = (b"".join(note.body for note in seen if note.path == f"/v1/{kind}") for kind in _SIGNALS)
-    assert (b"process.memory.usage" in metrics, b"prefect.run.type" in traces) == (True, True), seen
-    assert b"copy-" in traces, traces
-    assert b"flow_run" not in metrics, "runs are counted now: change the note"
+    metrics, spans = _metrics(seen), _spans(seen)
+    kinds = {name.partition(".")[0] for name in metrics}
+    assert {"process"} <= kinds <= {"process", "system", "cpython"}, f"there are more metrics now: {metrics}"
+    run = prefect.called("lineage")
+    assert run["name"] in spans, spans
+    assert [name for name in spans if name.startswith("copy-")], spans
     return BuiltIn(
-        "with the extra `otel`, started by `opentelemetry-instrument`: a span for each flow run and task run, and the "
-        "memory of the flow's process; so no metrics of runs, for which Prefect has "
+        "with the extra `otel`, started by `opentelemetry-instrument`: a span for the flow run, one for its task run, "
+        "and metrics of the flow's process and its machine; so none of runs, for which Prefect has "
         "[an exporter for Prometheus](https://github.com/PrefectHQ/prometheus-prefect-exporter), not tried here"
     )
 
 
-_SIGNALS = ("metrics", "traces")
+def _metrics(seen: Sequence[Note]) -> set[str]:
+    """The names of the metrics that the collector got."""
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+    sent = [ExportMetricsServiceRequest.FromString(note.body) for note in seen if note.path == "/v1/metrics"]
+    scopes = [scope for each in sent for resource in each.resource_metrics for scope in resource.scope_metrics]
+    return {metric.name for scope in scopes for metric in scope.metrics}
+
+
+def _spans(seen: Sequence[Note]) -> set[str]:
+    """The names of the spans that the collector got."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    sent = [ExportTraceServiceRequest.FromString(note.body) for note in seen if note.path == "/v1/traces"]
+    scopes = [scope for each in sent for resource in each.resource_spans for scope in resource.scope_spans]
+    return {span.name for scope in scopes for span in scope.spans}

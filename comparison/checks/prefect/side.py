@@ -27,6 +27,7 @@ CHECKS = Checks()
 check = CHECKS.check
 
 
+DOCS = "https://docs.prefect.io/v3"
 PASSWORD = "hunter2-compared"  # noqa: S105 # nobody's
 
 
@@ -58,8 +59,19 @@ class Prefect:
 
     def paths(self) -> list[str]:
         """All paths of the server's API."""
+        return list(self._schema()["paths"])
+
+    def fields(self, path: str) -> set[str]:
+        """The fields that a POST to a path of the server's API takes."""
+        [posted] = [calls["post"] for each, calls in self._schema()["paths"].items() if each.endswith(path)]
+        reference = posted["requestBody"]["content"]["application/json"]["schema"]
+        name = (reference.get("$ref") or reference["allOf"][0]["$ref"]).rpartition("/")[2]
+        return set(self._schema()["components"]["schemas"][name]["properties"])
+
+    def _schema(self) -> dict[str, Any]:
         schema = httpx.get(f"{self.ground.prefect_url}/openapi.json", trust_env=False, timeout=SECONDS)
-        return list(schema.raise_for_status().json()["paths"])
+        found: dict[str, Any] = schema.raise_for_status().json()
+        return found
 
     def prefect(self, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the Prefect CLI."""

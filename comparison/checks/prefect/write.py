@@ -10,10 +10,12 @@ from pathlib import Path
 
 import yaml
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingResult
+from prefect_gcp import bigquery, cloud_storage
 
 from comparison import edited
 from comparison.checks import BuiltIn, Finding, WithCode, await_, extras, refused, refused_calls
-from comparison.checks.prefect.side import Prefect, check, run_without_server
+from comparison.checks.prefect.side import DOCS, Prefect, check, run_without_server
 from comparison.prefect_flows import blocks, examples, importable
 from comparison.prefect_flows.parameters import published_file
 from local.cloud.settings import REPOSITORY
@@ -37,6 +39,8 @@ def task(prefect: Prefect) -> Finding:
     steps = ["find_version", "to_lake", "fetch", "convert", "upload"]
     assert [tasks[step]["state_type"] for step in steps] == ["COMPLETED"] * len(steps)
     assert all(tasks[step]["total_run_time"] > 0 and tasks[step]["run_count"] == 1 for step in steps)
+    assert tasks["to_lake"]["start_time"] < tasks["fetch"]["start_time"]
+    assert tasks["upload"]["end_time"] < tasks["to_lake"]["end_time"]
     return BuiltIn(f"{len(tasks)} task runs, each with its state, times and tries; a task can call tasks")
 
 
@@ -50,7 +54,8 @@ def dependencies(prefect: Prefect) -> Finding:
         assert tasks[before]["end_time"] <= tasks[after]["start_time"]
     assert {"input_type": "task_run", "id": tasks["fetch"]["id"]} in tasks["convert"]["task_inputs"]["version"]
     return BuiltIn(
-        "the Python code sets the order; values are passed in memory, and the server records where each came from"
+        f"the Python code sets the order; values are passed [in memory]({DOCS}/advanced/results), and the server "
+        "records where each came from"
     )
 
 
@@ -70,7 +75,10 @@ def parameters(prefect: Prefect) -> Finding:
 def typed_parameters(prefect: Prefect) -> Finding:
     """A parameter that is declared as a date arrives as a date."""
     assert examples.typed(day="2021-02-28") == "February"  # type: ignore[arg-type]
-    return BuiltIn("a string became the `date` that the signature declares; pydantic models work too")
+    return BuiltIn(
+        "a string became the `date` that the signature declares; [pydantic models work "
+        f"too]({DOCS}/how-to-guides/workflows/pass-inputs)"
+    )
 
 
 @check("subflows", alone=True)
@@ -80,7 +88,9 @@ def subflows(prefect: Prefect) -> Finding:
     run, child = prefect.called("parent"), prefect.called("child")
     [task] = [each for each in prefect.api.tasks(run["id"]) if each["id"] == child["parent_task_run_id"]]
     assert child["parameters"] == {"month": "2021-02"}
-    return BuiltIn(f"an ordinary call that returns a value; in the UI it is a run of its own below `{task['name']}`")
+    return BuiltIn(
+        f"an ordinary call that returns a value; on the server it is a run of its own below `{task['name']}`"
+    )
 
 
 @check("mapping", alone=True)
@@ -94,7 +104,8 @@ def mapping(prefect: Prefect) -> Finding:
 
     await_(lambda: len(loads()) == count, f"the server has {count} task runs")
     return BuiltIn(
-        f"`map` made {count} task runs from a list known only at run time, in threads; the pipeline maps its months"
+        f"`map` made {count} task runs from a list known only at run time, [in threads]({DOCS}/concepts/task-runners); "
+        "the pipeline maps its months"
     )
 
 
@@ -107,6 +118,8 @@ def providers(prefect: Prefect) -> Finding:
     names = {each["name"].rpartition("-")[0] for each in prefect.api.tasks(run["id"])}
     assert {"bigquery_query", "bigquery_load_cloud_storage"} <= names, names
     assert _rows_of_external_table(prefect) == [prefect.ground.rows] * 2
+    assert callable(cloud_storage.cloud_storage_upload_blob_from_file)
+    assert not [name for name in dir(bigquery) if "check" in name], "there are checks of tables now: use them"
     return BuiltIn(
         f"prefect-gcp {version('prefect-gcp')}: blocks, and tasks for objects, loads, queries, also into a table, and "
         "tables, also external ones; no checks of tables, which are our own code"
@@ -151,9 +164,18 @@ def results(prefect: Prefect) -> Finding:
         value = state.result(raise_on_failure=False)
     name = published_file(prefect.ground.dataset, prefect.ground.month).lake_object  # type: ignore[arg-type]
     assert value == f"gs://{os.environ['LAKE_BUCKET']}/{name}"
+    [convert] = [each for each in prefect.api.tasks(run["id"]) if each["name"].startswith("convert")]
+    with get_client(sync_client=True) as client:
+        state = client.read_task_run(convert["id"]).state
+        assert state is not None
+        try:
+            kept = state.result()
+        except (MissingResult, ValueError):  # of no result, and of one that has no file
+            kept = None
+    assert kept is None, "results are kept by default now: change the note"
     return BuiltIn(
-        "only on request (`persist_result`): a file in a folder "
-        "[or bucket](https://docs.prefect.io/v3/advanced/results), for any Python value"
+        "off by default; with `persist_result` [or other settings, also of a server]"
+        f"({DOCS}/advanced/results) a file in a folder or bucket, for values that can be serialized"
     )
 
 
@@ -170,9 +192,7 @@ def transactions(prefect: Prefect) -> Finding:
         return [each["state_name"] for each in prefect.api.tasks(run["id"])]
 
     await_(lambda: states() == ["RolledBack"], "the server has the task as rolled back", timeout=15)
-    return BuiltIn(
-        "`with transaction()`: the rollback hook of the completed task ran. It does not run if the process is killed"
-    )
+    return BuiltIn("`with transaction()`: the rollback hook of the completed task ran, and the run still failed")
 
 
 @check("testing")
@@ -185,7 +205,10 @@ def testing(prefect: Prefect) -> Finding:
         "with prefect_test_harness(server_startup_timeout=120):\n    assert len(mapped()) == 3\nprint('passed')\n"
     )
     assert "passed" in run_without_server(program, home=prefect.ground.folder / "tested")
-    return BuiltIn("call the function (`.fn` without Prefect), or run it in a test harness with its own database")
+    return BuiltIn(
+        "call the function (`.fn` without Prefect), or run it in [a test harness with its own "
+        f"database]({DOCS}/how-to-guides/workflows/test-workflows)"
+    )
 
 
 @check("control_flow", alone=True)
@@ -219,7 +242,7 @@ def checked_in_ci(prefect: Prefect) -> Finding:
     assert done.returncode == 0, f"prefect deploy refuses it now: change the note: {done.stdout[-1000:]}"
     return WithCode(
         "a function of ours imports the entrypoint of each deployment; `prefect deploy` takes a flow that cannot be "
-        "imported, by reading its source"
+        "imported"
     )
 
 
@@ -236,11 +259,10 @@ def result_types(prefect: Prefect) -> Finding:
 @check("edit_to_result")
 def edit_to_result(prefect: Prefect) -> Finding:
     """An edited file runs at once with the same command, and stops in a debugger."""
-    for value in ("one", "two"):
-        told = edited.run("prefect", Path(sys.executable), prefect.ground.folder, value, {})
-        assert f"told {value}" in told, told[-1000:]
-    told = edited.run("prefect", Path(sys.executable), prefect.ground.folder, "three", {}, stop=True)
-    assert "('stopped at', 'three')" in told, told[-1000:]
+    told = edited.run("prefect", Path(sys.executable), prefect.ground.folder, "one", {})
+    assert "told one" in told, told[-1000:]
+    told = edited.run("prefect", Path(sys.executable), prefect.ground.folder, "two", {}, stop=True)
+    assert "('stopped at', 'two')" in told, told[-1000:]
     return BuiltIn(
         "a call of the flow at the end of the file: the file is a program, whose tasks run in its process, so any "
         "debugger stops in them; with a server if one is set, or else a temporary one"
