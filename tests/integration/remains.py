@@ -111,6 +111,12 @@ def _processes(settings: AirflowSettings, killed: set[int]) -> list[str]:
 
 
 def components_of(settings: AirflowSettings) -> dict[str, psutil.Process]:
-    """Return the recorded processes of the stack's components, by name."""
-    records = [path for folder in watcher.run_dirs(settings.cloud.state_dir) for path in folder.glob("*.json")]
-    return {path.stem: psutil.Process(json.loads(path.read_text())["pid"]) for path in records}
+    """Return the recorded processes of the stack's components, by name.
+
+    A component that has died or is just being restarted is not among them.
+    """
+    found = {}
+    for path in (path for folder in watcher.run_dirs(settings.cloud.state_dir) for path in folder.glob("*.json")):
+        with suppress(FileNotFoundError, psutil.NoSuchProcess):
+            found[path.stem] = psutil.Process(json.loads(path.read_text())["pid"])
+    return found

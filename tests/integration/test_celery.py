@@ -160,11 +160,8 @@ class Year:
         return {one.state for one in local_stack.airflow_status(self.settings)} == {"running"}
 
     def _is_new(self, name: str, pid: int) -> bool:
-        with suppress(psutil.NoSuchProcess):
-            return components_of(self.settings)[name].pid != pid and not watcher.find_lost(
-                self.settings.cloud.state_dir
-            )
-        return False
+        process = components_of(self.settings).get(name)
+        return process is not None and process.pid != pid and not watcher.find_lost(self.settings.cloud.state_dir)
 
     def worker_of(self, process: psutil.Process) -> str:
         """Return the worker that a task's process belongs to."""

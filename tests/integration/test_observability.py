@@ -61,6 +61,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         )
         with running_stack(environment) as settings, AirflowApi(settings) as api:
             runs = _load(api, settings, month)
+            # The tasks send the rest when they have ended, and the API server sends its spans every few seconds.
+            await_(lambda: _has_ended(sink, runs), "all has arrived")
         yield Seen(settings, sink, GREEN.file(month), runs)
 
 
@@ -76,6 +78,21 @@ def _load(api: AirflowApi, settings: AirflowSettings, month: Month) -> dict[str,
     assert end(api, "green_web_to_postgres", runs["green_web_to_postgres"]) == "success"
     assert end(api, "green_web_to_gcs", failed) == "failed"
     return runs
+
+
+def _has_ended(sink: Sink, runs: dict[str, str]) -> bool:
+    """Whether the runs' last tasks and the failed one have sent their metrics, spans and events."""
+    ends = {(dag_id, PUBLISHES[dag_id], run_id) for dag_id, run_id in runs.items()}
+    spans = {
+        (span.name, span.tags["airflow.dag_run.run_id"]) for span in sink.spans if "airflow.dag_run.run_id" in span.tags
+    }
+    events = {(event["job"]["name"], event["eventType"]) for event in sink.events}
+    return all(
+        spans >= {(f"worker.{task_id}", run_id), (f"task_run.{task_id}", run_id)}
+        and (f"{dag_id}.{task_id}", "COMPLETE") in events
+        and sink.total("airflow.ti.finish", dag_id=dag_id, task_id=task_id, state="success")
+        for dag_id, task_id, run_id in ends
+    ) and bool(sink.total("airflow.ti.finish", dag_id="green_web_to_gcs", state="failed"))
 
 
 # Metrics
