@@ -59,7 +59,6 @@ BACKFILLED = (DatasetMonth("green", "2020-05"), DatasetMonth("green", "2020-06")
 FULL = Amounts(month=MEASURED, turns=5, slow_turns=0, as_shipped=False)
 QUICK = Amounts(month=MEASURED, turns=1, slow_turns=0, as_shipped=False, range_months=0)
 FIGURES = Amounts(month=MEASURED, turns=5, slow_turns=5)
-SHORT_FIGURES = replace(FIGURES, range_months=4, idle_seconds=10, settling_seconds=0, registered=50, mapped=100)
 QUICK_ROWS = ("month", "latency")
 QUICK_FIGURES = replace(
     FIGURES, turns=1, slow_turns=1, range_months=2, idle_seconds=5, settling_seconds=0, registered=10, mapped=20
@@ -114,7 +113,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--figures", dest="measured", nargs="*", choices=rows, metavar="ROW", help=", ".join(rows))
     parser.add_argument("--turns", type=int, default=FIGURES.turns, help="with --figures: of what takes seconds")
     parser.add_argument("--slow-turns", type=int, default=FIGURES.slow_turns, help="... of what takes minutes")
-    parser.add_argument("--short", action="store_true", help="with --figures: less of what takes minutes")
     parser.add_argument("--minutes", type=float, default=math.inf, help="with --figures: begin no turn that ends later")
     parser.add_argument("--only", nargs="+", choices=names, default=[], metavar="CONCEPT", help=", ".join(names))
     parser.add_argument(
@@ -137,11 +135,7 @@ def _source(given: str) -> str:
 
 def _measure_alone(options: argparse.Namespace) -> Results:
     """Measure, and put the figures into the kept results."""
-    if options.quick:
-        amounts = QUICK_FIGURES
-    else:
-        chosen = SHORT_FIGURES if options.short else FIGURES
-        amounts = replace(chosen, turns=options.turns, slow_turns=options.slow_turns)
+    amounts = QUICK_FIGURES if options.quick else replace(FIGURES, turns=options.turns, slow_turns=options.slow_turns)
     kept, date, machine = Results.read(), now(), system.machine()
     failures: dict[str, str] = {}
     rows, source = SYNTHETIC_ROWS["quick" if options.quick else "full"], _source(options.source)
