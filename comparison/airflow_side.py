@@ -17,7 +17,16 @@ from comparison import edited
 from comparison.checks import Result, await_, git, kill_tree, seconds_between
 from comparison.ground import Ground
 from comparison.measurements import AS_SHIPPED, FOR_CHECKS
-from comparison.sides import POLL_SECONDS, RANGE_PARALLEL, DatasetMonth, Side, SideError, own_python, run_checks
+from comparison.sides import (
+    POLL_SECONDS,
+    RANGE_PARALLEL,
+    RUN_TIMEOUT,
+    DatasetMonth,
+    Side,
+    SideError,
+    own_python,
+    run_checks,
+)
 from comparison.stock import AIRFLOW_WITHOUT_IMPORTS, airflow_as_shipped
 from local.airflow import stack
 from local.airflow.api import AirflowApi
@@ -26,7 +35,6 @@ from local.cloud.settings import REPOSITORY
 from nyc_taxi.dag_parts.channels import FAILURE_WEBHOOK
 
 NAME = "airflow"
-TIMEOUT = 15 * 60.0
 # A user who may read and not write, beside the stack's own admin.
 READER = "reader"
 # With these, a task repeats a call of the API server for about a minute; by default for some ten seconds.
@@ -80,7 +88,7 @@ class AirflowSide(Side):
 
     def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
         begin = time.monotonic()
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             started = {each: api.trigger(f"{each.dataset}_web_to_gcs", _conf(each)) for each in months}
             others = {each: api.trigger(f"{each.dataset}_web_to_postgres", _conf(each)) for each in months if postgres}
             for each, run_id in started.items():
@@ -100,7 +108,7 @@ class AirflowSide(Side):
 
     def load_by_call(self, month: DatasetMonth) -> float:
         first, second = (f"{month.dataset}_{step}_called" for step in _STEPS[:2])
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             begin = time.monotonic()
             run_id = api.trigger(first, _conf(month))
             for dag_id in (first, second):  # the call gives the second run the name of the first
@@ -110,7 +118,7 @@ class AirflowSide(Side):
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
         first, last = months[0], months[-1]
         to_gcs, to_bigquery = f"{first.dataset}_web_to_gcs", f"{first.dataset}_gcs_to_bigquery"
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             before = {run["dag_run_id"] for dag_id in (to_gcs, to_bigquery) for run in api.runs(dag_id)}
             begin = time.monotonic()
             dates = (f"{first.month}-01", f"{last.month}-01")
@@ -121,7 +129,7 @@ class AirflowSide(Side):
                 await_(
                     lambda dag_id=dag_id: _ended(api, dag_id, before, len(months)),  # type: ignore[misc]
                     f"{len(months)} runs of {dag_id} have ended",
-                    timeout=TIMEOUT,
+                    timeout=RUN_TIMEOUT,
                     poll=POLL_SECONDS,
                 )
             return time.monotonic() - begin
@@ -137,7 +145,7 @@ class AirflowSide(Side):
         return self._seconds_of("many", {"count": count})[0]
 
     def latency(self) -> float:
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             [asset] = api.assets_starting("on_event")
             return self.ground.first_line_after(lambda: api.announce(asset, None))
 
@@ -150,7 +158,7 @@ class AirflowSide(Side):
     def register(self, count: int) -> float:
         name = f"new_{time.time_ns()}"
         dag_ids = [f"{name}_{number}" for number in range(count)]
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             begin = time.monotonic()
             for dag_id in dag_ids:
                 (self._dropped / f"{dag_id}.py").write_text(_FROM_GIT.replace("from_git", dag_id))
@@ -159,7 +167,7 @@ class AirflowSide(Side):
                 await_(
                     lambda: api.call("GET", known)["total_entries"] == count,
                     f"Airflow knows {count} new DAGs",
-                    timeout=TIMEOUT,
+                    timeout=RUN_TIMEOUT,
                     poll=POLL_SECONDS,
                 )
                 return time.monotonic() - begin
@@ -168,7 +176,7 @@ class AirflowSide(Side):
                     (self._dropped / f"{dag_id}.py").unlink()
 
     def recover(self) -> float:
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             run_id = api.trigger("killed", {})
             begin = kill_tree(await_(lambda: running_pid(api, "killed", run_id), "the task runs"))
             self._await(api, "killed", run_id)
@@ -181,17 +189,20 @@ class AirflowSide(Side):
 
     def _seconds_of(self, dag_id: str, conf: dict[str, object]) -> tuple[float, dict[str, Any]]:
         """The seconds of a run, from the call that triggers it to its end, and the run."""
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             begin = time.monotonic()
             run_id = api.trigger(dag_id, conf)
             self._await(api, dag_id, run_id)
             return time.monotonic() - begin, api.run(dag_id, run_id)
 
+    def _api(self) -> AirflowApi:
+        return AirflowApi(self.settings, timeout=RUN_TIMEOUT)
+
     def _await(self, api: AirflowApi, dag_id: str, run_id: str) -> None:
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + RUN_TIMEOUT
         while (state := api.run(dag_id, run_id)["state"]) not in ("success", "failed"):
             if time.monotonic() > deadline:
-                raise SideError(f"{dag_id} {run_id} is {state} after {TIMEOUT:.0f} s")
+                raise SideError(f"{dag_id} {run_id} is {state} after {RUN_TIMEOUT:.0f} s")
             time.sleep(POLL_SECONDS)
         if state == "failed":
             failed = [task for task in api.tasks(dag_id, run_id) if task["state"] == "failed"]
@@ -200,7 +211,7 @@ class AirflowSide(Side):
 
     def _prepare(self, more: list[str]) -> None:
         """Unpause the compared DAGs, and create the connections for alerts."""
-        with AirflowApi(self.settings) as api:
+        with self._api() as api:
             dag_ids = [f"{name}_{step}" for name in ("yellow", "green") for step in _STEPS]
             api.await_parsed([*dag_ids, *_EXAMPLES, *more], since="", timeout=300)
             for dag_id in [*dag_ids, *_EXAMPLES]:

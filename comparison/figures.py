@@ -72,12 +72,14 @@ class Probe:
         measure: does it once; returns a figure for each row, by name.
         slow: it takes minutes on at least one side.
         sides: the sides that it is measured on; on the others there is no such way.
+        parts: by what its processor time is divided.
     """
 
     rows: tuple[Row, ...]
     measure: Callable[[Side], Values]
     slow: bool = False
     sides: tuple[str, ...] = ("airflow", "prefect")
+    parts: int = 1
 
     @property
     def name(self) -> str:
@@ -192,7 +194,7 @@ def _run(probe: Probe, side: Side, column: str, found: _Found) -> str:
     for name, value in values.items():
         found.add(name, column, value)
     if probe.rows[0].unit == "s":
-        found.add_cpu(probe.name, column, _used(side) - before)
+        found.add_cpu(probe.name, column, (_used(side) - before) / probe.parts)
     return ", ".join(f"{value:.3g} {row.unit}" for row, value in zip(probe.rows, values.values(), strict=True))
 
 
@@ -284,19 +286,19 @@ def _chains() -> Probe:
             "task",
             "One no-op task more in a chain",
             note=f"the slope from {SHORT_CHAIN} to {LONG_CHAIN} tasks, by the times in the runs' own records, so "
-            "without the wait for a scheduler or a worker; the processor time is that of all "
+            "without the wait for a scheduler or a worker; the processor time is a share of that of all "
             f"{SHORT_CHAIN + LONG_CHAIN}. Airflow starts a process for each task, Prefect one for the run",
         ),
         Row(
             "run",
-            "A run without tasks",
-            note=f"the intercept: a chain of {SHORT_CHAIN} without its tasks at that slope, from the call that creates "
-            "it; below zero where each task of a longer chain takes longer",
+            "What a run takes besides its tasks",
+            note=f"the intercept: a chain of {SHORT_CHAIN}, from the call that creates it, less its tasks at that "
+            "slope; below zero where the tasks of a longer chain take longer each",
         ),
         Row("short_chain", f"A chain of {SHORT_CHAIN} no-op tasks"),
         Row("long_chain", f"A chain of {LONG_CHAIN} no-op tasks"),
     )
-    return Probe(rows, measure, slow=True)
+    return Probe(rows, measure, slow=True, parts=SHORT_CHAIN + LONG_CHAIN)
 
 
 def _recovery() -> Probe:

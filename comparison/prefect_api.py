@@ -18,12 +18,13 @@ class PrefectApi:
 
     Args:
         url: the API's address, ``http://127.0.0.1:4200/api``.
+        timeout: seconds that an answer may take.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         # The server closes a connection that was idle for five seconds, which is also what the client would wait for.
         limits = httpx.Limits(keepalive_expiry=2)
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False, limits=limits)
+        self._http = httpx.Client(base_url=url, timeout=timeout, trust_env=False, limits=limits)
 
     def __enter__(self) -> PrefectApi:
         return self

@@ -25,6 +25,7 @@ from comparison.sides import (
     ERROR_CHARACTERS,
     POLL_SECONDS,
     RANGE_PARALLEL,
+    RUN_TIMEOUT,
     DatasetMonth,
     Side,
     SideError,
@@ -41,7 +42,6 @@ PLANS = ("prefect.yaml", "examples.yaml", "figures.yaml")
 # The database of Prefect's metadata, on the same server as the trips.
 METADATA = "prefect"
 ENVIRONMENT = REPOSITORY / "comparison" / ".venv"
-TIMEOUT = 15 * 60.0
 # What the checks of the clean-up need: by default runs are never removed, and events every hour.
 _CLEAN_UP = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
@@ -122,7 +122,7 @@ class PrefectSide(Side):
 
     def load(self, months: Sequence[DatasetMonth], *, postgres: bool = True) -> float:
         begin = time.monotonic()
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             since = time.time()
             lake = [
                 api.start(f"web-to-gcs/{each.dataset}", parameters=_parameters(each, force=True)) for each in months
@@ -140,11 +140,11 @@ class PrefectSide(Side):
         return time.monotonic() - begin
 
     def load_by_call(self, month: DatasetMonth) -> float:
-        with PrefectApi(self.ground.prefect_url) as api, _no_arrivals(api):
+        with self._api() as api, _no_arrivals(api):
             return self._seconds_of("called/figures", **_parameters(month))[0]
 
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
-        with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
+        with self._api() as api, _room_for_range(api):
             begin, since = time.monotonic(), time.time()
             runs = [
                 api.start(
@@ -161,7 +161,7 @@ class PrefectSide(Side):
 
     def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
         first, last = months[0], months[-1]
-        with PrefectApi(self.ground.prefect_url) as api, _room_for_range(api):
+        with self._api() as api, _room_for_range(api):
             begin, since = time.monotonic(), time.time()
             parameters = {"dataset": first.dataset, "first": first.month, "last": last.month, "force": True}
             self._await(api, api.start("load-months/range", parameters=parameters))
@@ -176,7 +176,7 @@ class PrefectSide(Side):
         return self._seconds_of("many/figures", count=count)[0]
 
     def latency(self) -> float:
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             return self.ground.first_line_after(lambda: api.emit("compared.event", "compared-event"))
 
     def edit(self) -> float:
@@ -193,16 +193,16 @@ class PrefectSide(Side):
         begin = time.monotonic()
         self._run(prefect_command("--no-prompt", "deploy", "--all", "--prefect-file", str(folder / "prefect.yaml")))
         seconds = time.monotonic() - begin
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             for deployment in api.call("POST", "/deployments/filter", deployments={"name": {"any_": [NEW]}}):
                 api.call("DELETE", f"/deployments/{deployment['id']}")
         return seconds
 
     def recover(self) -> float:
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             run_id = api.start("killed/example")
             begin = kill_tree(await_(lambda: api.running_pid(run_id), "the flow runs"))
-            api.end(run_id, timeout=TIMEOUT, states={"COMPLETED"}, poll=POLL_SECONDS)
+            api.end(run_id, timeout=RUN_TIMEOUT, states={"COMPLETED"}, poll=POLL_SECONDS)
             return time.monotonic() - begin
 
     def check(self, concepts: Sequence[str]) -> Iterator[Result]:
@@ -250,7 +250,7 @@ class PrefectSide(Side):
 
     def _start(self, name: str, arguments: list[str]) -> None:
         is_server, begin = name == "server", datetime.now(UTC)
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             process = Process(
                 name=name,
                 command=prefect_command(*arguments),
@@ -276,7 +276,7 @@ class PrefectSide(Side):
 
     def _seconds_of(self, deployment: str, **parameters: object) -> tuple[float, dict[str, Any]]:
         """The seconds of a run, from the call that creates it to its end, and the run."""
-        with PrefectApi(self.ground.prefect_url) as api:
+        with self._api() as api:
             begin = time.monotonic()
             run_id = api.start(deployment, parameters=parameters)
             self._await(api, run_id)
@@ -294,8 +294,11 @@ class PrefectSide(Side):
             )
             self._await(api, follows)
 
+    def _api(self) -> PrefectApi:
+        return PrefectApi(self.ground.prefect_url, timeout=RUN_TIMEOUT)
+
     def _await(self, api: PrefectApi, run_id: str) -> None:
-        run = api.end(run_id, timeout=TIMEOUT, poll=POLL_SECONDS)
+        run = api.end(run_id, timeout=RUN_TIMEOUT, poll=POLL_SECONDS)
         if run["state_type"] != "COMPLETED":
             raise SideError(f"{run['name']} is {run['state_name']}: {run['state']['message']}")
 

@@ -25,6 +25,8 @@ RANGE_PARALLEL = 4
 ERROR_CHARACTERS = 600
 # How often both sides are asked whether a run has ended, while they are measured.
 POLL_SECONDS = 0.1
+# What a run may take, and an answer of a server that is busy with it.
+RUN_TIMEOUT = 15 * 60.0
 
 
 class SideError(RuntimeError):

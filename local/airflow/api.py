@@ -45,14 +45,15 @@ class AirflowApi:
 
     Args:
         settings: where the server listens.
+        timeout: seconds that an answer may take.
 
     Raises:
         ProcessError: the server does not answer.
     """
 
-    def __init__(self, settings: AirflowSettings) -> None:
+    def __init__(self, settings: AirflowSettings, *, timeout: float = 30.0) -> None:
         transport = _Repeated(limits=httpx.Limits(keepalive_expiry=1), trust_env=False)
-        self._http = httpx.Client(base_url=settings.url, timeout=30, trust_env=False, transport=transport)
+        self._http = httpx.Client(base_url=settings.url, timeout=timeout, trust_env=False, transport=transport)
         try:
             answer = self._http.post("/auth/token", json={"username": "admin", "password": settings.password()})
         except httpx.TransportError as error:
