@@ -84,13 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quick = options.quick and with_figures
             concepts = options.only or [concept.name for concept in CONCEPTS if not (quick and concept.slow)]
             results = compare(concepts, quick=options.quick, source=_source(options.source), with_figures=with_figures)
-            if RESULTS.exists() and (quick or not with_figures):
-                results = Results.read().with_checks_of(results)
-            elif RESULTS.exists():
-                kept = replace(results, measurements=Results.read().measurements)
-                results = kept.with_figures_of(results)
-            RESULTS.write_text(results.to_json(), encoding="utf-8")
-            _publish(Results.read())
+            _keep(results, whole=with_figures and not quick)
     except MeasureError as error:  # an embedded cloud did not start, or the source lacks the month
         print(f"error: neither side can be compared: {error}", file=sys.stderr)
         return 1
@@ -101,6 +95,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name}: {reason}")
     print(results.last_line())
     return 0 if results.is_complete else 1
+
+
+def _keep(results: Results, *, whole: bool) -> None:
+    """Put the results of a run into the kept ones, and write the page; a run that is not whole leaves the figures."""
+    if RESULTS.exists() and not whole:
+        results = Results.read().with_checks_of(results)
+    elif RESULTS.exists():
+        results = replace(results, measurements=Results.read().measurements).with_figures_of(results)
+    RESULTS.write_text(results.to_json(), encoding="utf-8")
+    _publish(Results.read())
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -149,7 +149,7 @@ CONCEPTS: tuple[Concept, ...] = (
         group="run",
         title="Retries with backoff",
         sentence="A failed task is retried with growing delays, unless a retry cannot help.",
-        airflow=Lines(f"{_PLUGINS}dag_parts/defaults.py", '"retry_exponential_backoff"'),
+        airflow=Lines(_AIRFLOW_EXAMPLES, "rules=[final]"),
         prefect=Lines(f"{_FLOWS}retries.py", "def is_worth_a_retry("),
     ),
     Concept(

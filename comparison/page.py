@@ -202,7 +202,7 @@ def _figures(results: Results) -> list[str]:
         f"The version's own code, without blank lines, comments, docstrings and shared code: {code['airflow']} lines "
         f"for Airflow, {code['prefect']} for Prefect, {code['course']} in the course. Airflow's also waits for "
         "publication, skips unchanged months in BigQuery and Postgres, warns in Postgres, and loads the zones; "
-        "Prefect's saves its blocks.",
+        "Prefect's saves its blocks, without what masks secrets, rotates their key and imports everything for CI.",
     ]
 
 

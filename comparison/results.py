@@ -80,7 +80,7 @@ class Results:
         return self.identical and not self.failures and are_expected
 
     def with_checks_of(self, other: Results) -> Results:
-        """These results with the checks and failures of another run, which replace the kept ones."""
+        """These results with the checks of another run, and its failures in the place of all but those of figures."""
         names = [concept.name for concept in CONCEPTS]
         renewed = {side: {**of_side, **other.checks[side]} for side, of_side in self.checks.items()}
         ordered = {side: {name: found[name] for name in names if name in found} for side, found in renewed.items()}
@@ -90,7 +90,7 @@ class Results:
             self,
             checks=ordered,
             loaded=loaded,
-            failures={**self.failures, **other.failures},
+            failures={**{name: why for name, why in self.failures.items() if _is_of_figure(name)}, **other.failures},
         )
 
     def with_figures_of(self, other: Results) -> Results:
@@ -138,3 +138,8 @@ class Results:
         values["loaded"] = [Loaded(**each) for each in values["loaded"]]
         values["measurements"] = [Measurement(**each) for each in values["measurements"]]
         return cls(**values)
+
+
+def _is_of_figure(failure: str) -> bool:
+    """Whether a failure is that of a figure, which bears the names of its row and column."""
+    return failure.rpartition(", ")[2] in COLUMNS

@@ -250,6 +250,21 @@ def repeated(month: str, again_from: str = "publish") -> list[str]:
     ]
 
 
+@task(persist_result=True)
+def fetch_once() -> int:
+    """Returns which try of the run has executed it."""
+    return runtime.flow_run.run_count
+
+
+@flow
+def resumed() -> None:
+    """Fails after its first step; a retry takes that step's result, and goes on from there."""
+    fetched_by, this_one = fetch_once(), runtime.flow_run.run_count
+    if this_one == 1:
+        raise RuntimeError("the warehouse is down")
+    get_run_logger().info("fetched by try %s, published by try %s", fetched_by, this_one)
+
+
 @flow
 def until_empty(pages: int = 4) -> int:
     """Reads pages until one is empty; their number is known only at the end."""

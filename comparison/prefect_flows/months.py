@@ -24,6 +24,7 @@ def months_between(first: MonthName, last: MonthName) -> list[MonthName]:
     return found
 
 
+# In a thread no time-out of Prefect's interrupts a blocking call: what ends a download that hangs are its own limits.
 @task(cache_policy=NO_CACHE)
 def load_month(dataset: DatasetName, month: MonthName, force: bool) -> None:
     """Load one month into the lake when the server's limit, which covers all runs, allows it."""

@@ -39,7 +39,7 @@ async def is_worth_a_retry(task: Task[..., Any], run: TaskRun, state: State[Any]
 
 
 # No caching without an explicit key: the inputs are paths and clients of one process, and their hash says nothing about
-# the data behind them.
+# the data behind them. So a restarted run begins anew: the files of its work are gone with its process.
 RETRIED = TaskOptions(
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=20),

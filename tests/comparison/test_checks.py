@@ -189,6 +189,8 @@ def test_some_checks_alone_renew_theirs_and_leave_the_others() -> None:
     assert list(renewed.checks["airflow"]) == ["flow", "task"]
     assert renewed.loaded == kept.loaded
     assert renewed.failures == {"prefect": "it is late"}
+    again = replace(renewed, failures={**renewed.failures, "task, prefect as here": "no time"})
+    assert again.with_checks_of(replace(other, failures={})).failures == {"task, prefect as here": "no time"}
     different = replace(kept.loaded[0], identical=False)
     assert not kept.with_checks_of(replace(other, loaded=[different])).identical
 

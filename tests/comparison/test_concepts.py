@@ -196,7 +196,7 @@ def test_every_deployment_names_a_flow_that_there_is(plan: str) -> None:
         (
             "examples.py",
             {"killed_with_its_host"},
-            {"caught_up", "repeated", "scheduled", "time_out_in_thread", "time_out_of_the_call"},
+            {"caught_up", "repeated", "resumed", "scheduled", "time_out_in_thread", "time_out_of_the_call"},
         ),
         ("starts_and_limits.py", set(), set()),
         # In Airflow a function, because the length of a chain belongs to its DAG.

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.configuration import conf
 
 from comparison.checks import BuiltIn, Finding, NotRun, await_, git
-from comparison.checks.airflow.side import DOCS, Airflow, await_source, check, scheduler_pid
+from comparison.checks.airflow.side import DOCS, KUBERNETES, Airflow, await_source, check, scheduler_pid
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import TRIP_DATASETS
 
@@ -133,9 +133,6 @@ def _commit(airflow: Airflow, word: str) -> None:
     await_source(airflow, "from_git", word)
 
 
-_KUBERNETES = "https://airflow.apache.org/docs/apache-airflow-providers-cncf-kubernetes/stable/kubernetes_executor.html"
-
-
 @check("docker")
 def docker(airflow: Airflow) -> Finding:
     """All components run from one image: three by an existing Airflow command, the API server behind the guard."""
@@ -157,7 +154,7 @@ def docker(airflow: Airflow) -> Finding:
     assert lint.returncode == 0, lint.stdout
     return NotRun(
         "one image for four services, as in the compose file; with the "
-        f"[KubernetesExecutor]({_KUBERNETES}) "
+        f"[KubernetesExecutor]({KUBERNETES}/kubernetes_executor.html) "
         "a container for each task. Only the configuration was checked; [the image itself was built and "
         "run](image-test.json)"
     )

@@ -118,7 +118,9 @@ def roles(airflow: Airflow) -> Finding:
     return BuiltIn(
         "users with roles, each with a token: a viewer may read DAGs (200), but not start one or see connections "
         "(403). Here by the stock auth manager, which is [for "
-        f"development]({DOCS}/core-concepts/auth-manager/simple/index.html)"
+        f"development]({DOCS}/core-concepts/auth-manager/simple/index.html); for production there is "
+        "[that of FAB](https://airflow.apache.org/docs/apache-airflow-providers-fab/stable/auth-manager/index.html), "
+        "not run here"
     )
 
 

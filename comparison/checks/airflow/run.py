@@ -11,10 +11,11 @@ from itertools import pairwise
 import httpx
 import psutil
 from airflow.configuration import conf
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
 from comparison.airflow_side import PATIENCE, running_pid
 from comparison.checks import BuiltIn, Finding, WithCode, await_, kill_tree, seconds_between
-from comparison.checks.airflow.side import DOCS, Airflow, check, scheduler_pid
+from comparison.checks.airflow.side import DOCS, KUBERNETES, Airflow, check, scheduler_pid
 from local.airflow import reconcile
 
 
@@ -121,13 +122,13 @@ def infrastructure_per_run(airflow: Airflow) -> Finding:
     assert "8Gi" in placed["executor_config"]
     plain = airflow.tasks(airflow.run("in_its_environment"))["read"]
     assert (plain["pool"], plain["queue"], "8Gi" in plain["executor_config"]) == ("default_pool", "default", False)
+    assert {"image", "container_resources", "env_vars"} <= set(KubernetesPodOperator.template_fields)
     return WithCode(
         "a `task_instance_mutation_hook` of ours takes pool, queue, priority and `executor_config` from `conf` (for "
-        f"Kubernetes [the pod, with image and memory]({_POD})); a variable reaches an operator by its templated `env`"
+        f"Kubernetes [the pod, with image and memory]({KUBERNETES}/kubernetes_executor.html)). Without it, only what "
+        "an operator has as templates: here the variables of a `BashOperator`; image, resources and variables of [a "
+        f"`KubernetesPodOperator`]({KUBERNETES}/operators.html)"
     )
-
-
-_POD = "https://airflow.apache.org/docs/apache-airflow-providers-cncf-kubernetes/stable/kubernetes_executor.html"
 
 
 @check("crash_recovery", last=True)
@@ -142,8 +143,8 @@ def crash_recovery(airflow: Airflow) -> Finding:
     assert scheduler_pid(airflow) != scheduler
     return BuiltIn(
         "retries cover crashes: a task killed with SIGKILL succeeded in its next try [within seconds](#figures); one "
-        "without retries, killed with the scheduler and all its workers, did so after the next scheduler had missed "
-        "the heartbeats of that one"
+        "without retries, killed with the scheduler and all its workers, did so after the next scheduler, which our "
+        "watcher had started, missed the heartbeats of that one"
     )
 
 
@@ -183,10 +184,10 @@ def control_plane_down(airflow: Airflow) -> Finding:
     assert int(PATIENCE["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"]) > int(shipped)
     names = " and ".join(f"`{name}`" for name in PATIENCE)
     return BuiltIn(
-        f"with the API server away for {away:.0f} s, a task that ended meanwhile and one that ended later both "
-        f"succeeded in their first try, with {names}: a task repeats a call of that server more often than by default, "
-        f"which is {shipped} times. The scheduler stayed, as the worker of Prefect did: with the LocalExecutor, "
-        "tasks are its own processes"
+        f"with the API server away for {away:.0f} s, with its start, a task that ended meanwhile and one that ended "
+        f"later both succeeded in their first try, with {names}: a task repeats a call of that server more often than "
+        f"by default, which is {shipped} times. The scheduler stayed, as the worker of Prefect did: with the "
+        "LocalExecutor, tasks are its own processes"
     )
 
 

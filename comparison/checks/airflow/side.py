@@ -28,6 +28,7 @@ check = CHECKS.check
 
 # The documentation of the installed version, to which notes link.
 DOCS = f"https://airflow.apache.org/docs/apache-airflow/{version('apache-airflow')}"
+KUBERNETES = "https://airflow.apache.org/docs/apache-airflow-providers-cncf-kubernetes/stable"
 ENDED = ("success", "failed")
 
 

@@ -76,7 +76,7 @@ def secrets(prefect: Prefect) -> Finding:
     assert _printed(prefect) == "the password is ***"
     return WithCode(
         "encrypted in the database and hidden by the API, unless it is asked with `include_secrets`; the log shows it "
-        "where a task prints it, unless a filter of ours replaces it"
+        "where a task prints it, unless a filter of ours replaces it, which leaves tracebacks as they are"
     )
 
 
@@ -209,7 +209,7 @@ def clean_up(prefect: Prefect) -> Finding:
     assert left() == {kept}
     return BuiltIn(
         f"the server removes runs after 90 days, [if a setting enables that]({DOCS}/advanced/database-maintenance), "
-        "here each ten seconds"
+        "here it looks every ten seconds"
     )
 
 
@@ -335,11 +335,37 @@ def telemetry(prefect: Prefect) -> Finding:
     run = prefect.called("lineage")
     assert run["name"] in spans, spans
     assert [name for name in spans if name.startswith("copy-")], spans
+    home = prefect.ground.folder / "with-metrics"
+    own_database(home)
+    served = {line.split()[2] for line in run_in(home, _SERVED) if line.startswith("# TYPE")}
+    assert any(name.startswith("prefect_events_") for name in served), served
+    assert [name for name in served if "run" in name.split("_")] == [], f"there are metrics of runs now: {served}"
     return BuiltIn(
         "with the extra `otel`, started by `opentelemetry-instrument`: a span for the flow run, one for its task run, "
-        "and metrics of the flow's process and its machine; so none of runs, for which Prefect has "
-        "[an exporter for Prometheus](https://github.com/PrefectHQ/prometheus-prefect-exporter), not tried here"
+        "and metrics of the flow's process and its machine; by a setting the server has metrics of its events and "
+        "workers for Prometheus. None are of runs, for which Prefect has [an "
+        "exporter](https://github.com/PrefectHQ/prometheus-prefect-exporter), not tried here"
     )
+
+
+# Asks a server within this program for its metrics.
+_SERVED = """\
+import asyncio, os
+import httpx
+from prefect.server.api.server import create_app
+from prefect.settings import PREFECT_SERVER_METRICS_ENABLED, temporary_settings
+
+
+async def ask():
+    server = httpx.ASGITransport(create_app(ephemeral=True, ignore_cache=True))
+    auth = tuple(os.environ["PREFECT_API_AUTH_STRING"].split(":"))
+    async with httpx.AsyncClient(transport=server, base_url="http://server/api", auth=auth) as client:
+        print((await client.get("/metrics")).raise_for_status().text)
+
+
+with temporary_settings({PREFECT_SERVER_METRICS_ENABLED: True}):
+    asyncio.run(ask())
+"""
 
 
 def _metrics(seen: Sequence[Note]) -> set[str]:

@@ -56,8 +56,8 @@ def retries(prefect: Prefect) -> Finding:
     [only] = await_(lambda: prefect.api.tasks(final), "the server has the task run")
     assert only["run_count"] == 1
     return WithCode(
-        f"built in: 3 tries, with growing delays; which error is final, a [`retry_condition_fn`]({DOCS}/how-to-guides/"
-        "workflows/retries) of ours decides"
+        "3 tries, with growing delays, are arguments; which error is final, a "
+        f"[`retry_condition_fn`]({DOCS}/how-to-guides/workflows/retries) of ours decides"
     )
 
 
@@ -153,7 +153,10 @@ def logging(prefect: Prefect) -> Finding:
     wanted = f"Converted {prefect.ground.rows:,} rows"
     assert [record["task_run_id"] for record in records if wanted in record["message"]] == [convert]
     assert f"{prefect.ground.rows:,} rows" in prefect.prefect("flow-run", "logs", run["id"]).stdout
-    return BuiltIn("one log for each flow run, each line with its task; through the API and the CLI")
+    return BuiltIn(
+        f"one log for each flow run, each line with its task: [in the UI]({DOCS}/how-to-guides/workflows/add-logging), "
+        "through the API and the CLI"
+    )
 
 
 @check("concurrency", alone=True)
@@ -201,7 +204,8 @@ def crash_recovery(prefect: Prefect) -> Finding:
     return WithCode(
         "killed with SIGKILL, the worker says so, and an automation of ours starts it again, [within "
         "seconds](#figures); killed with its worker, the automation for runs without heartbeats that Prefect "
-        f"[documents]({DOCS}/advanced/detect-zombie-flows) says so, and then ours starts it again"
+        f"[documents]({DOCS}/advanced/detect-zombie-flows) says so, and then ours starts it again, on a worker that "
+        "the check had started"
     )
 
 
@@ -305,11 +309,23 @@ def rerun(prefect: Prefect) -> Finding:
 
     expected = {"fetch": "Cached", "convert": "Completed", "publish": "Completed"}
     await_(lambda: states() == expected, "the server has the states of the tasks", timeout=15)
+    _assert_resumed(prefect)
     return WithCode(
-        f"[a whole run can be retried]({DOCS}/how-to-guides/workflows/retry-flow-runs); from a chosen task on, "
-        "a flow of ours starts again with its name, refreshes the cache from there on, and takes the "
-        "results of earlier tasks from it"
+        f"[a run that failed can be retried]({DOCS}/how-to-guides/workflows/retry-flow-runs), by one command: what "
+        f"[kept its result]({DOCS}/advanced/results) is not done again. From a task of one's choice on, a flow of ours "
+        "starts again with its name, refreshes the cache from there on, and takes the results of earlier tasks from it"
     )
+
+
+def _assert_resumed(prefect: Prefect) -> None:
+    """A run that failed in its second step is retried by one command, and begins with that step."""
+    run_id = prefect.api.start("resumed/example")
+    assert prefect.api.end(run_id)["state_type"] == "FAILED"
+    done = prefect.prefect("flow-run", "retry", run_id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert prefect.api.end(run_id, states={"COMPLETED"})["run_count"] == 2
+    said = "fetched by try 1, published by try 2"
+    await_(lambda: said in prefect.api.log(run_id), "the run has logged which try did what", timeout=15)
 
 
 @check("waiting")

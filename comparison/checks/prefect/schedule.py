@@ -109,10 +109,14 @@ def backfill(prefect: Prefect) -> Finding:
     fields = prefect.fields("/deployments/{id}/schedule")
     assert fields == {"start_time", "end_time", "min_time", "min_runs", "max_runs"}, f"it takes more now: {fields}"
     return BuiltIn(
-        f"`POST /deployments/{{id}}/schedule` with past times: {len(runs)} months, several at a time, none twice. "
+        f"[`POST /deployments/{{id}}/schedule`]({_PLAN}) with past times: {len(runs)} months, several at a time, none "
+        "twice. "
         f"Without `min_runs` it stops after {by_default}; only by active schedules, without parameters for the "
         "range, a dry run, and a command of the CLI"
     )
+
+
+_PLAN = f"{DOCS}/api-ref/rest-api/server/deployments/schedule-deployment"
 
 
 def _add_schedule(prefect: Prefect, deployment: str, schedule: dict[str, Any]) -> list[dict[str, Any]]:
@@ -160,9 +164,9 @@ def catch_up(prefect: Prefect) -> Finding:
         plan(min_runs=24)
     assert missed() == [begin + timedelta(hours=hour) for hour in range(24)]
     return WithCode(
-        f"what is planned ahead starts late: all {short} times of half a minute without a server; of an hourly "
-        f"schedule {late}, unless [settings of the server]({DOCS}/concepts/schedules) plan more. Of a past day, which "
-        f"the call that plans was given, the other {24 - late} came only by a call of ours, as for a backfill"
+        f"the server plans runs ahead, and these start late: all {short} of half a minute without a server. Of an "
+        f"hourly schedule it plans {late}, unless [settings]({DOCS}/concepts/schedules) say more; the other "
+        f"{24 - late} of a past day needed a call of ours, as for a backfill"
     )
 
 
@@ -260,6 +264,6 @@ def two_inputs(prefect: Prefect) -> Finding:
     assert started() == ["2021-01", "2021-02"]
     return WithCode(
         "two automations of ours, one for each order of the inputs: each waits "
-        f"[`after` one for the other, `for_each` month]({DOCS}/concepts/event-triggers); inputs of different months "
-        "started nothing"
+        f"[`after` one for the other, `for_each` month]({DOCS}/concepts/event-triggers), for a day; inputs of "
+        "different months started nothing"
     )
