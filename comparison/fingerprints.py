@@ -2,9 +2,9 @@
 
 The hash covers the check's function and whatever it names in this folder, directly or not: helpers of its side, flows,
 example DAGs by their ids, deployments by their names, what the programs name that it runs as text, and the definition
-that its concept links to. Comments, docstrings and formatting do not count. Changes of the pipeline itself are the
-business of the pipeline's own tests. A result of another version of the orchestrator than the locked one is no result
-either.
+that its concept links to, also in the pipeline. Comments, docstrings and formatting do not count. Other changes of the
+pipeline are the business of its own tests. A result of another version of the orchestrator than the locked one is no
+result either.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -25,6 +26,7 @@ from comparison.results import ORCHESTRATORS, Results
 from local.cloud.settings import REPOSITORY
 
 _ROOT = REPOSITORY / "comparison"
+_HASHED = ("comparison", "dags", "plugins")  # the folders whose linked definitions count
 _EXAMPLES = {"airflow": _ROOT / "airflow_dags", "prefect": _ROOT / "prefect_flows"}
 _Definition = tuple[Path, str]
 
@@ -46,7 +48,7 @@ def fingerprint(side: str, concept: str) -> str:
         found[path, name] = _code(statement)
         waiting += _module(path).named(statement, side)
         deployments |= _deployments(statement) if side == "prefect" else {}
-    parts = [f"{path.relative_to(_ROOT)} {name}\n{code}" for (path, name), code in sorted(found.items())]
+    parts = [f"{os.path.relpath(path, _ROOT)} {name}\n{code}" for (path, name), code in sorted(found.items())]
     return hashlib.sha256("\n".join([*parts, *map(str, sorted(deployments.items()))]).encode()).hexdigest()[:16]
 
 
@@ -183,7 +185,7 @@ def _linked(side: str, concept: str) -> Iterator[_Definition]:
     """The definition that holds the line to which a concept links."""
     [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
     path = REPOSITORY / lines.path
-    if path.suffix != ".py" or not path.is_relative_to(_ROOT):
+    if path.suffix != ".py" or lines.path.partition("/")[0] not in _HASHED:
         return
     number = lines.number()
     around = {

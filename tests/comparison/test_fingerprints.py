@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from comparison import fingerprints
+from comparison.concepts import CONCEPTS
 from comparison.fingerprints import fingerprint, stale
 from comparison.results import Results
+from local.cloud.settings import REPOSITORY
 
 
 def test_no_kept_result_is_older_than_its_check() -> None:
@@ -37,6 +39,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the comparison, which a test may change."""
     ignored = shutil.ignore_patterns(".venv", "__pycache__")
     shutil.copytree(fingerprints._ROOT, tmp_path / "comparison", ignore=ignored)
+    for each in CONCEPTS:
+        for path in (each.airflow.path, each.prefect.path):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / path, tmp_path / path)
     examples = {side: tmp_path / "comparison" / path.name for side, path in fingerprints._EXAMPLES.items()}
     monkeypatch.setattr(fingerprints, "REPOSITORY", tmp_path)
     monkeypatch.setattr(fingerprints, "_ROOT", tmp_path / "comparison")
@@ -70,6 +76,7 @@ def _forget() -> None:
         ("prefect", "prefect_flows/examples.py", "while read_page(", "if read_page(", {"control_flow"}),
         ("prefect", "prefect_flows/examples.yaml", "interval: 3600", "interval: 60", {"catch_up"}),
         ("prefect", "checks/prefect/side.py", "hunter2", "hunter3", {"connections", "secrets", "variables"}),
+        ("airflow", "../plugins/nyc_taxi/stores/skip_unchanged.py", "BranchMixIn):", "SkipMixin):", {"caching"}),
         ("airflow", "edited.py", "edited_dag.test()", "edited_dag.test(None)", {"edit_to_result"}),
         ("prefect", "checks/__init__.py", "return 2 * number", "return 3 * number", {"result_types"}),
         ("airflow", "airflow_side.py", "{READER}:viewer", "{READER}:user", {"roles"}),

@@ -69,7 +69,8 @@ def notifications(airflow: Airflow) -> Finding:
     alerts = await_(lambda: airflow.alerts(run["dag_run_id"]), "the receiver gets the alert of the failure")
     assert len(alerts) == 1
     return BuiltIn(
-        "a notifier of a provider as `on_failure_callback`, here HTTP; the pipeline's own callback also sends e-mail"
+        "a notifier of a provider as `on_failure_callback`, here HTTP; the pipeline's own callback [also sends "
+        "e-mail](operations.md#notifications)"
     )
 
 

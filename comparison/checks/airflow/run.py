@@ -292,6 +292,7 @@ def waiting(airflow: Airflow) -> Finding:
     airflow.api.await_parsed(["waiting"], since="")
     _set_pool(airflow, "waiting")
     until = datetime.now(UTC) + timedelta(seconds=60)
+    before = _memory_of_triggerer(airflow)
     run_id = airflow.start("waiting", until=until.isoformat())
 
     def all_wait() -> bool:
@@ -301,15 +302,22 @@ def waiting(airflow: Airflow) -> Finding:
     assert datetime.now(UTC) < until
     pool = airflow.api.call("GET", "/pools/waiting")
     assert (pool["deferred_slots"], pool["occupied_slots"], pool["open_slots"]) == (20, 0, 1), pool
+    more = max(0, _memory_of_triggerer(airflow) - before)
     assert airflow.end("waiting", run_id) == "success"
     tasks = airflow.api.tasks("waiting", run_id)
     assert len(tasks) == 20
     assert {task["pid"] for task in tasks} == {None}
     assert {task["state"] for task in tasks} == {"success"}
     return BuiltIn(
-        f"deferrable sensors that start and end in the triggerer: {len(tasks)} waits, 0 processes, 0 slots of their "
-        "pool; each is a task that ends by itself"
+        f"deferrable sensors that start and end in the triggerer, which had {more:.0f} MB more: {len(tasks)} waits, 0 "
+        "processes, 0 slots of their pool; each is a task that ends by itself"
     )
+
+
+def _memory_of_triggerer(airflow: Airflow) -> float:
+    """The memory in MB that the triggerer's processes have for themselves."""
+    triggerer = _component(airflow, "triggerer")
+    return sum(one.memory_full_info().uss for one in (triggerer, *triggerer.children(recursive=True))) / 1e6
 
 
 @check("priority")

@@ -91,8 +91,13 @@ def backfill(airflow: Airflow) -> Finding:
     def of_months() -> list[dict[str, Any]]:
         return [run for run in airflow.api.runs(dag_id) if run["partition_key"] in months]
 
+    times = {"from_date": "2020-05-01T00:00:00Z", "to_date": "2020-06-01T00:00:00Z"}
+    dry = airflow.api.call("POST", "/backfills/dry_run", dag_id=dag_id, **times, max_active_runs=2)["backfills"]
+    assert (len(dry), of_months()) == (len(months), []), dry
     for _ in range(2):
-        airflow.api.backfill(dag_id, "2020-05-01", "2020-06-01", conf={}, parallel=2)
+        made = airflow.api.backfill(dag_id, "2020-05-01", "2020-06-01", conf={}, parallel=2)
+        assert airflow.api.call("PUT", f"/backfills/{made}/pause")["is_paused"]
+        assert not airflow.api.call("PUT", f"/backfills/{made}/unpause")["is_paused"]
         await_(
             lambda: len(of_months()) == len(months) and all(run["state"] in ENDED for run in of_months()),
             "the months have ended",
@@ -104,7 +109,9 @@ def backfill(airflow: Airflow) -> Finding:
     assert {run["state"] for run in runs} == {"success"}
     assert max(run["start_date"] for run in runs) < min(run["end_date"] for run in runs)
     return BuiltIn(
-        f"a backfill, here through the API: {' and '.join(months)} at the same time; a second backfill left them out"
+        f"a backfill, here through the API: {' and '.join(months)} at the same time; a second backfill left them out. "
+        "It can be paused, and a dry run names what it would start; [also by one "
+        f"command, with parameters, or for what failed]({DOCS}/core-concepts/backfill.html)"
     )
 
 

@@ -95,7 +95,7 @@ def variables(prefect: Prefect) -> Finding:
     """A value that flows read changes without a change of the code."""
     values = ["first", "second"]
     assert [_read(value=value)["variable"] for value in values] == values
-    return BuiltIn(f"variables with JSON values, [also in the templates of deployments]({DOCS}/concepts/variables)")
+    return BuiltIn(f"variables, [with JSON values, and in the templates of deployments]({DOCS}/concepts/variables)")
 
 
 @check("notifications")

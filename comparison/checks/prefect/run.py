@@ -28,9 +28,11 @@ def run_names(prefect: Prefect) -> Finding:
     assert run["name"] == f"web-to-gcs-{prefect.ground.dataset}-{prefect.ground.month}"
     scheduled = prefect.api.end(prefect.api.start(f"web-to-gcs/{prefect.ground.dataset}"))
     assert re.fullmatch(rf"web-to-gcs-{prefect.ground.dataset}-\d{{4}}-\d\d", scheduled["name"]), scheduled["name"]
+    by_template = prefect.month_run("gcs-to-bigquery")["name"]
+    assert by_template == f"gcs-to-bigquery-{prefect.ground.dataset}-{prefect.ground.month}"
     return BuiltIn(
-        f"a function, here for the month of a schedule: `{run['name']}`; or [a template with the parameters, also for "
-        f"tasks]({DOCS}/how-to-guides/workflows/custom-metadata). [Names need not be "
+        f"[a template with the parameters, also for tasks]({DOCS}/how-to-guides/workflows/custom-metadata): "
+        f"`{by_template}`; or a function, here of ours, which takes the month from the schedule. [Names need not be "
         f"unique]({DOCS}/how-to-guides/workflows/retry-flow-runs)"
     )
 
@@ -338,7 +340,9 @@ def waiting(prefect: Prefect) -> Finding:
         return [task["state_name"] for task in prefect.api.tasks(run_id)] == ["Running"] * starts_and_limits.WAITS
 
     await_(all_wait, "all wait", timeout=300, poll=1)
-    assert psutil.Process(flow_pid(prefect, run_id)).children(recursive=True) == []
+    process = psutil.Process(flow_pid(prefect, run_id))
+    assert process.children(recursive=True) == []
+    memory = process.memory_full_info().uss / 1e6
     pool = prefect.api.runs(
         work_pools={"name": {"any_": ["local"]}}, flow_runs={"state": {"type": {"any_": ["RUNNING"]}}}
     )
@@ -349,7 +353,8 @@ def waiting(prefect: Prefect) -> Finding:
     waits = len(prefect.api.tasks(run_id))
     assert waits == 20
     return BuiltIn(
-        f"async tasks of one flow: {waits} waits, 1 process, 1 slot of its pool, which the flow keeps while it waits"
+        f"async tasks of one flow: {waits} waits, 1 process of {memory:.0f} MB, 1 slot of its pool, which the flow "
+        "keeps while it waits"
     )
 
 

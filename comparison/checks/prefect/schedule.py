@@ -10,6 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
+from prefect import get_client
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_
 from comparison.checks.prefect.side import DOCS, Prefect, check, take_away, timestamp
@@ -108,11 +109,14 @@ def backfill(prefect: Prefect) -> Finding:
     assert by_default < len(runs), "it makes all by default now: change the note"
     fields = prefect.fields("/deployments/{id}/schedule")
     assert fields == {"start_time", "end_time", "min_time", "min_runs", "max_runs"}, f"it takes more now: {fields}"
+    methods = [name for name in dir(get_client(sync_client=True)) if {"schedule", "backfill"} & set(name.split("_"))]
+    assert methods
+    assert not [name for name in methods if "backfill" in name or name == "schedule_deployment"], methods
     return BuiltIn(
         f"[`POST /deployments/{{id}}/schedule`]({_PLAN}) with past times: {len(runs)} months, several at a time, none "
         "twice. "
         f"Without `min_runs` it stops after {by_default}; only by active schedules, without parameters for the "
-        "range, a dry run, and a command of the CLI"
+        "range, a dry run, and a command of the CLI or a method of the client"
     )
 
 
@@ -157,6 +161,10 @@ def catch_up(prefect: Prefect) -> Finding:
     # Two after the turn of an hour, until the server plans again.
     await_(lambda: ahead() == 3, "the server has planned three runs", timeout=90)
     assert min(planned()).timestamp() >= timestamp(deployed["created"]) - 60, "missed times are run now"
+    [minutely] = _add_schedule(prefect, deployed["id"], {"interval": 60})
+    hour = await_(lambda: made if (made := ahead()) >= 60 else None, "an hour of minutes is planned", timeout=90)
+    prefect.api.call("DELETE", f"/deployments/{deployed['id']}/schedules/{minutely['id']}")
+    assert 60 <= hour <= 62 + 3, f"more than an hour is planned: {hour}"
     plan()
     late = len(missed())
     assert late == 3
@@ -164,9 +172,9 @@ def catch_up(prefect: Prefect) -> Finding:
         plan(min_runs=24)
     assert missed() == [begin + timedelta(hours=hour) for hour in range(24)]
     return WithCode(
-        f"the server plans runs ahead, and these start late: all {short} of half a minute without a server. Of an "
-        f"hourly schedule it plans {late}, unless [settings]({DOCS}/concepts/schedules) say more; the other "
-        f"{24 - late} of a past day needed a call of ours, as for a backfill"
+        f"the server plans runs ahead, and these start late: all {short} of half a minute without a server. It plans "
+        f"those of the next hour, and at least {late}, unless [settings]({DOCS}/concepts/schedules) say more; of a "
+        f"past day of an hourly schedule, the other {24 - late} needed a call of ours, as for a backfill"
     )
 
 
