@@ -62,7 +62,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         with running_stack(environment) as settings, AirflowApi(settings) as api:
             runs = _load(api, settings, month)
             # The tasks send the rest when they have ended, and the API server sends its spans every few seconds.
-            await_(lambda: _has_ended(sink, runs), "all has arrived")
+            await_(lambda: _has_arrived(sink, runs), "all has arrived")
         yield Seen(settings, sink, GREEN.file(month), runs)
 
 
@@ -80,19 +80,17 @@ def _load(api: AirflowApi, settings: AirflowSettings, month: Month) -> dict[str,
     return runs
 
 
-def _has_ended(sink: Sink, runs: dict[str, str]) -> bool:
-    """Whether the runs' last tasks and the failed one have sent their metrics, spans and events."""
-    ends = {(dag_id, PUBLISHES[dag_id], run_id) for dag_id, run_id in runs.items()}
-    spans = {
-        (span.name, span.tags["airflow.dag_run.run_id"]) for span in sink.spans if "airflow.dag_run.run_id" in span.tags
-    }
+def _has_arrived(sink: Sink, runs: dict[str, str]) -> bool:
+    """Whether the metrics, spans and events of the runs' last tasks are there, and the metric of the failed one."""
+    spans = {(span.name, span.tags.get("airflow.dag_run.run_id")) for span in sink.spans}
     events = {(event["job"]["name"], event["eventType"]) for event in sink.events}
-    return all(
-        spans >= {(f"worker.{task_id}", run_id), (f"task_run.{task_id}", run_id)}
+    failed = sink.total("airflow.ti.finish", dag_id="green_web_to_gcs", state="failed")
+    return failed > 0 and all(
+        spans >= {(f"worker.{task_id}", runs[dag_id]), (f"task_run.{task_id}", runs[dag_id])}
         and (f"{dag_id}.{task_id}", "COMPLETE") in events
-        and sink.total("airflow.ti.finish", dag_id=dag_id, task_id=task_id, state="success")
-        for dag_id, task_id, run_id in ends
-    ) and bool(sink.total("airflow.ti.finish", dag_id="green_web_to_gcs", state="failed"))
+        and sink.total("airflow.ti.finish", dag_id=dag_id, task_id=task_id, state="success") > 0
+        for dag_id, task_id in PUBLISHES.items()
+    )
 
 
 # Metrics
