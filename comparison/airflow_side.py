@@ -134,7 +134,7 @@ class AirflowSide(Side):
                 )
             return time.monotonic() - begin
 
-    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth], *, processes: bool) -> float:
         raise SideError(f"a backfill makes a run for each of the {len(months)} months")
 
     def chain(self, length: int) -> tuple[float, float]:

@@ -315,21 +315,22 @@ def _ranges(amounts: Amounts) -> list[Probe]:
         f"{months}, a run for each",
         note=f"{RANGE_PARALLEL} at a time: a backfill, and a work queue with a limit; arrivals do not count",
     )
-    single = Row(
-        "months_in_one_run",
-        f"{months}, one run for all",
-        note=f"a parent flow, which does not count, whose months are {RANGE_PARALLEL} threads of one process; "
-        "in the DAGs of Airflow a month is a run",
-    )
     return [
         Probe((row,), lambda side: {"months": side.load_range(amounts.range)}, slow=True),
-        Probe(
-            (single,),
-            lambda side: {"months_in_one_run": side.load_range_in_one_run(amounts.range)},
-            slow=True,
-            sides=("prefect",),
-        ),
+        _range_in_one_run(amounts, "months_in_one_run", f"{months}, one run for all", processes=False),
+        _range_in_one_run(amounts, "months_in_processes", f"{months}, one run for all, in processes", processes=True),
     ]
+
+
+def _range_in_one_run(amounts: Amounts, name: str, title: str, *, processes: bool) -> Probe:
+    runner = f"{RANGE_PARALLEL} processes of a `ProcessPoolTaskRunner`" if processes else f"{RANGE_PARALLEL} threads"
+    note = f"a parent flow, which does not count, whose months are {runner}; in the DAGs of Airflow a month is a run"
+    return Probe(
+        (Row(name, title, note=note),),
+        lambda side: {name: side.load_range_in_one_run(amounts.range, processes=processes)},
+        slow=True,
+        sides=("prefect",),
+    )
 
 
 def _mapped(amounts: Amounts) -> Probe:

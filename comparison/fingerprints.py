@@ -1,10 +1,10 @@
 """A hash of the code behind each check, kept with its result: a result older than its check is no result.
 
-The hash covers the check's function and whatever it names in this folder, directly or not: helpers of its side, flows,
-example DAGs by their ids, deployments by their names, what the programs name that it runs as text, and the definition
-that its concept links to, also in the pipeline. Comments, docstrings and formatting do not count. Other changes of the
-pipeline are the business of its own tests. A result of another version of the orchestrator than the locked one is no
-result either.
+The hash covers the check's function and whatever it names in this folder, directly or not: helpers and methods of its
+side, flows, example DAGs by their ids, deployments by their names, what the programs name that it runs as text, and the
+definition that its concept links to, also in the pipeline; of other files the linked line. Comments, docstrings and
+formatting do not count. Other changes of the pipeline are the business of its own tests. A result of another version of
+the orchestrator than the locked one is no result either.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from comparison.concepts import CONCEPTS
-from comparison.results import ORCHESTRATORS, Results
+from comparison.concepts import CONCEPTS, Lines
+from comparison.results import ORCHESTRATORS, SIDES, Results
 from local.cloud.settings import REPOSITORY
 
 _ROOT = REPOSITORY / "comparison"
@@ -49,7 +49,8 @@ def fingerprint(side: str, concept: str) -> str:
         waiting += _module(path).named(statement, side)
         deployments |= _deployments(statement) if side == "prefect" else {}
     parts = [f"{os.path.relpath(path, _ROOT)} {name}\n{code}" for (path, name), code in sorted(found.items())]
-    return hashlib.sha256("\n".join([*parts, *map(str, sorted(deployments.items()))]).encode()).hexdigest()[:16]
+    parts += [*map(str, sorted(deployments.items())), *_linked_line(side, concept)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def stale(results: Results) -> list[str]:
@@ -103,7 +104,8 @@ class _Module:
             if isinstance(node, ast.Name):
                 found = (self.path, node.id) if node.id in self.definitions else self.members.get(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                found = (self.modules[node.value.id], node.attr) if node.value.id in self.modules else None
+                name = node.value.id
+                found = (self.modules[name], node.attr) if name in self.modules else _method(name, node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield from _examples(side).get(node.value.partition("/")[0].replace("-", "_"), ())
                 yield from _program(node.value, side)
@@ -181,11 +183,35 @@ def _examples(side: str) -> dict[str, list[_Definition]]:
     return found
 
 
+def _method(side: str, name: str) -> _Definition | None:
+    """The method that a check calls of the running side, which it gets by the side's name."""
+    return (_ROOT / "checks" / side / "side.py", f"{side.title()}.{name}") if side in SIDES else None
+
+
+def _link(side: str, concept: str) -> Lines:
+    """What a concept links to."""
+    [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
+    return lines
+
+
+def _has_definitions(lines: Lines) -> bool:
+    """Whether the definition counts that holds the linked line."""
+    return lines.path.endswith(".py") and lines.path.partition("/")[0] in _HASHED
+
+
+def _linked_line(side: str, concept: str) -> list[str]:
+    """The line to which a concept links, if that is in no definition that counts."""
+    lines = _link(side, concept)
+    if _has_definitions(lines):
+        return []
+    return [(REPOSITORY / lines.path).read_text(encoding="utf-8").splitlines()[lines.number() - 1].strip()]
+
+
 def _linked(side: str, concept: str) -> Iterator[_Definition]:
     """The definition that holds the line to which a concept links."""
-    [lines] = [getattr(each, side) for each in CONCEPTS if each.name == concept]
+    lines = _link(side, concept)
     path = REPOSITORY / lines.path
-    if path.suffix != ".py" or lines.path.partition("/")[0] not in _HASHED:
+    if not _has_definitions(lines):
         return
     number = lines.number()
     around = {

@@ -107,6 +107,7 @@ _NOT_CODE = frozenset(
         "examples.py",
         "figures.py",
         "importable.py",
+        "in_processes.py",
         "masking.py",
         "rollup.py",
         "rotation.py",

@@ -159,12 +159,13 @@ class PrefectSide(Side):
             self._await_arrivals(api, months, since)
             return time.monotonic() - begin
 
-    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth], *, processes: bool) -> float:
         first, last = months[0], months[-1]
+        deployment = "load-months-in-processes/figures" if processes else "load-months/range"
         with self._api() as api, _room_for_range(api):
             begin, since = time.monotonic(), time.time()
             parameters = {"dataset": first.dataset, "first": first.month, "last": last.month, "force": True}
-            self._await(api, api.start("load-months/range", parameters=parameters))
+            self._await(api, api.start(deployment, parameters=parameters))
             self._await_arrivals(api, months, since)
             return time.monotonic() - begin
 

@@ -80,8 +80,8 @@ class Side(Protocol):
     def load_range(self, months: Sequence[DatasetMonth]) -> float:
         """Load consecutive months of a dataset into the lake and BigQuery, with a run for each; returns the seconds."""
 
-    def load_range_in_one_run(self, months: Sequence[DatasetMonth]) -> float:
-        """The same with a single run for the lake, on a side that can do that."""
+    def load_range_in_one_run(self, months: Sequence[DatasetMonth], *, processes: bool) -> float:
+        """The same with one run for the lake, whose months are processes or threads, on a side that can do that."""
 
     def chain(self, length: int) -> tuple[float, float]:
         """Run a chain of so many no-op tasks.

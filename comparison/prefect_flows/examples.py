@@ -6,6 +6,7 @@ deployment in ``examples.yaml``.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE
 from prefect.concurrency.sync import concurrency
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
+from prefect.states import State
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from prefect.transactions import Transaction, transaction
@@ -80,6 +82,18 @@ def time_out_in_thread() -> None:
 def time_out_in_processes() -> None:
     """Runs two calls at once, each in another process."""
     hang.map([60, 60]).result()
+
+
+@task(timeout_seconds=1, cache_policy=NO_CACHE)
+async def hang_in_await() -> None:
+    """Waits, with ``await``, for longer than the task may."""
+    await asyncio.sleep(60)
+
+
+@flow
+async def time_out_of_async_tasks() -> list[State[None]]:
+    """Runs two such tasks at once."""
+    return await asyncio.gather(*(hang_in_await(return_state=True) for _ in range(2)))
 
 
 @task(cache_policy=NO_CACHE)
@@ -232,6 +246,18 @@ def caught_up() -> None:
 
 
 STEPS = ("fetch", "convert", "publish")
+
+
+@task(cache_policy=INPUTS, persist_result=True)
+def convert_version(version: str) -> str:
+    """Returns which run has converted this version of a file."""
+    return str(runtime.flow_run.id)
+
+
+@flow
+def cached(version: str) -> str:
+    """Converts a version of a file, unless an earlier run has done so."""
+    return convert_version(version)
 
 
 @task(persist_result=True, cache_policy=INPUTS + TASK_SOURCE)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect import flow, task
 from prefect.assets import materialize
-from prefect.automations import Automation, CallWebhook, EventTrigger, RunDeployment
+from prefect.automations import Automation, CallWebhook, CompoundTrigger, EventTrigger, RunDeployment
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import rate_limit
 from prefect.events.schemas.automations import Posture
@@ -50,6 +49,21 @@ def when_both_arrive(deployment: UUID) -> list[Automation]:
     ]
 
 
+def when_both_arrive_in_any_month(deployment: UUID) -> Automation:
+    """What Prefect has for several events, which knows no months: it starts a deployment when both inputs arrived."""
+    inputs = [
+        EventTrigger(
+            expect={ARRIVED.format(dataset=dataset)}, for_each={"month"}, posture=Posture.Reactive, threshold=1
+        )
+        for dataset in ("green", "yellow")
+    ]
+    return Automation(
+        name="both, in any month",
+        trigger=CompoundTrigger(require="all", triggers=inputs, within=timedelta(days=1)),
+        actions=[RunDeployment(deployment_id=deployment, parameters={"month": "{{ event.resource.month }}"})],
+    )
+
+
 @flow
 def from_outside(month: str) -> str:
     """Starts by a message of another system to the REST API."""
@@ -76,16 +90,15 @@ def outage(seconds: int) -> int:
 
 
 @task(cache_policy=NO_CACHE)
-async def wait(signal: str) -> None:
-    """Waits for a file, without a thread or a process of its own."""
-    while not Path(signal).exists():
-        await asyncio.sleep(0.2)
+async def wait(until: datetime) -> None:
+    """Waits for a time, without a thread or a process of its own."""
+    await asyncio.sleep((until - datetime.now(UTC)).total_seconds())
 
 
 @flow
-async def waiting(signal: str) -> None:
+async def waiting(until: datetime) -> None:
     """Waits twenty times at once."""
-    await asyncio.gather(*(wait(signal) for _ in range(WAITS)))
+    await asyncio.gather(*(wait(until) for _ in range(WAITS)))
 
 
 @flow

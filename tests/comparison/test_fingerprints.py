@@ -81,6 +81,14 @@ def _forget() -> None:
         ("prefect", "checks/__init__.py", "return 2 * number", "return 3 * number", {"result_types"}),
         ("airflow", "airflow_side.py", "{READER}:viewer", "{READER}:user", {"roles"}),
         ("prefect", "prefect_side.py", 'LOOP_SECONDS": "10"', 'LOOP_SECONDS": "20"', {"clean_up"}),
+        (
+            "prefect",
+            "checks/prefect/side.py",
+            'return list(self._schema()["paths"])',
+            "return []",
+            {"roles", "rollback"},
+        ),
+        ("airflow", "../local/airflow/airflow.env", "EXECUTOR=Local", "EXECUTOR=Celery", {"workers"}),
         ("prefect", "prefect_flows/rotation.py", "include_secrets=False", "include_secrets=True", {"secret_rotation"}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,7 @@ _FLOWS = """
 import os, sys
 from comparison.prefect_flows import blocks
 from comparison.prefect_flows.gcs_to_bigquery import gcs_to_bigquery
+from comparison.prefect_flows.retries import CheckError
 from comparison.prefect_flows.web_to_gcs import web_to_gcs
 from comparison.prefect_flows.web_to_postgres import web_to_postgres
 
@@ -39,8 +41,11 @@ blocks.save(
 for _ in range(2):  # a rerun leaves the same
     for dataset, month in (name.split("/") for name in sys.argv[1:]):
         web_to_gcs(dataset, month, force=True)
-        gcs_to_bigquery(dataset, month)
-        web_to_postgres(dataset, month)
+        for flow in (gcs_to_bigquery, web_to_postgres):
+            try:
+                flow(dataset, month)
+            except CheckError as error:
+                print("failed", flow.name, error, flush=True)
 """
 
 
@@ -63,18 +68,24 @@ def prefect_beside(stack: AirflowSettings, folder: Path) -> Iterator[PrefectSide
         yield PrefectSide(ground, settings, port=port)
 
 
-def assert_same_rows(stack: AirflowSettings, prefect: PrefectSide, files: Sequence[PublishedFile]) -> None:
-    """Call Prefect's flows for these months, twice, and compare the content of all stores with that of the stack."""
+def call_flows(prefect: PrefectSide, files: Sequence[PublishedFile]) -> list[str]:
+    """Call Prefect's flows for these months, twice; returns the errors of those that failed."""
     done = subprocess.run(
         [str(PREFECT_PYTHON), "-c", _FLOWS, *(f"{file.dataset.name}/{file.month}" for file in files)],
         cwd=REPOSITORY,
         env={**os.environ, **temporary_server.environment(prefect.environment())},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return re.findall(r"(?m)^failed (.+)$", done.stdout)
+
+
+def assert_same_rows(stack: AirflowSettings, prefect: PrefectSide, files: Sequence[PublishedFile]) -> None:
+    """Call Prefect's flows for these months, twice, and compare the content of all stores with that of the stack."""
+    assert call_flows(prefect, files) == []
     of_prefect, of_airflow = (
         [reconcile.contents(settings, file) for file in files] for settings in (prefect.settings, stack)
     )

@@ -12,22 +12,31 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks.system import PREFECT_PYTHON
 from comparison.prefect_side import PrefectSide
+from local.airflow import reconcile
 from local.airflow.api import AirflowApi
 from local.airflow.environment import AirflowSettings
 from local.cloud.settings import REPOSITORY
 from nyc_taxi.registry.datasets import GREEN, YELLOW
 from nyc_taxi.registry.months import Month
-from tests.integration.prefect_beside import assert_same_rows, prefect_beside
-from tests.integration.support import run_months
+from tests.integration.conftest import publish
+from tests.integration.prefect_beside import assert_same_rows, call_flows, prefect_beside
+from tests.integration.support import leftovers, run_months
 
 pytestmark = pytest.mark.full
 
-GREEN_MONTH, YELLOW_MONTH = ("2021-01", "2019-01") if os.environ.get("NYC_TLC_DATA_DIR") else ("2020-06", "2020-05")
+# Real months where there are any; make compare compares further ones.
+MONTHS = (
+    {"green": ["2021-01"], "yellow": ["2019-01", "2020-01", "2020-04", "2020-07"]}
+    if os.environ.get("NYC_TLC_DATA_DIR")
+    else {"green": ["2020-06"], "yellow": ["2020-05"]}
+)
+REFUSED = "2019-08"
 
 # The commands of the pages in one process, because each would take seconds to import Prefect. Prints their exit codes.
 _COMMANDS = """
@@ -62,10 +71,32 @@ def prefect(stack: AirflowSettings, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_prefects_flows_leave_the_same_rows(stack: AirflowSettings, api: AirflowApi, prefect: PrefectSide) -> None:
-    files = [GREEN.file(Month.parse(GREEN_MONTH)), YELLOW.file(Month.parse(YELLOW_MONTH))]
-    run_months(api, {"green": GREEN_MONTH, "yellow": YELLOW_MONTH}, force=True)
+    datasets = {each.name: each for each in (GREEN, YELLOW)}
+    files = [datasets[name].file(Month.parse(month)) for name, months in MONTHS.items() for month in months]
+    for file in files:
+        run_months(api, {file.dataset.name: str(file.month)}, force=True)
 
     assert_same_rows(stack, prefect, files)
+
+
+def test_prefects_flows_keep_what_is_published_if_a_check_fails(source_dir: Path, prefect: PrefectSide) -> None:
+    file = GREEN.file(Month.parse(REFUSED))
+    publish(source_dir, "green", REFUSED)
+    assert call_flows(prefect, [file]) == []
+    before = reconcile.contents(prefect.settings, file)
+    publish(source_dir, "green", REFUSED, defects=["wrong-month"])
+
+    failed = call_flows(prefect, [file])
+
+    assert {each.partition(" ")[0] for each in failed} == {"gcs-to-bigquery", "web-to-postgres"}
+    assert all("has_most_pickups_in_its_month" in each for each in failed)
+    after = reconcile.contents(prefect.settings, file)
+    assert after.pop("lake") != before.pop("lake")  # the lake has what the source has
+    assert after == before
+    assert {name: left for name, left in leftovers(prefect.settings).items() if name != "files"} == {
+        "postgres": [],
+        "bigquery": [],
+    }
 
 
 @pytest.mark.every_step

@@ -25,8 +25,12 @@ pytestmark = pytest.mark.full
 # Before and after the TLC changed most of the columns' types.
 BY_API = {"yellow": "2022-04", "fhv": "2023-03"}
 BY_BACKFILL = {"green": "2022-04", "fhvhv": "2023-03"}
-# A real month, with its rows, where there are any.
-REAL, REAL_ROWS = ("2024-01", 56551) if os.environ.get("NYC_TLC_DATA_DIR") else ("2022-04", SYNTHETIC_ROWS)
+# Real months, with their rows, where there are any: the columns' types differ from year to year.
+REAL = (
+    {"2020-12": 83130, "2022-01": 62495, "2023-02": 64809, "2024-01": 56551, "2025-01": 48326}
+    if os.environ.get("NYC_TLC_DATA_DIR")
+    else {"2022-04": SYNTHETIC_ROWS}
+)
 MONTHS = {**BY_API, **BY_BACKFILL}
 FLOWS = ("web_to_gcs", "web_to_postgres")
 
@@ -38,8 +42,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSettings]
     for each in MONTHS.items():
         publish(source, *each, layout=TLC)
     if data := os.environ.get("NYC_TLC_DATA_DIR"):
-        path = TLC.file("green", REAL)
-        shutil.copyfile(Path(data) / path, source / path)
+        for path in (TLC.file("green", month) for month in REAL):
+            shutil.copyfile(Path(data) / path, source / path)
     environment = stack_environment(tmp_path_factory.mktemp("local"), source)
     with running_stack({**environment, "SOURCE_LAYOUT": Layout.TLC.value}) as settings:
         yield settings
@@ -76,9 +80,12 @@ def test_prefects_flows_leave_the_same_rows_of_months_in_that_layout(
     loaded: AirflowSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with AirflowApi(loaded) as api:
-        run_months(api, {"green": REAL}, force=True)
-    files = [GREEN.file(Month.parse(REAL)), YELLOW.file(Month.parse(MONTHS["yellow"]))]
-    assert reconcile.count(loaded, files[0]).line("green", REAL) == line("green", REAL, REAL_ROWS)
+        for month in REAL:
+            run_months(api, {"green": month}, force=True)
+    files = [GREEN.file(Month.parse(month)) for month in REAL]
+    for (month, rows), file in zip(REAL.items(), files, strict=True):
+        assert reconcile.count(loaded, file).line("green", month) == line("green", month, rows)
+    files.append(YELLOW.file(Month.parse(MONTHS["yellow"])))
 
     with prefect_beside(loaded, tmp_path_factory.mktemp("prefect-side")) as prefect:
         assert_same_rows(loaded, prefect, files)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -173,20 +176,22 @@ def control_plane_down(airflow: Airflow) -> Finding:
         await_(lambda run=run: _working(airflow, run), "the task runs")  # type: ignore[misc]
     scheduler = scheduler_pid(airflow)
     assert all(_working(airflow, run) for run in runs)
-    away = _take_away(airflow)
+    away, given_up = _take_away(airflow)
     assert (_working(airflow, runs[1]), scheduler_pid(airflow)) == (True, scheduler)
     for run, seconds in zip(runs, lengths, strict=True):
         assert airflow.end("outage", run, timeout=180) == "success"
         tasks = airflow.tasks(airflow.api.run("outage", run))
         assert [(name, each["try_number"]) for name, each in sorted(tasks.items())] == [("publish", 1), ("work", 1)]
         assert airflow.result(airflow.api.run("outage", run), "publish") == seconds
-    shipped = conf.get_default_value("workers", "execution_api_retries")
-    assert int(PATIENCE["AIRFLOW__WORKERS__EXECUTION_API_RETRIES"]) > int(shipped)
+    waits = range(int(_shipped("retries")) - 1)
+    shortest, longest = _shipped("retry_wait_min") * len(waits), float(sum(2**number for number in waits))
+    assert shortest <= given_up < OUTAGE
     names = " and ".join(f"`{name}`" for name in PATIENCE)
     return BuiltIn(
         f"with the API server away for {away:.0f} s, with its start, a task that ended meanwhile and one that ended "
-        f"later both succeeded in their first try, with {names}: a task repeats a call of that server more often than "
-        f"by default, which is {shipped} times. The scheduler stayed, as the worker of Prefect did: with the "
+        f"later both succeeded in their first try, with {names}, by which a task repeats a call of that server for "
+        f"longer. By default it repeats it {len(waits)} times, for {shortest:.0f} to {longest:.0f} s, as here a call "
+        "without them, so shorter than that. The scheduler stayed, as the worker of Prefect did: with the "
         "LocalExecutor, tasks are its own processes"
     )
 
@@ -194,15 +199,57 @@ def control_plane_down(airflow: Airflow) -> Finding:
 OUTAGE = 30
 
 
-def _take_away(airflow: Airflow) -> float:
-    """Kill the API server, and let the watcher start it again; returns the seconds in between."""
+def _shipped(name: str) -> float:
+    """The default of a setting of the calls that a task makes."""
+    return float(conf.get_default_value("workers", f"execution_api_{name}"))
+
+
+def _take_away(airflow: Airflow) -> tuple[float, float]:
+    """Kill the API server, and let the watcher start it again.
+
+    Returns:
+        The seconds in between, and those after which a task's call gives up meanwhile, with Airflow's own patience.
+    """
     server, watcher = (_component(airflow, name) for name in ("api-server", "watcher"))
     watcher.suspend()  # it would start the server at once
     begin = kill_tree(server.pid)
-    time.sleep(OUTAGE)
+    given_up = _patience_as_shipped(airflow)
+    time.sleep(max(0.0, begin + OUTAGE - time.monotonic()))
     watcher.resume()
     await_(lambda: _answers(airflow), "the API server is back", timeout=120)
-    return time.monotonic() - begin
+    return time.monotonic() - begin, given_up
+
+
+def _patience_as_shipped(airflow: Airflow) -> float:
+    """The seconds after which a call as a task makes it gives up, while the server is away."""
+    env = {**os.environ, **airflow.settings.environment()}
+    url = f"{airflow.settings.url}/execution/"
+    shipped = {name: value for name, value in env.items() if name not in PATIENCE}
+    done = subprocess.run(
+        [sys.executable, "-c", _CALL_OF_A_TASK, url],
+        env=shipped,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-1000:]
+    return float(done.stdout.splitlines()[-1])
+
+
+_CALL_OF_A_TASK = """
+import sys
+import time
+
+import httpx
+from airflow.sdk.api.client import Client
+
+begin = time.monotonic()
+try:
+    Client(base_url=sys.argv[1], token="").variables.get("any")
+except httpx.ConnectError:
+    print(time.monotonic() - begin)
+"""
 
 
 def _working(airflow: Airflow, run_id: str) -> bool:

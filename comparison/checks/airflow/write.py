@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -280,6 +281,6 @@ def ecosystem(airflow: Airflow) -> Finding:
     }
     assert {"google", "http", "postgres"} <= found
     return BuiltIn(
-        f"{len(found)} packages `apache-airflow-providers-*` among the extras of {version('apache-airflow')}, without "
-        "`common-*` and `standard`; those that others publish are not counted"
+        f"{len(found)} packages `apache-airflow-providers-*` among the extras of {version('apache-airflow')}, on "
+        f"{datetime.now(UTC):%Y-%m-%d}, without `common-*` and `standard`; those that others publish are not counted"
     )

@@ -13,14 +13,13 @@ from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 from prefect.blocks.webhook import Webhook
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector
 
 from comparison.checks import BuiltIn, Finding, NotPossible, WithCode, await_
-from comparison.checks.prefect.side import DOCS, PASSWORD, Prefect, check, own_database, run_in
+from comparison.checks.prefect.side import DOCS, PASSWORD, Prefect, change_database, check, run_in, run_without_server
 from comparison.prefect_flows import examples, starts_and_limits
 from comparison.prefect_flows.parameters import published_file
 from comparison.receiver import Note, note_taker
@@ -159,7 +158,7 @@ def roles(prefect: Prefect) -> Finding:
     found = [path for path in prefect.paths() if {"users", "roles", "api_keys"} & set(path.split("/"))]
     assert found == [], f"there are users now: write the check: {found}"
     home = prefect.ground.folder / "guarded"
-    own_database(home)
+    change_database(home, "upgrade")
     answers = run_in(home, _WITH_PASSWORDS)
     assert answers == ["200", "401", "401", "created", "200", *["created"] * 3]
     return NotPossible(
@@ -236,7 +235,7 @@ def openlineage(prefect: Prefect) -> Finding:
 def secret_rotation(prefect: Prefect) -> Finding:
     """What was encrypted with an old key is encrypted with the new one, and flows can read it."""
     home = prefect.ground.folder / "rotated"
-    own_database(home)
+    change_database(home, "upgrade")
     codes = [str(HTTPStatus.INTERNAL_SERVER_ERROR.value)] * 2
     values = [f"hunter2-old {name} True" for name in ("first", "second")]
     assert run_in(home, _ROTATED) == [*codes, *values], "the server can do more now: change the note"
@@ -291,30 +290,38 @@ TABLES = "https://github.com/PrefectHQ/prefect/tree/3.8.8/src/prefect/server/dat
 
 @check("upgrade")
 def upgrade(prefect: Prefect) -> Finding:
-    """A database of the previous minor version becomes one of this version, with what is in it."""
+    """A database of this version becomes one of the previous minor version, and then one of this version again."""
     assert version("prefect").startswith("3.9."), "OF_3_8 is no longer of the previous minor version"
     home = prefect.ground.folder / "of-a-version-before"
-    own_database(home, revision=OF_3_8)
-    moment = "2026-01-01 00:00:00"
-    with closing(sqlite3.connect(home / "prefect.db")) as database, database:
-        [before] = database.execute("SELECT version_num FROM alembic_version")
-        values = (str(uuid4()), moment, moment, "kept", "7", "[]")
-        columns = "id, created, updated, name, value, tags"
-        database.execute(f"INSERT INTO variable ({columns}) VALUES (?, ?, ?, ?, ?, ?)", values)
-    own_database(home)
-    with closing(sqlite3.connect(home / "prefect.db")) as database:
-        [after] = database.execute("SELECT version_num FROM alembic_version")
-        kept = database.execute("SELECT name, value FROM variable").fetchall()
-    own_database(prefect.ground.folder / "of-this-version")
-    with closing(sqlite3.connect(prefect.ground.folder / "of-this-version" / "prefect.db")) as database:
-        [newest] = database.execute("SELECT version_num FROM alembic_version")
-    assert before == (OF_3_8,)
-    assert before != after == newest
-    assert kept == [("kept", 7)]
+    change_database(home, "upgrade")
+    today = _revision(home)
+    run_without_server("from comparison.prefect_flows.examples import mapped; mapped()", home=home)
+    change_database(home, "downgrade", "--revision", OF_3_8)
+    assert _revision(home) == OF_3_8 != today
+    kept = run_without_server(_KEPT, home=home)  # its server upgrades the database at its start
+    assert kept[-5:] == ["mapped Completed", "list_months Completed", *["load Completed"] * 3]
+    assert _revision(home) == today
     return BuiltIn(
-        f"`prefect server database upgrade`, from [the last tables of 3.8]({TABLES}) to those of today, with a "
-        "variable that was in them, here in SQLite; also to a given revision of the tables"
+        f"`prefect server database downgrade` to [the last tables of 3.8]({TABLES}); those of today came back as soon "
+        "as a server started, with a finished run and its tasks, here in SQLite; there is also the command `upgrade`"
     )
+
+
+def _revision(home: Path) -> str:
+    with closing(sqlite3.connect(home / "prefect.db")) as database:
+        [(revision,)] = database.execute("SELECT version_num FROM alembic_version").fetchall()
+    return str(revision)
+
+
+_KEPT = """\
+from prefect.client.orchestration import get_client
+
+with get_client(sync_client=True) as client:
+    for run in client.read_flow_runs():
+        print(client.read_flow(run.flow_id).name, run.state_name)
+    for run in sorted(client.read_task_runs(), key=lambda run: run.name):
+        print(run.name.rpartition("-")[0], run.state_name)
+"""
 
 
 @check("telemetry")
@@ -336,14 +343,15 @@ def telemetry(prefect: Prefect) -> Finding:
     assert run["name"] in spans, spans
     assert [name for name in spans if name.startswith("copy-")], spans
     home = prefect.ground.folder / "with-metrics"
-    own_database(home)
+    change_database(home, "upgrade")
     served = {line.split()[2] for line in run_in(home, _SERVED) if line.startswith("# TYPE")}
-    assert any(name.startswith("prefect_events_") for name in served), served
+    for kind in ("events", "worker_channel"):
+        assert any(name.startswith(f"prefect_{kind}_") for name in served), served
     assert [name for name in served if "run" in name.split("_")] == [], f"there are metrics of runs now: {served}"
     return BuiltIn(
         "with the extra `otel`, started by `opentelemetry-instrument`: a span for the flow run, one for its task run, "
         "and metrics of the flow's process and its machine; by a setting the server has metrics of its events and "
-        "workers for Prometheus. None are of runs, for which Prefect has [an "
+        "of its channel to the workers for Prometheus. None are of runs, for which Prefect has [an "
         "exporter](https://github.com/PrefectHQ/prometheus-prefect-exporter), not tried here"
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -97,10 +100,16 @@ def caching(prefect: Prefect) -> Finding:
     assert await_(lambda: states().get("to_lake") == "Cached", "the server has the task as cached", timeout=10)
     assert "fetch" not in states()
     assert blob.get_blob(name).generation == before
-    return WithCode(
-        "a cache whose key is a function of ours, of the file's version and the contract, where "
-        f"[a policy]({DOCS}/concepts/caching) takes all inputs or code; our flow checks that the object still exists. "
-        f"Its entries are on this machine, unless [a block]({DOCS}/advanced/results) says where else"
+    runs, converted_by = [], []
+    for version in ("first", "first", "second"):
+        converted_by.append(examples.cached(f"{version} {before}"))
+        runs.append(prefect.called("cached")["id"])
+    assert converted_by == [runs[0], runs[0], runs[2]]
+    return BuiltIn(
+        f"[the policy `INPUTS`]({DOCS}/concepts/caching): a task that gets a file's version did not run again for the "
+        "same one, and did for another. A cache knows what was made, not whether it is still there: our flow also "
+        "looks for the object, and its key is a function of ours. The entries are on this machine, unless "
+        f"[a block]({DOCS}/advanced/results) says where else"
     )
 
 
@@ -117,19 +126,24 @@ def time_outs(prefect: Prefect) -> Finding:
     in_processes = _seconds_of_tasks(prefect, examples.time_out_in_processes)
     assert len(in_processes) == 2
     assert max(in_processes) < 20
+    of_async = _seconds_of_tasks(prefect, examples.time_out_of_async_tasks)
+    assert len(of_async) == 2
+    assert max(of_async) < 20
     [in_thread] = _seconds_of_tasks(prefect, examples.time_out_in_thread)
     assert in_thread >= 6, f"a task in a thread is stopped now, after {in_thread} s: change the note"
     assert _seconds(examples.time_out_of_the_call) < 30
     return BuiltIn(
         "one blocking call of 60 s is stopped, with a time-out of 1 s, and so are two at once in the processes of a "
-        f"`ProcessPoolTaskRunner`; in [the threads]({DOCS}/how-to-guides/workflows/write-and-run) that `submit` and "
-        "`map` take by default, it goes on to its end, unless the call has a limit of its own"
+        "`ProcessPoolTaskRunner`, and two async tasks that wait with `await`; in "
+        f"[the threads]({DOCS}/how-to-guides/workflows/write-and-run) that `submit` and `map` take by default, a "
+        "blocking call goes on to its end, unless it has a limit of its own"
     )
 
 
 def _seconds_of_tasks(prefect: Prefect, flow: Any) -> list[float]:
     """How long the task runs of a flow took, which fails because they took longer than they may."""
-    assert flow(return_state=True).is_failed()
+    state = flow(return_state=True)
+    assert (asyncio.run(state) if inspect.iscoroutine(state) else state).is_failed()
     run = prefect.called(flow.name)["id"]
 
     def ended() -> list[dict[str, Any]] | None:
@@ -313,19 +327,20 @@ def rerun(prefect: Prefect) -> Finding:
     await_(lambda: states() == expected, "the server has the states of the tasks", timeout=15)
     _assert_resumed(prefect)
     return WithCode(
-        f"[a run that failed can be retried]({DOCS}/how-to-guides/workflows/retry-flow-runs), by one command: what "
+        f"[a run that has ended can be retried]({DOCS}/how-to-guides/workflows/retry-flow-runs), by one command: what "
         f"[kept its result]({DOCS}/advanced/results) is not done again. From a task of one's choice on, a flow of ours "
         "starts again with its name, refreshes the cache from there on, and takes the results of earlier tasks from it"
     )
 
 
 def _assert_resumed(prefect: Prefect) -> None:
-    """A run that failed in its second step is retried by one command, and begins with that step."""
+    """A run that failed in its second step is retried by one command, and begins with that step; then once more."""
     run_id = prefect.api.start("resumed/example")
     assert prefect.api.end(run_id)["state_type"] == "FAILED"
-    done = prefect.prefect("flow-run", "retry", run_id)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert prefect.api.end(run_id, states={"COMPLETED"})["run_count"] == 2
+    for tries in (2, 3):
+        done = prefect.prefect("flow-run", "retry", run_id)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert prefect.api.end(run_id, states={"COMPLETED"})["run_count"] == tries
     said = "fetched by try 1, published by try 2"
     await_(lambda: said in prefect.api.log(run_id), "the run has logged which try did what", timeout=15)
 
@@ -333,13 +348,14 @@ def _assert_resumed(prefect: Prefect) -> None:
 @check("waiting")
 def waiting(prefect: Prefect) -> Finding:
     """Twenty waits at the same time need one process and one slot of the work pool."""
-    signal = prefect.ground.folder / "prefect-waits-are-over"
-    run_id = prefect.api.start("waiting/example", parameters={"signal": str(signal)})
+    until = datetime.now(UTC) + timedelta(seconds=90)
+    run_id = prefect.api.start("waiting/example", parameters={"until": until.isoformat()})
 
     def all_wait() -> bool:
         return [task["state_name"] for task in prefect.api.tasks(run_id)] == ["Running"] * starts_and_limits.WAITS
 
     await_(all_wait, "all wait", timeout=300, poll=1)
+    assert datetime.now(UTC) < until
     process = psutil.Process(flow_pid(prefect, run_id))
     assert process.children(recursive=True) == []
     memory = process.memory_full_info().uss / 1e6
@@ -348,7 +364,6 @@ def waiting(prefect: Prefect) -> Finding:
     )
     assert run_id in {run["id"] for run in pool}
     assert not prefect.api.runs(flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
-    signal.touch()
     assert prefect.api.end(run_id)["state_type"] == "COMPLETED"
     waits = len(prefect.api.tasks(run_id))
     assert waits == 20

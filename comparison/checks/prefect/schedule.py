@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +14,7 @@ import httpx
 from prefect import get_client
 
 from comparison.checks import BuiltIn, Finding, WithCode, await_
-from comparison.checks.prefect.side import DOCS, Prefect, check, take_away, timestamp
+from comparison.checks.prefect.side import DOCS, Prefect, change_database, check, run_in, take_away, timestamp
 from comparison.prefect_flows import starts_and_limits
 from comparison.prefect_flows.parameters import published_file
 
@@ -93,8 +94,10 @@ def backfill(prefect: Prefect) -> Finding:
     try:
         prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, parameters={"dataset": "yellow"})
         by_default = len(of_range())
+        plan = json.dumps({**days, "min_runs": 5})
         for _ in range(2):
-            prefect.api.call("POST", f"/deployments/{identity}/schedule", **days, min_runs=5)
+            done = prefect.prefect("api", "POST", f"/deployments/{identity}/schedule", "--data", plan)
+            assert done.returncode == 0, done.stdout + done.stderr
         runs = [prefect.api.end(run["id"], timeout=300) for run in of_range()]
     finally:
         prefect.api.call("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
@@ -116,10 +119,12 @@ def backfill(prefect: Prefect) -> Finding:
         f"[`POST /deployments/{{id}}/schedule`]({_PLAN}) with past times: {len(runs)} months, several at a time, none "
         "twice. "
         f"Without `min_runs` it stops after {by_default}; only by active schedules, without parameters for the "
-        "range, a dry run, and a command of the CLI or a method of the client"
+        f"range and a dry run. There is no command for it, but [`prefect api`]({_ANY_CALL}) makes any call, and no "
+        "method of the client"
     )
 
 
+_ANY_CALL = f"{DOCS}/api-ref/python/prefect-cli-api"
 _PLAN = f"{DOCS}/api-ref/rest-api/server/deployments/schedule-deployment"
 
 
@@ -171,11 +176,42 @@ def catch_up(prefect: Prefect) -> Finding:
     for _ in range(2):
         plan(min_runs=24)
     assert missed() == [begin + timedelta(hours=hour) for hour in range(24)]
+    home = prefect.ground.folder / "plans-a-day"
+    change_database(home, "upgrade")
+    assert run_in(home, _PLANS_A_DAY) == ["24"]
     return WithCode(
         f"the server plans runs ahead, and these start late: all {short} of half a minute without a server. It plans "
-        f"those of the next hour, and at least {late}, unless [settings]({DOCS}/concepts/schedules) say more; of a "
-        f"past day of an hourly schedule, the other {24 - late} needed a call of ours, as for a backfill"
+        f"those of the next hour, and at least {late}; with [a setting]({DOCS}/concepts/schedules) of 24, a day of an "
+        f"hourly schedule. Times that it had not planned, here {24 - late} of a past day, needed a call of ours, as "
+        "for a backfill"
     )
+
+
+# The scheduler of a server within this program, with another setting.
+_PLANS_A_DAY = """\
+import asyncio, os
+os.environ["PREFECT_SERVER_SERVICES_SCHEDULER_MIN_RUNS"] = "24"
+import httpx
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.server.api.server import create_app
+from prefect.server.services.scheduler import schedule_deployments
+
+
+async def main():
+    server = {"transport": httpx.ASGITransport(create_app(ephemeral=True))}
+    password = os.environ["PREFECT_API_AUTH_STRING"]
+    async with PrefectClient("http://server/api", auth_string=password, httpx_settings=server) as client:
+        flow = await client.create_flow_from_name("hourly")
+        hourly = DeploymentScheduleCreate(schedule=CronSchedule(cron="0 * * * *"))
+        await client.create_deployment(flow, "hourly", schedules=[hourly])
+        await schedule_deployments()
+        print(len(await client.read_flow_runs(limit=200)))
+
+
+asyncio.run(main())
+"""
 
 
 EVERY = 5
@@ -270,8 +306,12 @@ def two_inputs(prefect: Prefect) -> Finding:
     for each in made:
         each.delete()
     assert started() == ["2021-01", "2021-02"]
+    compound = starts_and_limits.when_both_arrive_in_any_month(deployed).create()
+    announce(("green", "2021-03"), ("yellow", "2021-04"))
+    await_(lambda: started()[2:] == ["2021-04"], "a compound trigger takes inputs of different months")
+    compound.delete()
     return WithCode(
         "two automations of ours, one for each order of the inputs: each waits "
         f"[`after` one for the other, `for_each` month]({DOCS}/concepts/event-triggers), for a day; inputs of "
-        "different months started nothing"
+        "different months started nothing. One compound trigger of both started a run for these, too"
     )

@@ -103,10 +103,10 @@ def run_in(home: Path, program: str) -> list[str]:
     return _run(["-c", program], _of(home))
 
 
-def own_database(home: Path, *, revision: str = "head") -> None:
-    """Create a database in the folder ``home``, or upgrade the one that is there."""
+def change_database(home: Path, *words: str) -> None:
+    """Upgrade the database in the folder ``home``, and create it if there is none, or downgrade it."""
     home.mkdir(exist_ok=True)
-    _run(["-m", "prefect", "server", "database", "upgrade", "--yes", "--revision", revision], _of(home))
+    _run(["-m", "prefect", "server", "database", *words, "--yes"], _of(home))
 
 
 def _of(home: Path) -> dict[str, str]:

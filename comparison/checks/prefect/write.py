@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -275,6 +276,6 @@ def ecosystem(prefect: Prefect) -> Finding:
     found = {name for name in extras("prefect", "prefect-") if not name.startswith("client")}
     assert {"docker", "gcp", "sqlalchemy"} <= found
     return BuiltIn(
-        f"{len(found)} packages `prefect-*` among the extras of {version('prefect')}; those that others publish are "
-        "not counted"
+        f"{len(found)} packages `prefect-*` among the extras of {version('prefect')}, on {datetime.now(UTC):%Y-%m-%d}; "
+        "those that others publish are not counted"
     )
