@@ -57,9 +57,9 @@ def load_staging(load: Load, parquet: Path, database: SqlAlchemyConnector) -> No
 @load_staging.on_rollback
 def drop_staging(undone: Transaction) -> None:
     """Remove the staging table if a later step fails."""
-    load, database = undone.get("load"), undone.get("database")
-    with connection_of(database) as connection:
-        connection.execute(load.render("postgres/clean/staging.sql"))
+    # The transaction hands out copies of what it keeps, and a connector cannot be copied.
+    with connection_of(blocks.database()) as connection:
+        connection.execute(undone.get("load").render("postgres/clean/staging.sql"))
 
 
 @task(**RETRIED)
@@ -109,7 +109,6 @@ def web_to_postgres(dataset: DatasetName = "green", month: MonthName | None = No
         create_table(load, database)
         with transaction() as whole:
             whole.set("load", load)
-            whole.set("database", database)
             load_staging(load, parquet, database)
             check_staging(load, database)
             publish.with_options(assets=[f"postgres://ny_taxi/{load.file.slug}"])(load, database)
