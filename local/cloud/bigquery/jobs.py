@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 _KINDS = ("query", "load", "copy", "extract")
 _JOB_OPTIONS = {*_KINDS, "jobType", "dryRun", "labels", "jobTimeoutMs"}
 _CONCURRENT_JOBS = 8
+_INTERRUPT_SECONDS = 0.1
 _ALL = 1_000_000
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
@@ -49,6 +51,14 @@ class Job:
     cursor: duckdb.DuckDBPyConnection | None = None
     meta: JobMeta | None = None
     error: DomainError | None = None
+
+
+def _interrupt(job: Job) -> None:
+    """Interrupt a job until it ends: DuckDB forgets an interrupt that comes between two statements."""
+    while (cursor := job.cursor) is not None:
+        with suppress(duckdb.Error):  # the session has just closed it
+            cursor.interrupt()
+        job.done.wait(_INTERRUPT_SECONDS)
 
 
 class Jobs:
@@ -119,8 +129,7 @@ class Jobs:
         job = self.find(project, job_id)
         if isinstance(job, Job):
             job.cancelled = True
-            if job.cursor is not None:
-                job.cursor.interrupt()
+            threading.Thread(target=_interrupt, args=[job], daemon=True).start()
         return job
 
     def close(self) -> None:

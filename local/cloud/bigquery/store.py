@@ -54,10 +54,19 @@ class Store:
         A commit that fails has undone the transaction already, for example if the disk is full.
         """
         try:
-            with suppress(duckdb.TransactionException):
-                self.execute("ROLLBACK")
+            while not self._is_rolled_back():
+                pass
         finally:
             self.catalog.restore(mark)
+
+    def _is_rolled_back(self) -> bool:
+        """Roll back; returns whether it was not interrupted, as a job that is cancelled is again and again."""
+        try:
+            with suppress(duckdb.TransactionException):
+                self.execute("ROLLBACK")
+        except duckdb.InterruptException:
+            return False
+        return True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -312,6 +312,15 @@ def test_readers_see_concurrent_transactions_whole(client: bigquery.Client, data
     assert seen == {(1000, 1)}
 
 
+def test_a_script_is_cancelled_between_two_statements(client: bigquery.Client, dataset: str) -> None:
+    """Whatever the job is doing when it is cancelled."""
+    for number in range(3):
+        job_id = f"script_{dataset}_{number}"
+        with running_job(client, job_id, f"{'SELECT 1; ' * 20}{LONG_QUERY}"):
+            client.cancel_job(job_id)
+        assert client.get_job(job_id).error_result["reason"] == "stopped"
+
+
 @pytest.mark.parametrize("views", [[], ["m"]], ids=["tables", "a materialized view"])
 def test_long_job_does_not_block_others_and_can_be_cancelled(
     client: bigquery.Client, server: Server, dataset: str, views: list[str]
