@@ -54,7 +54,7 @@ class Job:
 
 
 def _interrupt(job: Job) -> None:
-    """Interrupt a job until it ends: DuckDB forgets an interrupt that comes between two statements."""
+    """Interrupt a job until it ends: the statement that one interrupt meets may be an estimate, which may fail."""
     while (cursor := job.cursor) is not None:
         with suppress(duckdb.Error):  # the session has just closed it
             cursor.interrupt()
